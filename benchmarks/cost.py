@@ -1,0 +1,225 @@
+"""What a read, a scrape and a start cost, beside what they would cost otherwise. Prints ratios.
+
+    python benchmarks/cost.py
+
+Everything runs on loopback against a server in a process of its own that answers at once. CPU is
+that of the measured process alone, user and system time.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import requests
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+JOBS = 1000
+ROUNDS = 5
+THREADS = 16
+ANSWER = (
+    b'{"job_status":"Running","is_incremental":false,"is_on_demand":true,"is_scheduled":null,'
+    b'"message":"Running","started_at":"2026-10-20T05:38:05.7249287+00:00","ended_at":null,"cancelable":true,'
+    b'"total_count":10,"successful_count":4,"failed_count":1,"job_progress":0.5,"latest_blob_id":'
+    b'"8587562874004887117","categorized_count":"{\\"Outline\\":{\\"total_count\\":3,\\"successful_count\\":3,'
+    b'\\"failed_count\\":0},\\"Article\\":{\\"total_count\\":7,\\"successful_count\\":7,\\"failed_count\\":0}}",'
+    b'"job_type":"Live","job_level":"DocSet","locales":["en-US"],"entity_id":"da180f8a--promote",'
+    b'"attributes":"' + b"x" * 400 + b'"}'
+)
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+    len(ANSWER),
+    ANSWER,
+)
+
+
+class _Answering(asyncio.Protocol):
+    """Answers every request with the same bytes, whatever was asked."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._got = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        requests_whole = self._got.count(b"\r\n\r\n")
+        if requests_whole:
+            self._got = self._got.rpartition(b"\r\n\r\n")[2]
+            self._transport.write(RESPONSE * requests_whole)  # type: ignore[attr-defined]
+
+
+async def _answer_for_ever(port: int) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(_Answering, "127.0.0.1", port, backlog=1024)
+    await server.serve_forever()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _process(*arguments: str, ready: str) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """A child process and how long it took until ``ready`` answered."""
+    began = time.monotonic()
+    child = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.DEVNULL)
+    host, port = re.findall(r"//([^:/]+):(\d+)", ready)[0]
+    try:
+        while child.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+                if requests.get(ready, timeout=5).status_code == 200:
+                    break
+            time.sleep(0.005)
+        if child.poll() is not None:
+            sys.exit(f"{' '.join(arguments)} ended with {child.returncode}")
+        yield child, time.monotonic() - began
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds of a process so far, from /proc."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory(pid: int) -> float:
+    """Resident memory of a process in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
+
+
+def _config(url: str, folder: str, jobs: int, min_interval: str) -> str:
+    lines = ["defaults:", f"  min_interval: {min_interval}", "systems:", "  docs:", "    provider: caps"]
+    lines += [f"    base_url: {url}", "    jobs:"]
+    lines += [f"      - {{project_id: p, build_job_id: '{n}', locale: en-US}}" for n in range(jobs)]
+    file = Path(folder) / "config.yaml"
+    file.write_text("\n".join(lines))
+    return str(file)
+
+
+@contextlib.contextmanager
+def _exporter(url: str, *, jobs: int, min_interval: str) -> Iterator[tuple[int, str, float]]:
+    """Process id, address and seconds to be ready of a running exporter."""
+    address = f"127.0.0.1:{_free_port()}"
+    with tempfile.TemporaryDirectory() as folder:
+        file = _config(url, folder, jobs, min_interval)
+        arguments = ("-m", "exporter", "serve", "--config.file", file, "--web.listen-address", address)
+        with _process(*arguments, ready=f"http://{address}/-/ready") as (child, seconds):
+            yield child.pid, f"http://{address}/metrics", seconds
+
+
+class _Parsed(Collector):
+    """The samples of a page, for prometheus-client to render again."""
+
+    def __init__(self, page: str) -> None:
+        self._families = list(text_string_to_metric_families(page))
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def _plain_loop(url: str, *, session: bool) -> None:
+    """What somebody would write in an afternoon; prints its CPU seconds a request."""
+    get = requests.Session().get if session else requests.get
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda _: get(url, timeout=10).json(), range(THREADS)))
+        began = _usage()
+        list(pool.map(lambda _: get(url, timeout=10).json(), range(JOBS)))
+    print((_usage() - began) / JOBS)
+
+
+def _usage() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _plain_cost(url: str, mode: str) -> float:
+    child = subprocess.run([sys.executable, __file__, mode, url], check=True, capture_output=True, text=True)
+    return float(child.stdout)
+
+
+def _read_cost(url: str) -> float:
+    """CPU seconds of the whole exporter for each job read, served and scraped included."""
+    with _exporter(url, jobs=JOBS, min_interval="0s") as (pid, metrics, _):
+        page = requests.get(metrics, timeout=30).text
+        if page.count("remote_job_up{") != JOBS:
+            sys.exit("not every job is on the page")
+        began = _cpu(pid)
+        for _ in range(ROUNDS):
+            requests.get(metrics, headers={"Accept-Encoding": "identity"}, timeout=30)
+        return (_cpu(pid) - began) / (ROUNDS * JOBS)
+
+
+def _quiet_scrape(url: str) -> tuple[float, float]:
+    """CPU seconds of a scrape that asks nobody, and of prometheus-client on the same samples."""
+    with _exporter(url, jobs=JOBS, min_interval="10m") as (pid, metrics, _):
+        page = requests.get(metrics, timeout=30).text
+        rounds = 50
+        began = _cpu(pid)
+        for _ in range(rounds):
+            requests.get(metrics, headers={"Accept-Encoding": "identity"}, timeout=30)
+        ours = (_cpu(pid) - began) / rounds
+    parsed = _Parsed(page)
+    began = time.process_time()
+    generate_latest(parsed)
+    return ours, time.process_time() - began
+
+
+def _small(url: str) -> tuple[float, float]:
+    """Memory in MB with 100 jobs after ten scrapes, and seconds from start to ready."""
+    with _exporter(url, jobs=100, min_interval="0s") as (pid, metrics, seconds):
+        for _ in range(10):
+            requests.get(metrics, timeout=30)
+        return _memory(pid), seconds
+
+
+def _report() -> None:
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    with _process(__file__, "serve", str(port), ready=url):
+        ours = _read_cost(url)
+        fresh, session = _plain_cost(url, "plain"), _plain_cost(url, "session")
+        quiet, client = _quiet_scrape(url)
+        memory, seconds = _small(url)
+    for name, value, unit, digits, ratio in (
+        ("CPU per job read, rendered and served", ours * 1e6, "µs", 0, None),
+        (f"  requests.get().json(), {THREADS} threads", fresh * 1e6, "µs", 0, ours / fresh),
+        ("  the same on one Session", session * 1e6, "µs", 0, ours / session),
+        (f"CPU per scrape of {JOBS} jobs that asks nobody", quiet * 1e3, "ms", 1, None),
+        ("  prometheus_client.generate_latest, the same", client * 1e3, "ms", 1, quiet / client),
+        ("memory with 100 jobs", memory, "MB", 1, None),
+        ("ready after", seconds, "s", 2, None),
+    ):
+        print(f"{name:48}{value:8.{digits}f} {unit}" + (f"   ratio {ratio:.3f}" if ratio else ""))
+
+
+def main() -> None:
+    """Without arguments the report; the rest is for the child processes."""
+    match sys.argv[1:]:
+        case ["serve", port]:
+            asyncio.run(_answer_for_ever(int(port)))
+        case ["plain", url]:
+            _plain_loop(url, session=False)
+        case ["session", url]:
+            _plain_loop(url, session=True)
+        case _:
+            _report()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""A bearer token (RFC 6750) that somebody else made and keeps fresh."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+from requests import PreparedRequest
+
+from exporter import fields
+from exporter.auth.base import FixedCredential, HeaderSecret, header_value
+from exporter.secret import Secret
+
+
+def _token(secret: Secret) -> Secret:
+    # The commonest mistake: the whole header was pasted.
+    if any(character.isspace() for character in secret.reveal()):
+        raise ValueError("must not hold spaces; allowed is the token alone, without the word Bearer")
+    return secret
+
+
+class BearerKeys(fields.Keys):
+    """The token alone."""
+
+    type: Literal["bearer"]
+    token: Annotated[HeaderSecret, AfterValidator(_token)] = Field(
+        description="secret: the token alone, without the word Bearer"
+    )
+
+
+class Bearer(FixedCredential):
+    """Writes ``Authorization: Bearer …``."""
+
+    kind: ClassVar[str] = "bearer"
+    Keys: ClassVar[type[fields.Keys]] = BearerKeys
+
+    def __init__(self, keys: BearerKeys) -> None:
+        super().__init__(keys.token)
+
+    def apply(self, request: PreparedRequest) -> None:
+        """Writes the header.
+
+        Raises:
+            Failure: reason ``auth``, the token may not stand in a header.
+        """
+        (token,) = self._secrets.values
+        request.headers["Authorization"] = f"Bearer {header_value(token)}"

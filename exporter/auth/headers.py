@@ -1,0 +1,57 @@
+"""Headers with secret values, for systems that have a way of their own (CAPS: two of them)."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+from requests import PreparedRequest
+
+from exporter import fields
+from exporter.auth.base import FixedCredential, HeaderSecret, header_value
+from exporter.secret import Secret
+
+# They say where a request ends and how it travels; to set them is to break it.
+_FRAMING = frozenset(
+    {"connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
+def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
+    if not headers:
+        raise ValueError("must name at least one header")
+    seen: set[str] = set()
+    for name in headers:
+        if name.lower() in _FRAMING:
+            raise ValueError(f"must not set {name}, which belongs to the connection")
+        if name.lower() in seen:
+            raise ValueError(f"names {name} twice; upper and lower case are one")
+        seen.add(name.lower())
+    return headers
+
+
+class HeadersKeys(fields.Keys):
+    """Names and values; each value is sent as it is, no scheme word is put in front."""
+
+    type: Literal["headers"]
+    headers: Annotated[dict[fields.HeaderName, HeaderSecret], AfterValidator(_headers)] = Field(
+        description="header names, each with a secret that is sent as it is"
+    )
+
+
+class Headers(FixedCredential):
+    """Writes the headers that the config names."""
+
+    kind: ClassVar[str] = "headers"
+    Keys: ClassVar[type[fields.Keys]] = HeadersKeys
+
+    def __init__(self, keys: HeadersKeys) -> None:
+        super().__init__(*keys.headers.values())
+        self._names = tuple(keys.headers)
+
+    def apply(self, request: PreparedRequest) -> None:
+        """Writes the headers.
+
+        Raises:
+            Failure: reason ``auth``, a value may not stand in a header.
+        """
+        for name, value in zip(self._names, self._secrets.values, strict=True):
+            request.headers[name] = header_value(value)

@@ -1,0 +1,242 @@
+"""Commands and flags; what they do lives in other rooms."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from exporter import __version__, config, demo, log, reference, service
+from exporter.config import ConfigError
+from exporter.web.server import ListenError
+
+_COMMAND = "remote-job-exporter"
+_ENV = "REMOTE_JOB_EXPORTER_"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _option(flag: str, **settings: Any) -> Callable[[F], F]:
+    """A flag in Prometheus's style that is also read from the environment."""
+    name = flag.removeprefix("--").replace(".", "_").replace("-", "_")
+    return click.option(
+        flag, name, envvar=_ENV + name.upper(), show_envvar=True, show_default=True, **settings
+    )
+
+
+def _log_options(command: F) -> F:
+    level = _option(
+        "--log.level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="info",
+        help="Least severe log lines to print.",
+    )
+    format_ = _option(
+        "--log.format",
+        type=click.Choice(["logfmt", "json"]),
+        default="logfmt",
+        help="How log lines are written to stderr.",
+    )
+    return level(format_(command))
+
+
+_config_file = _option(
+    "--config.file",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="F",
+    help="The configuration: a YAML file, or a folder whose *.yaml files are one.",
+)
+_listen = _option(
+    "--web.listen-address",
+    multiple=True,
+    default=(":10072",),
+    metavar="A",
+    help="Where to listen: :PORT, HOST:PORT, [IPV6]:PORT or unix:/PATH. May be given more than once.",
+)
+_offset = _option(
+    "--web.timeout-offset",
+    type=click.FloatRange(0, 60),
+    default=0.5,
+    metavar="S",
+    help="Seconds to be ready before Prometheus's scrape timeout.",
+)
+_shutdown = _option(
+    "--web.shutdown-timeout",
+    type=click.FloatRange(0, 600),
+    default=15.0,
+    metavar="S",
+    help="Seconds that scrapes under way have to finish after SIGTERM.",
+)
+_speed = click.option(
+    "--speed",
+    type=click.FloatRange(0.01, 1000),
+    default=1.0,
+    show_default=True,
+    metavar="N",
+    help="Let simulated jobs live so many times faster.",
+)
+_seed = click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Another seed, other lives."
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 it did not work, 2 wrong use.",
+)
+@click.version_option(__version__, prog_name=_COMMAND)
+def cli() -> None:
+    """Exposes the state of jobs that run elsewhere to Prometheus."""
+
+
+@cli.command()
+@_config_file
+@_listen
+@_offset
+@_shutdown
+@_log_options
+def serve(
+    config_file: Path,
+    web_listen_address: Sequence[str],
+    web_timeout_offset: float,
+    web_shutdown_timeout: float,
+    log_level: str,
+    log_format: log.Format,
+) -> None:
+    """The exporter: asks the configured jobs whenever it is scraped.
+
+    Exit codes: 0 ended by SIGTERM or SIGINT, 1 the configuration is wrong or an address cannot be
+    listened on, 2 wrong use.
+    """
+    log.setup(log_level, log_format)
+    options = service.Options(web_listen_address, web_timeout_offset, web_shutdown_timeout)
+    _fail_in_one_line(lambda: asyncio.run(service.serve(config.load(config_file), options)))
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="F")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How mistakes are printed.",
+)
+def check(file: Path, format_: str) -> None:
+    """Validates a configuration file or folder without touching the network.
+
+    Prints every mistake on its own line: F:LINE: path.to.key: what is wrong, what is allowed.
+
+    Exit codes: 0 no mistakes, 1 mistakes, 2 wrong use.
+    """
+    try:
+        systems = config.load(file).systems
+    except config.ConfigError as error:
+        if format_ == "text":
+            click.echo("\n".join(map(str, error.mistakes)))
+        else:
+            click.echo(json.dumps({"mistakes": [mistake.as_dict() for mistake in error.mistakes]}))
+        sys.exit(1)
+    jobs = sum(len(system.jobs) for system in systems)
+    if format_ == "text":
+        click.echo(f"{file}: {len(systems)} systems, {jobs} jobs, no mistakes")
+    else:
+        click.echo(json.dumps({"mistakes": [], "systems": len(systems), "jobs": jobs}))
+
+
+@cli.command()
+@click.option(
+    "--listen-address", default="127.0.0.1:10073", show_default=True, metavar="A", help="Where to listen."
+)
+@_speed
+@_seed
+@_log_options
+def simulate(listen_address: str, speed: float, seed: int, log_level: str, log_format: log.Format) -> None:
+    """The five systems, simulated on one port, credentials and all.
+
+    A configuration that fits is at /config.yaml.
+
+    Exit codes: 0 ended by SIGTERM or SIGINT, 1 the address cannot be listened on, 2 wrong use.
+    """
+    log.setup(log_level, log_format)
+    _fail_in_one_line(lambda: asyncio.run(demo.simulate(listen_address, speed=speed, seed=seed)))
+
+
+@cli.command("demo")
+@_option("--web.listen-address", default="127.0.0.1:10072", metavar="A", help="Where the exporter listens.")
+@click.option(
+    "--listen-address",
+    default="127.0.0.1:10073",
+    show_default=True,
+    metavar="A",
+    help="Where the simulator listens.",
+)
+@_speed
+@_seed
+def demo_(web_listen_address: str, listen_address: str, speed: float, seed: int) -> None:
+    """Simulator and exporter in one process, nothing to configure.
+
+    Exit codes: 0 ended by SIGTERM or SIGINT, 1 an address cannot be listened on, 2 wrong use.
+    """
+    log.setup("warning", "logfmt")
+    _fail_in_one_line(
+        lambda: asyncio.run(demo.demo(web_listen_address, listen_address, speed=speed, seed=seed))
+    )
+
+
+@cli.command()
+def schema() -> None:
+    """Prints the JSON Schema of the configuration file, for editors.
+
+    Exit codes: 0 done, 2 wrong use.
+    """
+    click.echo(json.dumps(config.json_schema(), indent=2))
+
+
+@cli.command()
+@click.argument("table", type=click.Choice(["metrics", "config", "cli"]))
+def docs(table: str) -> None:
+    """Prints a reference table as Markdown, made from the code.
+
+    Exit codes: 0 done, 2 wrong use.
+    """
+    match table:
+        case "metrics":
+            text = reference.metrics()
+        case "config":
+            text = config.reference()
+        case _:
+            text = reference.commands(cli)
+    click.echo(text, nl=False)
+
+
+def _fail_in_one_line(run: Callable[[], None]) -> None:
+    """Ends with exit code 1 and a line on stderr for what a user can mend."""
+    try:
+        run()
+    except (ConfigError, ListenError) as error:
+        for line in str(error).splitlines():
+            click.echo(f"{_COMMAND}: {line}", err=True)
+        sys.exit(1)
+
+
+def main() -> None:
+    """Runs the command line; errors of use are one line on stderr and exit code 2."""
+    try:
+        sys.exit(cli.main(prog_name=_COMMAND, standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else _COMMAND
+        message = " ".join(error.format_message().split())
+        click.echo(f"{command}: {message} (see {command} --help)", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)

@@ -1,0 +1,279 @@
+"""A config file or folder, read, checked and made ready for use."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import isinf
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from exporter.config import yaml
+from exporter.config.mistakes import ConfigError, Mistake, shown, translate
+from exporter.config.models import NEVER, Defaults, Expectations, JobKeys, Settings, SystemKeys, file_model
+from exporter.config.yaml import Items, Problem, Section
+from exporter.fields import Keys
+from exporter.job import Expect, Job, Kind
+from exporter.providers import PROVIDERS
+from exporter.providers.base import Provider
+from exporter.transport import Tls
+
+MAX_MISTAKES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One system with the defaults applied. Durations are seconds.
+
+    Args:
+        name: the label ``system``.
+        provider: a key of ``PROVIDERS``.
+        options: the provider's own keys, an instance of its ``Options``.
+        auth: the keys of the credential; ``auth.type`` is a key of ``CREDENTIALS``.
+        proxy_url: ``None`` leaves it to the environment.
+        state_series: ``all`` or ``current``.
+        jobs: with the system's labels under their own, and what is expected of each.
+    """
+
+    name: str
+    provider: str
+    options: Any
+    base_url: str
+    auth: Any
+    labels: Mapping[str, str]
+    tls: Tls
+    proxy_url: str | None
+    headers: Mapping[str, str] = field(repr=False)
+    timeout: float
+    concurrency: int
+    min_interval: float
+    final_interval: float
+    state_series: str
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that is configured."""
+
+    systems: tuple[System, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file as read; ``model`` is ``None`` where it has mistakes."""
+
+    path: Path
+    root: Section
+    model: Any
+    mistakes: tuple[Mistake, ...]
+
+
+def load(path: Path) -> Config:
+    """Reads a config file, or a folder whose ``*.yaml`` files, in order of name, are one config.
+
+    Secrets and TLS files are looked at, the network is not. Files beginning with a dot are left out.
+
+    Raises:
+        ConfigError: with every mistake, up to 1000.
+    """
+    files = [_read(file) for file in _files(path)]
+    mistakes = [mistake for file in files for mistake in file.mistakes]
+    mistakes += _between(files, path)
+    if mistakes:
+        raise ConfigError(_bounded(sorted(set(mistakes))))
+    defaults = next((file.model.defaults for file in files if "defaults" in file.root), None) or Defaults()
+    return Config(
+        tuple(
+            _system(name, system, defaults) for file in files for name, system in file.model.systems.items()
+        )
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    try:
+        files = sorted(
+            file
+            for file in path.iterdir()
+            if file.suffix == ".yaml" and not file.name.startswith(".") and file.is_file()
+        )
+    except OSError as error:
+        raise ConfigError([Mistake(path, 1, "", f"cannot be read: {error.strerror}")]) from None
+    if not files:
+        raise ConfigError([Mistake(path, 1, "", "the folder holds no *.yaml file")])
+    return files
+
+
+def _read(path: Path) -> _File:
+    try:
+        with path.open("rb") as file:
+            data = file.read(yaml.MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not the name of a file"
+        return _File(path, Section(), None, (Mistake(path, 1, "", f"cannot be read: {why}"),))
+    document = yaml.parse(data)
+    root = document.root if isinstance(document.root, Section) else Section()
+    found = list(document.problems)
+    model = None
+    if document.root is not None:
+        context = {"folder": path.parent}
+        model, errors = _validated(document.root, context)
+        known = {problem.path for problem in found}
+        found += [
+            Problem(yaml.line_of(root, place), place, text)
+            for place, text in [*errors, *_between_keys(root, context)]
+            if place not in known
+        ]
+    known = {problem.path for problem in found}
+    found += [problem for problem in document.empty if problem.path not in known]
+    mistakes = tuple(Mistake(path, each.line, shown(each.path), each.text) for each in found)
+    return _File(path, root, model, mistakes)
+
+
+def _validated(root: object, context: Mapping[str, Any]) -> tuple[Any, list[tuple[yaml.Path, str]]]:
+    model = file_model()
+    try:
+        return model.model_validate(root, context=context), []
+    except ValidationError as error:
+        return None, list(translate(error.errors(include_url=False)[: MAX_MISTAKES + 1], model))
+
+
+def _between_keys(root: Section, context: Mapping[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
+    """What no single key can see, looked for also where other keys are wrong."""
+    for name, system in _entries(root.get("systems")):
+        tag = system.get("provider")
+        provider = PROVIDERS.get(tag) if isinstance(tag, str) else None
+        jobs = system.get("jobs")
+        if provider is None or not isinstance(jobs, Items):
+            continue
+        seen: dict[str, int] = {}
+        for index, job in enumerate(jobs):
+            keys = _own_keys(provider, job, context) if isinstance(job, Section) else None
+            if keys is None:
+                continue
+            place: yaml.Path = ("systems", name, "jobs", index)
+            job_id, kind = provider.identify(keys)
+            first = seen.setdefault(job_id, index)
+            if first != index:
+                yield place, f"is the same job as jobs[{first}] on line {jobs.lines[first]}"
+            expect = job.get("expect")
+            # In `defaults` or of a system it holds for slots only; here it can only be meant for this job.
+            if (
+                kind is Kind.RUN
+                and isinstance(expect, Section)
+                and expect.get("success_within", NEVER) != NEVER
+            ):
+                yield (
+                    (*place, "expect", "success_within"),
+                    "a single run has no next success; allowed is never",
+                )
+
+
+def _entries(value: object) -> Iterator[tuple[str, Section]]:
+    if isinstance(value, Section):
+        yield from ((name, each) for name, each in value.items() if isinstance(each, Section))
+
+
+def _own_keys(provider: type[Provider], job: Section, context: Mapping[str, Any]) -> dict[str, str] | None:
+    given = {name: job[name] for name in provider.JobKeys.model_fields if name in job}
+    try:
+        return _texts(provider, provider.JobKeys.model_validate(given, context=context))
+    except ValidationError:
+        return None
+
+
+def _texts(provider: type[Provider], job: Keys) -> dict[str, str]:
+    return {name: str(getattr(job, name)) for name in provider.JobKeys.model_fields}
+
+
+def _between(files: list[_File], path: Path) -> Iterator[Mistake]:
+    """What no single file can see."""
+    first: dict[yaml.Path, _File] = {}
+    for file in files:
+        places: list[yaml.Path] = [("defaults",)] if "defaults" in file.root else []
+        places += [("systems", name) for name, _ in _entries(file.root.get("systems"))]
+        for place in places:
+            other = first.setdefault(place, file)
+            if other is not file:
+                line = yaml.line_of(other.root, place)
+                text = f"is defined already in {other.path}:{line}"
+                yield Mistake(file.path, yaml.line_of(file.root, place), shown(place), text)
+    unreadable = any(not file.root and file.mistakes for file in files)
+    if not unreadable and not any("systems" in file.root for file in files):
+        where = files[0].path if files else path
+        yield Mistake(
+            where, 1, "systems", "is missing; allowed is a mapping of at least one system by its name"
+        )
+
+
+def _bounded(mistakes: list[Mistake]) -> list[Mistake]:
+    if len(mistakes) <= MAX_MISTAKES:
+        return mistakes
+    last = mistakes[MAX_MISTAKES]
+    return [
+        *mistakes[:MAX_MISTAKES],
+        Mistake(last.file, last.line, "", "more mistakes from here on are not shown"),
+    ]
+
+
+def _system(name: str, keys: Any, defaults: Settings) -> System:
+    provider = PROVIDERS[keys.provider]
+    expect = _within(_within({}, defaults.expect), keys.expect)
+
+    def setting(key: str) -> Any:
+        return getattr(keys if key in keys.model_fields_set else defaults, key)
+
+    options = {key: getattr(keys, key) for key in provider.Options.model_fields}
+    return System(
+        name=name,
+        provider=keys.provider,
+        options=provider.Options.model_construct(**options),
+        base_url=keys.base_url,
+        auth=keys.auth,
+        labels=keys.labels,
+        tls=keys.tls,
+        proxy_url=keys.proxy_url or None,
+        headers=keys.headers,
+        timeout=setting("timeout"),
+        concurrency=setting("concurrency"),
+        min_interval=setting("min_interval"),
+        final_interval=setting("final_interval"),
+        state_series=setting("state_series"),
+        jobs=tuple(_job(name, provider, job, keys, expect) for job in keys.jobs),
+    )
+
+
+def _job(
+    system: str, provider: type[Provider], job: JobKeys, keys: SystemKeys, expect: Mapping[str, float]
+) -> Job:
+    own = _texts(provider, job)
+    job_id, kind = provider.identify(own)
+    return Job(
+        system=system,
+        id=job_id,
+        kind=kind,
+        provider=provider.name,
+        keys=own,
+        name=job.name,
+        labels={**keys.labels, **job.labels} if job.labels else keys.labels,
+        expect=_expect(_within(expect, job.expect), kind),
+    )
+
+
+def _within(wider: Mapping[str, float], own: Expectations) -> dict[str, float]:
+    """What holds once the nearer of two places has said its part."""
+    written = {
+        key: getattr(own, key)
+        for key in Expectations.model_fields
+        if key in own.model_fields_set or not wider
+    }
+    return {**wider, **written}
+
+
+def _expect(within: Mapping[str, float], kind: Kind) -> Expect:
+    kept = {key: seconds for key, seconds in within.items() if not isinf(seconds)}
+    if kind is Kind.RUN:
+        kept.pop("success_within", None)
+    return Expect(**kept)

@@ -1,0 +1,213 @@
+"""What is wrong in a config, in one line each, said in words of our own.
+
+pydantic's messages quote what was typed, which may be a secret, and speak of Python. So each kind of
+error is translated; values are never repeated, keys only where they look like keys.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from exporter.config.models import Choice
+from exporter.config.yaml import Path as Place
+
+# Announced, not there yet: better said than called unknown.
+_LATER_KEYS = frozenset({"discover", "summary", "link", "max_jobs"})
+_LATER_VALUES = frozenset({"json", "huawei_token", "huawei_aksk", "crafter_session"})
+_NOT_YET = "is not supported yet by this version"
+_KEY = re.compile(r"[A-Za-z0-9_.-]{1,128}|<<")
+
+MAX_TEXT = 500
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+}
+_LIMITS = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must have at least {min_length} entry",
+    "too_long": "must have at most {max_length} entries",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """One thing wrong in a config: where, and what is allowed. Never holds a value of the file.
+
+    Args:
+        line: counted from 1.
+        path: such as ``systems.docs.jobs[0].locale``; empty for the file as a whole.
+    """
+
+    file: Path
+    line: int
+    path: str
+    text: str
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The same for machines."""
+        return {"file": str(self.file), "line": self.line, "path": self.path, "text": self.text}
+
+    def __str__(self) -> str:
+        path = f" {self.path}:" if self.path else ""
+        return f"{self.file}:{self.line}:{path} {self.text}"
+
+
+class ConfigError(Exception):
+    """A config that cannot be used; ``str()`` is one line for each mistake."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+
+def shown(place: Place) -> str:
+    """A place as people write it: ``systems.docs.jobs[0].locale``; odd keys are ``?``."""
+    path = ""
+    for part in place:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            # What is no key may be a secret that lost its place.
+            path += f".{part if _KEY.fullmatch(part) else '?'}"
+    return path.removeprefix(".")
+
+
+def translate(errors: Iterable[ErrorDetails], model: type[BaseModel]) -> Iterator[tuple[Place, str]]:
+    """The errors of pydantic as places in the file and sentences; one for each place."""
+    texts: dict[Place, list[str]] = {}
+    for error in errors:
+        place, holder = _locate(error["loc"], model)
+        ctx: Mapping[str, Any] = error.get("ctx", {})
+        if error["type"].startswith("union_tag_"):
+            place = (*place, str(ctx["discriminator"]).strip("'"))
+        text = _sentence(error, ctx, place, holder)
+        # A value that may be of several types has an error for each.
+        if text not in texts.setdefault(place, []):
+            texts[place].append(text)
+    for place, several in texts.items():
+        yield place, ", or ".join(several)
+
+
+def _sentence(error: ErrorDetails, ctx: Mapping[str, Any], place: Place, holder: Any) -> str:
+    kind, given = error["type"], error["input"]
+    if kind in _EXPECTED:
+        return _wrong_type(_EXPECTED[kind], given)
+    if kind in _LIMITS:
+        return _LIMITS[kind].format_map(ctx)
+    match kind:
+        case "value_error":
+            return _one_line(str(ctx["error"]))
+        case "missing":
+            description = holder.model_fields[place[-1]].description
+            return f"is missing: {description}" if description else "is missing"
+        case "extra_forbidden":
+            return _unknown_key(place, tuple(holder.model_fields))
+        case "literal_error" | "enum":
+            return f"unknown value{_suggestion(given, _quoted(ctx['expected']))}"
+        case "union_tag_not_found":
+            return f"is missing{_suggestion('', tuple(holder.models))}"
+        case "union_tag_invalid":
+            later = ctx["tag"] in _LATER_VALUES
+            return _NOT_YET if later else f"unknown value{_suggestion(ctx['tag'], tuple(holder.models))}"
+    return "is not allowed here"
+
+
+def _one_line(text: str) -> str:
+    """What a validator says, which may name a file or variable as odd as somebody typed it."""
+    return "".join(character if character.isprintable() else "?" for character in text[:MAX_TEXT])
+
+
+def _unknown_key(place: Place, allowed: tuple[str, ...]) -> str:
+    # They belong to a system or to the defaults, not to a job.
+    if place[-1] in _LATER_KEYS and place[0] == ("systems" if len(place) == 3 else "defaults"):
+        return _NOT_YET
+    return f"unknown key{_suggestion(place[-1], allowed)}"
+
+
+def _wrong_type(expected: str, given: object) -> str:
+    if given is None:
+        return f"has no value; allowed is {expected}"
+    if expected == "text" and isinstance(given, bool):
+        return 'must be text: write it in quotes, as in "true"'
+    if expected == "text" and isinstance(given, int | float):
+        return 'must be text: write it in quotes, as in "42"'
+    return f"must be {expected}"
+
+
+def _quoted(words: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"'([^']*)'", words))
+
+
+def _suggestion(given: object, allowed: tuple[str, ...]) -> str:
+    # Long words are no slips of the pen, and comparing them takes long.
+    short = isinstance(given, str) and len(given) <= 40
+    close = "".join(difflib.get_close_matches(str(given), allowed, n=1)) if short else ""
+    listed = (
+        f"allowed: {', '.join(allowed)}" if len(allowed) > 1 else f"allowed is {''.join(allowed) or 'none'}"
+    )
+    return f"; did you mean {close}? {listed}" if close else f"; {listed}"
+
+
+def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[Place, Any]:
+    """The place in the file that pydantic means, and the model (or `Choice`) that is asked for it.
+
+    pydantic's own way of saying it also names the chosen model of a `Choice`, the alternative of a
+    union that was tried, and whether a key or its value is meant.
+    """
+    kind: Any = model
+    holder: Any = model
+    place: list[str | int] = []
+    for part in loc:
+        if kind is None or (part == "[key]" and get_origin(holder) is dict):
+            break
+        if isinstance(kind, Choice):
+            holder = kind = kind.models[str(part)]
+            continue
+        holder = kind
+        place.append(part)
+        kind = _inside(kind, part)
+    return tuple(place), kind if isinstance(kind, Choice) else holder
+
+
+def _inside(kind: Any, part: str | int) -> Any:
+    """What stands under a key: a model, a `Choice`, a list, a dict, or ``None`` for a single value."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(part))
+        return None if field is None else _container((field.annotation, *field.metadata))
+    return _container((get_args(kind)[-1],))
+
+
+def _container(annotations: Iterable[Any]) -> Any:
+    for annotation in annotations:
+        origin = get_origin(annotation)
+        if isinstance(annotation, Choice) or origin in (dict, list):
+            return annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+        if origin in (Annotated, Union, UnionType):
+            arguments = get_args(annotation)
+            found = _container((*getattr(annotation, "__metadata__", ()), *arguments))
+            if found is not None:
+                return found
+    return None

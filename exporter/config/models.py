@@ -1,0 +1,290 @@
+"""What may stand in the config file, as pydantic models.
+
+The keys of providers and credentials are declared in their own rooms and joined here to those that
+every system and every job has, so nothing here knows a vendor by name.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    WithJsonSchema,
+    create_model,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from exporter.auth import CREDENTIALS
+from exporter.fields import (
+    DURATION_PATTERN,
+    Duration,
+    HeaderName,
+    HeaderText,
+    HttpUrl,
+    Keys,
+    PositiveDuration,
+    has_control_characters,
+    parse_duration,
+)
+from exporter.metrics import LABELS
+from exporter.providers import PROVIDERS
+from exporter.transport import Tls
+
+MAX_TEXT = 128
+MAX_TIMEOUT_SECONDS = 300.0
+NEVER = "never"
+
+_SYSTEM_NAME = "[A-Za-z0-9_.-]{1,128}"
+_LABEL_NAME = "[A-Za-z_][A-Za-z0-9_]{0,127}"
+# Set by Prometheus itself on what it scrapes, or with a meaning of their own in a sample.
+_PROMETHEUS_LABELS = frozenset({"job", "instance", "le", "quantile"})
+# RFC 9110 section 7.6.1, and those that say how a message is framed and packed: the wire's own business.
+_HOP_BY_HOP = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def _system_name(value: str) -> str:
+    if not re.fullmatch(_SYSTEM_NAME, value):
+        raise ValueError("not a name for a system; allowed are A-Z a-z 0-9 _ . - and at most 128 characters")
+    return value
+
+
+def _label_name(value: str) -> str:
+    if not re.fullmatch(_LABEL_NAME, value):
+        raise ValueError(
+            "not a label name; allowed are A-Z a-z 0-9 _, no digit first, at most 128 characters"
+        )
+    if value.startswith("__"):
+        raise ValueError("label names that begin with __ belong to Prometheus")
+    if value in _PROMETHEUS_LABELS:
+        raise ValueError("this label belongs to Prometheus; choose another name")
+    if value in LABELS:
+        raise ValueError("this label is one of the exporter's own; choose another name")
+    return value
+
+
+def _short_text(value: str) -> str:
+    if len(value) > MAX_TEXT:
+        raise ValueError(f"is longer than {MAX_TEXT} characters")
+    if has_control_characters(value):
+        raise ValueError("must not hold control characters or line breaks")
+    return value
+
+
+def _timeout(seconds: float) -> float:
+    if seconds > MAX_TIMEOUT_SECONDS:
+        raise ValueError("is too long; allowed is up to 5m")
+    return seconds
+
+
+def _within(value: object) -> float:
+    if value == NEVER:
+        return math.inf
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; also never") from None
+    if seconds <= 0:
+        raise ValueError("must be more than 0s, or never")
+    return seconds
+
+
+def _header(name: str) -> str:
+    if name.lower() in _HOP_BY_HOP:
+        raise ValueError("this header is written by the connection itself and cannot be set")
+    return name
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("names a header twice; upper and lower case are the same")
+    return headers
+
+
+SystemName = Annotated[str, AfterValidator(_system_name), WithJsonSchema({"pattern": f"^{_SYSTEM_NAME}$"})]
+ShortText = Annotated[
+    str, AfterValidator(_short_text), WithJsonSchema({"type": "string", "maxLength": MAX_TEXT})
+]
+Labels = Annotated[
+    dict[Annotated[str, AfterValidator(_label_name)], ShortText],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": f"^{_LABEL_NAME}$"},
+            "additionalProperties": {"type": "string", "maxLength": MAX_TEXT},
+        }
+    ),
+]
+Headers = Annotated[
+    dict[Annotated[HeaderName, AfterValidator(_header)], HeaderText], AfterValidator(_headers)
+]
+Within = Annotated[
+    float,
+    BeforeValidator(_within),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, {"const": NEVER}]}),
+]
+"""Seconds; ``never`` is infinity."""
+
+
+class Expectations(Keys):
+    """What is expected of a job; alerts measure it by this. ``never`` switches one off."""
+
+    start_within: Within = Field("30m", validate_default=True, description="from being queued to running")
+    progress_within: Within = Field("30m", validate_default=True, description="from one progress to the next")
+    run_within: Within = Field("12h", validate_default=True, description="from start to end")
+    success_within: Within = Field(
+        NEVER, validate_default=True, description="from one success to the next; slots only, not single runs"
+    )
+
+
+@cache
+def _nothing_said() -> Expectations:
+    """One for all the jobs that say nothing of their own."""
+    return Expectations()
+
+
+class Settings(Keys):
+    """How jobs are asked, in ``defaults`` or for one system."""
+
+    timeout: Annotated[PositiveDuration, AfterValidator(_timeout)] = Field(
+        "8s", validate_default=True, description="one whole read, however many requests it takes; up to 5m"
+    )
+    concurrency: int = Field(16, ge=1, le=256, description="requests at a time to one system")
+    min_interval: Duration = Field(
+        "10s",
+        validate_default=True,
+        description="a job asked this recently is not asked again; keep it under the scrape interval; "
+        "0s switches it off",
+    )
+    final_interval: Duration = Field(
+        "10m", validate_default=True, description="how often a finished, unchangeable run is read again"
+    )
+    state_series: Literal["all", "current"] = Field(
+        "all", description="one series for every state, or only for the current one"
+    )
+    expect: Expectations = Field(default_factory=_nothing_said, description="what alerts measure a job by")
+
+
+class Defaults(Settings):
+    """What holds for every system that does not say otherwise."""
+
+
+class JobKeys(Keys):
+    """The keys of a job beside its provider's own."""
+
+    name: ShortText = Field("", description="a name for people, shown as the label job_name")
+    labels: Labels = Field(
+        default_factory=dict, description="labels of its series, for routing alerts; win over the system's"
+    )
+    expect: Expectations = Field(default_factory=_nothing_said, description="wins over that of the system")
+
+
+class SystemKeys(Settings):
+    """The keys of a system beside its provider's own; those of ``defaults`` may stand here too."""
+
+    base_url: HttpUrl = Field(description="where the API is; every path is appended to it")
+    labels: Labels = Field(
+        default_factory=dict, description="labels of every series of the system and its jobs"
+    )
+    tls: Tls = Field(default_factory=Tls, description="trust and client certificate")
+    proxy_url: HttpUrl = Field(
+        "", description="the proxy to use; without it http_proxy, https_proxy, all_proxy and no_proxy hold"
+    )
+    headers: Headers = Field(
+        default_factory=dict, description="sent with every request; secrets belong under auth"
+    )
+
+
+# mypy knows no model that is made from a table.
+_make: Any = create_model
+
+
+class Choice:
+    """Marks a value as one of several models, told apart by one of its keys."""
+
+    def __init__(self, key: str, models: Mapping[str, type[Keys]]) -> None:
+        self.key = key
+        self.models = models
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schemas = {tag: handler.generate_schema(model) for tag, model in self.models.items()}
+        return core_schema.tagged_union_schema(schemas, discriminator=self.key)
+
+
+@cache
+def auth_models() -> Mapping[str, type[Keys]]:
+    """The keys of ``auth:`` by its ``type``."""
+    return {kind: credential.Keys for kind, credential in CREDENTIALS.items()}
+
+
+@cache
+def job_models() -> Mapping[str, type[JobKeys]]:
+    """The keys of an entry of ``jobs:`` by the system's provider."""
+    return {
+        name: _make(f"{name}_job", __base__=(JobKeys, provider.JobKeys), __doc__=provider.JobKeys.__doc__)
+        for name, provider in PROVIDERS.items()
+    }
+
+
+@cache
+def system_models() -> Mapping[str, type[SystemKeys]]:
+    """The keys of a system by its provider."""
+    return {name: _system_model(name) for name in PROVIDERS}
+
+
+def _system_model(name: str) -> type[SystemKeys]:
+    provider = PROVIDERS[name]
+    auth = Field({"type": "none"}, validate_default=True, description="how to prove who we are")
+    job: Any = job_models()[name]
+    model: type[SystemKeys] = _make(
+        f"{name}_system",
+        __base__=(SystemKeys, provider.Options),
+        __doc__=provider.__doc__,
+        provider=(Literal[name], Field(description="which API the system speaks")),
+        auth=(Annotated[Any, Choice("type", auth_models())], auth),
+        jobs=(list[job], Field(min_length=1, description="the jobs to watch")),
+    )
+    return model
+
+
+@cache
+def file_model() -> type[Keys]:
+    """The whole of one file; ``systems`` may stand in another file of the same folder."""
+    system = Annotated[Any, Choice("provider", system_models())]
+    model: type[Keys] = _make(
+        "Config",
+        __base__=Keys,
+        __doc__="The config of remote-job-exporter.",
+        defaults=(Defaults, Field(default_factory=Defaults, description="settings of every system")),
+        systems=(
+            dict[SystemName, system],
+            Field(
+                default_factory=dict,
+                min_length=1,
+                description="the systems by name, each the label system",
+                # Names that fit the pattern have their schema; this refuses all others.
+                json_schema_extra={"additionalProperties": False},
+            ),
+        ),
+    )
+    return model

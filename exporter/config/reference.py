@@ -1,0 +1,129 @@
+"""The config file described, from the very models that check it: for editors and for people."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from exporter.config.models import (
+    Defaults,
+    Expectations,
+    JobKeys,
+    SystemKeys,
+    auth_models,
+    file_model,
+    job_models,
+    system_models,
+)
+from exporter.fields import DURATION_PATTERN
+from exporter.providers import PROVIDERS
+from exporter.transport import Tls
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of one config file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **file_model().model_json_schema()}
+
+
+def reference() -> str:
+    """All keys of the config file as Markdown tables: key, type, default, meaning."""
+    systems, jobs = system_models(), job_models()
+    common = next(iter(systems.values()))
+    parts = [
+        "# Config file",
+        "Made by `remote-job-exporter docs config`.",
+        "A duration is one of Prometheus, such as `500ms`, `10s` or `1m30s`.",
+        "A secret is text, `{env: NAME}` or `{file: PATH}`. Paths begin at the folder of the config file.",
+        "## `defaults:`",
+        "Settings of every system that does not say otherwise.",
+        _table(Defaults, Defaults.model_fields),
+        "## `systems: {NAME: …}`",
+        "A name is made of A-Z a-z 0-9 _ . - and becomes the label `system`.",
+        "The keys of `defaults:` may stand here too, and the provider's own.",
+        _table(
+            common,
+            ["provider", *_beside(SystemKeys, Defaults), "auth", "jobs"],
+            {"provider": " or ".join(f"`{name}`" for name in systems)},
+        ),
+        "### `jobs: [ … ]`",
+        "Every job takes these beside its provider's own keys.",
+        _table(JobKeys, JobKeys.model_fields),
+        "### `expect:`",
+        "Of a job, of its system or in `defaults:`; the nearest wins, key by key. `never` switches one off.",
+        _table(Expectations, Expectations.model_fields),
+        "### `tls:`",
+        "All files are PEM.",
+        _table(Tls, Tls.model_fields),
+        "## `provider:`",
+    ]
+    for name, provider in PROVIDERS.items():
+        parts += [f"### `{name}`", _first_line(provider)]
+        if provider.Options.model_fields:
+            parts += ["Keys of the system:", _table(systems[name], provider.Options.model_fields)]
+        parts += ["Keys of a job:", _table(jobs[name], provider.JobKeys.model_fields)]
+    parts.append("## `auth:`")
+    for kind, keys in auth_models().items():
+        parts += [f"### `type: {kind}`", _first_line(keys)]
+        if own := [key for key in keys.model_fields if key != "type"]:
+            parts.append(_table(keys, own))
+    return "\n\n".join(parts) + "\n"
+
+
+def _beside(model: type[BaseModel], base: type[BaseModel]) -> list[str]:
+    return [key for key in model.model_fields if key not in base.model_fields]
+
+
+def _first_line(documented: type) -> str:
+    return (documented.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
+
+
+def _table(model: type[BaseModel], keys: Iterable[str], types: Mapping[str, str] | None = None) -> str:
+    schema = model.model_json_schema()
+    rows = [("key", "type", "default", "meaning"), ("---",) * 4]
+    for key in keys:
+        field, own = model.model_fields[key], schema["properties"][key]
+        default = own.get("default")
+        rows.append(
+            (
+                f"`{key}`",
+                (types or {}).get(key) or _type(own, schema.get("$defs", {})),
+                "needed" if field.is_required() else "" if default in (None, "") else f"`{_yaml(default)}`",
+                field.description or "",
+            )
+        )
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _yaml(default: object) -> str:
+    if isinstance(default, dict):
+        return "{" + ", ".join(f"{key}: {value}" for key, value in default.items()) + "}"
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+_WORDS = {"boolean": "`true` or `false`", "integer": "whole number", "array": "list", "string": "text"}
+
+
+def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """A JSON Schema in a few words."""
+    if target := schema.get("$ref"):
+        schema = definitions[target.rpartition("/")[2]]
+    if choices := schema.get("anyOf"):
+        return _choice(choices, definitions)
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if schema.get("pattern") == DURATION_PATTERN:
+        return "duration"
+    if schema.get("format") == "uri":
+        return "URL"
+    if "maximum" in schema:
+        return f"{schema['minimum']} to {schema['maximum']}"
+    return _WORDS.get(schema.get("type", ""), "mapping")
+
+
+def _choice(choices: Iterable[Mapping[str, Any]], definitions: Mapping[str, Any]) -> str:
+    if any("env" in choice.get("properties", {}) for choice in choices):
+        return "secret"
+    words = [_type(choice, definitions) for choice in choices if choice.get("type") != "null"]
+    return " or ".join(dict.fromkeys(words))

@@ -1,0 +1,186 @@
+"""Samples to bytes, fast: lines are rendered when a job is read and only joined when it is scraped.
+
+Text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/) and OpenMetrics
+1.0.0 (https://prometheus.io/docs/specs/om/open_metrics_spec/). Sample lines are the same bytes in
+both; only the lines about a family differ.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic
+
+from exporter.metrics import Metric, Samples, View
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The lines of one job or system.
+
+    Args:
+        values: what each metric of the table said.
+        lines: its lines, ``b""`` where it is absent.
+    """
+
+    values: tuple[object, ...]
+    lines: tuple[bytes, ...]
+
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})  # the older format does not escape quotes in help
+_UNITS = ("seconds", "ratio")
+
+
+class Format(Enum):
+    """A format a scraper can ask for, and its content type."""
+
+    TEXT = "text/plain; version=0.0.4; charset=utf-8"
+    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+def label_text(labels: Mapping[str, str]) -> str:
+    """Labels as they stand between the braces of a sample line."""
+    return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items())
+
+
+def number_text(value: float) -> str:
+    """A number as both formats write it."""
+    return str(value) if type(value) is int else repr(float(value))
+
+
+def render_row(
+    table: Sequence[Metric[View]],
+    identity: str,
+    view: View,
+    *,
+    before: Row | None = None,
+    current_only: bool = False,
+) -> Row:
+    """Renders every metric of ``table`` for one job or system.
+
+    Args:
+        identity: the labels every line begins with, as made by `label_text`.
+        before: the row shown so far, with the same table and identity; lines whose values have not
+            changed, which are most, are taken from it.
+        current_only: of a state set, only the series that is 1.
+    """
+    values = tuple([metric.get(view) for metric in table])
+    if before is None:
+        before = Row((None,) * len(table), (b"",) * len(table))
+    return Row(
+        values,
+        tuple(
+            [
+                line if value == old else _lines(metric, identity, value, current_only=current_only)
+                for metric, value, old, line in zip(table, values, before.values, before.lines, strict=True)
+            ]
+        ),
+    )
+
+
+def _lines(metric: Metric[View], identity: str, got: object, *, current_only: bool) -> bytes:
+    if got is None:
+        return b""
+    name = metric.name
+    if not metric.labels:
+        return f"{name}{{{identity}}} {number_text(got)}\n".encode()  # type: ignore[arg-type]
+    samples: Samples = got  # type: ignore[assignment]
+    if current_only and metric.type == "stateset":
+        samples = tuple(sample for sample in samples if sample[1])
+    labels = metric.labels
+    lines = []
+    for values, value in samples:
+        own = ",".join(
+            [f'{label}="{text.translate(_ESCAPES)}"' for label, text in zip(labels, values, strict=True)]
+        )
+        lines.append(f"{name}{{{identity},{own}}} {number_text(value)}\n")
+    return "".join(lines).encode()
+
+
+class Page(Generic[View]):
+    """The current rows of many jobs (or systems), joined by family on demand.
+
+    Args:
+        table: the metrics, in the order of the page.
+    """
+
+    def __init__(self, table: Sequence[Metric[View]]) -> None:
+        self._heads = {format_: [_head(metric, format_) for metric in table] for format_ in Format}
+        self._rows: dict[Hashable, Row] = {}
+
+    def put(self, key: Hashable, row: Row) -> None:
+        """Replaces the row of ``key``; a new key goes to the end of every family."""
+        self._rows[key] = row
+
+    def drop(self, key: Hashable) -> None:
+        """Removes the row of ``key``, if it has one."""
+        self._rows.pop(key, None)
+
+    def render(self, format_: Format) -> bytes:
+        """The families that have samples, without the end mark of OpenMetrics."""
+        rows = [row.lines for row in self._rows.values()]
+        columns = zip(self._heads[format_], zip(*rows, strict=True), strict=False)
+        return b"".join([head + lines for head, column in columns if (lines := b"".join(column))])
+
+
+def _head(metric: Metric[View], format_: Format) -> bytes:
+    """HELP, TYPE and UNIT of a family.
+
+    OpenMetrics names a family without the suffix of its samples (``_total``, ``_info``); the older
+    format knows neither info nor stateset and names every family by its samples.
+    """
+    if format_ is Format.TEXT:
+        type_ = metric.type if metric.type == "counter" else "gauge"
+        help_ = metric.help.translate(_HELP_ESCAPES)
+        return f"# HELP {metric.name} {help_}\n# TYPE {metric.name} {type_}\n".encode()
+    family = family_name(metric)
+    head = f"# HELP {family} {metric.help.translate(_ESCAPES)}\n# TYPE {family} {metric.type}\n"
+    unit = family.rpartition("_")[2]
+    return (head + (f"# UNIT {family} {unit}\n" if unit in _UNITS else "")).encode()
+
+
+def family_name(metric: Metric[View]) -> str:
+    """The name of the family in OpenMetrics."""
+    suffix = {"counter": "_total", "info": "_info"}.get(metric.type, "")
+    return metric.name.removesuffix(suffix)
+
+
+def negotiate(accept: str) -> Format:
+    """The format for an ``Accept`` header (RFC 9110 section 12.5.1): OpenMetrics only if preferred.
+
+    Anything odd means the text format, which every scraper reads.
+    """
+    best, chosen = 0.0, Format.TEXT
+    for part in accept[:4096].split(","):
+        media, *parameters = (piece.strip() for piece in part.lower().split(";"))
+        values = dict(piece.partition("=")[::2] for piece in parameters)
+        quality = _quality(values.get("q", "1"))
+        format_ = _matching(media, values.get("version", "").strip('"'))
+        if format_ is not None and quality > best:
+            best, chosen = quality, format_
+    return chosen
+
+
+def _matching(media: str, version: str) -> Format | None:
+    if media == "application/openmetrics-text" and version in ("", "1.0.0"):
+        return Format.OPENMETRICS
+    if media in ("text/plain", "text/*", "*/*") and version in ("", "0.0.4"):
+        return Format.TEXT
+    return None
+
+
+def _quality(value: str) -> float:
+    try:
+        quality = float(value)
+    except ValueError:
+        return 0.0
+    return quality if 0 <= quality <= 1 else 0.0
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether an ``Accept-Encoding`` header allows gzip (RFC 9110 section 12.5.3)."""
+    for part in accept_encoding[:4096].lower().split(","):
+        coding, _, parameter = (piece.strip() for piece in part.partition(";"))
+        if coding in ("gzip", "x-gzip", "*"):
+            return _quality(parameter.removeprefix("q=").strip() or "1") > 0
+    return False

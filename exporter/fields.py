@@ -1,0 +1,237 @@
+"""Types that config keys are declared with, shared by the rooms that declare keys of their own.
+
+Each refuses bad input with one sentence that says what is wrong and what is allowed; ``config``
+puts the place in front of it.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from exporter.secret import Secret, SecretError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
+# https://prometheus.io/docs/prometheus/latest/configuration/configuration/: <duration>, and 0.
+_DURATION = re.compile(
+    r"(?:(?P<y>\d{1,9})y)?(?:(?P<w>\d{1,9})w)?(?:(?P<d>\d{1,9})d)?(?:(?P<h>\d{1,9})h)?"
+    r"(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s)?(?:(?P<ms>\d{1,9})ms)?",
+    re.ASCII,
+)
+DURATION_PATTERN = r"^(?=.)(0|(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?)$"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+MAX_KEY_LENGTH = 512
+
+
+class Keys(BaseModel):
+    """A part of the config file: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+def parse_duration(value: object) -> float:
+    """A Prometheus duration such as ``500ms``, ``10s`` or ``1m30s``, in seconds.
+
+    Raises:
+        ValueError: it is no such duration.
+    """
+    if value in ("0", 0) and not isinstance(value, bool | float):
+        return 0.0
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if match is None:
+        raise ValueError(
+            "not a duration; allowed are Prometheus durations such as 500ms, 10s, 1m30s, 2h or 1d"
+        )
+    return sum(int(number) * _UNITS[unit] for unit, number in match.groupdict().items() if number)
+
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("must be more than 0s")
+    return seconds
+
+
+def _http_url(value: str) -> str:
+    hint = "allowed is http://HOST[:PORT][/PATH] or https://…"
+    try:
+        url = urlsplit(value)
+        port = url.port
+    except ValueError:  # its text quotes what may be a password
+        raise ValueError(f"not a URL; {hint}") from None
+    if url.scheme not in ("http", "https"):
+        raise ValueError(f"the scheme must be http or https; {hint}")
+    if url.username is not None or url.password is not None:
+        raise ValueError("must not hold a user name or password; credentials belong under auth:")
+    if not url.hostname or port == 0:
+        raise ValueError(f"names no host or a port out of range; {hint}")
+    if url.query or url.fragment or value.endswith(("?", "#")):
+        raise ValueError(f"must not have a query or fragment; {hint}")
+    if _CONTROL.search(value) or any(character.isspace() or character == "\\" for character in value):
+        raise ValueError(f"must not hold spaces, backslashes or control characters; {hint}")
+    if any(part in (".", "..") for part in url.path.split("/")):
+        raise ValueError("must not hold the path segments . or ..")
+    return value
+
+
+def _base_url(value: str) -> str:
+    return _http_url(value).rstrip("/")
+
+
+def has_control_characters(value: str) -> bool:
+    """Whether any of U+0000 to U+001F and U+007F to U+009F is in it, line breaks among them."""
+    return _CONTROL.search(value) is not None
+
+
+def check_key(value: str) -> str:
+    """A key value of a job: goes encoded into one segment of a path or one value of a query.
+
+    Raises:
+        ValueError: empty, ``.`` or ``..`` (clients fold such segments away), too long, or with
+            control characters.
+    """
+    if not value:
+        raise ValueError("must not be empty")
+    if value in (".", ".."):
+        raise ValueError("must not be . or .., which would change the path")
+    if len(value) > MAX_KEY_LENGTH:
+        raise ValueError(f"is longer than {MAX_KEY_LENGTH} characters")
+    if _CONTROL.search(value):
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def check_header_value(value: str) -> str:
+    """A value that may stand in an HTTP header (RFC 9110 section 5.5).
+
+    Raises:
+        ValueError: it holds control characters or is not Latin-1.
+    """
+    if _CONTROL.search(value):
+        raise ValueError("must not hold control characters or line breaks")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError("must hold Latin-1 characters only") from None
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+        raise ValueError("is not a header name; allowed are letters, digits and !#$%&'*+-.^_`|~")
+    return value
+
+
+def in_folder(path: str | Path, info: ValidationInfo) -> Path:
+    """A path of the config: relative ones begin at the folder of the config file.
+
+    That folder is ``folder`` in the context of the validation; without one, paths stay as they are.
+    """
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / path
+
+
+def _secret(value: object, info: ValidationInfo) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    hint = "allowed is a string, {env: NAME} or {file: PATH}"
+    try:
+        match value:
+            case str():
+                if not value:
+                    raise ValueError(f"must not be empty; {hint}")
+                return Secret.plain(value)
+            case {"env": str(name), **rest} if not rest:
+                return Secret.env(name)
+            case {"file": str(path), **rest} if not rest and path:
+                return Secret.file(in_folder(path, info))
+    except SecretError as error:
+        raise ValueError(str(error)) from None
+    raise ValueError(f"not a secret; {hint}")
+
+
+class _SecretSchema:
+    """Makes ``Secret`` a pydantic type whose input is never echoed in an error."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(_secret)
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        # The only number allowed is 0.
+        {
+            "type": ["string", "integer"],
+            "pattern": DURATION_PATTERN,
+            "minimum": 0,
+            "maximum": 0,
+            "examples": ["10s", "1m30s"],
+        }
+    ),
+]
+"""Seconds, written as a Prometheus duration."""
+
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+
+HttpUrl = Annotated[
+    str,
+    AfterValidator(_base_url),
+    WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"}),
+]
+"""An address with scheme http or https, without credentials, query and trailing slash."""
+
+EndpointUrl = Annotated[
+    str,
+    AfterValidator(_http_url),
+    WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"}),
+]
+"""The same, kept to the letter: an address that is called as it stands, slash and all."""
+
+KeyValue = Annotated[str, AfterValidator(check_key)]
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+
+HeaderText = Annotated[str, AfterValidator(check_header_value)]
+
+SecretValue = Annotated[
+    Secret,
+    _SecretSchema,
+    PlainSerializer(str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {
+                    "type": "object",
+                    "properties": {"env": {"type": "string"}},
+                    "required": ["env"],
+                    "additionalProperties": False,
+                },
+                {
+                    "type": "object",
+                    "properties": {"file": {"type": "string"}},
+                    "required": ["file"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+"""A secret: a plain string, ``{env: NAME}`` or ``{file: PATH}``."""

@@ -1,0 +1,130 @@
+"""The one vocabulary: what a job is and how it stands, for every system alike.
+
+Everything here is frozen and knows no vendor. Times are Unix seconds (float, UTC), durations
+seconds, ratios 0 to 1. ``None`` means that the vendor did not say; it becomes an absent series,
+never a zero.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """The ten states, each a value of the label ``remote_job_state``."""
+
+    IDLE = "idle"
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELING = "canceling"
+    SUCCEEDED = "succeeded"
+    SUCCEEDED_WITH_ERRORS = "succeeded_with_errors"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+
+
+class Kind(StrEnum):
+    """A ``slot`` keeps its identity run after run; a ``run`` ends once."""
+
+    SLOT = "slot"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What the config expects of a job, in seconds; ``None`` is no expectation."""
+
+    start_within: float | None = None
+    progress_within: float | None = None
+    run_within: float | None = None
+    success_within: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One configured or discovered job.
+
+    ``id`` is the label ``job_id``: stable for the life of the slot or run. ``keys`` are the
+    provider's own, as strings, in the order that makes up ``id``.
+    """
+
+    system: str
+    id: str
+    kind: Kind
+    provider: str
+    keys: Mapping[str, str]
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    expect: Expect = field(default_factory=Expect)
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Item counts of the current run, each where the vendor reports it."""
+
+    total: int | None = None
+    sent: int | None = None
+    additional_sent: int | None = None
+    processed: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+    skipped: int | None = None
+    deleted: int | None = None
+    acknowledged: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """Item counts of one category of a run."""
+
+    total: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a job stands, as one understood answer tells it.
+
+    Args:
+        state: in our words.
+        raw: the vendor's own word for it, shown in ``remote_job_status_info``.
+        final: the run has ended and this status will not change. Said by the provider, never
+            derived from the state, and never true for a slot.
+        step: the vendor's word for what the run is doing.
+        run: what tells one run of a slot from the next, if the vendor gives anything; never a label.
+        run_number: a number that grows with every run.
+        progress: 0 to 1; only where the denominator is final.
+        cancelable, enabled, sending_complete: as reported.
+        queued_at, started_at, ended_at: of the current or newest run.
+        reported_at: when the vendor last updated this status.
+        state_since: since when the job is in this state, where the vendor tells.
+        succeeded_at, failed_at: end of an *earlier or this* run that the answer tells of besides
+            its state (a slot that waits again and tells of its last success).
+        name, type, level: the vendor's words for what the job is; they do not change in its life.
+    """
+
+    state: State
+    raw: str = ""
+    final: bool = False
+    step: str = ""
+    run: str = ""
+    run_number: int | None = None
+    progress: float | None = None
+    items: Items = Items()
+    categories: Mapping[str, Category] = field(default_factory=dict)
+    cancelable: bool | None = None
+    enabled: bool | None = None
+    sending_complete: bool | None = None
+    queued_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    reported_at: float | None = None
+    state_since: float | None = None
+    succeeded_at: float | None = None
+    failed_at: float | None = None
+    name: str = ""
+    type: str = ""
+    level: str = ""

@@ -1,0 +1,153 @@
+"""Log lines: one a record, as logfmt or JSON, that hostile text can neither break nor forge.
+
+A line is the time (RFC 3339, UTC, milliseconds), the level, the message, then what ``extra`` gave, in
+its order, then ``error``. Texts of exceptions that are not our own are never printed, since nobody
+knows what they hold: such an error is its type and the place in our code where it came through.
+"""
+
+import json
+import logging
+import math
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, TextIO
+
+PACKAGE = __name__.partition(".")[0]
+MAX_VALUE_LENGTH = 4096
+
+_HOME = Path(__file__).resolve().parent.parent
+# What a record has without any extra; the last three come and go with formatters and Python versions.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_NOT_IN_KEY = re.compile(r"[^A-Za-z0-9_.-]")
+
+Format = Literal["logfmt", "json"]
+Value = str | int | float | bool | None
+
+
+def setup(
+    level: str,
+    format: Format = "logfmt",  # noqa: A002  # the flag's name
+    stream: TextIO | None = None,
+) -> None:
+    """Makes the root logger print to ``stream`` (default: stderr), replacing what it did before.
+
+    ``level`` is for the exporter's own records; libraries are heard from ``warning`` upwards only,
+    because at lower levels some of them print URLs and headers.
+
+    Raises:
+        ValueError: no such level or format.
+    """
+    levels = {name.lower(): number for name, number in logging.getLevelNamesMapping().items() if number}
+    formatters = {"logfmt": Logfmt, "json": Json}
+    if level not in levels:
+        raise ValueError(f"no such log level; allowed are {', '.join(levels)}")
+    if format not in formatters:
+        raise ValueError(f"no such log format; allowed are {', '.join(formatters)}")
+    handler = _Handler(stream)
+    handler.setFormatter(formatters[format]())
+    logging.basicConfig(force=True, handlers=[handler], level=max(levels[level], logging.WARNING))
+    logging.getLogger(PACKAGE).setLevel(levels[level])
+
+
+class Logfmt(logging.Formatter):
+    """``time=… level=… msg=… key=value``; values are quoted like JSON strings where they need it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line without its end."""
+        return " ".join(f"{key}={_logfmt(value)}" for key, value in _fields(record).items())
+
+
+class Json(logging.Formatter):
+    """One JSON object in pure ASCII; numbers, true, false and null stay what they are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line without its end."""
+        return json.dumps(_fields(record), allow_nan=False)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Stays silent: the default prints message and arguments as they are."""
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Value]:
+    created = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    fields: dict[str, Value] = {
+        "time": created.replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "msg": _cut(_message(record)),
+    }
+    extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    if record.exc_info and record.exc_info[1]:
+        extra = {**extra, "error": record.exc_info[1]}
+    for name, value in extra.items():
+        key = _NOT_IN_KEY.sub("_", name) or "_"
+        # No field may stand in for another one, such as a second "level".
+        while key in fields:
+            key += "_"
+        fields[key] = _value(value)
+    return fields
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        message = record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        message = str(record.msg)
+    if record.name.partition(".")[0] == PACKAGE:
+        return message
+    # asyncio appends the repr of what failed, with the text of its exception, on lines of their own.
+    return message.partition("\n")[0]
+
+
+def _value(value: object) -> Value:
+    match value:
+        case bool() | int() | None:
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case BaseException():
+            return _cut(_describe(value))
+    return _cut(str(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_VALUE_LENGTH else text[: MAX_VALUE_LENGTH - 1] + "…"
+
+
+def _describe(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    # The texts of our own exceptions are written to hold no value of a header, an answer or a secret.
+    if kind.__module__.partition(".")[0] == PACKAGE:
+        return f"{kind.__qualname__}: {error}"
+    place = _place(error.__traceback__)
+    return f"{name} at {place}" if place else name
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """File and line of the innermost frame that is our own, or nothing."""
+    place = ""
+    while traceback:
+        file = Path(traceback.tb_frame.f_code.co_filename)
+        if file.is_relative_to(_HOME / PACKAGE):
+            place = f"{file.relative_to(_HOME)}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place
+
+
+def _logfmt(value: Value) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if value and value.isprintable() and not any(character in ' "=\\' for character in value):
+        return value
+    # Printable text stays readable in every script; control, format and bidi characters do not.
+    escaped = (
+        character if character.isprintable() and character not in '"\\' else json.dumps(character)[1:-1]
+        for character in value
+    )
+    return f'"{"".join(escaped)}"'

@@ -1,0 +1,125 @@
+"""What the exporter counts of itself: prometheus-client's metrics on a registry of its own."""
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import generate_latest as generate_text
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
+
+from exporter.failure import Reason
+from exporter.pacing import Why
+
+# The first buckets tell a kept connection from a new one; the last is the longest timeout allowed.
+_REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_SCRAPE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_CODES = frozenset(status.value for status in HTTPStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemMeters:
+    """The meters of one system, looked up once because they are counted at every request."""
+
+    _requests: Counter
+    _failures: Counter
+    _skipped: dict[Why, Counter]
+    _duration: Histogram
+    _jobs: Gauge
+    system: str
+
+    def answered(self, status: int, seconds: float) -> None:
+        """A request was answered with this HTTP status."""
+        self._requests.labels(self.system, str(status) if status in _CODES else "other").inc()
+        self._duration.observe(seconds)
+
+    def failed(self, reason: Reason) -> None:
+        """A request, a token call or its answer did not work."""
+        self._failures.labels(self.system, reason.value).inc()
+
+    def skipped(self, why: Why, reads: int) -> None:
+        """So many reads were not due."""
+        self._skipped[why].inc(reads)
+
+    def watching(self, jobs: int) -> None:
+        """So many jobs of the system are known."""
+        self._jobs.set(jobs)
+
+
+class Meters:
+    """All metrics of the exporter itself, beginning with ``remote_job_exporter_`` or ``process_``."""
+
+    def __init__(self, version: str, revision: str = "") -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        build = Info(
+            "remote_job_exporter_build",
+            "Version of the exporter and of the Python it runs on.",
+            registry=self.registry,
+        )
+        build.info({"version": version, "revision": revision, "python_version": platform.python_version()})
+        self.scrapes = Histogram(
+            "remote_job_exporter_scrape_duration_seconds",
+            "How long answering a scrape took.",
+            buckets=_SCRAPE_BUCKETS,
+            registry=self.registry,
+        )
+        self._requests = self._counter("requests", "Requests answered by a system.", "system", "code")
+        self._failures = self._counter(
+            "request_failures", "Requests to a system that did not work, by reason.", "system", "reason"
+        )
+        self._skipped = self._counter(
+            "reads_skipped",
+            "Reads that were not due: the last result was shown instead. why: fresh, final or pacing.",
+            "system",
+            "why",
+        )
+        self._durations = Histogram(
+            "remote_job_exporter_request_duration_seconds",
+            "How long the answered requests to a system took.",
+            ["system"],
+            buckets=_REQUEST_BUCKETS,
+            registry=self.registry,
+        )
+        self._jobs = Gauge(
+            "remote_job_exporter_jobs", "Jobs known of a system.", ["system"], registry=self.registry
+        )
+
+    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        return Counter(f"remote_job_exporter_{name}", help_, labels, registry=self.registry)
+
+    def render(self, *, openmetrics: bool) -> bytes:
+        """All of them in text format 0.0.4, or in OpenMetrics 1.0.0 without its end mark."""
+        plain = _WithoutCreated(self.registry)
+        if openmetrics:
+            page: bytes = generate_openmetrics(plain)
+            return page.removesuffix(b"# EOF\n")
+        return generate_text(plain)
+
+    def of(self, system: str) -> SystemMeters:
+        """The meters of one system; everything that can be counted of it starts at 0."""
+        for reason in Reason:
+            self._failures.labels(system, reason.value)
+        return SystemMeters(
+            self._requests,
+            self._failures,
+            {why: self._skipped.labels(system, why.value) for why in Why},
+            self._durations.labels(system),
+            self._jobs.labels(system),
+            system,
+        )
+
+
+class _WithoutCreated(Collector):
+    """A registry less the ``_created`` series, which double its size and which nobody asked for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family

@@ -1,0 +1,404 @@
+"""The one table of metrics: name, type, help, stability, and how each is got from what is known.
+
+Names and meanings are a promise to users. Nothing here formats; `exporter.exposition` does.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Generic, Literal, TypeVar
+
+from exporter.failure import Reason
+from exporter.history import RESULTS, History
+from exporter.job import Category, Expect, Items, Job, State, Status
+
+MAX_CATEGORIES = 50
+OTHER = "other"
+_EXPECTATIONS = tuple(field.name for field in fields(Expect))
+
+Value = float | int | None
+Samples = tuple[tuple[tuple[str, ...], float | int], ...]
+"""Of each sample the values of the metric's own labels, and the number."""
+
+_STATES: Mapping[State, Samples] = {
+    state: tuple(((other.value,), int(other is state)) for other in State) for state in State
+}
+
+Type = Literal["gauge", "counter", "info", "stateset"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """All that is known of one job at one moment.
+
+    Args:
+        status: what the last attempt understood; ``None`` while it failed.
+        reason: why the last attempt failed; ``None`` while it worked.
+        read_at: Unix time of the last attempt, its oldest part where it has several.
+        read_seconds: how long it took.
+    """
+
+    job: Job
+    history: History
+    status: Status | None
+    reason: Reason | None
+    read_at: float
+    read_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SystemView:
+    """All that is known of one system at one moment; ``reason`` tells why it is not up."""
+
+    reason: Reason | None = None
+    rate_limit_remaining: int | None = None
+
+
+View = TypeVar("View")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(Generic[View]):
+    """One metric family.
+
+    Args:
+        name: of the family's samples, in both formats.
+        get: a value, or for a metric with labels of its own all its samples; ``None`` and no samples
+            are an absent series.
+        labels: besides the identity that every series carries.
+        kept: shown also while reads fail, because it is history or config rather than state.
+    """
+
+    name: str
+    type: Type
+    help: str
+    get: Callable[[View], Any]
+    labels: tuple[str, ...] = ()
+    kept: bool = False
+    stability: Literal["stable", "experimental"] = "stable"
+
+
+def _of(read: Callable[[Status], Value]) -> Callable[[JobView], Value]:
+    """A value of the status; such metrics are asked only while there is one."""
+
+    def get(view: JobView) -> Value:
+        status = view.status
+        return None if status is None else read(status)
+
+    return get
+
+
+def _items(name: str) -> Callable[[JobView], Value]:
+    return _of(lambda status: getattr(status.items, name))
+
+
+def _state(view: JobView) -> Samples:
+    return () if view.status is None else _STATES[view.status.state]
+
+
+def _status_info(view: JobView) -> Samples:
+    return () if view.status is None else (((view.status.raw, view.status.step), 1),)
+
+
+def _info(view: JobView) -> Samples:
+    job, known = view.job, view.history.status
+    words = (job.name or known.name, known.type, known.level) if known else (job.name, "", "")
+    return (((job.provider, job.kind.value, *words), 1),)
+
+
+def _expected(view: JobView) -> Samples:
+    expect = view.job.expect
+    limits = ((name, getattr(expect, name)) for name in _EXPECTATIONS)
+    return tuple(((name,), seconds) for name, seconds in limits if seconds is not None)
+
+
+def _reason(reason: Reason | None) -> Samples:
+    return () if reason is None else (((reason.value,), 1),)
+
+
+def _finished(view: JobView) -> Samples:
+    finished = view.history.finished
+    return tuple([((state.value,), finished[state]) for state in RESULTS])
+
+
+def _duration(status: Status) -> Value:
+    if status.state not in RESULTS or status.started_at is None or status.ended_at is None:
+        return None
+    seconds = status.ended_at - status.started_at
+    return seconds if seconds >= 0 else None
+
+
+def _categories(name: str) -> Callable[[JobView], Samples]:
+    def get(view: JobView) -> Samples:
+        if view.status is None or not view.status.categories:
+            return ()
+        categories = _bounded(view.status.categories)
+        values = ((label, getattr(category, name)) for label, category in categories)
+        return tuple(((label,), value) for label, value in values if value is not None)
+
+    return get
+
+
+def _bounded(categories: Any) -> list[tuple[str, Category]]:
+    """At most 50 categories, by name; the rest summed as ``other``, so that labels stay bounded."""
+    ordered = sorted(categories.items())
+    if len(ordered) <= MAX_CATEGORIES:
+        return ordered
+    kept = [(label, category) for label, category in ordered if label != OTHER][: MAX_CATEGORIES - 1]
+    rest = [category for label, category in ordered if label not in dict(kept)]
+    totals = {
+        field.name: _sum(getattr(category, field.name) for category in rest) for field in fields(Category)
+    }
+    return [*kept, (OTHER, Category(**totals))]
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _flag(read: Callable[[Status], bool | None]) -> Callable[[JobView], Value]:
+    def value(status: Status) -> Value:
+        flag = read(status)
+        return None if flag is None else int(flag)
+
+    return _of(value)
+
+
+_ITEM_HELP = {
+    "total": "Items of the current run known so far.",
+    "sent": "Items sent to the vendor's publishing target.",
+    "additional_sent": "Items sent besides those asked for, such as dependencies.",
+    "processed": "Items the current run has worked through.",
+    "succeeded": "Items of the current run that succeeded.",
+    "failed": "Items of the current run that failed.",
+    "skipped": "Items the current run skipped.",
+    "deleted": "Items the current run deleted.",
+    "acknowledged": "Items the vendor's target has acknowledged.",
+}
+
+JOB_METRICS: tuple[Metric[JobView], ...] = (
+    Metric(
+        "remote_job_up",
+        "gauge",
+        "1 when the last attempt to read the job was understood, else 0.",
+        lambda view: int(view.reason is None),
+        kept=True,
+    ),
+    Metric(
+        "remote_job_read_error_info",
+        "info",
+        "Why the last attempt to read the job failed; absent while reads work.",
+        lambda view: _reason(view.reason),
+        labels=("reason",),
+        kept=True,
+    ),
+    Metric(
+        "remote_job_read_duration_seconds",
+        "gauge",
+        "How long the last attempt to read the job took.",
+        lambda view: view.read_seconds,
+        kept=True,
+    ),
+    Metric(
+        "remote_job_read_timestamp_seconds",
+        "gauge",
+        "When the last attempt to read the job began.",
+        lambda view: view.read_at,
+        kept=True,
+    ),
+    Metric(
+        "remote_job_watched_since_timestamp_seconds",
+        "gauge",
+        "Since when this exporter has known the job.",
+        lambda view: view.history.watched_since,
+        kept=True,
+    ),
+    Metric(
+        "remote_job_expected_seconds",
+        "gauge",
+        "What the configuration expects of the job; alerts measure it by this.",
+        _expected,
+        labels=("expectation",),
+        kept=True,
+    ),
+    Metric(
+        "remote_job_info",
+        "info",
+        "What the job is. job_kind: slot (one identity, run after run) or run (ends once).",
+        _info,
+        labels=("provider", "job_kind", "job_name", "job_type", "job_level"),
+        kept=True,
+    ),
+    Metric(
+        "remote_job_status_info",
+        "info",
+        "The vendor's own words for the status and the step of the job.",
+        _status_info,
+        labels=("status", "step"),
+    ),
+    Metric(
+        "remote_job_state",
+        "stateset",
+        "State of the job in one vocabulary for all systems; exactly one is 1.",
+        _state,
+        labels=("remote_job_state",),
+    ),
+    Metric(
+        "remote_job_state_timestamp_seconds",
+        "gauge",
+        "Since when the job has been in its state: by the vendor, else since first seen.",
+        lambda view: view.history.state_since if view.status is not None else None,
+    ),
+    Metric(
+        "remote_job_progress_ratio",
+        "gauge",
+        "How far the current run is, 0 to 1; absent where that is not known.",
+        _of(lambda status: status.progress),
+    ),
+    Metric(
+        "remote_job_progress_changed_timestamp_seconds",
+        "gauge",
+        "When step, progress or an item count last changed.",
+        lambda view: view.history.progress_changed,
+        kept=True,
+    ),
+    *(
+        Metric(
+            "remote_job_items" if field.name == "total" else f"remote_job_items_{field.name}",
+            "gauge",
+            _ITEM_HELP[field.name],
+            _items(field.name),
+        )
+        for field in fields(Items)
+    ),
+    Metric(
+        "remote_job_items_sending_complete",
+        "gauge",
+        "1 when no more items will be sent, so that the item counts are final.",
+        _flag(lambda status: status.sending_complete),
+    ),
+    Metric(
+        "remote_job_cancelable",
+        "gauge",
+        "1 when the vendor says that the job can be canceled.",
+        _flag(lambda status: status.cancelable),
+    ),
+    Metric(
+        "remote_job_enabled",
+        "gauge",
+        "0 when publishing has been switched off.",
+        _flag(lambda status: status.enabled),
+    ),
+    Metric(
+        "remote_job_category_items",
+        "gauge",
+        "Items of the current run by the vendor's category.",
+        _categories("total"),
+        labels=("category",),
+    ),
+    Metric(
+        "remote_job_category_items_succeeded",
+        "gauge",
+        "Items of the current run that succeeded, by the vendor's category.",
+        _categories("succeeded"),
+        labels=("category",),
+    ),
+    Metric(
+        "remote_job_category_items_failed",
+        "gauge",
+        "Items of the current run that failed, by the vendor's category.",
+        _categories("failed"),
+        labels=("category",),
+    ),
+    Metric(
+        "remote_job_queued_timestamp_seconds",
+        "gauge",
+        "When the newest run was queued.",
+        _of(lambda status: status.queued_at),
+    ),
+    Metric(
+        "remote_job_start_timestamp_seconds",
+        "gauge",
+        "When the newest run started.",
+        _of(lambda status: status.started_at),
+    ),
+    Metric(
+        "remote_job_end_timestamp_seconds",
+        "gauge",
+        "When the newest run ended.",
+        _of(lambda status: status.ended_at),
+    ),
+    Metric(
+        "remote_job_last_report_timestamp_seconds",
+        "gauge",
+        "When the vendor last updated what it tells of the job.",
+        _of(lambda status: status.reported_at),
+    ),
+    Metric(
+        "remote_job_last_success_timestamp_seconds",
+        "gauge",
+        "End of the newest run known to have succeeded, with or without errors.",
+        lambda view: view.history.last_success,
+        kept=True,
+    ),
+    Metric(
+        "remote_job_last_failure_timestamp_seconds",
+        "gauge",
+        "End of the newest run known to have failed.",
+        lambda view: view.history.last_failure,
+        kept=True,
+    ),
+    Metric(
+        "remote_job_runs_finished_total",
+        "counter",
+        "Runs this exporter saw end, by the state they ended in.",
+        _finished,
+        labels=("result",),
+        kept=True,
+    ),
+    Metric(
+        "remote_job_run_duration_seconds",
+        "gauge",
+        "End minus start of the run that has ended.",
+        _of(_duration),
+    ),
+    Metric(
+        "remote_job_run_number",
+        "gauge",
+        "The vendor's number of the newest run.",
+        _of(lambda status: status.run_number),
+    ),
+)
+
+
+SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
+    Metric(
+        "remote_job_system_up",
+        "gauge",
+        "1 while credentials for the system could be had and were not refused.",
+        lambda view: int(view.reason is None),
+    ),
+    Metric(
+        "remote_job_system_read_error_info",
+        "info",
+        "Why the system as a whole cannot be read; absent while it can.",
+        lambda view: _reason(view.reason),
+        labels=("reason",),
+    ),
+    Metric(
+        "remote_job_system_rate_limit_remaining",
+        "gauge",
+        "Calls the vendor still allows in the current window, where it says so.",
+        lambda view: view.rate_limit_remaining,
+    ),
+)
+
+IDENTITY = ("system", "job_id")
+"""The labels that every series of a job begins with."""
+
+LABELS: frozenset[str] = frozenset(
+    [*IDENTITY, "state", "code", "why", "shard", "shards", "version", "revision", "python_version"]
+    + [label for metric in JOB_METRICS for label in metric.labels]
+    + [label for metric in SYSTEM_METRICS for label in metric.labels]
+)
+"""Every label name of ours, which a config must not give to jobs."""

@@ -1,0 +1,93 @@
+"""When a job may be asked again. Pure: the clock (monotonic seconds) is passed in.
+
+The last result is shown instead of asking again only where a rule here holds; see the page
+"Pacing" of the documentation for the same rules in words.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+
+from exporter.failure import Failure, Reason
+from exporter.job import Status
+
+MAX_RETRY_AFTER = 900.0
+DUE_TOLERANCE = 1.0
+
+
+class Why(StrEnum):
+    """Why a read was skipped: the values of the label ``why``."""
+
+    PACING = "pacing"
+    FINAL = "final"
+    FRESH = "fresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the config and the vendor ask of us, in seconds.
+
+    Args:
+        min_interval: a job asked this recently is not asked again, with or without success.
+        final_interval: how often a run that has ended for good is read again.
+        steps: the vendor's own intervals between reads; the first again when progress changes.
+    """
+
+    min_interval: float
+    final_interval: float
+    steps: tuple[float, ...] = ()
+
+
+@dataclass(slots=True)
+class Pace:
+    """When one job was asked and may be asked again."""
+
+    rules: Rules
+    asked_at: float = -inf
+    not_before: float = -inf
+    step: int = -1
+    final: bool = False
+
+    def why_not(self, now: float, system_not_before: float = -inf) -> Why | None:
+        """Why the job may not be asked at ``now``, or ``None`` if it may.
+
+        ``system_not_before`` is until when the vendor wants no request for the whole system.
+        """
+        age = now - self.asked_at
+        if self.final and age < self.rules.final_interval:
+            return Why.FINAL
+        if age < self.rules.min_interval:
+            return Why.FRESH
+        # Prometheus does not scrape to the millisecond: due within a second is due.
+        if now < max(self.not_before - DUE_TOLERANCE, system_not_before):
+            return Why.PACING
+        return None
+
+    def asked(self, now: float) -> None:
+        """The job's read begins."""
+        self.asked_at = now
+        self.not_before = -inf
+
+    def read(self, before: Status | None, status: Status) -> None:
+        """The read that began last was understood; ``before`` is the status understood before it."""
+        self.final = status.final
+        if not self.rules.steps:
+            return
+        changed = before is None or (before.state, before.progress) != (status.state, status.progress)
+        self.step = 0 if changed else min(self.step + 1, len(self.rules.steps) - 1)
+        self.not_before = self.asked_at + self.rules.steps[self.step]
+
+    def failed(self, now: float, failure: Failure) -> None:
+        """The read that began last failed at ``now``."""
+        wait = retry_after(failure)
+        if wait is not None:
+            self.not_before = now + wait
+
+
+def retry_after(failure: Failure) -> float | None:
+    """How long the vendor asked us to wait (429 and 503 only), at most a quarter of an hour."""
+    if failure.retry_after is None:
+        return None
+    if failure.reason is Reason.RATE_LIMITED or failure.status == 503:
+        return min(failure.retry_after, MAX_RETRY_AFTER)
+    return None

@@ -1,0 +1,12 @@
+"""The systems that jobs run on: one file each, one line each in the table."""
+
+from exporter.providers.base import Provider
+from exporter.providers.caps import Caps
+from exporter.providers.codearts import CodeArts
+from exporter.providers.crafter import Crafter
+from exporter.providers.itwin import ITwin
+from exporter.providers.sitecore import Sitecore
+
+PROVIDERS: dict[str, type[Provider]] = {
+    provider.name: provider for provider in (Caps, CodeArts, Crafter, ITwin, Sitecore)
+}

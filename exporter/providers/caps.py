@@ -1,0 +1,149 @@
+"""Microsoft CAPS / OpenPublishing: the newest publish of a docset, ``slot`` by nature.
+
+Source: the CAPS help page "[GET] Get publish state info by bulidjobid"; only ``Succeeded`` is shown
+there, the other words are guessed and any unknown one becomes ``unknown``.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from exporter.failure import Failure, Reason
+from exporter.fields import Keys, KeyValue
+from exporter.job import Category, Items, Job, Kind, State, Status
+from exporter.providers.base import Answer, Ask, Provider, Reading, path
+from exporter.providers.fields import count, flag, instant, mapping, ratio, text
+
+MAX_CATEGORIES_LENGTH = 64 * 1024
+
+_STATES = {
+    "succeeded": State.SUCCEEDED,
+    "partiallysucceeded": State.SUCCEEDED_WITH_ERRORS,
+    "queued": State.QUEUED,
+    "pending": State.QUEUED,
+    "notstarted": State.QUEUED,
+    "waiting": State.QUEUED,
+    "running": State.RUNNING,
+    "inprogress": State.RUNNING,
+    "processing": State.RUNNING,
+    "building": State.RUNNING,
+    "started": State.RUNNING,
+    "failed": State.FAILED,
+    "error": State.FAILED,
+    "canceling": State.CANCELING,
+    "cancelling": State.CANCELING,
+    "canceled": State.CANCELED,
+    "cancelled": State.CANCELED,
+}
+_ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
+_ENDED = frozenset({State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED})
+
+
+class CapsOptions(Keys):
+    """CAPS needs no keys of its own."""
+
+
+class CapsJob(Keys):
+    """One docset's publish to one target in one locale."""
+
+    project_id: KeyValue
+    build_job_id: KeyValue
+    locale: KeyValue
+
+
+class Caps(Provider):
+    """Reads ``GET v1/Projects/{project}/BuildJobs/{job}/properties?locale={locale}``."""
+
+    name: ClassVar[str] = "caps"
+    Options: ClassVar[type[Keys]] = CapsOptions
+    JobKeys: ClassVar[type[Keys]] = CapsJob
+
+    @classmethod
+    def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
+        """A slot: the same three keys show every run in turn."""
+        return f"{keys['project_id']}/{keys['build_job_id']}/{keys['locale']}", Kind.SLOT
+
+    def read(self, job: Job, previous: Status | None) -> Reading:
+        """One request tells everything."""
+        keys = job.keys
+        answer = yield Ask(
+            path(
+                "v1",
+                "Projects",
+                keys["project_id"],
+                "BuildJobs",
+                keys["build_job_id"],
+                "properties",
+                locale=keys["locale"],
+            )
+        )
+        return _status(answer)
+
+
+def _status(answer: Answer) -> Status:
+    body = answer.object()
+    if "job_status" not in body and "entity_id" not in body:
+        raise Failure(Reason.INVALID_RESPONSE, "the answer describes no build job", status=answer.status)
+    raw = text(body.get("job_status"))
+    failed = count(body.get("failed_count"))
+    state = _STATES.get(raw.casefold(), State.UNKNOWN)
+    if state is State.SUCCEEDED and failed:
+        state = State.SUCCEEDED_WITH_ERRORS
+    started, ended = _times(body, state)
+    return Status(
+        state=state,
+        raw=raw,
+        run=_run(body),
+        # What a queued job shows can only be left over from the run before.
+        progress=None if state is State.QUEUED else ratio(body.get("job_progress")),
+        items=Items(
+            total=count(body.get("total_count")), succeeded=count(body.get("successful_count")), failed=failed
+        ),
+        categories=_categories(body.get("categorized_count")),
+        cancelable=flag(body.get("cancelable")),
+        started_at=started,
+        ended_at=ended,
+        state_since=ended if state in _ENDED else started if state is State.RUNNING else None,
+        name=text(body.get("name")),
+        type=text(body.get("job_type")),
+        level=text(body.get("job_level")),
+    )
+
+
+def _run(body: Mapping[str, Any]) -> str:
+    """What each run has of its own: ``latest_blob_id``, over 2^53 and so never a float, or its start."""
+    blob = body.get("latest_blob_id")
+    if isinstance(blob, int) and not isinstance(blob, bool):
+        blob = str(blob)
+    return text(blob) or text(body.get("started_at"))
+
+
+def _times(body: Mapping[str, Any], state: State) -> tuple[float | None, float | None]:
+    """Start and end of the newest run."""
+    started, ended = instant(body.get("started_at")), instant(body.get("ended_at"))
+    in_order = started is not None and ended is not None and started <= ended
+    if state in _ACTIVE:
+        # What is active has not ended: an end after the start belongs, with it, to the run before.
+        return None if in_order else started, None
+    # An end before the start is the end of another run.
+    return started, ended if in_order or started is None else None
+
+
+def _categories(value: object) -> dict[str, Category]:
+    """``categorized_count``: JSON inside a string; when it is broken only this detail is lost."""
+    if isinstance(value, str):
+        if len(value) > MAX_CATEGORIES_LENGTH:
+            return {}
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    categories = {}
+    for name, counts in mapping(value).items():
+        if (label := text(name)) and isinstance(counts, dict):
+            categories[label] = Category(
+                total=count(counts.get("total_count")),
+                succeeded=count(counts.get("successful_count")),
+                failed=count(counts.get("failed_count")),
+            )
+    return categories

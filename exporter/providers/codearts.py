@@ -1,0 +1,265 @@
+"""Huawei Cloud CodeArts Build: one numbered run of a build task, or always the newest.
+
+Sources: the API pages "Obtaining the Status, Completion Percentage, and Estimated Time Remaining for
+a Named Build" (build-info; it tells neither percentage nor time), ShowRunningStatus (running-status)
+and ShowBuildInfoRecord (build-info-record).
+"""
+
+import re
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from exporter.failure import Failure, Reason
+from exporter.fields import Keys
+from exporter.job import Job, Kind, State, Status
+from exporter.providers.base import Answer, Ask, Provider, Reading, path
+from exporter.providers.fields import count, flag, mapping, text
+
+LATEST = "latest"
+_JOB_ID = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
+_BUILD_NO = re.compile(r"[1-9]\d{0,9}", re.ASCII)
+
+# The words of build-info, of the record, of running-status and of task lists do not overlap in
+# meaning, so one table reads them all.
+_STATES = {
+    "inqueue": State.QUEUED,
+    "starting": State.QUEUED,
+    "running": State.RUNNING,
+    "building": State.RUNNING,
+    "success": State.SUCCEEDED,
+    "blue": State.SUCCEEDED,
+    "unstable": State.SUCCEEDED_WITH_ERRORS,
+    "failure": State.FAILED,
+    "red": State.FAILED,
+    "error": State.FAILED,
+    "timeout": State.FAILED,
+    "aborted": State.CANCELED,
+    "none": State.IDLE,
+    "not_built": State.IDLE,
+}
+_ACTIVE = frozenset({State.QUEUED, State.RUNNING})
+_ENDED = frozenset({State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED})
+
+# Says that the run is over, not how.
+_FINISHED = "finished"
+
+# Faults of the record that build-info need not share. Those left out (no connection, a token that is
+# refused, a rate limit) would only be met again.
+_RECORD_FAULTS = frozenset(
+    {
+        Reason.NOT_FOUND,
+        Reason.FORBIDDEN,
+        Reason.CLIENT_ERROR,
+        Reason.SERVER_ERROR,
+        Reason.REDIRECT,
+        Reason.TOO_LARGE,
+        Reason.INVALID_RESPONSE,
+    }
+)
+
+_ERROR_CODE = re.compile(r"[A-Z]{2,8}\.\d{4,10}", re.ASCII)
+_GATEWAY_REASONS = {
+    "APIGW.0101": Reason.NOT_FOUND,
+    "APIGW.0301": Reason.UNAUTHORIZED,
+    "APIGW.0302": Reason.FORBIDDEN,
+    "APIGW.0308": Reason.RATE_LIMITED,
+}
+
+_YEAR_2010 = 1_262_304_000
+_YEAR_2100 = 4_102_444_800
+_MAX_DURATION_MS = 2**31
+
+
+def _job_id(value: str) -> str:
+    if not _JOB_ID.fullmatch(value):
+        raise ValueError("must be 32 letters and digits, as at the end of the task page's address")
+    return value
+
+
+def _build_no(value: object) -> str:
+    number = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if number != LATEST and not _BUILD_NO.fullmatch(number):
+        raise ValueError("must be latest or a build number, 1 or greater")
+    return number
+
+
+class CodeArtsOptions(Keys):
+    """CodeArts needs no keys of its own."""
+
+
+class CodeArtsJob(Keys):
+    """One build task: its newest run, or the run with that number."""
+
+    job_id: Annotated[
+        str, AfterValidator(_job_id), WithJsonSchema({"type": "string", "pattern": "^[0-9A-Za-z]{32}$"})
+    ]
+    build_no: Annotated[
+        str,
+        BeforeValidator(_build_no),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "integer", "minimum": 1},
+                    {"type": "string", "pattern": "^(latest|[1-9][0-9]{0,9})$"},
+                ]
+            }
+        ),
+    ] = LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one answer tells of a run; ``raw`` is empty where it does not tell how it stands."""
+
+    raw: str = ""
+    state: State = State.UNKNOWN
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+class CodeArts(Provider):
+    """Reads ``running-status`` for the newest number, then that run's record or ``build-info``."""
+
+    name: ClassVar[str] = "codearts"
+    Options: ClassVar[type[Keys]] = CodeArtsOptions
+    JobKeys: ClassVar[type[Keys]] = CodeArtsJob
+    # The gateway counts the calls of a tenant, not those for one task (error APIGW.0308).
+    rate_limit_scope: ClassVar[Literal["job", "system"]] = "system"
+
+    @classmethod
+    def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
+        """``latest`` is a slot that shows run after run; a number is one run."""
+        if keys["build_no"] == LATEST:
+            return keys["job_id"], Kind.SLOT
+        return f"{keys['job_id']}/{keys['build_no']}", Kind.RUN
+
+    def read(self, job: Job, previous: Status | None) -> Reading:
+        """One or two requests for a fixed number, two or three for the newest."""
+        job_id, build_no = job.keys["job_id"], job.keys["build_no"]
+        if build_no == LATEST:
+            return (yield from _read_latest(job_id))
+        status = _status(int(build_no), (yield from _read_run(job_id, build_no)))
+        return replace(status, final=status.state in _ENDED)
+
+
+def _read_latest(job_id: str) -> Reading:
+    answer = yield Ask(path("v1", "job", job_id, "running-status"))
+    newest = _result(answer)
+    word = text(newest.get("last_build_status"))
+    is_running = flag(newest.get("is_running")) is True
+    number = _newest_number(newest, answer)
+    if number is None:
+        # Nothing to ask more about: it waits for its first run, or has begun it this moment.
+        known = State.RUNNING if is_running else _state(word)
+        return Status(state=known if known in _ACTIVE else State.IDLE, raw=word)
+    run = yield from _read_run(job_id, str(number))
+    if is_running:
+        # A run cannot have ended and be running: what it says of itself is of another moment.
+        run = replace(run, state=State.RUNNING) if run.state in _ACTIVE else _Run("Running", State.RUNNING)
+    elif not run.raw:
+        run = replace(run, raw=word, state=_state(word))
+    return replace(_status(number, run), run=str(number))
+
+
+def _newest_number(newest: Mapping[str, Any], answer: Answer) -> int | None:
+    """The number of the newest run; a task that never ran has none."""
+    value = newest.get("last_build_no")
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    number = count(value)
+    if number is None:
+        raise Failure(Reason.INVALID_RESPONSE, "last_build_no is not a number", status=answer.status)
+    return number or None
+
+
+def _read_run(job_id: str, build_no: str) -> Generator[Ask, Answer, _Run]:
+    """The record tells more and costs as much as ``build-info``, so it is asked first."""
+    try:
+        record = _result((yield Ask(path("v1", "record", job_id, build_no, "build-info-record"))))
+    except Failure as failure:
+        if failure.reason not in _RECORD_FAULTS:
+            raise
+        record = {}
+    run = _from_record(record)
+    if run.raw and run.raw.casefold() != _FINISHED:
+        return run
+    info = _result((yield Ask(path("v1", "job", job_id, build_no, "build-info"))))
+    # ``building`` wins whatever ``build_result`` says, which may still be that of the run before.
+    word = "building" if flag(info.get("building")) is True else text(info.get("build_result"))
+    return replace(run, raw=word, state=_state(word)) if word else run
+
+
+def _from_record(record: Mapping[str, Any]) -> _Run:
+    phase, result = text(record.get("job_running_status")), text(record.get("state"))
+    # While a run goes on, ``state`` may hold anything; once it is over, the phase says too little.
+    raw = (result or phase) if phase.casefold() == _FINISHED else phase or result
+    state = _state(raw)
+    started = _epoch(record.get("start_time"))
+    # The other duration, ``cost_time``, is left alone: nobody tells its unit.
+    duration = count(record.get("build_time"))
+    ended = None
+    if state not in _ACTIVE and started is not None and duration and duration < _MAX_DURATION_MS:
+        ended = started + duration / 1000
+    return _Run(raw, state, started, ended)
+
+
+def _state(word: str) -> State:
+    return _STATES.get(word.casefold(), State.UNKNOWN)
+
+
+def _status(number: int, run: _Run) -> Status:
+    over = run.state in _ENDED
+    started = None if run.state in (State.QUEUED, State.IDLE) else run.started_at
+    ended = run.ended_at if over or run.state is State.UNKNOWN else None
+    return Status(
+        state=run.state,
+        raw=run.raw,
+        run_number=number,
+        started_at=started,
+        ended_at=ended,
+        state_since=ended if over else started if run.state is State.RUNNING else None,
+    )
+
+
+def _epoch(value: object) -> float | None:
+    """An epoch time, in milliseconds as far as is known; a value of 2010 to 2099 in seconds too."""
+    stamp = count(value)
+    if stamp is None:
+        return None
+    seconds = stamp / 1000 if stamp >= _YEAR_2100 else float(stamp)
+    return seconds if _YEAR_2010 <= seconds < _YEAR_2100 else None
+
+
+def _result(answer: Answer) -> Mapping[str, Any]:
+    """``result`` of an answer: an object, or an array that holds one; empty where there is none.
+
+    Raises:
+        Failure: the call failed in spite of its HTTP status, or the answer has another shape.
+    """
+    body = answer.object()
+    result = body.get("result")
+    if isinstance(result, list):
+        result = result[0] if result else None
+    word = text(body.get("status"))
+    failed = word.casefold() != "success" if word else "result" not in body
+    if failed or (not result and (body.get("error") or body.get("error_code"))):
+        raise _failure(body, answer)
+    if result is not None and not isinstance(result, dict):
+        raise Failure(Reason.INVALID_RESPONSE, "result is neither object nor array", status=answer.status)
+    return mapping(result)
+
+
+def _failure(body: Mapping[str, Any], answer: Answer) -> Failure:
+    """What a failed call with an HTTP status of 200 was; only a well-formed error code is quoted."""
+    error = body.get("error")
+    fields = [body.get("error_code"), body.get("errorCode"), body.get("code"), error]
+    fields += [mapping(error).get("error_code"), mapping(error).get("code")]
+    codes = [field for field in fields if isinstance(field, str) and _ERROR_CODE.fullmatch(field)]
+    if not codes:
+        return Failure(Reason.INVALID_RESPONSE, "the answer says that the call failed", status=answer.status)
+    # A code of the service itself means that the call, not the server, was at fault.
+    reason = _GATEWAY_REASONS.get(codes[0], Reason.CLIENT_ERROR)
+    return Failure(reason, f"the answer says that the call failed: {codes[0]}", status=answer.status)

@@ -1,0 +1,91 @@
+"""Reads odd values out of answers without ever raising or inventing one.
+
+Each function takes any JSON value and returns what it means, or ``None`` (text: ``""``) where it
+means nothing. Rules: a bool is no number; numbers may come as text; NaN and infinity are nothing.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+MAX_TEXT = 128
+MAX_COUNT = 2**53
+_YEAR_9999 = 253_370_764_800
+_COUNT = re.compile(r"\d{1,16}(\.0+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d{1,16}(\.\d{1,16})?", re.ASCII)
+
+
+def text(value: object, limit: int = MAX_TEXT) -> str:
+    """A string without control characters and surrounding space, at most ``limit`` characters."""
+    if not isinstance(value, str):
+        return ""
+    if not value.isprintable():
+        value = "".join([character for character in value[: 4 * limit] if character.isprintable()])
+    return value.strip()[:limit]
+
+
+def flag(value: object) -> bool | None:
+    """A JSON boolean."""
+    return value if isinstance(value, bool) else None
+
+
+def count(value: object) -> int | None:
+    """A count: a whole number from 0 up to 2^53, as number or as text."""
+    if isinstance(value, str):
+        value = value.strip()
+        if not _COUNT.fullmatch(value):
+            return None
+        value = int(value.partition(".")[0])
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= MAX_COUNT else None
+
+
+def number(value: object) -> float | None:
+    """A finite number, as number or as text."""
+    if isinstance(value, str):
+        value = value.strip()
+        return float(value) if _NUMBER.fullmatch(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        result = float(value)
+    except OverflowError:
+        return None
+    return result if math.isfinite(result) else None
+
+
+def ratio(value: object, full: float = 1.0) -> float | None:
+    """A share of ``full``, as 0 to 1; outside of that it means nothing."""
+    share = number(value)
+    if share is None:
+        return None
+    share /= full
+    return share if 0 <= share <= 1 else None
+
+
+def instant(value: object) -> float | None:
+    """An ISO 8601 time as Unix seconds; without an offset it is UTC.
+
+    Seven fraction digits are cut to six. Years before 1970 and the year 9999 are a server's "no time"
+    (.NET's first and last moment).
+    """
+    if not isinstance(value, str) or not 10 <= len(value) <= 40:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = moment.timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds < _YEAR_9999 else None
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """A JSON object, or an empty one for anything else."""
+    return value if isinstance(value, dict) else {}

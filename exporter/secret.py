@@ -1,0 +1,141 @@
+"""Values that are never shown.
+
+A secret is written in the config as a plain string, ``{env: NAME}`` or ``{file: PATH}``. What it
+holds leaves this room only by ``reveal()``; ``repr``, ``str``, format, pickling and comparison show
+nothing. A file is looked at again when it has changed, so a rotated secret needs no restart.
+"""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+_log = logging.getLogger(__name__)
+
+MASK = "***"
+MAX_BYTES = 64 * 1024
+LOOK_AGAIN_SECONDS = 1.0
+
+
+class SecretError(ValueError):
+    """A secret that cannot be read. The text names where it was looked for, never a value."""
+
+
+class _Source(Protocol):
+    def read(self) -> str: ...
+
+
+class Secret:
+    """A value that shows in no repr, log, error or traceback."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+
+    @classmethod
+    def plain(cls, value: str) -> "Secret":
+        """A secret whose value stands in the config itself."""
+        return cls(_Plain(value))
+
+    @classmethod
+    def env(cls, name: str) -> "Secret":
+        """The value of an environment variable.
+
+        Raises:
+            SecretError: it is not set, or empty.
+        """
+        value = os.environ.get(name, "")
+        if not value:
+            raise SecretError(f"the environment variable {name} is not set")
+        return cls(_Plain(value))
+
+    @classmethod
+    def file(cls, path: Path) -> "Secret":
+        """The content of a file without its last line break, read again when the file changes.
+
+        Raises:
+            SecretError: it cannot be read, is empty, is not UTF-8 text or is over 64 KiB.
+        """
+        return cls(_File(path))
+
+    def reveal(self) -> str:
+        """The value itself; for the wire only."""
+        return self._source.read()
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK})"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return MASK
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret cannot be pickled or copied")
+
+
+class _Plain:
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def read(self) -> str:
+        return self._value
+
+
+class _File:
+    """A file that may be replaced at any time; the last good value stays while it is not there."""
+
+    __slots__ = ("_look_at", "_lost", "_path", "_stamp", "_value")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lost = False
+        self._look_at = 0.0
+        self._stamp, self._value = self._load()
+
+    def read(self) -> str:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_AGAIN_SECONDS
+            self._refresh()
+        return self._value
+
+    def _refresh(self) -> None:
+        try:
+            if self._stat() != self._stamp:
+                self._stamp, self._value = self._load()
+        except (SecretError, OSError):
+            if not self._lost:
+                _log.warning(
+                    "secret file cannot be read, keeping its last value", extra={"path": str(self._path)}
+                )
+            self._lost = True
+        else:
+            self._lost = False
+
+    def _stat(self) -> tuple[int, int, int, int]:
+        # Follows symlinks: Kubernetes swaps the link of a mounted secret, which changes the inode.
+        stat = self._path.stat()
+        return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+    def _load(self) -> tuple[tuple[int, int, int, int], str]:
+        try:
+            stamp = self._stat()
+            with self._path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise SecretError(f"cannot read {self._path}: {error.strerror}") from None
+        if len(data) > MAX_BYTES:
+            raise SecretError(f"{self._path} is over {MAX_BYTES} bytes, too large for a secret")
+        try:
+            value = data.decode().removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            raise SecretError(f"{self._path} is not UTF-8 text") from None
+        if not value:
+            raise SecretError(f"{self._path} is empty")
+        return stamp, value

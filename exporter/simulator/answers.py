@@ -1,0 +1,93 @@
+"""What the simulated systems have in common on the wire: times, ids, refusals, broken answers."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+_IDS = UUID("6f1c6d4e-0b7a-4b0e-9a55-3f0d6e3f2b11")
+_TICKS_BEFORE_1970 = 621_355_968_000_000_000  # 100 ns each, since 0001-01-01, as .NET counts
+
+
+class Refused(Exception):
+    """Ends a request with an answer that the vendor gives instead."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+def refusal(status: int, body: object, headers: Mapping[str, str] | None = None) -> Refused:
+    """A refusal with a JSON body, to be raised."""
+    return Refused(JSONResponse(body, status, headers))
+
+
+async def refused(_request: Request, error: Exception) -> Response:
+    """Starlette's handler of `Refused`."""
+    if not isinstance(error, Refused):
+        raise error
+    return error.response
+
+
+class CutOff(Response):
+    """Promises a body, sends its first bytes and closes the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends less than announced; the server then can only close."""
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"4096")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"', "more_body": True})
+
+
+def gateway(status: int, title: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The HTML page of a gateway that stands before a system and knows nothing of it."""
+    head = f"<head><title>{status} {title}</title></head>"
+    page = f"<html>\r\n{head}\r\n<body><h1>{title}</h1></body>\r\n</html>\r\n"
+    return Response(page, status, headers, media_type="text/html")
+
+
+def reached_at(request: Request, base_url: str | None) -> str:
+    """Where the simulator is reached: as told, else as this request reached it."""
+    return base_url or f"{request.url.scheme}://{request.url.netloc}"
+
+
+def guid(*words: object) -> str:
+    """An id that is the same in every run of the simulator."""
+    return str(uuid5(_IDS, "/".join(map(str, words))))
+
+
+def hex_id(*words: object) -> str:
+    """The same as 32 digits and letters."""
+    return guid(*words).replace("-", "")
+
+
+def ticks(seconds: float) -> int:
+    """Unix seconds as .NET ticks."""
+    return _TICKS_BEFORE_1970 + round(seconds * 1e7)
+
+
+def precise(seconds: float | None, zone: str = "+00:00") -> str | None:
+    """A time with seven fraction digits, as .NET services write it."""
+    if seconds is None:
+        return None
+    whole, fraction = divmod(round(seconds * 1e7), 10_000_000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:07}{zone}"
+
+
+def to_second(seconds: float | None) -> str | None:
+    """A time in whole seconds, with Z."""
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def to_minute(seconds: float) -> str:
+    """A time in whole minutes, with Z, as Crafter's messages hold it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%MZ}"
+
+
+def without_none(**fields: Any) -> dict[str, Any]:
+    """An object without the fields that are not known yet."""
+    return {name: value for name, value in fields.items() if value is not None}

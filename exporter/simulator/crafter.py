@@ -1,0 +1,246 @@
+"""CrafterCMS Studio, played twice: a 3.0 with its v1 endpoint only, and a 4.1 with v2.
+
+Bodies are those of the 3.0 documentation and of the 4.1 server. The 4.1 answers v1 as that server
+does: 301 to the v2 path without a query. A real 3.0 knows sessions only; the simulated one takes
+HTTP Basic, as one does behind a proxy that logs in for its users. One site of the 4.1
+is behind a gateway that limits requests most of the time.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from secrets import compare_digest
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from exporter.simulator.answers import Refused, gateway, guid, precise, reached_at, refusal, to_minute
+from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
+
+USERNAME, PASSWORD = "demo", "demo-crafter-password"
+TOKEN = "demo-crafter-token"
+TOKEN_WITHOUT_RIGHTS = "demo-crafter-token-without-rights"
+V1 = "/api/1/services/api/1/publish/status.json"
+V2 = "/api/2/publish/status"
+_PREPARING = 0.4  # of a run; the rest is publishing, with a counter of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site(Part):
+    """One site; ``limited``: a gateway answers 429 for it most of the time."""
+
+    id: str
+    limited: bool = False
+
+
+SITES_3_0 = (
+    Site(id="intranet", name="Intranet", life=busy(), labels={"squad": "workplace"}),
+    Site(id="alumni", name="Alumni", life=ended(End.CANCELED)),
+    Site(id="press-room", name="Press room", life=ended(End.FAILED), labels={"squad": "press"}),
+    Site(id="wiki", name="Wiki", life=ended(End.ODD)),
+    Site(id="events-2019", name="Events 2019, never published", life=hanging(Phase.UNBORN)),
+)
+SITES_4_1 = (
+    Site(id="corporate", name="Corporate site", life=busy(lag=0, ends=FINE), expect={"success_within": "1h"}),
+    Site(id="careers", name="Careers", life=busy(lag=0.5, ends=FINE), labels={"squad": "people"}),
+    Site(id="shop", name="Shop pages", life=busy(9 * MINUTE), labels={"squad": "shop"}),
+    Site(id="investors", name="Investor relations", life=ended(End.WITH_ERRORS)),
+    Site(id="newsroom", name="Newsroom", life=ended(End.FAILED), labels={"squad": "press"}),
+    Site(id="sandbox", name="Sandbox", life=ended(End.CANCELED)),
+    Site(id="support", name="Support", life=hanging(Phase.QUEUED), expect={"start_within": "5m"}),
+    Site(
+        id="brand-portal",
+        name="Brand portal",
+        life=hanging(Phase.RUNNING),
+        labels={"squad": "brand"},
+        expect={"progress_within": "3m"},
+    ),
+    Site(id="labs", name="Labs", life=ended(End.ODD)),
+    Site(id="campaigns", name="Campaigns", life=busy(), limited=True, labels={"squad": "brand"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Crafter30:
+    """A Studio 3.0: v1 only."""
+
+    world: World
+
+    def routes(self) -> list[BaseRoute]:
+        """Its paths, below the system's prefix."""
+        return [Route(V1, self.status), Route("/{rest:path}", self.nothing)]
+
+    async def status(self, request: Request) -> Response:
+        """v1: ``status`` and ``message``."""
+        if not _basic(request.headers.get("Authorization", "")):
+            raise refusal(401, {"message": "Unauthorized"}, {"WWW-Authenticate": 'Basic realm="studio"'})
+        site_id = request.query_params.get("site_id")
+        if not site_id:
+            raise refusal(400, {"message": "Invalid parameter: site_id"})
+        for site in SITES_3_0:
+            if site.id == site_id and (moment := self.world.moment(f"3.0/{site.id}", site.life)):
+                status, message = _v1(moment)
+                return JSONResponse({"status": status, "message": message})
+        raise refusal(404, {"message": "Site not found"})
+
+    async def nothing(self, request: Request) -> Response:
+        """The servlet container's page."""
+        del request
+        return gateway(404, "Not Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Crafter41:
+    """A Studio 4.1: v2, and v1 moved; ``base_url`` as in `exporter.simulator.create_app`."""
+
+    world: World
+    base_url: str | None
+
+    def routes(self) -> list[BaseRoute]:
+        """Its paths, below the system's prefix."""
+        return [Route(V1, self.moved), Route(V2, self.status), Route("/{rest:path}", self.nothing)]
+
+    async def moved(self, request: Request) -> Response:
+        """What became of v1: the address of v2 without the query, whose parameter has a new name."""
+        _bearer(request)
+        where = f"{reached_at(request, self.base_url)}/crafter/studio{V2}"
+        return JSONResponse({"message": "API deprecated."}, 301, {"Location": where})
+
+    async def status(self, request: Request) -> Response:
+        """v2: ``publishingStatus`` with counts."""
+        site_id = request.query_params.get("siteId")
+        for site in SITES_4_1:
+            if site.id == site_id:
+                self._limit(site)
+                _bearer(request)
+                if moment := self.world.moment(f"4.1/{site.id}", site.life):
+                    return JSONResponse({"response": _response(0, "OK"), "publishingStatus": _v2(moment)})
+        _bearer(request)
+        if not site_id:
+            raise refusal(
+                400, {"response": _response(1001, "Invalid parameter(s): siteId", "Check the parameters")}
+            )
+        raise refusal(404, {"response": _response(5000, "Site not found", "Check that the site exists")})
+
+    async def nothing(self, request: Request) -> Response:
+        """The servlet container's page."""
+        del request
+        return gateway(404, "Not Found")
+
+    def _limit(self, site: Site) -> None:
+        """The gateway's 429, an HTML page, in all but 5 of 25 minutes."""
+        if not site.limited:
+            return
+        window, left = self.world.window(site.id, 20 * MINUTE, 5 * MINUTE)
+        if window == 0:
+            wait = max(1, min(30, round(left)))
+            raise Refused(gateway(429, "Too Many Requests", {"Retry-After": str(wait)}))
+
+
+def _basic(authorization: str) -> bool:
+    scheme, _, value = authorization.partition(" ")
+    try:
+        given = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return scheme.lower() == "basic" and compare_digest(given, f"{USERNAME}:{PASSWORD}".encode())
+
+
+def _bearer(request: Request) -> None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token == TOKEN_WITHOUT_RIGHTS:
+        raise refusal(403, {"response": _response(2001, "Unauthorized", "Contact your administrator")})
+    if scheme.lower() != "bearer" or token != TOKEN:
+        raise refusal(401, {"response": _response(2000, "Unauthenticated", "Please login first")})
+
+
+def _response(code: int, message: str, action: str = "") -> dict[str, Any]:
+    return {"code": code, "message": message, "remedialAction": action, "documentationUrl": ""}
+
+
+def _item(moment: Moment) -> str:
+    pages = ("index", "about/index", "news/2024/index", "products/index", "contact/index")
+    page = pages[int(moment.done * (len(pages) - 1))]
+    return f"/site/website/{page}.xml"
+
+
+def _v1(moment: Moment) -> tuple[str | None, str]:
+    """Status and message in the words of the 3.0 documentation; ``queued`` is the server's own."""
+    item = _item(moment)
+    if moment.phase is Phase.UNBORN:
+        return "idle", "idle"
+    if moment.phase is Phase.QUEUED:
+        return "queued", "Items queued for publishing"
+    if moment.ended_at is None:
+        return "busy", f"Currently publishing item: {item} on {to_minute(moment.now)}"
+    when = to_minute(moment.ended_at)
+    match moment.end:
+        case End.FAILED | End.TIMED_OUT:
+            return "stopped", f"Failed while trying to publish item: {item} on {when}"
+        case End.CANCELED:
+            return "stopped", f"User k.lindqvist stopped the site on {when}"
+        case End.ODD:
+            # A text that an administrator changed and that has no "|" between status and message.
+            return None, "Publishing is being looked after"
+    return "idle", f"Last successful publish was for item: {item} on {when}"
+
+
+def _v2(moment: Moment) -> dict[str, Any]:
+    status, at_work = _v2_status(moment), moment.phase in (Phase.RUNNING, Phase.ENDING)
+    total, _, _ = moment.items
+    # The counter starts again between the two halves of a run.
+    share = moment.done / _PREPARING
+    if share >= 1:
+        share = (moment.done - _PREPARING) / (1 - _PREPARING)
+    return {
+        "enabled": status not in ("error", "stopped"),
+        "status": status,
+        "lockOwner": "studio-1" if at_work else None,
+        "lockTTL": precise(moment.now + 2 * MINUTE, "Z") if at_work else None,
+        "publishingTarget": "live" if at_work else None,
+        "submissionId": guid(moment.key) if at_work else None,
+        "numberOfItems": int(total * share) if at_work else 0,
+        "totalItems": total if at_work else 0,
+        "published": moment.phase is not Phase.UNBORN,
+    }
+
+
+def _v2_status(moment: Moment) -> str:
+    match moment.phase:
+        case Phase.UNBORN:
+            return "ready"
+        case Phase.QUEUED:
+            return "queued"
+        case Phase.RUNNING | Phase.ENDING:
+            return "processing" if moment.done < _PREPARING else "publishing"
+    ends = {
+        End.SUCCEEDED: "ready",
+        End.WITH_ERRORS: "readyWithErrors",
+        End.CANCELED: "stopped",
+        End.ODD: "hibernating",
+    }
+    return ends.get(moment.end, "error")
+
+
+def systems(base_url: str) -> dict[str, Any]:
+    """Its part of the config."""
+    return {
+        "site-classic": {
+            "provider": "crafter",
+            "base_url": f"{base_url}/crafter-v1/studio",
+            "api": "v1",
+            "labels": {"squad": "web"},
+            "auth": {"type": "basic", "username": USERNAME, "password": PASSWORD},
+            "jobs": [site.entry(site_id=site.id) for site in SITES_3_0],
+        },
+        "site": {
+            "provider": "crafter",
+            "base_url": f"{base_url}/crafter/studio",
+            "api": "auto",
+            "labels": {"squad": "web"},
+            "auth": {"type": "bearer", "token": TOKEN},
+            "jobs": [site.entry(site_id=site.id) for site in SITES_4_1],
+        },
+    }

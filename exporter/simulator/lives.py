@@ -1,0 +1,227 @@
+"""How a simulated job lives: a pure function of seed, job and clock, so that nothing is kept.
+
+A life is a row of cycles of one length. With each cycle a new run begins; how long it waits and
+works and how it ends is drawn from a generator seeded with (seed, job, cycle). Cycles are counted in
+*story seconds* since `EPOCH`, which pass ``speed`` times as fast as the clock; what an answer tells
+is wall-clock time again. The jobs of systems whose ids live once begin anew under the same id, as no
+real one would: a demo has to stay alive for hours.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from math import floor
+from typing import Any
+
+EPOCH = 1_735_689_600.0  # 2025-01-01T00:00:00Z; clocks before it give run numbers below 1
+MINUTE, HOUR = 60.0, 3600.0
+
+
+class Phase(Enum):
+    """How far a run is. ``ENDING`` is between the decision (cancel, failure) and the end."""
+
+    UNBORN = auto()
+    QUEUED = auto()
+    RUNNING = auto()
+    ENDING = auto()
+    ENDED = auto()
+
+
+class End(Enum):
+    """What becomes of a run; ``ODD`` is told with a word that nobody knows."""
+
+    SUCCEEDED = auto()
+    WITH_ERRORS = auto()
+    FAILED = auto()
+    TIMED_OUT = auto()
+    CANCELED = auto()
+    ODD = auto()
+
+
+Ends = tuple[tuple[End, int], ...]
+FINE: Ends = ((End.SUCCEEDED, 1),)
+MOSTLY_FINE: Ends = ((End.SUCCEEDED, 84), (End.WITH_ERRORS, 7), (End.FAILED, 6), (End.CANCELED, 3))
+_CUT_SHORT = frozenset({End.FAILED, End.TIMED_OUT, End.CANCELED})
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is drawn from for every run; all durations in story seconds.
+
+    Args:
+        every: from one run's beginning to the next.
+        queue, work: shortest and longest time a run waits and works.
+        ends: how runs end, with weights.
+        lag: where in the cycle this job is, 0 to 1, against others with the same ``every``; None
+            leaves it to the seed.
+        ahead: how much of a run is already over when its cycle begins; with more than queue and
+            work together nobody ever sees it but ended.
+        hang: the phase that no run leaves.
+    """
+
+    every: float
+    queue: tuple[float, float] = (5.0, 40.0)
+    work: tuple[float, float] = (MINUTE, 6 * MINUTE)
+    ends: Ends = MOSTLY_FINE
+    lag: float | None = None
+    ahead: float = 0.0
+    hang: Phase | None = None
+
+
+def busy(
+    every: float = 14 * MINUTE,
+    *,
+    lag: float | None = None,
+    ends: Ends = MOSTLY_FINE,
+    work: tuple[float, float] = (MINUTE, 6 * MINUTE),
+) -> Life:
+    """Run after run with pauses, before one's eyes."""
+    return Life(every, work=work, ends=ends, lag=lag)
+
+
+def ended(end: End, every: float = 4 * HOUR) -> Life:
+    """Runs now and then; whenever one looks, the newest has ended like this some time ago."""
+    return Life(every, ends=((end, 1),), ahead=30 * MINUTE)
+
+
+def hanging(phase: Phase, end: End = End.CANCELED) -> Life:
+    """Stands still in a phase; once in two days somebody removes it and the next run hangs too."""
+    return Life(48 * HOUR, ends=((end, 1),), ahead=40 * MINUTE, hang=phase)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One run as it stands now. Times are Unix seconds, None where it is not that far.
+
+    ``done`` is the share of the work that is done, 0 to 1; ``key`` tells the run from every other.
+    """
+
+    key: str
+    run: int
+    phase: Phase
+    end: End
+    done: float
+    now: float
+    queued_at: float | None
+    started_at: float | None
+    ended_at: float | None
+
+    def draw(self, what: str) -> random.Random:
+        """A generator for whatever else a run has, the same at every look."""
+        return random.Random(f"{self.key}/{what}")
+
+    @property
+    def items(self) -> tuple[int, int, int]:
+        """Items in all, succeeded so far, failed so far."""
+        total = self.draw("items").randint(40, 900)
+        processed = int(total * self.done)
+        share = {End.WITH_ERRORS: 0.04, End.FAILED: 0.25, End.TIMED_OUT: 0.02}.get(self.end, 0.0)
+        failed = int(processed * share)
+        if self.phase is Phase.ENDED and share:
+            failed = max(failed, 1)
+        return total, processed - failed, failed
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that the simulated systems are a function of.
+
+    Args:
+        speed: how many times faster than the clock the stories pass.
+        seed: another one gives other runs of the same jobs.
+        clock: Unix seconds.
+    """
+
+    speed: float
+    seed: int
+    clock: Callable[[], float]
+
+    def random(self, *words: object) -> random.Random:
+        """A generator that depends on the seed and the words alone."""
+        return random.Random("/".join(map(str, (self.seed, *words))))
+
+    def moment(self, job: str, life: Life, number: int | None = None) -> Moment | None:
+        """The newest run of a job, or the one with this number; None if there is none such."""
+        story = (self.clock() - EPOCH) * self.speed
+        lag = (self.random(job) if life.lag is None else self.random()).random() + (life.lag or 0.0)
+        newest = floor(story / life.every - lag % 1) + 2  # so that the first after EPOCH is 1 or 2
+        run = newest if number is None else number
+        if not 1 <= run <= newest:
+            return None
+        begin = (run - 2 + lag % 1) * life.every - life.ahead
+        if run < newest:
+            return self._look(job, run, replace(life, hang=None), begin, story + life.every)
+        return self._look(job, run, life, begin, story)
+
+    def _look(self, job: str, run: int, life: Life, begin: float, story: float) -> Moment:
+        rng = self.random(job, run)
+        queue, work = rng.uniform(*life.queue), rng.uniform(*life.work)
+        (end,) = rng.choices([end for end, _ in life.ends], [weight for _, weight in life.ends])
+        stops_early = end in _CUT_SHORT or life.hang is Phase.RUNNING
+        reach = rng.uniform(0.35, 0.85) if stops_early else 1.0
+        ending = rng.uniform(15, 40) if end in _CUT_SHORT else 0.0
+        started = begin + queue
+        decided = started + work * reach
+        over = decided + ending
+        phase = _phase(story, started, decided, over, life.hang)
+        begun = phase not in (Phase.UNBORN, Phase.QUEUED)
+        return Moment(
+            key=f"{self.seed}/{job}/{run}",
+            run=run,
+            phase=phase,
+            end=end,
+            done=min(reach, (story - started) / work) if begun else 0.0,
+            now=self.clock(),
+            queued_at=None if phase is Phase.UNBORN else self._wall(begin),
+            started_at=self._wall(started) if begun else None,
+            ended_at=self._wall(over) if phase is Phase.ENDED else None,
+        )
+
+    def window(self, name: str, *lengths: float) -> tuple[int, float]:
+        """In which of the windows that follow each other for ever we are, and for how long yet.
+
+        Args:
+            name: whose windows; the seed shifts them.
+            lengths: of the windows, in story seconds.
+
+        Returns:
+            Its index in ``lengths``, and wall-clock seconds until the next.
+        """
+        total = sum(lengths)
+        place = ((self.clock() - EPOCH) * self.speed + self.random(name).random() * total) % total
+        for index, length in enumerate(lengths):
+            if place < length:
+                return index, (length - place) / self.speed
+            place -= length
+        return 0, lengths[0] / self.speed  # rounding at the very end of the last window
+
+    def _wall(self, story: float) -> float:
+        return EPOCH + story / self.speed
+
+
+def _phase(now: float, started: float, decided: float, over: float, hang: Phase | None) -> Phase:
+    if hang is Phase.UNBORN:
+        return Phase.UNBORN
+    if now < started or hang is Phase.QUEUED:
+        return Phase.QUEUED
+    if now < decided or hang is Phase.RUNNING:
+        return Phase.RUNNING
+    if now < over or hang is Phase.ENDING:
+        return Phase.ENDING
+    return Phase.ENDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One job of a simulated system: what people call it, how it lives, what the config adds."""
+
+    name: str
+    life: Life
+    labels: Mapping[str, str] = field(default_factory=dict)
+    expect: Mapping[str, str] = field(default_factory=dict)
+
+    def entry(self, **keys: object) -> dict[str, Any]:
+        """Its entry under ``jobs:`` of an exporter's config."""
+        more = {"labels": dict(self.labels), "expect": dict(self.expect)}
+        return {**keys, "name": self.name, **{key: value for key, value in more.items() if value}}

@@ -1,0 +1,200 @@
+"""The Sitecore Publishing API, played: jobs of one environment.
+
+Bodies are those of "Retrieve a publishing job" with what captures of real tenants show besides.
+Statistics are missing while a job is queued. ``canCancel`` is a right of the caller and stays true.
+An ended job begins anew after its time, under the same id.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from exporter.simulator.answers import Refused, guid, hex_id, precise
+from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.tokens import Client, Tokens, bearer
+
+CLIENT_ID, CLIENT_SECRET = "demo-publishing-reader", "demo-publishing-secret"
+# A client of the organisation: gets tokens, which lack the scope, and is refused by the API.
+DEPLOY_CLIENT_ID, DEPLOY_CLIENT_SECRET = "demo-deploy", "demo-deploy-secret"
+AUDIENCE = "https://api.sitecorecloud.io"
+_SCOPES = frozenset({"xmcpub.jobs.a:r", "xmcpub.jobs.t:r", "xmcpub.jobs.t:rl"})
+_ALL_SENT = 0.6  # of the work; after that nothing more is sent, only processed
+_WORDS = {End.FAILED: "Failed", End.TIMED_OUT: "Failed", End.CANCELED: "Canceled"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish(Part):
+    """One publishing job; ``bare``: its statistics lack the part that only XM Cloud has."""
+
+    source: str = "Pages"
+    bare: bool = False
+
+    @property
+    def id(self) -> str:
+        """As the vendor makes them."""
+        return f"job_{hex_id('sitecore', self.name)}"
+
+
+JOBS = (
+    Publish(name="Home page and navigation", life=busy(15 * MINUTE, lag=0, ends=FINE)),
+    Publish(name="Product catalogue, all languages", life=busy(20 * MINUTE), source="Content Editor"),
+    Publish(name="Summer campaign", life=ended(End.WITH_ERRORS), labels={"squad": "campaigns"}),
+    Publish(name="Terms and conditions", life=ended(End.SUCCEEDED), labels={"squad": "legal"}),
+    Publish(name="Store locator", life=ended(End.FAILED), source="CLI"),
+    Publish(name="Recall notice, draft", life=ended(End.CANCELED), bare=True),
+    Publish(name="Full republish", life=hanging(Phase.RUNNING), expect={"progress_within": "3m"}),
+    Publish(name="Media library", life=hanging(Phase.ENDING), source="CLI"),
+    Publish(name="Blog archive", life=hanging(Phase.QUEUED), expect={"start_within": "5m"}),
+)
+
+
+def issuer(world: World) -> Tokens:
+    """The identity service; the scope of a token is not asked for, it follows from the client."""
+    return Tokens(
+        world,
+        "sitecore-auth",
+        {
+            CLIENT_ID: Client(CLIENT_SECRET, "xmcpub.jobs.a:r"),
+            DEPLOY_CLIENT_ID: Client(DEPLOY_CLIENT_SECRET, "xmclouddeploy.projects:r"),
+        },
+        lifetime=86400,
+        required={"audience": AUDIENCE},
+        mistakes={
+            "client": (401, "access_denied"),
+            "grant_type": (403, "unauthorized_client"),
+            "audience": (403, "access_denied"),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sitecore:
+    """The publishing API of one environment."""
+
+    world: World
+    tokens: Tokens
+
+    def routes(self) -> list[BaseRoute]:
+        """Its paths, below the system's prefix."""
+        return [
+            Route("/authoring/publishing/v1/jobs/{id}", self.job),
+            Route("/{rest:path}", self.nothing),
+        ]
+
+    async def job(self, request: Request) -> Response:
+        """One job."""
+        self._check(request)
+        for job in JOBS:
+            if job.id == request.path_params["id"] and (moment := self.world.moment(job.id, job.life)):
+                return JSONResponse(_body(job, moment))
+        return _problem(request, 404, "Not Found", "The job was not found.")
+
+    async def nothing(self, request: Request) -> Response:
+        """404 for any other path."""
+        self._check(request)
+        return _problem(request, 404, "Not Found", "The resource was not found.")
+
+    def _check(self, request: Request) -> None:
+        claims = self.tokens.claims(bearer(request) or "")
+        if claims is None:
+            raise Refused(_problem(request, 401, "Unauthorized", "A valid token is required."))
+        if not _SCOPES.intersection(str(claims["scope"]).split()):
+            raise Refused(_problem(request, 403, "Forbidden", "The token lacks the scope to read jobs."))
+
+
+def _problem(request: Request, status: int, title: str, detail: str) -> Response:
+    """RFC 7807; ``instance`` shows the inner path, as the vendor's does."""
+    body = {
+        "type": f"https://httpstatuses.io/{status}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.scope["path"].replace("/sitecore/authoring/", "/api/"),
+        "traceId": f"00-{hex_id(request.scope['path'])}-00",
+    }
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def _word(moment: Moment) -> str:
+    match moment.phase:
+        case Phase.UNBORN | Phase.QUEUED:
+            return "Queued"
+        case Phase.ENDED:
+            return _WORDS.get(moment.end, "Completed")
+        case Phase.ENDING if moment.end is End.CANCELED:
+            return "Canceling"
+    return "Running"
+
+
+def _statistics(job: Publish, moment: Moment) -> dict[str, Any]:
+    total, succeeded, failed = moment.items
+    additional = total // 5
+    sent = int((total - additional) * min(1.0, moment.done / _ALL_SENT))
+    told: dict[str, Any] = {
+        "lastReportTime": precise(moment.ended_at or moment.now, "Z"),
+        "itemsSent": sent,
+        "itemsProcessed": succeeded + failed,
+        "itemsFailed": failed,
+    }
+    if not job.bare:
+        told["xmc"] = {
+            "additionalItemsSent": int(additional * min(1.0, moment.done / _ALL_SENT)),
+            "itemsAcknowledged": succeeded,
+            "itemsDeleted": succeeded // 50,
+            "itemsSkipped": succeeded // 10,
+            "itemsSendingComplete": moment.done >= _ALL_SENT,
+        }
+    return told
+
+
+def _body(job: Publish, moment: Moment) -> dict[str, Any]:
+    word = _word(moment)
+    robot = {"id": guid("sitecore", "robot"), "name": "publishing-robot", "type": "Application"}
+    person = {"id": guid("sitecore", "person"), "name": "amara.okafor@example.com", "type": "User"}
+    body: dict[str, Any] = {
+        "id": job.id,
+        "name": job.name,
+        "source": job.source,
+        "description": None,
+        "options": {"xmc": {"locales": ["en", "da-DK"]}},
+        "permissions": {"canViewDetails": True, "canCancel": True},
+    }
+    if word != "Queued":
+        body["statistics"] = _statistics(job, moment)
+    body["system"] = {
+        "organizationId": "org_demo",
+        "tenantId": guid("sitecore", "tenant"),
+        "tenantJobId": None if word == "Queued" else guid(moment.key),
+        "environmentId": "main",
+        "branchId": "main",
+        "status": word,
+        "queuedTime": precise(moment.queued_at, "Z"),
+        "startTime": precise(moment.started_at, "Z"),
+        "finishTime": precise(moment.ended_at, "Z"),
+        "createdBy": robot if job.source == "CLI" else person,
+        "canceledBy": person if word in ("Canceling", "Canceled") else None,
+    }
+    return body
+
+
+def systems(base_url: str) -> dict[str, Any]:
+    """Its part of the config."""
+    return {
+        "xmc": {
+            "provider": "sitecore",
+            "base_url": f"{base_url}/sitecore",
+            "labels": {"squad": "content"},
+            "auth": {
+                "type": "oauth2",
+                "token_url": f"{base_url}/sitecore-auth/oauth/token",
+                "client_id": CLIENT_ID,
+                "client_secret": CLIENT_SECRET,
+                "audience": AUDIENCE,
+            },
+            "jobs": [job.entry(id=job.id) for job in JOBS],
+        }
+    }

@@ -1,0 +1,32 @@
+"""What commands print for people."""
+
+from collections.abc import Iterable
+
+from exporter.metrics import JobView
+
+_MAX_NAME = 34
+
+
+def job_table(views: Iterable[JobView]) -> str:
+    """One line a job: system, name, state in our word, the vendor's word, progress."""
+    rows = [("SYSTEM", "JOB", "STATE", "VENDOR SAYS", "PROGRESS")]
+    for view in views:
+        name = view.job.name or view.job.id
+        rows.append(
+            (
+                view.job.system,
+                name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…",
+                *_standing(view),
+            )
+        )
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _standing(view: JobView) -> tuple[str, str, str]:
+    status = view.status
+    if status is None:
+        return "not readable", view.reason or "", ""
+    words = status.raw if not status.step else f"{status.raw} ({status.step})"
+    return status.state, words, "" if status.progress is None else f"{status.progress:4.0%}"

@@ -1,0 +1,119 @@
+"""Addresses as users write them, made into listening sockets."""
+
+import asyncio
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+BACKLOG = 128
+
+
+class ListenError(OSError):
+    """An address that cannot be listened on; the text is one line that names it."""
+
+
+async def listen_on(address: str) -> list[socket.socket]:
+    """The sockets of one address; a host name may have several.
+
+    ``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT`` for all interfaces (IPv6 too where the machine has it), or
+    ``unix:PATH``, where a socket left behind is removed first. Port 0 is any free one.
+
+    Raises:
+        ListenError: the address is malformed, in use or not ours.
+    """
+    listeners: list[socket.socket] = []
+    try:
+        if address.startswith("unix:"):
+            return [_listen_unix(address.removeprefix("unix:"))]
+        host, port = _host_and_port(address)
+        if not host:
+            return [_listen_everywhere(port)]
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for family, place in dict.fromkeys((entry[0], entry[4]) for entry in found):
+            listeners.append(_listen_tcp(place, family))
+    except (OSError, ValueError) as error:
+        for listener in listeners:
+            listener.close()
+        name = address if address.isprintable() else ascii(address)
+        raise ListenError(f"cannot listen on {name}: {reason(error)}") from None
+    return listeners
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if (
+        not colon
+        or not (port.isascii() and port.isdecimal())
+        or (":" in host and not bracketed)
+        or "/" in host
+    ):
+        raise ValueError("allowed are HOST:PORT, [IPV6]:PORT, :PORT and unix:PATH")
+    if len(port) > 5 or int(port) > 65535:
+        raise ValueError("the port must be 0 to 65535")
+    return host[1:-1] if bracketed else host, int(port)
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return _listen_tcp(("", port), socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            # Where IPv6 is compiled in but switched off.
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+    return _listen_tcp(("", port), socket.AF_INET)
+
+
+def _listen_tcp(place: Any, family: int, *, dualstack_ipv6: bool = False) -> socket.socket:
+    listener = socket.create_server(place, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack_ipv6)
+    listener.settimeout(0)
+    return listener
+
+
+def _listen_unix(path: str) -> socket.socket:
+    if not path:
+        raise ValueError("allowed is unix:PATH")
+    _remove_stale(Path(path))
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(path)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    listener.settimeout(0)
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes a socket that nobody listens on any more, and nothing else."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        except OSError:
+            return
+
+
+def reason(error: Exception) -> str:
+    """Why a call on a socket failed, without the address."""
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        # `create_server` appends the address to the text in Python's own words.
+        return os.strerror(error.errno)
+    return str(error)
+
+
+def shown(listener: socket.socket, scheme: str) -> str:
+    """Where a socket listens: ``http://127.0.0.1:10072`` or ``unix:/path``."""
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host = f"[{name[0]}]" if listener.family == socket.AF_INET6 else name[0]
+    return f"{scheme}://{host}:{name[1]}"

@@ -1,0 +1,176 @@
+"""The credentials that call nobody: none, basic, bearer, headers."""
+
+import base64
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from requests import Session
+
+from exporter.auth import CREDENTIALS
+from exporter.auth.base import Credential
+from exporter.failure import Failure, Reason
+from exporter.secret import Secret
+from tests.auth.conftest import Server, sent
+
+SecretFile = Callable[[str], dict[str, str]]
+
+SECRET = "kept-to-ourselves"
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "basic": {"username": "u", "password": SECRET},
+    "bearer": {"token": SECRET},
+    "headers": {"headers": {"Authorization": SECRET, "TokenType": "jwt"}},
+    "oauth2": {"token_url": "http://127.0.0.1/token", "client_id": "c", "client_secret": SECRET},
+}
+FIXED = [kind for kind in EXAMPLES if kind != "oauth2"]
+
+
+def credential(kind: str, **keys: Any) -> Credential:
+    made = CREDENTIALS[kind]
+    return made(made.Keys.model_validate({"type": kind, **(keys or EXAMPLES[kind])}))
+
+
+def mistake(kind: str, **keys: Any) -> str:
+    with pytest.raises(ValidationError) as caught:
+        credential(kind, **keys)
+    return str(caught.value)
+
+
+def test_every_kind_is_in_the_table_under_its_own_name() -> None:
+    assert set(CREDENTIALS) == set(EXAMPLES)
+    for kind, made in CREDENTIALS.items():
+        keys = made.Keys.model_validate({"type": kind, **EXAMPLES[kind]})
+        assert (made.kind, keys.model_dump()["type"]) == (kind, kind)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_another_kinds_name_and_unknown_keys_are_refused(kind: str) -> None:
+    assert "type" in mistake(kind, **{**EXAMPLES[kind], "type": "other"})
+    assert "more" in mistake(kind, **EXAMPLES[kind], more=1)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_no_secret_shows_in_a_credential_or_its_keys(kind: str) -> None:
+    made = credential(kind)
+    keys = made.Keys.model_validate({"type": kind, **EXAMPLES[kind]})
+    assert SECRET not in f"{made!r} {made} {keys!r} {keys} {keys.model_dump_json()} {made.version()}"
+    assert repr(made) == f"{type(made).__name__}()"
+
+
+@pytest.mark.parametrize("kind", FIXED)
+def test_a_fixed_credential_needs_no_renewal_and_a_refusal_stands(kind: str) -> None:
+    made = credential(kind)
+    before = made.version()
+    assert not made.must_renew(time.monotonic())
+    assert not made.refused(before)
+    assert made.version() == before
+
+
+def test_none_leaves_a_request_as_it_is(server: Server, session: Session) -> None:
+    session.get(server.url, auth=credential("none"))
+    assert "authorization" not in server.asked[0].headers
+
+
+def test_basic_arrives_as_user_and_password(server: Server, session: Session) -> None:
+    session.get(server.url, auth=credential("basic", username="Ürsel", password="p:ß 1"))
+    scheme, _, proof = server.asked[0].headers["authorization"].partition(" ")
+    assert (scheme, base64.b64decode(proof).decode()) == ("Basic", "Ürsel:p:ß 1")
+
+
+def test_bearer_arrives_with_its_scheme(server: Server, session: Session) -> None:
+    session.get(server.url, auth=credential("bearer", token="abc.def"))
+    assert server.asked[0].headers["authorization"] == "Bearer abc.def"
+
+
+def test_headers_arrive_as_they_are(server: Server, session: Session) -> None:
+    session.get(server.url, auth=credential("headers"))
+    headers = server.asked[0].headers
+    assert (headers["authorization"], headers["tokentype"]) == (SECRET, "jwt")
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("basic", lambda secret: {"username": "u", "password": secret}),
+        ("bearer", lambda secret: {"token": secret}),
+        ("headers", lambda secret: {"headers": {"X-Key": secret}}),
+    ],
+)
+def test_a_secret_that_changes_is_sent_and_makes_asking_again_worth_it(
+    kind: str, keys: Callable[[dict[str, str]], dict[str, Any]], secret_file: SecretFile
+) -> None:
+    made = credential(kind, **keys(secret_file("first")))
+    first, version = sent(made), made.version()
+    assert not made.refused(version)
+    secret_file("second")
+    assert made.refused(version)
+    assert made.version() != version
+    assert sent(made) != first
+    assert not made.refused(made.version())
+
+
+@pytest.mark.parametrize("value", ["a\nX-Other: b", "€", "a\x00"])
+@pytest.mark.parametrize("kind", ["bearer", "headers"])
+def test_a_value_that_breaks_a_header_is_refused_at_load_and_later(
+    kind: str, value: str, secret_file: SecretFile
+) -> None:
+    def keys(secret: object) -> dict[str, Any]:
+        return {"token": secret} if kind == "bearer" else {"headers": {"X-Key": secret}}
+
+    assert value not in mistake(kind, **keys(value))
+    made = credential(kind, **keys(secret_file("good")))
+    secret_file(value)
+    with pytest.raises(Failure) as caught:
+        sent(made)
+    assert caught.value.reason is Reason.AUTH
+    assert value not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_word_bearer_in_a_token_is_told(secret_file: SecretFile) -> None:
+    assert "without the word Bearer" in mistake("bearer", token=secret_file("Bearer abc"))
+
+
+@pytest.mark.parametrize("username", ["a:b", "a\nb"])
+def test_a_user_name_with_a_colon_or_line_break_is_refused(username: str) -> None:
+    assert "colon" in mistake("basic", username=username, password="p")
+
+
+def test_a_password_that_is_no_text_is_a_failure_that_does_not_show_it() -> None:
+    made = credential("basic", username="u", password="hidden\ud800")
+    with pytest.raises(Failure) as caught:
+        sent(made)
+    assert caught.value.reason is Reason.AUTH
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "complaint"),
+    [
+        ({}, "at least one"),
+        ({"X-Key": "a", "x-key": "b"}, "twice"),
+        ({"Content-Length": "3"}, "belongs to the connection"),
+        ({"host": "elsewhere"}, "belongs to the connection"),
+        ({"X Key": "a"}, "not a header name"),
+        ({"X-Key": ""}, "must not be empty"),
+        ({"X-Key": 5}, "not a secret"),
+    ],
+)
+def test_odd_headers_are_refused(headers: dict[str, Any], complaint: str) -> None:
+    assert complaint in mistake("headers", headers=headers)
+
+
+@given(st.text())
+def test_any_text_is_a_token_that_arrives_whole_or_a_mistake_that_hides_it(text: str) -> None:
+    made, token = CREDENTIALS["bearer"], SECRET + text
+    try:
+        keys = made.Keys.model_validate({"type": "bearer", "token": Secret.plain(token)})
+    except ValidationError as error:
+        assert SECRET not in str(error)  # noqa: PT017  one of two ends
+    else:
+        assert sent(made(keys))["Authorization"] == f"Bearer {token}"

@@ -1,0 +1,25 @@
+"""One bad config file for each mistake; its first lines hold exactly what is said about it."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config import ConfigError, load
+from tests.config.conftest import BAD
+
+MARK = b"#! "
+
+
+@pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
+def test_a_mistake_is_told_in_one_line_with_its_place(file: Path) -> None:
+    expected = [
+        line.removeprefix(MARK).decode() for line in file.read_bytes().splitlines() if line.startswith(MARK)
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value).splitlines() == [f"{file}:{line}" for line in expected]
+    assert "hunter2" not in str(caught.value)
+
+
+def test_there_is_a_bad_file_for_many_mistakes() -> None:
+    assert len(BAD) > 100

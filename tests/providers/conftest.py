@@ -1,0 +1,153 @@
+"""Drives a provider as the collector does, with prepared answers instead of a network.
+
+Plain functions, to be imported: ``from tests.providers.conftest import answer, drive, stored``.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from exporter.failure import Failure, Reason, reason_of_status
+from exporter.job import Job, Status
+from exporter.providers.base import Answer, Ask, Provider
+
+DATA = Path(__file__).parent.parent / "data"
+
+_TIMES = ["2015-10-20T05:38:05.7249287+00:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z"]
+_WORDS = ["1", " 7 ", "-1", "1e400", "NaN", "1.5", "99999999999999999999", "x" * 5000, "\ud800", "a\nb"]
+_ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**400), 10**400)
+    | st.floats()
+    | st.text()
+    | st.sampled_from(_TIMES + _WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one read came to: its status, and what was asked on the way."""
+
+    status: Status
+    asks: list[Ask]
+
+    @property
+    def paths(self) -> list[str]:
+        return [ask.path for ask in self.asks]
+
+
+def stored(name: str) -> bytes:
+    """A vendor's answer, by its path under tests/data."""
+    return (DATA / name).read_bytes()
+
+
+def answer(body: object = b"", status: int = 200, **headers: str) -> Answer:
+    """An answer with these bytes, or with this value as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Answer(status, raw, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def job(provider: Provider, keys: Mapping[str, object]) -> Job:
+    """The job that these keys of a config's ``jobs:`` make."""
+    checked = {name: str(value) for name, value in provider.JobKeys(**keys).model_dump().items()}
+    job_id, kind = provider.identify(checked)
+    return Job(system="s", id=job_id, kind=kind, provider=provider.name, keys=checked)
+
+
+def drive(
+    provider: Provider,
+    keys: Mapping[str, object],
+    answers: Mapping[str, Answer | Failure] | Answer | Failure,
+    *,
+    previous: Status | None = None,
+    asks: list[Ask] | None = None,
+) -> Read:
+    """Reads one job.
+
+    Args:
+        provider: who reads.
+        keys: of the job, as in the config.
+        answers: by path with query; a single one answers whatever is asked.
+        previous: the last status understood.
+        asks: takes what was asked, for reads that end in a Failure.
+    """
+    asks = [] if asks is None else asks
+    reading = provider.read(job(provider, keys), previous)
+    try:
+        ask = next(reading)
+        while True:
+            asks.append(ask)
+            assert len(asks) <= 8, f"asks without end: {asks}"
+            reply = _reply(ask, answers)
+            ask = reading.throw(reply) if isinstance(reply, Failure) else reading.send(reply)
+    except StopIteration as stop:
+        return Read(stop.value, asks)
+
+
+def _reply(ask: Ask, answers: Mapping[str, Answer | Failure] | Answer | Failure) -> Answer | Failure:
+    if not isinstance(answers, Answer | Failure):
+        try:
+            answers = answers[ask.path]
+        except KeyError:
+            raise AssertionError(f"asks {ask.path}, which has no answer here") from None
+    if isinstance(answers, Failure) or 200 <= answers.status < 300 or answers.status in ask.expect:
+        return answers
+    return Failure(reason_of_status(answers.status), status=answers.status)
+
+
+def assert_sane(status: Status) -> None:
+    """No number of a status is impossible and no text is too long for a label."""
+    assert status.progress is None or 0 <= status.progress <= 1
+    counts = [getattr(status.items, each.name) for each in fields(status.items)]
+    for category in status.categories.values():
+        counts += [category.total, category.succeeded, category.failed]
+    for count in [*counts, status.run_number]:
+        assert count is None or (type(count) is int and 0 <= count <= 2**53)
+    for each in fields(status):
+        value: Any = getattr(status, each.name)
+        if each.name.endswith("_at") or each.name == "state_since":
+            assert value is None or (math.isfinite(value) and value > 0)
+        if isinstance(value, str):
+            assert len(value) <= 128
+            assert value.isprintable()
+    assert all(len(name) <= 128 and name.isprintable() for name in status.categories)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, bodies: list[bytes]) -> bytes:
+    """One of these JSON answers with up to four of its values replaced by anything or left out."""
+    body = json.loads(draw(st.sampled_from(bodies)))
+    for _ in range(draw(st.integers(1, 4))):
+        at, key = body, None
+        while isinstance(at, dict | list) and at and (key is None or draw(st.booleans())):
+            parent, key = at, draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+            at = parent[key]
+        if key is None:
+            return json.dumps(draw(_ODD)).encode()
+        if draw(st.integers(0, 4)):
+            parent[key] = draw(_ODD)
+        else:
+            del parent[key]
+    return json.dumps(body).encode()
+
+
+def assert_read_or_refused(
+    provider: Provider, keys: Mapping[str, object], answers: Mapping[str, Answer | Failure] | Answer
+) -> None:
+    """Whatever the answers are, a read gives a sane status or a Failure that quotes nothing of them."""
+    refused: Failure | None = None
+    try:
+        assert_sane(drive(provider, keys, answers).status)
+    except Failure as failure:
+        refused = failure
+    assert refused is None or isinstance(refused.reason, Reason)
+    assert refused is None or (len(refused.detail) <= 120 and refused.detail.isprintable())

@@ -1,0 +1,401 @@
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from exporter.failure import Failure, Reason
+from exporter.job import Items, Kind, State, Status
+from exporter.providers.base import Answer, Ask
+from exporter.providers.crafter import Crafter, CrafterOptions
+from tests.providers.conftest import DATA, answer, assert_read_or_refused, drive, job, mutated, stored
+
+KEYS = {"site_id": "my-site"}
+V1 = "/api/1/services/api/1/publish/status.json?site_id=my-site"
+V2 = "/api/2/publish/status?siteId=my-site"
+NOON = datetime(2019, 1, 9, 12, 34, tzinfo=UTC).timestamp()
+NAMES = sorted(path.stem for path in (DATA / "crafter").glob("*.json"))
+MOVED = Answer(301, stored("crafter/v1_moved_301.json"), {"location": "/studio/api/2/publish/status"})
+NO_SITE_V1 = Answer(404, stored("crafter/v1_error_404.json"))
+NO_SITE_V2 = Answer(404, stored("crafter/v2_site_not_found.json"))
+HTML_404 = Answer(404, b"<html>Not Found</html>")
+Replies = Mapping[str, Answer | Failure]
+
+
+def auto() -> Crafter:
+    return Crafter(CrafterOptions())
+
+
+def file(name: str) -> Answer:
+    return answer(stored(f"crafter/{name}.json"))
+
+
+def v1(name: str) -> Status:
+    return drive(Crafter(CrafterOptions(api="v1")), KEYS, {V1: file(name)}).status
+
+
+def v2(**fields: object) -> Status:
+    body = {"response": {"code": 0}, "publishingStatus": {"enabled": True, "status": "ready", **fields}}
+    return drive(Crafter(CrafterOptions(api="v2")), KEYS, {V2: answer(body)}).status
+
+
+def read_v2(name: str) -> Status:
+    return drive(Crafter(CrafterOptions(api="v2")), KEYS, {V2: file(name)}).status
+
+
+def failure(provider: Crafter, replies: Replies | Answer, asked: list[str]) -> Failure:
+    """The failure of a read that asks these paths."""
+    asks: list[Ask] = []
+    with pytest.raises(Failure) as caught:
+        drive(provider, KEYS, replies, asks=asks)
+    assert [ask.path for ask in asks] == asked
+    return caught.value
+
+
+# Version 1
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "raw"),
+    [
+        ("never_published", State.IDLE, "idle"),
+        ("after_publishing_as_documented", State.IDLE, "idle"),
+        ("during_publishing_as_documented", State.RUNNING, "busy"),
+        ("failed_as_documented", State.FAILED, "stopped"),
+        ("stopped_as_documented", State.STOPPED, "stopped"),
+        ("queued", State.QUEUED, "queued"),
+        ("null_status", State.UNKNOWN, ""),
+    ],
+)
+def test_an_answer_without_a_time_tells_its_state_alone(name: str, state: State, raw: str) -> None:
+    assert v1(f"v1_{name}") == Status(state=state, raw=raw)
+
+
+def test_a_site_at_rest_tells_when_it_last_succeeded() -> None:
+    assert v1("v1_after_publishing") == Status(
+        State.IDLE, "idle", ended_at=NOON, reported_at=NOON, state_since=NOON, succeeded_at=NOON
+    )
+    assert v1("v1_after_package").succeeded_at == NOON + 56
+
+
+def test_a_site_being_published_tells_since_when() -> None:
+    assert v1("v1_during_publishing") == Status(State.RUNNING, "busy", started_at=NOON, reported_at=NOON)
+    assert v1("v1_publishing_package").started_at == NOON + 56
+
+
+def test_a_site_published_item_by_item_runs_since_the_first_one_and_each_package_is_a_run() -> None:
+    def started(message: str, previous: Status | None) -> float | None:
+        reply = answer({"status": "busy", "message": f"Currently publishing {message}"})
+        return drive(auto(), KEYS, reply, previous=previous).status.started_at
+
+    running, idle = v1("v1_during_publishing"), v1("v1_after_publishing")
+    assert started("item: /b on 2019-01-09T12:40Z", running) == NOON
+    assert started("item: /b on 2019-01-09T12:40Z", idle) == NOON + 360
+    assert started("item: /b on 2019-01-09T12:40Z", Status(State.RUNNING)) == NOON + 360
+    assert started("package: 8 on 2019-01-09T12:40:00Z", running) == NOON + 360
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"), [("v1_failed", NOON), ("v1_failed_server_wording", NOON - 3600 + 56)]
+)
+def test_a_failure_is_told_from_a_stop_in_both_wordings_and_time_forms(name: str, moment: float) -> None:
+    assert v1(name) == Status(
+        State.FAILED, "stopped", ended_at=moment, reported_at=moment, state_since=moment, failed_at=moment
+    )
+
+
+@pytest.mark.parametrize(("name", "moment"), [("v1_stopped", NOON), ("v1_disabled", NOON + 56)])
+def test_a_site_stopped_by_somebody_has_not_failed(name: str, moment: float) -> None:
+    assert v1(name) == Status(State.STOPPED, "stopped", reported_at=moment, state_since=moment)
+
+
+def test_a_site_that_was_started_again_is_idle_and_has_not_succeeded_by_that() -> None:
+    assert v1("v1_started") == Status(State.IDLE, "started", reported_at=NOON + 56, state_since=NOON + 56)
+
+
+def test_the_time_of_a_message_is_its_last_one_not_one_of_the_path() -> None:
+    message = "Currently publishing item: /site/news/on 2001-01-01T00:00Z/a.xml on 2019-01-09T12:34Z"
+    assert v2(status="publishing", message=message).started_at == NOON
+    assert (
+        v2(status="publishing", message="Currently publishing item: /2001-01-01T00:00Z/a").started_at is None
+    )
+
+
+def test_a_path_or_a_user_cannot_make_a_success_or_a_failure() -> None:
+    item = "Currently publishing item: /last successful/failed while on 2019-01-09T12:34Z"
+    assert v2(status="publishing", message=item).succeeded_at is None
+    user = "User failed while stopped the site on 2019-01-09T12:34Z"
+    assert v2(status="stopped", message=user).state is State.STOPPED
+
+
+def test_a_queued_site_that_tells_of_its_last_success_was_not_queued_then() -> None:
+    message = "Last successful publish was for item: /a on 2019-01-09T12:34Z"
+    status = v2(status="queued", message=message)
+    assert (status.state, status.succeeded_at, status.queued_at) == (State.QUEUED, NOON, None)
+    status = v2(status="queued", message="Items queued for publishing on 2019-01-09T12:34Z")
+    assert (status.queued_at, status.succeeded_at) == (NOON, None)
+
+
+# Version 2
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "raw", "enabled"),
+    [
+        ("v2_3_1_ready", State.IDLE, "ready", True),
+        ("v2_4_0_ready", State.IDLE, "ready", True),
+        ("v2_4_0_disabled", State.STOPPED, "ready", False),
+        ("v2_4_0_processing", State.RUNNING, "processing", True),
+        ("v2_4_0_publishing", State.RUNNING, "publishing", True),
+        ("v2_4_0_ready_with_errors", State.SUCCEEDED_WITH_ERRORS, "readyWithErrors", True),
+        ("v2_4_0_error", State.FAILED, "error", False),
+        ("v2_4_2_queued", State.QUEUED, "queued", True),
+        ("v2_null_status", State.UNKNOWN, "", True),
+    ],
+)
+def test_every_answer_of_version_2_has_its_state(name: str, state: State, raw: str, *, enabled: bool) -> None:
+    status = read_v2(name)
+    assert (status.state, status.raw, status.enabled, status.final) == (state, raw, enabled, False)
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("idle", State.IDLE),
+        ("started", State.IDLE),
+        ("READY", State.IDLE),
+        ("busy", State.RUNNING),
+        ("stopped", State.STOPPED),
+        ("paused", State.UNKNOWN),
+    ],
+)
+def test_every_word_has_its_state_in_any_case(word: str, state: State) -> None:
+    assert (v2(status=word).state, v2(status=word).raw) == (state, word)
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("ready", State.STOPPED),
+        ("queued", State.STOPPED),
+        ("readyWithErrors", State.STOPPED),
+        ("publishing", State.RUNNING),
+        ("error", State.FAILED),
+        ("paused", State.UNKNOWN),
+    ],
+)
+def test_publishing_switched_off_is_stopped_whatever_is_queued(word: str, state: State) -> None:
+    assert v2(status=word, enabled=False).state is state
+
+
+def test_a_package_being_published_tells_its_run_its_items_and_its_share() -> None:
+    status = read_v2("v2_4_0_publishing")
+    assert (status.run, status.items, status.progress) == ("7f3a", Items(total=40, processed=12), 0.3)
+
+
+def test_the_counter_that_starts_again_never_shows_all_done_too_early() -> None:
+    shown = []
+    for phase in ("processing", "publishing"):
+        for processed in (0, 20, 40):
+            status = v2(status=phase, numberOfItems=processed, totalItems=40)
+            assert status.items == Items(total=40, processed=processed)
+            shown.append(status.progress)
+    assert shown == [None, None, None, 0, 0.5, None]
+
+
+@pytest.mark.parametrize(
+    ("processed", "total", "progress"),
+    [(1, None, None), (None, 2, None), (5, 2, None), (1, 0, None), ("1", "4", 0.25), (True, 2, None)],
+)
+def test_a_share_needs_two_counts_that_fit(processed: object, total: object, progress: float | None) -> None:
+    assert v2(status="publishing", numberOfItems=processed, totalItems=total).progress == progress
+
+
+def test_zeros_of_a_site_at_rest_are_no_counts() -> None:
+    assert read_v2("v2_4_0_ready").items == Items()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (1000, Reason.SERVER_ERROR),
+        (1001, Reason.CLIENT_ERROR),
+        (2000, Reason.UNAUTHORIZED),
+        (2001, Reason.FORBIDDEN),
+        (5000, Reason.NOT_FOUND),
+        ("5000", Reason.NOT_FOUND),
+        (5003, Reason.SERVER_ERROR),
+        (424242, Reason.INVALID_RESPONSE),
+        (-1, Reason.INVALID_RESPONSE),
+    ],
+)
+def test_a_failure_under_http_200_is_a_failure(code: object, reason: Reason) -> None:
+    body = {"response": {"code": code, "message": "secret"}, "publishingStatus": {"status": "ready"}}
+    caught = failure(Crafter(CrafterOptions(api="v2")), {V2: answer(body)}, [V2])
+    assert caught.reason is reason
+    assert "secret" not in str(caught)
+    assert "424242" not in str(caught)
+
+
+# Which version the server speaks
+
+
+def test_a_server_of_version_1_is_asked_version_1_alone() -> None:
+    provider = auto()
+    for _ in range(2):
+        read = drive(provider, KEYS, {V1: file("v1_during_publishing")})
+        assert (read.paths, read.status.state) == ([V1], State.RUNNING)
+
+
+@pytest.mark.parametrize("first", [MOVED, HTML_404])
+def test_a_server_of_version_2_is_found_out_once_for_all_sites(first: Answer) -> None:
+    provider = auto()
+    replies = {V1: first, V2: file("v2_4_0_publishing")}
+    assert drive(provider, KEYS, replies).paths == [V1, V2]
+    assert drive(provider, KEYS, replies).paths == [V2]
+    other = "/api/2/publish/status?siteId=other"
+    assert drive(provider, {"site_id": "other"}, {other: file("v2_4_0_ready")}).paths == [other]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        NO_SITE_V2,
+        HTML_404,
+        Answer(302),
+        Answer(401),
+        Answer(403),
+        Answer(500),
+        Answer(200, b"<html>"),
+        Answer(200, b"{}"),
+        Answer(200, stored("crafter/v2_site_not_found.json")),
+        Answer(200, stored("crafter/v1_never_published.json")),
+    ],
+)
+def test_a_site_that_version_1_does_not_know_teaches_nothing_unless_version_2_is_understood(
+    second: Answer,
+) -> None:
+    provider = auto()
+    for _ in range(2):
+        assert failure(provider, {V1: NO_SITE_V1, V2: second}, [V1, V2]).reason is Reason.NOT_FOUND
+    assert drive(provider, KEYS, {V1: file("v1_queued")}).paths == [V1]
+
+
+@pytest.mark.parametrize("reason", [Reason.TIMEOUT, Reason.RATE_LIMITED, Reason.CONNECT, Reason.AUTH])
+def test_a_fault_on_the_way_to_version_2_is_not_a_missing_site(reason: Reason) -> None:
+    fault = Failure(reason, retry_after=7)
+    assert failure(auto(), {V1: NO_SITE_V1, V2: fault}, [V1, V2]) is fault
+
+
+def test_a_server_that_moved_to_version_2_says_there_what_is_wrong() -> None:
+    provider = auto()
+    assert failure(provider, {V1: MOVED, V2: Answer(401)}, [V1, V2]).reason is Reason.UNAUTHORIZED
+    assert failure(provider, {V1: MOVED, V2: NO_SITE_V2}, [V1, V2]).reason is Reason.NOT_FOUND
+    assert failure(provider, {V1: MOVED, V2: Answer(301)}, [V1, V2]).reason is Reason.REDIRECT
+
+
+def test_a_missing_site_of_a_version_2_server_leaves_what_was_learnt() -> None:
+    provider = auto()
+    drive(provider, KEYS, {V1: MOVED, V2: file("v2_4_0_ready")})
+    assert failure(provider, {V2: NO_SITE_V2}, [V2]).reason is Reason.NOT_FOUND
+    assert failure(provider, {V2: Answer(500)}, [V2]).reason is Reason.SERVER_ERROR
+    assert drive(provider, KEYS, {V2: file("v2_4_0_ready")}).paths == [V2]
+
+
+def test_a_server_that_forgot_version_2_is_asked_version_1_again() -> None:
+    provider = auto()
+    drive(provider, KEYS, {V1: MOVED, V2: file("v2_4_0_ready")})
+    assert failure(provider, {V2: HTML_404}, [V2]).reason is Reason.NOT_FOUND
+    assert drive(provider, KEYS, {V1: file("v1_queued")}).paths == [V1]
+
+
+def test_a_version_that_the_config_names_is_the_only_one_asked() -> None:
+    assert failure(Crafter(CrafterOptions(api="v1")), {V1: MOVED}, [V1]).reason is Reason.REDIRECT
+    assert failure(Crafter(CrafterOptions(api="v1")), {V1: NO_SITE_V1}, [V1]).reason is Reason.NOT_FOUND
+    assert failure(Crafter(CrafterOptions(api="v2")), {V2: HTML_404}, [V2]).reason is Reason.NOT_FOUND
+
+
+@pytest.mark.parametrize("status", [400, 401, 500])
+def test_a_documented_error_goes_on_as_it_is(status: int) -> None:
+    reply = Answer(status, stored(f"crafter/v1_error_{status}.json"))
+    assert failure(auto(), {V1: reply}, [V1]).status == status
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"message":"API deprecated."}'])
+@pytest.mark.parametrize("api", ["v1", "v2", "auto"])
+def test_an_answer_without_a_status_is_invalid(api: str, body: bytes) -> None:
+    provider = Crafter(CrafterOptions.model_validate({"api": api}))
+    with pytest.raises(Failure) as caught:
+        drive(provider, KEYS, answer(body))
+    assert caught.value.reason is Reason.INVALID_RESPONSE
+
+
+# Keys and whatever comes
+
+
+def test_a_site_is_a_slot_named_by_its_id() -> None:
+    made = job(auto(), KEYS)
+    assert (made.id, made.kind) == ("my-site", Kind.SLOT)
+
+
+@pytest.mark.parametrize("options", [{"api": "v3"}, {"api": 2}, {"apis": "v1"}])
+def test_other_options_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        CrafterOptions.model_validate(options)
+
+
+@given(st.text(min_size=1).filter(lambda value: value.isprintable() and value not in (".", "..")))
+def test_a_site_id_is_encoded_whole(site: str) -> None:
+    for api, key in (("v1", "site_id"), ("v2", "siteId")):
+        asks: list[Ask] = []
+        with pytest.raises(Failure):
+            drive(
+                Crafter(CrafterOptions.model_validate({"api": api})),
+                {"site_id": site},
+                Answer(500),
+                asks=asks,
+            )
+        assert parse_qs(urlsplit(asks[0].path).query) == {key: [site]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_person_and_no_path_is_in_any_status(name: str) -> None:
+    shown = str(failure_or_status(Answer(200, stored(f"crafter/{name}.json"))))
+    assert "example.com" not in shown
+    assert "/site/" not in shown
+
+
+def failure_or_status(reply: Answer) -> Status | Failure:
+    try:
+        return drive(Crafter(CrafterOptions(api="v1")), KEYS, reply).status
+    except Failure:
+        pass
+    try:
+        return drive(Crafter(CrafterOptions(api="v2")), KEYS, reply).status
+    except Failure as caught:
+        return caught
+
+
+ANY_FILE = mutated([stored(f"crafter/{name}.json") for name in NAMES])
+ANY_STATUS = st.sampled_from([200, 301, 404, 500])
+
+
+@given(ANY_FILE | st.binary(), ANY_STATUS, ANY_FILE | st.binary(), ANY_STATUS)
+def test_whatever_comes_gives_a_sane_status_or_a_failure(
+    first: bytes, first_status: int, second: bytes, second_status: int
+) -> None:
+    provider = auto()
+    replies = {V1: Answer(first_status, first), V2: Answer(second_status, second)}
+    for _ in range(2):
+        assert_read_or_refused(provider, KEYS, replies)
+
+
+@given(
+    st.text(alphabet="0123456789-T:Z+ onLast successful.", max_size=80), st.sampled_from(["ready", "busy"])
+)
+def test_no_message_however_odd_raises_or_gives_an_impossible_time(message: str, word: str) -> None:
+    body = answer({"status": word, "message": message})
+    assert_read_or_refused(Crafter(CrafterOptions(api="v1")), KEYS, body)

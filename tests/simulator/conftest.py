@@ -1,0 +1,158 @@
+"""The simulator on a real socket, with a clock that tests turn."""
+
+import asyncio
+import base64
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
+
+import pytest
+import requests
+import yaml
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from hypercorn.typing import ASGIFramework
+from starlette.applications import Starlette
+
+from exporter.failure import Failure, Reason, reason_of_status
+from exporter.job import Job, Status
+from exporter.providers import PROVIDERS
+from exporter.providers.base import Answer
+from exporter.simulator import config, create_app
+
+NOON = 1_772_366_400.0  # 2026-03-01T12:00:00Z
+
+
+@dataclass
+class Clock:
+    now: float = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def serving(make: Callable[[str], Starlette]) -> Iterator[str]:
+    """Serves what `make` gives for a base_url, in a thread; yields the base_url."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    settings = Config()
+    settings.bind = [f"fd://{listener.detach()}"]
+    settings.graceful_timeout = 0.2
+    settings.errorlog = None
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    app = cast("ASGIFramework", make(base_url))
+    run = serve(app, settings, shutdown_trigger=stop.wait)
+    thread = threading.Thread(target=loop.run_until_complete, args=(run,))
+    thread.start()
+    try:
+        yield base_url
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
+
+
+@dataclass
+class Simulated:
+    """One served simulator and a client that knows the config's credentials."""
+
+    base_url: str
+    clock: Clock
+    session: requests.Session
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def systems(self) -> dict[str, Any]:
+        systems: dict[str, Any] = yaml.safe_load(config(self.base_url))["systems"]
+        return systems
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.session.get(self.base_url + path, allow_redirects=False, timeout=5, **options)
+
+    def headers(self, system: str) -> dict[str, str]:
+        """What the config's ``auth`` puts onto a request."""
+        auth = self.systems[system]["auth"]
+        match auth["type"]:
+            case "headers":
+                return dict(auth["headers"])
+            case "basic":
+                pair = f"{auth['username']}:{auth['password']}".encode()
+                return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+            case "bearer":
+                return {"Authorization": f"Bearer {auth['token']}"}
+        return {"Authorization": f"Bearer {self.token(system)}"}
+
+    def token(self, system: str) -> str:
+        form = {key: value for key, value in self.systems[system]["auth"].items() if key != "type"}
+        url = form.pop("token_url")
+        if url not in self.tokens:
+            answer = self.session.post(url, data={"grant_type": "client_credentials", **form}, timeout=5)
+            assert answer.status_code == 200, answer.text
+            self.tokens[url] = answer.json()["access_token"]
+        return self.tokens[url]
+
+    def path(self, system: str) -> str:
+        """The system's prefix."""
+        return str(self.systems[system]["base_url"]).removeprefix(self.base_url)
+
+    def keys(self, system: str, name: str) -> dict[str, str]:
+        """The provider's own keys of the job with this name."""
+        (entry,) = [entry for entry in self.systems[system]["jobs"] if entry["name"] == name]
+        return own_keys(entry)
+
+    def read(self, system: str, keys: Mapping[str, str]) -> Status:
+        """Reads a job the way the exporter does, each ask a real request."""
+        settings = self.systems[system]
+        kind = PROVIDERS[settings["provider"]]
+        options = {name: settings[name] for name in kind.Options.model_fields if name in settings}
+        job_id, job_kind = kind.identify(keys)
+        job = Job(system=system, id=job_id, kind=job_kind, provider=kind.name, keys=keys)
+        reading = kind(kind.Options(**options)).read(job, None)
+        ask = next(reading)
+        while True:
+            try:
+                headers = {**self.headers(system), **dict(ask.headers)}
+                try:
+                    response = self.get(self.path(system) + ask.path, headers=headers)
+                except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+                    ask = reading.throw(Failure(Reason.CONNECT))
+                    continue
+                if response.ok or response.status_code in ask.expect:
+                    found = {name.lower(): value for name, value in response.headers.items()}
+                    ask = reading.send(Answer(response.status_code, response.content, found))
+                else:
+                    code = response.status_code
+                    ask = reading.throw(Failure(reason_of_status(code), status=code))
+            except StopIteration as stop:
+                status: Status = stop.value
+                return status
+
+
+def own_keys(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The provider's own keys of an entry of ``jobs:``."""
+    common = ("name", "labels", "expect")
+    return {name: str(value) for name, value in entry.items() if name not in common}
+
+
+@pytest.fixture(scope="session")
+def _served() -> Iterator[Simulated]:
+    clock = Clock()
+    with (
+        serving(lambda base_url: create_app(base_url=base_url, seed=7, clock=clock)) as base_url,
+        requests.Session() as session,
+    ):
+        session.trust_env = False
+        yield Simulated(base_url, clock, session)
+
+
+@pytest.fixture
+def simulated(_served: Simulated) -> Simulated:
+    """A simulator whose clock stands at noon until the test turns it."""
+    _served.clock.now = NOON
+    _served.tokens.clear()
+    return _served

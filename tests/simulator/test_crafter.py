@@ -1,0 +1,152 @@
+import re
+from itertools import pairwise
+
+import pytest
+import requests
+
+from exporter.simulator import crafter
+from tests.simulator.conftest import NOON, Simulated
+
+V1 = "/api/1/services/api/1/publish/status.json"
+V2 = "/api/2/publish/status"
+
+
+def v1(simulated: Simulated, site: str, **headers: str) -> requests.Response:
+    headers = {**simulated.headers("site-classic"), **headers}
+    return simulated.get(f"/crafter-v1/studio{V1}", params={"site_id": site}, headers=headers)
+
+
+def v2(simulated: Simulated, site: str, **headers: str) -> requests.Response:
+    headers = {**simulated.headers("site"), **headers}
+    return simulated.get(f"/crafter/studio{V2}", params={"siteId": site}, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("site", "status", "message"),
+    [
+        ("alumni", "stopped", r"User \S+ stopped the site on TIME"),
+        ("press-room", "stopped", r"Failed while trying to publish item: /site/\S+ on TIME"),
+        ("events-2019", "idle", "idle"),
+        ("wiki", None, ".+"),
+    ],
+)
+def test_version_1_answers_in_the_words_of_3_0(
+    simulated: Simulated, site: str, status: str | None, message: str
+) -> None:
+    body = v1(simulated, site).json()
+    assert list(body) == ["status", "message"]
+    assert body["status"] == status
+    assert re.fullmatch(message.replace("TIME", r"\d{4}-\d\d-\d\dT\d\d:\d\dZ"), body["message"])
+
+
+def test_a_site_of_3_0_is_idle_queued_and_busy_in_turn(simulated: Simulated) -> None:
+    seen = {}
+    for second in range(0, 15 * 60, 4):
+        simulated.clock.now = NOON + second
+        body = v1(simulated, "intranet").json()
+        seen[body["status"]] = body["message"]
+    assert {"idle", "queued", "busy"} <= set(seen)
+    assert seen["idle"].startswith("Last successful publish was for item: /site/")
+    assert seen["busy"].startswith("Currently publishing item: /site/")
+
+
+def test_version_1_checks_user_parameter_and_site(simulated: Simulated) -> None:
+    for wrong in ("", "Basic", "Basic ????", "Basic eDp5", "Bearer x"):
+        response = v1(simulated, "alumni", Authorization=wrong)
+        assert (response.status_code, response.json()) == (401, {"message": "Unauthorized"})
+    assert v1(simulated, "").json() == {"message": "Invalid parameter: site_id"}
+    assert v1(simulated, "").status_code == 400
+    assert v1(simulated, "nowhere").json() == {"message": "Site not found"}
+    assert v1(simulated, "nowhere").status_code == 404
+
+
+def test_3_0_has_no_version_2(simulated: Simulated) -> None:
+    path = f"/crafter-v1/studio{V2}"
+    response = simulated.get(path, params={"siteId": "alumni"}, headers=simulated.headers("site-classic"))
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("text/html")
+
+
+def test_4_1_says_that_version_1_moved_and_loses_the_query(simulated: Simulated) -> None:
+    path, headers = f"/crafter/studio{V1}", simulated.headers("site")
+    response = simulated.get(path, params={"site_id": "sandbox"}, headers=headers)
+    assert (response.status_code, response.json()) == (301, {"message": "API deprecated."})
+    where = response.headers["Location"]
+    assert where == f"{simulated.base_url}/crafter/studio{V2}"
+    followed = simulated.get(where.removeprefix(simulated.base_url), headers=headers)
+    assert (followed.status_code, followed.json()["response"]["code"]) == (400, 1001)
+    assert simulated.get(path).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("site", "status", "enabled"),
+    [
+        ("investors", "readyWithErrors", True),
+        ("newsroom", "error", False),
+        ("sandbox", "stopped", False),
+        ("support", "queued", True),
+        ("labs", "hibernating", True),
+    ],
+)
+def test_version_2_has_all_fields_and_no_counts_at_rest(
+    simulated: Simulated, site: str, status: str, *, enabled: bool
+) -> None:
+    body = v2(simulated, site).json()
+    assert body["response"] == {"code": 0, "message": "OK", "remedialAction": "", "documentationUrl": ""}
+    assert body["publishingStatus"] == {
+        "enabled": enabled,
+        "status": status,
+        "lockOwner": None,
+        "lockTTL": None,
+        "publishingTarget": None,
+        "submissionId": None,
+        "numberOfItems": 0,
+        "totalItems": 0,
+        "published": True,
+    }
+
+
+def test_the_counter_starts_again_between_the_phases_of_a_run(simulated: Simulated) -> None:
+    shown: list[tuple[str, int]] = []
+    runs = set()
+    for second in range(0, 15 * 60, 3):
+        simulated.clock.now = NOON + second
+        status = v2(simulated, "corporate").json()["publishingStatus"]
+        if status["totalItems"]:
+            shown.append((status["status"], status["numberOfItems"]))
+            runs.add(status["submissionId"])
+            assert 0 <= status["numberOfItems"] <= status["totalItems"]
+    changes = [
+        (before, after)
+        for before, after in pairwise(shown)
+        if (before[0], after[0]) == ("processing", "publishing")
+    ]
+    assert changes
+    assert all(after[1] < before[1] for before, after in changes)
+    assert None not in runs
+
+
+def test_version_2_refuses_with_its_codes(simulated: Simulated) -> None:
+    for authorization, status, code in (
+        ("", 401, 2000),
+        ("Bearer wrong", 401, 2000),
+        (f"Basic {crafter.TOKEN}", 401, 2000),
+        (f"Bearer {crafter.TOKEN_WITHOUT_RIGHTS}", 403, 2001),
+    ):
+        response = v2(simulated, "sandbox", Authorization=authorization)
+        assert (response.status_code, response.json()["response"]["code"]) == (status, code)
+    missing = v2(simulated, "nowhere")
+    assert (missing.status_code, missing.json()["response"]["code"]) == (404, 5000)
+
+
+def test_one_site_is_mostly_behind_a_limit_that_answers_html(simulated: Simulated) -> None:
+    seen = []
+    for minute in range(25):
+        simulated.clock.now = NOON + 60 * minute
+        response = v2(simulated, "campaigns")
+        seen.append(response.status_code)
+        if response.status_code == 429:
+            assert 1 <= int(response.headers["Retry-After"]) <= 30
+            assert response.text.startswith("<html>")
+    assert seen.count(429) == 20
+    assert seen.count(200) == 5

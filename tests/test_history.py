@@ -1,0 +1,179 @@
+"""What is remembered of a job between reads."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.history import RESULTS, History
+from exporter.job import Items, State, Status
+
+SINCE = 1_000.0
+
+
+def lived(*statuses: Status) -> History:
+    """The history of a job read every ten seconds, first at 1010."""
+    history = History(watched_since=SINCE)
+    for number, status in enumerate(statuses, 1):
+        history.observe(status, SINCE + 10 * number)
+    return history
+
+
+def counted(history: History) -> dict[str, int]:
+    return {state.value: runs for state, runs in history.finished.items() if runs}
+
+
+def test_a_run_that_ended_before_we_watched_dates_its_end_but_is_not_counted() -> None:
+    history = lived(Status(State.SUCCEEDED, ended_at=900.0))
+    assert history.last_success == 900.0
+    assert history.last_failure is None
+    assert counted(history) == {}
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_a_run_seen_to_end_is_counted_once_however_often_it_is_read_again(result: State) -> None:
+    ended = Status(result, started_at=1_005.0, ended_at=1_015.0)
+    history = lived(Status(State.RUNNING, started_at=1_005.0), ended, ended, ended)
+    assert counted(history) == {result.value: 1}
+
+
+def test_an_end_without_a_time_is_dated_when_first_seen_and_stays_there() -> None:
+    running, failed = Status(State.RUNNING), Status(State.FAILED)
+    history = lived(running, failed, failed, failed)
+    assert history.last_failure == 1_020.0
+    assert history.state_since == 1_020.0
+    assert counted(history) == {"failed": 1}
+
+
+def test_an_end_time_that_comes_later_corrects_nothing_but_the_date() -> None:
+    history = lived(Status(State.RUNNING), Status(State.SUCCEEDED), Status(State.SUCCEEDED, ended_at=1_025.0))
+    assert history.last_success == 1_025.0
+    assert counted(history) == {"succeeded": 1}
+
+
+def test_a_slot_shows_run_after_run_in_the_same_state_and_each_is_counted() -> None:
+    history = lived(
+        Status(State.SUCCEEDED, run="a", ended_at=1_001.0),
+        Status(State.SUCCEEDED, run="b", ended_at=1_011.0),
+        Status(State.SUCCEEDED, run="c", ended_at=1_021.0),
+    )
+    assert counted(history) == {"succeeded": 2}
+    assert history.last_success == 1_021.0
+
+
+def test_runs_told_apart_by_number_alone_are_counted() -> None:
+    history = lived(
+        Status(State.FAILED, run_number=7),
+        Status(State.FAILED, run_number=8),
+        Status(State.FAILED, run_number=8),
+    )
+    assert counted(history) == {"failed": 1}
+    assert history.last_failure == 1_020.0
+
+
+def test_a_failure_stays_newest_while_the_slot_runs_again() -> None:
+    history = lived(
+        Status(State.FAILED, run="a", ended_at=1_005.0), Status(State.RUNNING, run="b"), Status(State.UNKNOWN)
+    )
+    assert (history.last_failure, history.last_success) == (1_005.0, None)
+
+
+def test_a_slot_that_works_and_then_waits_again_has_done_its_run() -> None:
+    history = lived(Status(State.RUNNING), Status(State.IDLE), Status(State.IDLE))
+    assert counted(history) == {"succeeded": 1}
+    assert history.last_success == 1_020.0
+
+
+def test_a_waiting_slot_that_tells_of_its_last_success_is_believed_over_our_clock() -> None:
+    history = lived(
+        Status(State.RUNNING),
+        Status(State.IDLE, succeeded_at=1_015.0),
+        Status(State.IDLE, succeeded_at=1_015.0),
+        Status(State.IDLE, succeeded_at=1_035.0),
+    )
+    assert counted(history) == {"succeeded": 2}
+    assert history.last_success == 1_035.0
+
+
+def test_a_slot_that_waits_from_the_start_has_succeeded_only_when_it_says_so() -> None:
+    assert lived(Status(State.IDLE)).last_success is None
+    history = lived(Status(State.IDLE, succeeded_at=990.0))
+    assert (history.last_success, counted(history)) == (990.0, {})
+
+
+def test_a_stopped_slot_has_neither_succeeded_nor_failed() -> None:
+    history = lived(Status(State.RUNNING), Status(State.STOPPED), Status(State.IDLE))
+    assert (counted(history), history.last_success, history.last_failure) == ({}, None, None)
+
+
+def test_the_vendors_time_of_a_state_is_believed_else_the_first_sight_of_it() -> None:
+    assert lived(Status(State.RUNNING, state_since=700.0)).state_since == 700.0
+    history = lived(Status(State.QUEUED), Status(State.RUNNING), Status(State.RUNNING))
+    assert history.state_since == 1_020.0
+
+
+def test_a_new_run_in_the_same_state_begins_its_state_anew() -> None:
+    history = lived(Status(State.RUNNING, run="a"), Status(State.RUNNING, run="b"))
+    assert history.state_since == 1_020.0
+
+
+def test_progress_changes_when_step_ratio_or_a_count_changes_and_only_then() -> None:
+    still = Status(State.RUNNING, step="one", progress=0.5, items=Items(total=4))
+    assert lived(still, still, still).progress_changed == 1_010.0
+    for moved in (
+        Status(State.RUNNING, step="two", progress=0.5, items=Items(total=4)),
+        Status(State.RUNNING, step="one", progress=0.6, items=Items(total=4)),
+        Status(State.RUNNING, step="one", progress=0.5, items=Items(total=5)),
+    ):
+        assert lived(still, still, moved, moved).progress_changed == 1_030.0
+
+
+def test_progress_begins_with_the_vendors_last_report_after_a_restart() -> None:
+    assert lived(Status(State.RUNNING, progress=0.5, reported_at=640.0)).progress_changed == 640.0
+
+
+def test_a_report_from_the_future_does_not_date_progress_after_now() -> None:
+    assert lived(Status(State.RUNNING, progress=0.5, reported_at=9e9)).progress_changed == 1_010.0
+
+
+def test_progress_is_unknown_where_the_vendor_tells_none() -> None:
+    assert lived(Status(State.RUNNING)).progress_changed is None
+
+
+def test_a_new_run_with_the_same_progress_has_moved() -> None:
+    history = lived(
+        Status(State.RUNNING, run="a", progress=0.0), Status(State.RUNNING, run="b", progress=0.0)
+    )
+    assert history.progress_changed == 1_020.0
+
+
+times = st.none() | st.floats(1, 2_000)
+statuses = st.builds(
+    Status,
+    state=st.sampled_from(State),
+    run=st.sampled_from(["", "a", "b"]),
+    run_number=st.none() | st.integers(1, 3),
+    progress=st.none() | st.floats(0, 1),
+    started_at=times,
+    ended_at=times,
+    succeeded_at=times,
+    failed_at=times,
+    state_since=times,
+)
+
+
+@given(st.lists(statuses, min_size=1, max_size=8))
+def test_no_life_makes_counts_fall_ends_move_back_or_a_read_count_more_than_its_run(
+    life: list[Status],
+) -> None:
+    history = History(watched_since=SINCE)
+    before = (0, 0.0, 0.0)
+    for number, status in enumerate(life):
+        history.observe(status, SINCE + number)
+        runs = sum(history.finished.values())
+        after = (runs, history.last_success or 0.0, history.last_failure or 0.0)
+        assert all(new >= old for new, old in zip(after, before, strict=True))
+        assert runs - before[0] <= 2
+        before = after
+    unchanged = sum(history.finished.values())
+    history.observe(life[-1], SINCE + 100)
+    assert sum(history.finished.values()) == unchanged

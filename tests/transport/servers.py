@@ -1,0 +1,192 @@
+"""Small servers on real sockets, polite and hostile, for whoever sends requests."""
+
+import asyncio
+import socket
+import ssl
+import struct
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+Script = Callable[["Server", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Server:
+    """What a listening server knows of its clients; `requests` are raw heads with their bodies."""
+
+    port: int = 0
+    accepts: int = 0
+    open: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
+
+    def url(self, path: str = "/", scheme: str = "http") -> str:
+        return f"{scheme}://127.0.0.1:{self.port}{path}"
+
+
+@asynccontextmanager
+async def listening(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """A server that plays ``script`` to everybody who connects."""
+    server = Server()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        server.accepts += 1
+        server.open += 1
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await script(server, reader, writer)
+                await writer.drain()
+        finally:
+            server.open -= 1
+            tasks.discard(task)
+            writer.close()
+
+    if tls:
+        tls.sni_callback = lambda _, name, __: server.names.append(name)
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        # A turn of the loop for the transports to let go of their sockets.
+        await asyncio.sleep(0.01)
+
+
+def answer(body: bytes = b"{}", status: str = "200 OK", **headers: str) -> bytes:
+    """A whole HTTP/1.1 answer; header names are given with underscores."""
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *lines])
+    return head.encode() + b"\r\n\r\n" + body
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    """One request, head and body; raises ``IncompleteReadError`` when there is none."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = 0
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+    return head + await reader.readexactly(length)
+
+
+def answering(*answers: bytes | Callable[[bytes], bytes], delay: float = 0) -> Script:
+    """Keeps connections; sends the answers in turn, the last one for ever."""
+    left = list(answers)
+
+    async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await read_request(reader)
+            server.requests.append(request)
+            reply = left.pop(0) if len(left) > 1 else left[0]
+            await asyncio.sleep(delay)
+            writer.write(reply if isinstance(reply, bytes) else reply(request))
+
+    return script
+
+
+def saying(*parts: bytes, pause: float = 0, close: bool = True) -> Script:
+    """Reads a request, sends the parts and closes, or stays silent for ever."""
+
+    async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.requests.append(await read_request(reader))
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        if not close:
+            await asyncio.sleep(60)
+
+    return script
+
+
+def without_end(start: bytes, part: bytes) -> Script:
+    """Sends ``part`` again and again."""
+
+    async def script(_: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(start)
+        while True:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    return script
+
+
+async def mute(*_: object) -> None:
+    """Accepts and says nothing."""
+    await asyncio.sleep(60)
+
+
+async def greeting(_: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers in plain HTTP whatever comes first."""
+    await reader.read(1)
+    writer.write(answer(status="400 Bad Request"))
+
+
+async def closing(_: Server, reader: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+    """Reads the request and closes without a word."""
+    await read_request(reader)
+
+
+async def resetting(_: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Begins an answer and resets the connection."""
+    await read_request(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc")
+    await writer.drain()
+    raw: socket.socket = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def bomb(megabytes: int = 200) -> bytes:
+    """An answer of some hundred kilobytes that unpacks to many megabytes."""
+    pack = zlib.compressobj(9, wbits=31)
+    packed = b"".join([*(pack.compress(bytes(1 << 20)) for _ in range(megabytes)), pack.flush()])
+    return answer(packed, Content_Type="application/json", Content_Encoding="gzip")
+
+
+@asynccontextmanager
+async def proxy(script_of_tunnel: Callable[[bytes], bytes] | None = None) -> AsyncIterator[Server]:
+    """A forward proxy: tunnels for CONNECT, and passes other requests on."""
+
+    async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await read_request(reader)
+        server.requests.append(request)
+        method, target, _ = request.split(b" ", 2)
+        if script_of_tunnel:
+            writer.write(script_of_tunnel(request))
+            return
+        place = target if method == b"CONNECT" else target.split(b"/")[2]
+        host, _, port = place.decode().rpartition(":")
+        there_in, there_out = await asyncio.open_connection(host, int(port))
+        if method == b"CONNECT":
+            writer.write(b"HTTP/1.1 200 Connection established\r\nX-Proxy: yes\r\n\r\n")
+        else:
+            there_out.write(request)
+        try:
+            await asyncio.gather(_pump(reader, there_out), _pump(there_in, writer))
+        finally:
+            there_out.close()
+
+    async with listening(script) as server:
+        yield server
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()

@@ -1,0 +1,99 @@
+"""Proxies: the explicit one, and those that the environment names."""
+
+import pytest
+
+from exporter.failure import Failure, Reason
+from exporter.transport import Route, Tls
+from tests.transport.conftest import Ask, Authority
+from tests.transport.servers import answer, answering, listening, proxy
+
+
+async def test_plain_requests_are_passed_on_by_the_proxy(ask: Ask) -> None:
+    async with listening(answering(answer(b"far"))) as server, proxy() as via:
+        seen = await ask(server.url("/a%2Fb?c=%3D"), Route(proxy_url=via.url()))
+    assert seen.body == b"far"
+    assert via.requests[0].startswith(f"GET {server.url('/a%2Fb?c=%3D')} HTTP/1.1\r\n".encode())
+
+
+async def test_tls_goes_through_a_tunnel_that_sees_no_credentials(ask: Ask, authority: Authority) -> None:
+    async with listening(answering(answer(b"far")), authority.server()) as server, proxy() as via:
+        tls = Tls.model_validate({"ca_file": str(authority.file)})
+        seen = await ask(
+            server.url("/a%2F", scheme="https"),
+            Route(tls, proxy_url=via.url()),
+            headers={"Authorization": "Bearer s3cret"},
+        )
+    assert seen.body == b"far"
+    assert "x-proxy" not in seen.headers
+    assert via.requests[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n".encode())
+    assert b"s3cret" not in b"".join(via.requests)
+    assert server.requests[0].startswith(b"GET /a%2F HTTP/1.1\r\n")
+    assert b"Bearer s3cret" in server.requests[0]
+
+
+async def test_the_tunnel_leads_to_the_real_host_when_the_server_name_is_another(
+    ask: Ask, authority: Authority
+) -> None:
+    context = authority.server("api.example.com")
+    keys = {"ca_file": str(authority.file), "server_name": "api.example.com"}
+    async with listening(answering(answer(b"far")), context) as server, proxy() as via:
+        route = Route(Tls.model_validate(keys), proxy_url=via.url())
+        assert (await ask(server.url(scheme="https"), route)).body == b"far"
+    assert via.requests[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n".encode())
+
+
+async def test_the_proxy_of_the_environment_is_used(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening(answering(answer(b"far"))) as server, proxy() as via:
+        monkeypatch.setenv("http_proxy", via.url())
+        assert (await ask(server.url("/%2F"))).body == b"far"
+        assert via.accepts == 1
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert (await ask(server.url("/%2F"))).body == b"far"
+        assert via.accepts == 1
+
+
+async def test_an_explicit_proxy_is_used_whatever_no_proxy_says(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    async with listening(answering(answer(b"far"))) as server, proxy() as via:
+        assert (await ask(server.url(), Route(proxy_url=via.url()))).body == b"far"
+    assert via.accepts == 1
+
+
+@pytest.mark.parametrize(("no_proxy", "tunnels"), [("127.0.0.1", 0), ("api.example.com", 1), ("", 1)])
+async def test_no_proxy_is_about_the_host_and_not_about_the_server_name(
+    no_proxy: str, tunnels: int, ask: Ask, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"ca_file": str(authority.file), "server_name": "api.example.com"}
+    context = authority.server("api.example.com")
+    async with listening(answering(answer(b"far")), context) as server, proxy() as via:
+        monkeypatch.setenv("https_proxy", via.url())
+        monkeypatch.setenv("no_proxy", no_proxy)
+        route = Route(Tls.model_validate(keys))
+        assert (await ask(server.url(scheme="https"), route)).body == b"far"
+    assert via.accepts == tunnels
+
+
+async def test_a_password_of_the_proxy_goes_to_the_proxy_and_shows_nowhere(ask: Ask) -> None:
+    async with listening(answering(answer(b"far"))) as server, proxy() as via:
+        route = Route(proxy_url=via.url().replace("://", "://me:s%C3%A9cret@"))
+        await ask(server.url(), route)
+    assert b"proxy-authorization: basic" in via.requests[0].lower()
+    assert "cret" not in repr(route)
+
+
+async def test_a_proxy_that_refuses_a_tunnel_is_told_with_its_status(ask: Ask) -> None:
+    def refuse(_: bytes) -> bytes:
+        return answer(status="407 Proxy Authentication Required")
+
+    async with proxy(refuse) as via:
+        with pytest.raises(Failure, match="407") as caught:
+            await ask("https://api.example.com/", Route(proxy_url=via.url()))
+    assert caught.value.reason is Reason.CONNECT
+
+
+async def test_a_proxy_whose_name_cannot_be(ask: Ask) -> None:
+    with pytest.raises(Failure, match="proxy") as caught:
+        await ask("http://127.0.0.1:1/", Route(proxy_url=f"http://{'a' * 64}.example.com:1/"))
+    assert caught.value.reason is Reason.DNS

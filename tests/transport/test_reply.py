@@ -1,0 +1,50 @@
+"""Headers out of raw lines, however odd."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.transport import Headers, Reply, Timing
+
+LINES = st.lists(
+    st.one_of(
+        st.binary(max_size=30),
+        st.sampled_from([b"HTTP/1.1 200 OK\r\n", b"\r\n", b" folded\r\n", b"A: b\r\n", b": c\r\n", b"a\r\n"]),
+    ),
+    max_size=12,
+)
+
+
+@given(LINES)
+def test_no_lines_raise_and_every_name_is_lower_case(lines: list[bytes]) -> None:
+    headers = Headers(lines)
+    for name, value in headers.items():
+        assert name == name.lower()
+        assert headers.every(name)
+        assert isinstance(value, str)
+    assert len(headers) == len(list(headers))
+
+
+TOKEN = st.text("abcdefXYZ-0123456789", min_size=1, max_size=12)
+VALUE = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
+
+
+@given(st.lists(st.tuples(TOKEN, VALUE), max_size=10))
+def test_well_formed_headers_are_read_as_written(pairs: list[tuple[str, str]]) -> None:
+    lines = [b"HTTP/1.1 200 OK\r\n", *(f"{name}: {value}\r\n".encode() for name, value in pairs), b"\r\n"]
+    headers = Headers(lines)
+    for name, _ in pairs:
+        assert headers.every(name.lower()) == [value for key, value in pairs if key.lower() == name.lower()]
+    assert set(headers) == {name.lower() for name, _ in pairs}
+
+
+def test_a_folded_line_belongs_to_the_value_above() -> None:
+    headers = Headers([b"HTTP/1.1 200 OK\r\n", b"A: b\r\n", b"\t c\r\n", b"\r\n"])
+    assert headers["a"] == "b c"
+
+
+def test_neither_cookies_nor_bodies_show_in_a_repr() -> None:
+    headers = Headers([b"HTTP/1.1 200 OK\r\n", b"Set-Cookie: s3cret\r\n", b"\r\n"])
+    shown = repr(Reply(200, headers, b"t0ken", Timing()))
+    assert "s3cret" not in shown
+    assert "t0ken" not in shown
+    assert "set-cookie" in shown

@@ -1,0 +1,217 @@
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from exporter.web.server import Limits
+from tests.web.clients import (
+    FAST,
+    GET,
+    SOON,
+    Client,
+    Keep,
+    Slow,
+    Start,
+    connect,
+    happens,
+    reply,
+    scrape,
+)
+
+
+async def test_a_request_is_answered_without_naming_the_server(start: Start) -> None:
+    async with connect(await start()) as client:
+        client.say(GET)
+        answer = await client.answer()
+    assert (answer.status, answer.body) == (200, b"/metrics")
+    assert "date" in answer.headers
+    assert "server" not in answer.headers
+
+
+async def test_head_has_the_headers_and_no_body(start: Start) -> None:
+    async with connect(await start()) as client:
+        client.say(GET.replace(b"GET", b"HEAD"))
+        head = await client.answer(method="HEAD")
+        client.say(GET)
+        assert (await client.answer()).body == b"/metrics"
+    assert head.headers["content-length"] == "8"
+
+
+async def test_the_app_learns_who_asks_and_how(start: Start) -> None:
+    app = Keep()
+    async with connect(server := await start(app)) as client:
+        client.say(b"GET /a%20b?x=%20 HTTP/1.1\r\nHost: h\r\nX-One: 1\r\n\r\n")
+        await client.answer()
+        peer = client.writer.get_extra_info("sockname")
+    (scope,) = app.scopes
+    assert (scope["path"], scope["query_string"], scope["method"]) == ("/a b", b"x=%20", "GET")
+    assert (b"x-one", b"1") in scope["headers"]
+    assert (scope["scheme"], scope["client"]) == ("http", peer)
+    assert server.addresses == ("http://{}:{}".format(*scope["server"]),)
+
+
+async def test_a_kept_connection_may_rest_longer_than_a_request_may_take(start: Start) -> None:
+    async with connect(await start()) as client:
+        for _ in range(2):
+            client.say(GET)
+            assert (await client.answer()).status == 200
+            await asyncio.sleep(FAST.read_timeout * 2)
+        client.say(GET)
+        assert (await client.answer()).status == 200
+
+
+async def test_a_kept_connection_that_rests_too_long_is_closed(start: Start) -> None:
+    async with connect(await start(limits=Limits(keep_alive_timeout=0.1))) as client:
+        client.say(GET)
+        await client.answer()
+        assert await client.closed() == b""
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HT", GET[:-2], b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"]
+)
+async def test_silent_and_half_requests_are_closed_while_others_are_served(start: Start, sent: bytes) -> None:
+    server = await start(app := Keep())
+    async with connect(server) as client:
+        client.say(sent)
+        began = time.monotonic()
+        assert await scrape(server) == b"ok"
+        assert await client.closed() == b""
+        assert time.monotonic() - began < SOON / 2
+    assert len(app.scopes) == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_half_a_second_request_is_closed_as_soon_as_half_a_first_one(
+    start: Start, *, together: bool
+) -> None:
+    half = GET[:9]
+    async with connect(await start(limits=Limits(read_timeout=0.2, keep_alive_timeout=60))) as client:
+        client.say(GET + half if together else GET)
+        await client.answer()
+        client.say(b"" if together else half)
+        assert await client.closed() == b""
+
+
+@pytest.mark.parametrize("sent", [GET.replace(b"Host", b"Connection: close\r\nHost"), b"nonsense\r\n\r\n"])
+async def test_who_does_not_close_after_the_last_answer_is_cut_off(start: Start, sent: bytes) -> None:
+    server = await start(limits=Limits(connections=1, farewell_timeout=0.1))
+    async with connect(server) as client:
+        client.say(sent)
+        await client.answer()
+        assert await client.closed() == b""
+        async with connect(server) as early:
+            assert await early.closed() == b""
+        await asyncio.sleep(0.2)
+        assert await scrape(server) == b"/metrics"
+
+
+@pytest.mark.parametrize("head", [b"", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n"])
+async def test_a_client_that_drips_bytes_gets_no_longer_than_one_that_is_silent(
+    start: Start, head: bytes
+) -> None:
+    async with connect(await start()) as client:
+        client.say(head)
+        closed = asyncio.create_task(client.closed())
+        began = time.monotonic()
+        while not closed.done():
+            client.say(b"x")
+            await asyncio.sleep(0.02)
+        assert await closed == b""
+        assert time.monotonic() - began < SOON / 2
+
+
+async def test_the_app_may_work_longer_than_any_timeout_of_clients(start: Start) -> None:
+    app = Slow()
+    limits = Limits(read_timeout=0.1, keep_alive_timeout=0.1, write_timeout=0.1)
+    async with connect(await start(app, limits)) as client:
+        client.say(GET)
+        await asyncio.sleep(0.4)
+        app.go.set()
+        assert (await client.answer()).body == b"done"
+
+
+async def test_a_reader_that_never_reads_is_cut_off_while_others_are_served(start: Start) -> None:
+    finished = asyncio.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/metrics":
+            await reply(send)
+            return
+        await reply(send, bytes(64 * 2**20))
+        assert (await receive())["type"] == "http.request"
+        assert (await receive())["type"] == "http.disconnect"
+        finished.set()
+
+    server = await start(endless)
+    async with connect(server) as client:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.say(GET.replace(b"/metrics", b"/endless"))
+        assert await scrape(server) == b"ok"
+        await happens(finished)
+
+
+async def test_a_reader_that_is_slow_but_reads_gets_everything(start: Start) -> None:
+    size = 8 * 2**20
+
+    async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await reply(send, bytes(size))
+
+    received, began = 0, time.monotonic()
+    async with connect(await start(large)) as client:
+        client.say(GET)
+        await client.reader.readuntil(b"\r\n\r\n")
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        raw = client.writer.get_extra_info("socket")
+        received = len(client.reader._buffer)  # type: ignore[attr-defined]  # noqa: SLF001  # what came with the head
+        while received < size:
+            with contextlib.suppress(BlockingIOError):
+                received += len(os.read(raw.fileno(), 256 * 1024))
+            await asyncio.sleep(0.01)
+    assert received == size
+    assert time.monotonic() - began > FAST.write_timeout
+
+
+def close(client: Client) -> None:
+    client.writer.close()
+
+
+def half_close(client: Client) -> None:
+    client.writer.write_eof()
+
+
+def reset(client: Client) -> None:
+    raw = client.writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.writer.transport.abort()
+
+
+@pytest.mark.parametrize("hang_up", [close, half_close, reset])
+@pytest.mark.parametrize(
+    "request_", [GET, GET + GET, GET.replace(b"Host", b"Connection: upgrade\r\nUpgrade: x\r\nHost")]
+)
+async def test_the_app_is_told_when_the_scraper_hangs_up(
+    start: Start, hang_up: Callable[[Client], None], request_: bytes
+) -> None:
+    app = Slow()
+    async with connect(await start(app)) as client:
+        client.say(request_)
+        await happens(app.begun)
+        app.begun.clear()
+        hang_up(client)
+        await happens(app.gone)
+    await asyncio.sleep(0.05)
+    assert not app.begun.is_set(), "a request of somebody who is gone is not begun"
+
+
+async def test_a_connection_whose_client_is_gone_counts_no_longer(start: Start) -> None:
+    server = await start(limits=Limits(connections=1))
+    for _ in range(3):
+        assert await scrape(server) == b"/metrics"
+        await asyncio.sleep(0.02)

@@ -1,0 +1,168 @@
+import asyncio
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.web.server import Server
+from tests.web.clients import (
+    FAST,
+    GET,
+    Keep,
+    Slow,
+    Start,
+    connect,
+    happens,
+    hello,
+    scrape,
+)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000,
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 17_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(3_000)) + b"\r\n",
+        b"GET /" + b"y" * 100_000,
+    ],
+)
+async def test_too_large_a_head_is_answered_431(start: Start, request_: bytes) -> None:
+    async with connect(await start(app := Keep())) as client:
+        client.say(request_)
+        assert (await client.answer()).status == 431
+        assert await client.closed() == b""
+    assert app.scopes == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"Content-Length: 70000\r\n\r\n" + b"y" * 70_000,
+        b"Content-Length: 99999999999\r\n\r\n",
+        b"Content-Length: 70000\r\nExpect: 100-continue\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"2000\r\n%b\r\n" % (b"y" * 8192) * 20,
+    ],
+)
+async def test_too_large_a_body_is_answered_413_before_the_app_sees_it(start: Start, request_: bytes) -> None:
+    async with connect(await start(app := Keep())) as client:
+        client.say(b"POST / HTTP/1.1\r\nHost: x\r\n" + request_)
+        assert (await client.answer()).status == 413
+        assert await client.closed() == b""
+    assert app.scopes == []
+
+
+async def test_what_a_refused_client_still_sends_is_not_kept(start: Start) -> None:
+    async with connect(await start()) as client:
+        client.say(b"nonsense\r\n\r\n")
+        assert (await client.answer()).status == 400
+        tracemalloc.start()
+        try:
+            for _ in range(256):
+                client.say(bytes(32 * 1024))
+                await client.writer.drain()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 2 * 2**20
+
+
+async def test_a_body_in_a_thousand_pieces_reaches_the_app_whole(start: Start) -> None:
+    async with connect(await start(app := Keep())) as client:
+        client.say(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\ny\r\n" * 1000)
+        client.say(b"0\r\n\r\n")
+        assert (await client.answer()).status == 200
+    assert app.body == b"y" * 1000
+    assert len(app.messages) == 2
+
+
+async def test_a_body_that_waits_to_be_asked_for_is_asked_for(start: Start) -> None:
+    async with connect(await start(app := Keep())) as client:
+        client.say(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        assert (await client.answer()).status == 100
+        client.say(b"abc")
+        assert (await client.answer()).status == 200
+    assert app.body == b"abc"
+
+
+async def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
+    async with connect(await start()) as client:
+        client.say(b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % i for i in range(50)))
+        bodies = [(await client.answer()).body for _ in range(50)]
+    assert bodies == [b"/%d" % i for i in range(50)]
+
+
+async def test_who_sends_on_and_on_during_an_answer_is_cut_off(start: Start) -> None:
+    app = Slow()
+    async with connect(await start(app)) as client:
+        client.say(GET)
+        await happens(app.begun)
+        client.say(GET * 10_000)
+        await happens(app.gone)
+        assert await client.closed() == b""
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"hello\r\n\r\n", 400),
+        (b"\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    ],
+)
+async def test_nonsense_is_refused_without_asking_the_app(start: Start, sent: bytes, status: int) -> None:
+    async with connect(await start(app := Keep())) as client:
+        client.say(sent)
+        assert (await client.answer()).status == status
+        assert await client.closed() == b""
+    assert app.scopes == []
+
+
+@given(
+    st.binary(max_size=200)
+    | st.lists(
+        st.sampled_from(
+            [b"GET ", b"/", b" HTTP/1.1", b"\r\n", b"Host: x", b"Content-Length: 3", b"\x00", b"abc"]
+        ),
+        max_size=20,
+    ).map(b"".join)
+)
+@settings(max_examples=60, deadline=None)
+def test_no_bytes_whatever_harm_the_next_scrape(sent: bytes) -> None:
+    async def attack() -> None:
+        server = Server(hello, ["127.0.0.1:0"], limits=FAST)
+        await server.start()
+        async with connect(server) as client:
+            client.say(sent)
+            client.writer.write_eof()
+            await client.closed()
+        assert await scrape(server) == b"/metrics"
+        await server.stop(1)
+
+    asyncio.run(attack())
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__",
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==",
+    ],
+)
+async def test_no_upgrade_is_made(start: Start, upgrade: bytes) -> None:
+    async with connect(await start()) as client:
+        client.say(b"GET / HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n\r\n")
+        assert (await client.answer()).status == 200
+        client.say(GET)
+        assert (await client.answer()).status == 200

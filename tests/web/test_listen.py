@@ -1,0 +1,99 @@
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from exporter.web.server import ListenError
+from tests.web.clients import (
+    GET,
+    Client,
+    Start,
+    scrape,
+)
+
+
+async def test_every_address_is_listened_on(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    server = await start(listen=("127.0.0.1:0", f"unix:{path}", "localhost:0"))
+    assert server.addresses[1] == f"unix:{path}"
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(GET)
+    assert (await Client(reader, writer).answer()).status == 200
+    writer.close()
+    assert await scrape(server) == b"/metrics"
+    await server.stop(0)
+    assert not path.exists()
+
+
+async def test_no_host_means_every_interface_in_both_families(start: Start) -> None:
+    server = await start(listen=(":0",))
+    port = int(server.addresses[0].rpartition(":")[2])
+    hosts = ["127.0.0.1", "::1"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
+    for host in hosts:
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(GET)
+        assert (await Client(reader, writer).answer()).status == 200
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_socket_left_behind_is_replaced(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    await start(listen=(f"unix:{path}",))
+    _, writer = await asyncio.open_unix_connection(path)
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("occupy", ["socket", "file"])
+async def test_a_unix_path_in_use_is_left_alone(start: Start, tmp_path: Path, occupy: str) -> None:
+    path = tmp_path / "taken"
+    if occupy == "file":
+        path.write_text("precious")
+    else:
+        await start(listen=(f"unix:{path}",))
+    with pytest.raises(ListenError, match=r"cannot listen on unix:.*taken: Address already in use"):
+        await start(listen=(f"unix:{path}",))
+    assert path.exists()
+
+
+async def test_an_address_in_use_is_refused_and_nothing_stays_bound(start: Start) -> None:
+    used = (await start()).addresses[0].removeprefix("http://")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = f"127.0.0.1:{probe.getsockname()[1]}"
+    with pytest.raises(ListenError) as info:
+        await start(listen=(free, used))
+    assert str(info.value) == f"cannot listen on {used}: Address already in use"
+    assert (await start(listen=(free,))).addresses == (f"http://{free}",)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "10072",
+        "127.0.0.1",
+        "127.0.0.1:http",
+        "127.0.0.1:65536",
+        "::1:80",
+        "http://127.0.0.1:0",
+        "127.0.0.1:²",
+        "unix:",
+        "203.0.113.7:0",
+        "unix:/nowhere/s",
+        "unix:" + "y" * 200,
+        "a\nb:0",
+        "a\0b:0",
+        "[fe80::1%nowhere]:0",
+    ],
+)
+async def test_a_bad_address_is_one_line_that_names_it(start: Start, address: str) -> None:
+    with pytest.raises(ListenError) as info:
+        await start(listen=("127.0.0.1:0", address))
+    text = str(info.value)
+    assert text.startswith("cannot listen on ")
+    assert (address if address.isprintable() else ascii(address)) in text
+    assert text.isprintable()

@@ -1,0 +1,239 @@
+import asyncio
+import errno
+import logging
+import os
+import resource
+import socket
+import ssl
+import time
+
+import pytest
+import trustme
+from starlette.types import Receive, Scope, Send
+
+from exporter.web.server import Limits
+from tests.web.clients import (
+    FAST,
+    GET,
+    SOON,
+    Client,
+    Slow,
+    Start,
+    connect,
+    happens,
+    reply,
+    scrape,
+)
+
+
+async def test_one_connection_too_many_is_closed_at_once_and_told_once(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = Limits(connections=2)
+    server = await start(limits=limits)
+    async with connect(server) as first:
+        async with connect(server) as second:
+            second.say(GET)
+            await second.answer()
+            for _ in range(3):
+                async with connect(server) as third:
+                    assert await third.closed() == b""
+        await asyncio.sleep(0.05)
+        assert await scrape(server) == b"/metrics"
+        first.say(GET)
+        assert (await first.answer()).status == 200
+    assert [record.getMessage() for record in caplog.records] == ["too many connections, closing new ones"]
+
+
+async def test_the_limit_is_over_all_listeners(start: Start) -> None:
+    server = await start(limits=Limits(connections=1), listen=("127.0.0.1:0", "127.0.0.1:0"))
+    async with connect(server) as first:
+        first.say(GET)
+        await first.answer()
+        host, _, port = server.addresses[1].removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        assert await Client(reader, writer).closed() == b""
+        writer.close()
+
+
+async def test_without_free_descriptors_it_waits_and_goes_on(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await start()
+    port = int(server.addresses[0].rpartition(":")[2])
+    raw = socket.socket()
+    raw.settimeout(0)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(raw.fileno())
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
+        busy = time.process_time()
+        await asyncio.sleep(0.2)
+        busy = time.process_time() - busy
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    reader, writer = await asyncio.open_connection(sock=raw)
+    writer.write(GET)
+    assert (await Client(reader, writer).answer()).status == 200
+    writer.close()
+    assert [record.__dict__["reason"] for record in caplog.records] == [os.strerror(errno.EMFILE)]
+    assert busy < 0.1
+
+
+@pytest.mark.parametrize("header", [None, (b"bad name", b"x")])
+async def test_an_app_that_fails_is_answered_500_and_told_through_our_logger_alone(
+    start: Start,
+    header: tuple[bytes, bytes] | None,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async def failing(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["path"] == "/ok":
+            await reply(send)
+            return
+        if header:
+            await send({"type": "http.response.start", "status": 200, "headers": [header]})
+        raise ValueError("hunter2")
+
+    async with connect(server := await start(failing)) as client:
+        client.say(GET)
+        if header is None:
+            assert (await client.answer()).status == 500
+        assert b"200" not in await client.closed()
+    async with connect(server) as client:
+        client.say(GET.replace(b"/metrics", b"/ok"))
+        assert (await client.answer()).status == 200
+    assert {record.name for record in caplog.records} == {"exporter.web.server"}
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(start: Start) -> None:
+    async def broken(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise ValueError
+
+    async with connect(await start(broken)) as client:
+        client.say(GET)
+        with pytest.raises((asyncio.IncompleteReadError, ValueError)):
+            await client.answer()
+
+
+async def test_tls_is_spoken(start: Start, secure: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    server = await start(ssl_context=secure)
+    assert server.addresses[0].startswith("https://")
+    async with connect(server, trusting) as client:
+        client.say(GET)
+        assert (await client.answer()).body == b"/metrics"
+        await asyncio.sleep(FAST.read_timeout * 2)
+        client.say(GET)
+        assert (await client.answer()).body == b"/metrics"
+
+
+async def test_silent_tls_clients_count_are_closed_and_hold_up_nobody(
+    start: Start, secure: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    limits = Limits(connections=3, handshake_timeout=0.2)
+    server = await start(limits=limits, ssl_context=secure)
+    async with connect(server) as silent, connect(server) as half:
+        half.say(b"\x16\x03\x01")
+        async with connect(server, trusting) as client:
+            client.say(GET)
+            assert (await client.answer()).status == 200
+            async with connect(server) as fourth:
+                assert await fourth.closed() == b""
+        assert await silent.closed() == b""
+        assert await half.closed() == b""
+
+
+async def test_plain_http_to_a_tls_port_is_closed_without_noise(
+    start: Start, secure: ssl.SSLContext, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with connect(await start(ssl_context=secure)) as client:
+        client.say(GET)
+        await client.closed()
+    assert caplog.records == []
+    assert capfd.readouterr().err == ""
+
+
+async def test_a_tls_scraper_that_hangs_up_is_noticed(
+    start: Start, secure: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    app = Slow()
+    async with connect(await start(app, ssl_context=secure), trusting) as client:
+        client.say(GET)
+        await happens(app.begun)
+        client.writer.close()
+        await happens(app.gone)
+
+
+async def test_a_tls_reader_that_never_reads_is_cut_off(
+    start: Start, secure: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    finished = asyncio.Event()
+
+    async def endless(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await reply(send, bytes(32 * 2**20))
+        finished.set()
+
+    async with connect(await start(endless, ssl_context=secure), trusting) as client:
+        client.say(GET)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await happens(finished)
+
+
+async def test_new_connections_take_a_replaced_certificate(start: Start, secure: ssl.SSLContext) -> None:
+    server = await start(ssl_context=secure)
+    other = trustme.CA()
+    server.ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    other.issue_cert("localhost").configure_cert(server.ssl_context)
+    trusting = ssl.create_default_context()
+    other.configure_trust(trusting)
+    async with connect(server, trusting) as client:
+        client.say(GET)
+        assert (await client.answer()).status == 200
+
+
+async def test_stop_closes_idle_connections_at_once_and_lets_begun_requests_finish(start: Start) -> None:
+    app = Slow()
+    server = await start(app, Limits())
+    async with connect(server) as kept, connect(server) as half, connect(server) as working:
+        kept.say(GET.replace(b"/metrics", b"/kept"))
+        await kept.answer()
+        half.say(b"GET / HT")
+        working.say(GET)
+        await happens(app.begun)
+        stopping = asyncio.create_task(server.stop(SOON))
+        assert await kept.closed() == b""
+        assert await half.closed() == b""
+        with pytest.raises(ConnectionRefusedError):
+            await scrape(server)
+        assert not stopping.done()
+        app.go.set()
+        assert (await working.answer()).body == b"done"
+        assert await working.closed() == b""
+        working.writer.close()
+        await asyncio.wait_for(stopping, 1)
+
+
+async def test_stop_cuts_what_takes_longer_than_the_grace(start: Start) -> None:
+    app = Slow()
+    server = await start(app)
+    async with connect(server) as working:
+        working.say(GET)
+        await happens(app.begun)
+        began = time.monotonic()
+        await server.stop(0.1)
+        assert time.monotonic() - began < 1
+        assert await working.closed() == b""
+
+
+async def test_stop_does_not_wait_for_silent_tls_clients(start: Start, secure: ssl.SSLContext) -> None:
+    server = await start(limits=Limits(), ssl_context=secure)
+    async with connect(server) as client:
+        await asyncio.sleep(0.02)
+        await asyncio.wait_for(server.stop(SOON), 1)
+        assert await client.closed() == b""
