@@ -8,6 +8,7 @@ that of the measured process alone, user and system time.
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import resource
@@ -29,23 +30,31 @@ from prometheus_client.registry import Collector
 JOBS = 1000
 ROUNDS = 5
 THREADS = 16
+COUNTS = 50
 ANSWER = (
     b'{"job_status":"Running","is_incremental":false,"is_on_demand":true,"is_scheduled":null,'
     b'"message":"Running","started_at":"2026-10-20T05:38:05.7249287+00:00","ended_at":null,"cancelable":true,'
-    b'"total_count":10,"successful_count":4,"failed_count":1,"job_progress":0.5,"latest_blob_id":'
+    b'"total_count":50,"successful_count":%d,"failed_count":1,"job_progress":%.2f,"latest_blob_id":'
     b'"8587562874004887117","categorized_count":"{\\"Outline\\":{\\"total_count\\":3,\\"successful_count\\":3,'
-    b'\\"failed_count\\":0},\\"Article\\":{\\"total_count\\":7,\\"successful_count\\":7,\\"failed_count\\":0}}",'
+    b'\\"failed_count\\":0},\\"Article\\":{\\"total_count\\":47,\\"successful_count\\":%d,\\"failed_count\\":0}}",'
     b'"job_type":"Live","job_level":"DocSet","locales":["en-US"],"entity_id":"da180f8a--promote",'
     b'"attributes":"' + b"x" * 400 + b'"}'
 )
-RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(ANSWER),
-    ANSWER,
-)
+
+
+def _responses() -> Iterator[bytes]:
+    """Never the same twice in a row, so that nothing can be kept from the read before."""
+    for number in itertools.cycle(range(COUNTS)):
+        body = ANSWER % (number, number / COUNTS, number)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        yield head + body
 
 
 class _Answering(asyncio.Protocol):
-    """Answers every request with the same bytes, whatever was asked."""
+    """Answers at once, whatever was asked."""
+
+    def __init__(self, responses: Iterator[bytes]) -> None:
+        self._responses = responses
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -56,12 +65,14 @@ class _Answering(asyncio.Protocol):
         requests_whole = self._got.count(b"\r\n\r\n")
         if requests_whole:
             self._got = self._got.rpartition(b"\r\n\r\n")[2]
-            self._transport.write(RESPONSE * requests_whole)  # type: ignore[attr-defined]
+            answers = itertools.islice(self._responses, requests_whole)
+            self._transport.write(b"".join(answers))  # type: ignore[attr-defined]
 
 
 async def _answer_for_ever(port: int) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(_Answering, "127.0.0.1", port, backlog=1024)
+    responses = _responses()
+    server = await loop.create_server(lambda: _Answering(responses), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 

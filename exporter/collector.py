@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from math import inf
 
 from exporter.exposition import Format, Page, Row, label_text, render_row
 from exporter.failure import Failure, Reason
@@ -20,7 +19,7 @@ from exporter.history import History
 from exporter.job import Job, Status
 from exporter.meters import Meters, SystemMeters
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
-from exporter.pacing import Pace, Rules, Why, retry_after
+from exporter.pacing import Pace, Rules, Why
 from exporter.upstream import Reading, Upstream
 
 _log = logging.getLogger(__name__)
@@ -125,7 +124,6 @@ class _System:
         self._queue: list[tuple[float, int, _Read]] = []
         self._order = itertools.count()
         self._readers: set[asyncio.Task[None]] = set()
-        self._not_before = -inf
         self._late = False
         meters.watching(len(self.jobs))
 
@@ -137,7 +135,7 @@ class _System:
         for watched in self.jobs:
             read = watched.read
             if read is None:
-                why = watched.pace.why_not(now, self._not_before)
+                why = watched.pace.why_not(now, self.upstream.not_before)
                 if why is not None:
                     skipped[why] += 1
                     continue
@@ -185,21 +183,11 @@ class _System:
                     scrape.leave(read)
 
     def _take(self, watched: _Watched, reading: Reading) -> None:
-        now = time.monotonic()
-        self._hold(reading.failure, now)
         try:
-            watched.take(reading, now)
+            watched.take(reading, time.monotonic())
         except Exception:  # noqa: BLE001  a mistake of ours costs this job, not all jobs behind it
             _log.exception("a status could not be shown", extra=watched.place)
             watched.broken(reading)
-
-    def _hold(self, failure: Failure | None, now: float) -> None:
-        """A rate limit that is the whole client's holds back every job of the system."""
-        if failure is None or failure.reason is not Reason.RATE_LIMITED:
-            return
-        wait = retry_after(failure)
-        if wait is not None and self.upstream.provider.rate_limit_scope == "system":
-            self._not_before = max(self._not_before, now + wait)
 
 
 def _abandon(read: _Read, scrape: _Scrape) -> None:

@@ -118,9 +118,13 @@ class Page(Generic[View]):
 
     def render(self, format_: Format) -> bytes:
         """The families that have samples, without the end mark of OpenMetrics."""
-        rows = [row.lines for row in self._rows.values()]
-        columns = zip(self._heads[format_], zip(*rows, strict=True), strict=False)
-        return b"".join([head + lines for head, column in columns if (lines := b"".join(column))])
+        parts: list[bytes] = []
+        columns = zip(*[row.lines for row in self._rows.values()], strict=True)
+        for head, column in zip(self._heads[format_], columns, strict=False):
+            if any(column):
+                parts.append(head)
+                parts += column
+        return b"".join(parts)
 
 
 def _head(metric: Metric[View], format_: Format) -> bytes:

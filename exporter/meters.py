@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -17,28 +16,33 @@ from exporter.pacing import Why
 # The first buckets tell a kept connection from a new one; the last is the longest timeout allowed.
 _REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SCRAPE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+OTHER = "other"
 _CODES = frozenset(status.value for status in HTTPStatus)
 
 
-@dataclass(frozen=True, slots=True)
 class SystemMeters:
-    """The meters of one system, looked up once because they are counted at every request."""
+    """The meters of one system; what is counted at every request is looked up once."""
 
-    _requests: Counter
-    _failures: Counter
-    _skipped: dict[Why, Counter]
-    _duration: Histogram
-    _jobs: Gauge
-    system: str
+    def __init__(self, meters: "Meters", system: str) -> None:
+        self.system = system
+        self._meters = meters
+        self._answers: dict[int, Counter] = {}
+        self._failures = {reason: meters.failures.labels(system, reason.value) for reason in Reason}
+        self._skipped = {why: meters.skipped.labels(system, why.value) for why in Why}
+        self._duration = meters.durations.labels(system)
 
     def answered(self, status: int, seconds: float) -> None:
         """A request was answered with this HTTP status."""
-        self._requests.labels(self.system, str(status) if status in _CODES else "other").inc()
+        counter = self._answers.get(status)
+        if counter is None:
+            code = str(status) if status in _CODES else OTHER
+            counter = self._answers[status] = self._meters.requests.labels(self.system, code)
+        counter.inc()
         self._duration.observe(seconds)
 
     def failed(self, reason: Reason) -> None:
         """A request, a token call or its answer did not work."""
-        self._failures.labels(self.system, reason.value).inc()
+        self._failures[reason].inc()
 
     def skipped(self, why: Why, reads: int) -> None:
         """So many reads were not due."""
@@ -46,7 +50,7 @@ class SystemMeters:
 
     def watching(self, jobs: int) -> None:
         """So many jobs of the system are known."""
-        self._jobs.set(jobs)
+        self._meters.jobs.labels(self.system).set(jobs)
 
 
 class Meters:
@@ -67,24 +71,24 @@ class Meters:
             buckets=_SCRAPE_BUCKETS,
             registry=self.registry,
         )
-        self._requests = self._counter("requests", "Requests answered by a system.", "system", "code")
-        self._failures = self._counter(
+        self.requests = self._counter("requests", "Requests answered by a system.", "system", "code")
+        self.failures = self._counter(
             "request_failures", "Requests to a system that did not work, by reason.", "system", "reason"
         )
-        self._skipped = self._counter(
+        self.skipped = self._counter(
             "reads_skipped",
             "Reads that were not due: the last result was shown instead. why: fresh, final or pacing.",
             "system",
             "why",
         )
-        self._durations = Histogram(
+        self.durations = Histogram(
             "remote_job_exporter_request_duration_seconds",
             "How long the answered requests to a system took.",
             ["system"],
             buckets=_REQUEST_BUCKETS,
             registry=self.registry,
         )
-        self._jobs = Gauge(
+        self.jobs = Gauge(
             "remote_job_exporter_jobs", "Jobs known of a system.", ["system"], registry=self.registry
         )
 
@@ -100,17 +104,8 @@ class Meters:
         return generate_text(plain)
 
     def of(self, system: str) -> SystemMeters:
-        """The meters of one system; everything that can be counted of it starts at 0."""
-        for reason in Reason:
-            self._failures.labels(system, reason.value)
-        return SystemMeters(
-            self._requests,
-            self._failures,
-            {why: self._skipped.labels(system, why.value) for why in Why},
-            self._durations.labels(system),
-            self._jobs.labels(system),
-            system,
-        )
+        """The meters of one system; every reason and every why starts at 0."""
+        return SystemMeters(self, system)
 
 
 class _WithoutCreated(Collector):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import inf
 from typing import TypeVar
 
 from requests import PreparedRequest, Request
@@ -21,6 +22,7 @@ from exporter.auth.base import Credential
 from exporter.failure import Failure, Reason, reason_of_status
 from exporter.job import Job, Status
 from exporter.meters import SystemMeters
+from exporter.pacing import retry_after
 from exporter.providers.base import Answer, Ask, Provider
 from exporter.providers.fields import count
 from exporter.transport import Reply, Route, Wire, blocking_session
@@ -55,6 +57,11 @@ class Reading:
 class Upstream:
     """How to talk to one system. Lives on one event loop.
 
+    Attributes:
+        refusal: why the system as a whole cannot be read, ``None`` while it can.
+        not_before: monotonic time until which the vendor wants no request of ours at all.
+        rate_limit_remaining: calls the vendor still allows, where it says so.
+
     Args:
         base_url: the address that every ask's path is appended to.
         timeout: seconds for one whole read, however many requests it takes.
@@ -76,6 +83,7 @@ class Upstream:
         self.provider = provider
         self.rate_limit_remaining: int | None = None
         self.refusal: Reason | None = None
+        self.not_before = -inf
         self._base_url = base_url
         self._timeout = timeout
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
@@ -139,7 +147,16 @@ class Upstream:
         reason = reason_of_status(reply.status)
         self._meters.failed(reason)
         wait = _retry_after(reply.headers, self.provider.retry_after_headers)
-        raise Failure(reason, f"HTTP status {reply.status}", status=reply.status, retry_after=wait)
+        failure = Failure(reason, f"HTTP status {reply.status}", status=reply.status, retry_after=wait)
+        self._hold(failure)
+        raise failure
+
+    def _hold(self, failure: Failure) -> None:
+        """A rate limit that is the whole client's holds back every job of the system."""
+        wait = retry_after(failure)
+        limited = failure.reason is Reason.RATE_LIMITED and self.provider.rate_limit_scope == "system"
+        if limited and wait is not None:
+            self.not_before = max(self.not_before, time.monotonic() + wait)
 
     async def _send(self, ask: Ask, deadline: float) -> Reply:
         """Sends one request with proof of who we are; a refused credential is renewed once."""
@@ -159,9 +176,10 @@ class Upstream:
         wire = self._wires.current()
         reply = await wire.send(request, timeout=remaining, max_bytes=MAX_BODY)
         self._meters.answered(reply.status, reply.timing.total)
-        remaining_calls = count(reply.headers.get(self.provider.rate_limit_remaining_header))
-        if remaining_calls is not None:
-            self.rate_limit_remaining = remaining_calls
+        if header := self.provider.rate_limit_remaining_header:
+            remaining_calls = count(reply.headers.get(header))
+            if remaining_calls is not None:
+                self.rate_limit_remaining = remaining_calls
         return reply
 
     def _prepare(self, ask: Ask, version: object) -> PreparedRequest:
