@@ -147,9 +147,9 @@ class Upstream:
         reason = reason_of_status(reply.status)
         self._meters.failed(reason)
         wait = _retry_after(reply.headers, self.provider.retry_after_headers)
-        failure = Failure(reason, f"HTTP status {reply.status}", status=reply.status, retry_after=wait)
-        self._hold(failure)
-        raise failure
+        refused = Failure(reason, f"HTTP status {reply.status}", status=reply.status, retry_after=wait)
+        self._hold(refused)
+        raise refused
 
     def _hold(self, failure: Failure) -> None:
         """A rate limit that is the whole client's holds back every job of the system."""

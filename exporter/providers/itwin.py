@@ -90,6 +90,11 @@ class ITwin(Provider):
     JobKeys: ClassVar[type[Keys]] = ITwinJob
     rate_limit_scope: ClassVar[Literal["job", "system"]] = "system"
     poll_steps: ClassVar[tuple[float, ...]] = (15.0, 30.0, 60.0, 120.0)
+    retry_after_headers: ClassVar[tuple[str, ...]] = (
+        "retry-after",
+        "itwinplatform-ratelimit-retry-after-seconds",
+    )
+    rate_limit_remaining_header: ClassVar[str] = "itwinplatform-ratelimit-remainingcalls"
 
     @classmethod
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
