@@ -57,6 +57,11 @@ _listen = _option(
     metavar="A",
     help="Where to listen: :PORT, HOST:PORT, [IPV6]:PORT or unix:/PATH. May be given more than once.",
 )
+_watch = _option(
+    "--config.watch",
+    is_flag=True,
+    help="Read the configuration again whenever its files change (mounted ConfigMaps too).",
+)
 _offset = _option(
     "--web.timeout-offset",
     type=click.FloatRange(0, 60),
@@ -95,12 +100,15 @@ def cli() -> None:
 
 @cli.command()
 @_config_file
+@_watch
 @_listen
 @_offset
 @_shutdown
 @_log_options
 def serve(
+    *,
     config_file: Path,
+    config_watch: bool,
     web_listen_address: Sequence[str],
     web_timeout_offset: float,
     web_shutdown_timeout: float,
@@ -109,12 +117,16 @@ def serve(
 ) -> None:
     """The exporter: asks the configured jobs whenever it is scraped.
 
+    SIGHUP or POST /-/reload make it read its configuration again.
+
     Exit codes: 0 ended by SIGTERM or SIGINT, 1 the configuration is wrong or an address cannot be
     listened on, 2 wrong use.
     """
     log.setup(log_level, log_format)
-    options = service.Options(web_listen_address, web_timeout_offset, web_shutdown_timeout)
-    _fail_in_one_line(lambda: asyncio.run(service.serve(config.load(config_file), options)))
+    options = service.Options(
+        web_listen_address, web_timeout_offset, web_shutdown_timeout, watch=config_watch
+    )
+    _fail_in_one_line(lambda: asyncio.run(service.serve(config_file, options)))
 
 
 @cli.command()

@@ -10,136 +10,70 @@ import heapq
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from exporter.exposition import Format, Page, Row, label_text, render_row
-from exporter.failure import Failure, Reason
-from exporter.history import History
-from exporter.job import Job, Status
+from exporter.exposition import Format, Page, label_text, render_row
+from exporter.job import Job
 from exporter.meters import Meters, SystemMeters
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
-from exporter.pacing import Pace, Rules, Why
+from exporter.pacing import Rules, Why
 from exporter.upstream import Reading, Upstream
+from exporter.watched import Read, Scrape, Watched
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False, slots=True)
-class _Scrape:
-    """One caller waiting for reads."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One system as it is to be watched.
 
-    done: asyncio.Future[None]
-    waiting_for: "set[_Read]" = field(default_factory=set)
+    Args:
+        home: what a job's identity is relative to; a job keeps its past while home and id stay.
+        labels: on every series of the system itself; those of its jobs are in the jobs.
+        concurrency: reads of this system at a time.
+        current_only: of ``remote_job_state`` show only the series that is 1.
+    """
 
-    def leave(self, read: "_Read") -> None:
-        self.waiting_for.discard(read)
-        if not self.waiting_for and not self.done.done():
-            self.done.set_result(None)
-
-
-@dataclass(eq=False, slots=True)
-class _Read:
-    """One read, queued or on the wire, and who waits for it."""
-
-    watched: "_Watched"
-    queued_at: float
-    scrapes: set[_Scrape] = field(default_factory=set)
-    begun: bool = False
-
-
-class _Watched:
-    """One job: its pace, its past, and the row that is shown of it."""
-
-    def __init__(self, job: Job, rules: Rules, page: Page[JobView], *, current_only: bool) -> None:
-        self.job = job
-        self.pace = Pace(rules)
-        self.read: _Read | None = None
-        self._history = History(watched_since=round(time.time(), 3))
-        self.view: JobView | None = None
-        self._row: Row | None = None
-        self._page = page
-        self._current_only = current_only
-        self._reason: Reason | None = None
-        self.place = {"system": job.system, "job_id": job.id}
-        self._identity = label_text({**self.place, **job.labels})
-
-    @property
-    def known(self) -> Status | None:
-        """The last status that was understood, however long ago."""
-        return self._history.status
-
-    def take(self, reading: Reading, now: float) -> None:
-        """Takes in what a read brought, at monotonic time ``now``."""
-        failure, status = reading.failure, reading.status
-        if failure is not None and failure.reason is Reason.NOT_FOUND and self.known and self.known.final:
-            # The vendor has forgotten a run that had ended for good; how it ended stays true.
-            failure, status = None, self.known
-        if status is not None:
-            self.pace.read(self.known, status)
-            self._history.observe(status, round(time.time(), 3))
-        elif failure is not None:
-            self.pace.failed(now, failure)
-        self._tell(failure)
-        self._show(status, failure.reason if failure else None, reading.read_at, reading.seconds)
-
-    def late(self, seconds: float) -> None:
-        """A scrape's deadline passed before the job was read."""
-        self._show(None, Reason.DEADLINE, time.time() - seconds, seconds)
-
-    def broken(self, reading: Reading) -> None:
-        """What was read could not be taken in."""
-        self._show(None, Reason.INTERNAL, reading.read_at, reading.seconds)
-
-    def _show(self, status: Status | None, reason: Reason | None, read_at: float, seconds: float) -> None:
-        self.view = JobView(self.job, self._history, status, reason, round(read_at, 3), round(seconds, 6))
-        self._row = render_row(
-            JOB_METRICS, self._identity, self.view, before=self._row, current_only=self._current_only
-        )
-        self._page.put((self.job.system, self.job.id), self._row)
-
-    def _tell(self, failure: Failure | None) -> None:
-        """Logs trouble when it begins, changes or ends; not at every scrape."""
-        reason = failure.reason if failure else None
-        if reason is self._reason:
-            return
-        self._reason = reason
-        if failure is None:
-            _log.info("job can be read again", extra=self.place)
-        else:
-            trouble = {"reason": failure.reason, "detail": failure.detail}
-            _log.warning("job cannot be read", extra={**self.place, **trouble})
+    name: str
+    home: Hashable
+    upstream: Upstream
+    jobs: Sequence[Job]
+    rules: Rules
+    labels: Mapping[str, str]
+    concurrency: int
+    current_only: bool = False
 
 
 class _System:
     """One system's jobs, its queue (longest unread first) and its readers."""
 
-    def __init__(
-        self, upstream: Upstream, jobs: Iterable[_Watched], concurrency: int, meters: SystemMeters
-    ) -> None:
-        self.upstream = upstream
-        self.jobs = list(jobs)
-        self._concurrency = concurrency
+    def __init__(self, plan: Plan, jobs: Sequence[Watched], meters: SystemMeters) -> None:
+        self.upstream = plan.upstream
+        self.home = plan.home
+        self.jobs = {watched.job.id: watched for watched in jobs}
+        self.identity = label_text({"system": plan.name, **plan.labels})
+        self._concurrency = plan.concurrency
         self._meters = meters
-        self._queue: list[tuple[float, int, _Read]] = []
+        self._queue: list[tuple[float, int, Read]] = []
         self._order = itertools.count()
         self._readers: set[asyncio.Task[None]] = set()
         self._late = False
         meters.watching(len(self.jobs))
 
-    def join(self, scrape: _Scrape, now: float) -> None:
+    def join(self, scrape: Scrape, now: float) -> None:
         """Queues a read for every job that is due; one already under way is shared."""
         skipped = dict.fromkeys(Why, 0)
         self._queue = [entry for entry in self._queue if entry[2].scrapes]
         heapq.heapify(self._queue)
-        for watched in self.jobs:
+        for watched in self.jobs.values():
             read = watched.read
             if read is None:
                 why = watched.pace.why_not(now, self.upstream.not_before)
                 if why is not None:
                     skipped[why] += 1
                     continue
-                read = watched.read = _Read(watched, now)
+                read = watched.read = Read(watched)
                 heapq.heappush(self._queue, (watched.pace.asked_at, next(self._order), read))
             read.scrapes.add(scrape)
             scrape.waiting_for.add(read)
@@ -160,17 +94,23 @@ class _System:
             else:
                 _log.info("all jobs were read before the scrape's deadline again", extra=system)
 
+    def retire(self) -> None:
+        """Sends nothing more; whoever waits for what was not sent has to ask anew."""
+        for _, _, read in self._queue:
+            read.end()
+        self._queue.clear()
+
     async def close(self) -> None:
+        """Ends all reads."""
         for reader in list(self._readers):
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
-        await self.upstream.close()
 
     async def _work(self) -> None:
         while self._queue:
             _, _, read = heapq.heappop(self._queue)
             if not read.scrapes:
-                continue  # nobody waits any more; `abandon` has taken it off the job
+                continue  # nobody waits any more
             read.begun = True
             watched = read.watched
             watched.pace.asked(time.monotonic())
@@ -178,23 +118,14 @@ class _System:
                 reading = await self.upstream.read(watched.job, watched.known)
                 self._take(watched, reading)
             finally:
-                watched.read = None
-                for scrape in read.scrapes:
-                    scrape.leave(read)
+                read.end()
 
-    def _take(self, watched: _Watched, reading: Reading) -> None:
+    def _take(self, watched: Watched, reading: Reading) -> None:
         try:
             watched.take(reading, time.monotonic())
         except Exception:  # noqa: BLE001  a mistake of ours costs this job, not all jobs behind it
             _log.exception("a status could not be shown", extra=watched.place)
             watched.broken(reading)
-
-
-def _abandon(read: _Read, scrape: _Scrape) -> None:
-    """A scrape no longer waits for a read; one that was not sent leaves the queue with its last waiter."""
-    read.scrapes.discard(scrape)
-    if not read.scrapes and not read.begun:
-        read.watched.read = None
 
 
 class Collector:
@@ -207,59 +138,74 @@ class Collector:
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
         self._systems: dict[str, _System] = {}
-        self._identities: dict[str, str] = {}
-        self._jobs: Page[JobView] = Page(JOB_METRICS)
+        self._job_page: Page[JobView] = Page(JOB_METRICS)
         self._system_page: Page[SystemView] = Page(SYSTEM_METRICS)
+        self._plans = 0
 
-    def add(
-        self,
-        name: str,
-        upstream: Upstream,
-        jobs: Iterable[Job],
-        rules: Rules,
-        *,
-        labels: dict[str, str],
-        concurrency: int,
-        current_only: bool = False,
-    ) -> None:
-        """Begins to watch the jobs of one system.
+    def replace(self, plans: Iterable[Plan]) -> None:
+        """Watches exactly these systems from now on.
 
-        Args:
-            labels: on every series of the system itself; those of its jobs are in the jobs.
-            concurrency: reads of this system at a time.
-            current_only: of ``remote_job_state`` show only the series that is 1.
+        Happens at once: no scrape ever shows a part of one config and a part of another. Jobs that
+        stay keep what is known of them, jobs that go leave no series.
         """
-        watched = [_Watched(job, rules, self._jobs, current_only=current_only) for job in jobs]
-        self._systems[name] = _System(upstream, watched, concurrency, self._meters.of(name))
-        self._identities[name] = label_text({"system": name, **labels})
+        before, self._systems = self._systems, {}
+        self._plans += 1
+        for system in before.values():
+            system.retire()
+        for plan in plans:
+            old = before.get(plan.name)
+            known = old.jobs if old and old.home == plan.home else {}
+            jobs = [self._watch(plan, job, known.pop(job.id, None)) for job in plan.jobs]
+            self._systems[plan.name] = _System(plan, jobs, self._meters.of(plan.name))
+        for name, system in before.items():
+            for watched in system.jobs.values():
+                watched.drop()
+            if name not in self._systems:
+                self._system_page.drop(name)
+                self._meters.forget(name)
 
-    async def collect(self, seconds: float) -> None:
-        """Reads every job that is due and returns when all are read, or after ``seconds``.
+    def _watch(self, plan: Plan, job: Job, watched: Watched | None) -> Watched:
+        if watched is None:
+            return Watched(job, plan.rules, self._job_page, current_only=plan.current_only)
+        watched.adopt(job, plan.rules, current_only=plan.current_only)
+        return watched
 
-        Jobs that were not read by then show reason ``deadline``.
+    async def scrape(self, seconds: float, format_: Format) -> bytes:
+        """Reads every job that is due, for ``seconds`` at most, and renders the page.
+
+        Jobs that were not read by then show reason ``deadline``. A config that changes meanwhile is
+        read again from the start, within the same time.
         """
+        end = time.monotonic() + seconds
+        plans = -1
+        while plans != self._plans:
+            plans = self._plans
+            await self._collect(end)
+        return self.render(format_)
+
+    async def _collect(self, end: float) -> None:
+        systems = dict(self._systems)
         began = time.monotonic()
-        scrape = _Scrape(asyncio.get_running_loop().create_future())
-        for system in self._systems.values():
+        scrape = Scrape(asyncio.get_running_loop().create_future())
+        for system in systems.values():
             system.join(scrape, began)
-        late: dict[str, int] = dict.fromkeys(self._systems, 0)
         try:
             if scrape.waiting_for:
-                await asyncio.wait([scrape.done], timeout=max(0.0, began + seconds - time.monotonic()))
+                await asyncio.wait([scrape.done], timeout=max(0.0, end - time.monotonic()))
         finally:
             # Also when the scraper hung up: what nobody waits for is not asked.
-            for read in scrape.waiting_for:
-                _abandon(read, scrape)
+            scrape.abandon()
+        late = dict.fromkeys(systems, 0)
         for read in scrape.waiting_for:
             read.watched.late(time.monotonic() - began)
             late[read.watched.job.system] += 1
         for name, jobs in late.items():
-            self._systems[name].tell_late(jobs)
+            systems[name].tell_late(jobs)
 
     def views(self) -> Iterator[JobView]:
         """What is known of each job that has been asked about."""
         for system in self._systems.values():
-            for watched in system.jobs:
+            for watched in system.jobs.values():
                 if watched.view is not None:
                     yield watched.view
 
@@ -276,12 +222,12 @@ class Collector:
         if jobs:
             for name, system in self._systems.items():
                 view = SystemView(system.upstream.refusal, system.upstream.rate_limit_remaining)
-                self._system_page.put(name, render_row(SYSTEM_METRICS, self._identities[name], view))
-            parts = [self._jobs.render(format_), self._system_page.render(format_), *parts]
+                self._system_page.put(name, render_row(SYSTEM_METRICS, system.identity, view))
+            parts = [self._job_page.render(format_), self._system_page.render(format_), *parts]
         if openmetrics:
             parts.append(b"# EOF\n")
         return b"".join(parts)
 
     async def close(self) -> None:
-        """Ends all reads and connections."""
+        """Ends all reads."""
         await asyncio.gather(*(system.close() for system in self._systems.values()))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from exporter import __version__, config, simulator
+from exporter import __version__, simulator
+from exporter.exposition import Format
 from exporter.service import Options, Service, stop_signals
 from exporter.terminal import job_table
 from exporter.web.server import Server
@@ -50,9 +51,9 @@ async def demo(listen: str, simulator_listen: str, *, speed: float, seed: int) -
         simulated = server.addresses[0]
         file = Path(folder) / "demo.yaml"
         file.write_text(simulator.config(simulated), encoding="utf-8")
-        service = Service(config.load(file), Options(listen=(listen,), shutdown_timeout=1.0))
+        service = Service(file, Options(listen=(listen,), shutdown_timeout=1.0))
         await service.start()
-        await service.collector.collect(FIRST_READ_SECONDS)
+        await service.collector.scrape(FIRST_READ_SECONDS, Format.TEXT)
         address = service.addresses[0]
         click.echo(f"""remote-job-exporter {__version__} watches five simulated systems. It has just read:
 

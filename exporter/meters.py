@@ -92,6 +92,23 @@ class Meters:
             "remote_job_exporter_jobs", "Jobs known of a system.", ["system"], registry=self.registry
         )
 
+        self._reload_worked = Gauge(
+            "remote_job_exporter_config_last_reload_successful",
+            "1 when the configuration was good when it was last read.",
+            registry=self.registry,
+        )
+        self._reload_time = Gauge(
+            "remote_job_exporter_config_last_reload_success_timestamp_seconds",
+            "When a good configuration was last read.",
+            registry=self.registry,
+        )
+
+    def reloaded(self, *, worked: bool) -> None:
+        """The configuration was read."""
+        self._reload_worked.set(worked)
+        if worked:
+            self._reload_time.set_to_current_time()
+
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
         return Counter(f"remote_job_exporter_{name}", help_, labels, registry=self.registry)
 
@@ -106,6 +123,11 @@ class Meters:
     def of(self, system: str) -> SystemMeters:
         """The meters of one system; every reason and every why starts at 0."""
         return SystemMeters(self, system)
+
+    def forget(self, system: str) -> None:
+        """A system that is configured no more leaves no series."""
+        for metric in (self.requests, self.failures, self.skipped, self.durations, self.jobs):
+            metric.remove_by_labels({"system": system})
 
 
 class _WithoutCreated(Collector):

@@ -8,6 +8,7 @@ nothing. A file is looked at again when it has changed, so a rotated secret need
 import logging
 import os
 import time
+from collections.abc import Hashable
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -23,6 +24,7 @@ class SecretError(ValueError):
 
 
 class _Source(Protocol):
+    def key(self) -> Hashable: ...
     def read(self) -> str: ...
 
 
@@ -64,6 +66,13 @@ class Secret:
         """The value itself; for the wire only."""
         return self._source.read()
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are written the same way: the same value, or the same file."""
+        return isinstance(other, Secret) and self._source.key() == other._source.key()
+
+    def __hash__(self) -> int:
+        return hash(self._source.key())
+
     def __repr__(self) -> str:
         return f"Secret({MASK})"
 
@@ -83,6 +92,9 @@ class _Plain:
     def __init__(self, value: str) -> None:
         self._value = value
 
+    def key(self) -> Hashable:
+        return self._value
+
     def read(self) -> str:
         return self._value
 
@@ -97,6 +109,9 @@ class _File:
         self._lost = False
         self._look_at = 0.0
         self._stamp, self._value = self._load()
+
+    def key(self) -> Hashable:
+        return self._path
 
     def read(self) -> str:
         now = time.monotonic()

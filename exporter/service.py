@@ -5,13 +5,15 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from exporter import __version__
+from exporter import __version__, config
 from exporter.auth import CREDENTIALS
-from exporter.collector import Collector
-from exporter.config import Config, System
+from exporter.collector import Collector, Plan
+from exporter.config import System
 from exporter.meters import Meters
 from exporter.pacing import Rules
 from exporter.providers import PROVIDERS
@@ -23,6 +25,7 @@ from exporter.web.server import Server
 _log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 2.0
+WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +36,41 @@ class Options:
         listen: addresses such as ``:10072``, ``127.0.0.1:10072`` or ``unix:/path``.
         timeout_offset: seconds taken off Prometheus's scrape timeout.
         shutdown_timeout: seconds that scrapes under way have to finish at the end.
+        watch: read the config again whenever its files change.
     """
 
     listen: Sequence[str] = (":10072",)
     timeout_offset: float = 0.5
     shutdown_timeout: float = 15.0
+    watch: bool = False
 
 
 class Service:
-    """An exporter of the given config; lives on one event loop, has a start and a stop."""
+    """An exporter of the config in ``file`` (or folder); lives on one event loop, has a start and a stop."""
 
-    def __init__(self, config: Config, options: Options) -> None:
+    def __init__(self, file: Path, options: Options) -> None:
+        self._file = file
         self._options = options
-        self._config = config
+        self._meters = Meters(__version__)
+        self._upstreams: dict[str, tuple[System, Upstream]] = {}
+        self._reloading = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        self.collector = Collector(self._meters)
 
     async def start(self) -> None:
-        """Builds everything and begins to listen.
+        """Reads the config and begins to listen.
 
         Raises:
+            ConfigError: the config has mistakes.
             ListenError: an address cannot be listened on.
         """
-        meters = Meters(__version__)
-        self.collector = Collector(meters)
-        for system in self._config.systems:
-            _add(self.collector, system, meters)
-        self._app = App(self.collector, meters, timeout_offset=self._options.timeout_offset)
+        await self._load()
+        self._app = App(
+            self.collector,
+            self._meters,
+            timeout_offset=self._options.timeout_offset,
+            reload=self.reload,
+        )
         self._server = Server(self._app.asgi, self._options.listen)
         await self._server.start()
 
@@ -66,19 +79,74 @@ class Service:
         """Where it can be reached, as URLs."""
         return self._server.addresses
 
+    async def reload(self) -> None:
+        """Reads the config again and takes it whole, or not at all.
+
+        Raises:
+            ConfigError: it has mistakes; what was watched before is still watched.
+        """
+        async with self._reloading:
+            try:
+                await self._load()
+            except config.ConfigError as error:
+                self._meters.reloaded(worked=False)
+                first, more = error.mistakes[0], len(error.mistakes) - 1
+                _log.error("config not taken", extra={"mistake": str(first), "more_mistakes": more})
+                raise
+
     async def stop(self) -> None:
         """Lets scrapes under way finish, then ends every connection."""
         self._app.ready = False
         await self._server.stop(self._options.shutdown_timeout)
+        await self.collector.close()
+        ends = [upstream.close(grace=0.0) for _, upstream in self._upstreams.values()]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.collector.close(), CLOSE_SECONDS)
+            await asyncio.wait_for(asyncio.gather(*ends, *self._closing), CLOSE_SECONDS)
+
+    async def _load(self) -> None:
+        # In a thread: a large config would hold the loop.
+        systems = (await asyncio.to_thread(config.load, self._file)).systems
+        before, self._upstreams = self._upstreams, {}
+        for system in systems:
+            kept = before.get(system.name)
+            if kept is not None and _reached_alike(kept[0], system):
+                self._upstreams[system.name] = system, before.pop(system.name)[1]
+            else:
+                self._upstreams[system.name] = system, _upstream(system, self._meters)
+        self.collector.replace(_plan(system, upstream) for system, upstream in self._upstreams.values())
+        for system, upstream in before.values():
+            self._close_later(upstream, system.timeout)
+        self._meters.reloaded(worked=True)
+        jobs = sum(len(system.jobs) for system in systems)
+        _log.info("config taken", extra={"systems": len(systems), "jobs": jobs})
+
+    def _close_later(self, upstream: Upstream, grace: float) -> None:
+        """Lets reads under way end, which nobody waits for here."""
+        task = asyncio.get_running_loop().create_task(upstream.close(grace=grace))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
-def _add(collector: Collector, system: System, meters: Meters) -> None:
-    provider = PROVIDERS[system.provider](system.options)
-    upstream = Upstream(
+def _reached_alike(one: System, other: System) -> bool:
+    """Whether two configs of a system ask for the same connections and credentials."""
+    names = (
+        "provider",
+        "options",
+        "base_url",
+        "auth",
+        "tls",
+        "proxy_url",
+        "headers",
+        "timeout",
+        "concurrency",
+    )
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def _upstream(system: System, meters: Meters) -> Upstream:
+    return Upstream(
         base_url=system.base_url,
-        provider=provider,
+        provider=PROVIDERS[system.provider](system.options),
         credential=CREDENTIALS[system.auth.type](system.auth),
         route=Route(system.tls, system.proxy_url),
         timeout=system.timeout,
@@ -86,15 +154,31 @@ def _add(collector: Collector, system: System, meters: Meters) -> None:
         headers=system.headers,
         meters=meters.of(system.name),
     )
-    collector.add(
-        system.name,
-        upstream,
-        system.jobs,
-        Rules(system.min_interval, system.final_interval, provider.poll_steps),
-        labels=dict(system.labels),
+
+
+def _plan(system: System, upstream: Upstream) -> Plan:
+    return Plan(
+        name=system.name,
+        home=(system.provider, system.base_url),
+        upstream=upstream,
+        jobs=system.jobs,
+        rules=Rules(system.min_interval, system.final_interval, upstream.provider.poll_steps),
+        labels=system.labels,
         concurrency=system.concurrency,
         current_only=system.state_series == "current",
     )
+
+
+async def _watch(file: Path, reload: Callable[[], Awaitable[None]]) -> None:
+    """Reloads whenever the files change and then hold still for a moment; for ever."""
+    taken = seen = await asyncio.to_thread(config.stamp, file)
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        before, seen = seen, await asyncio.to_thread(config.stamp, file)
+        if seen == before and seen != taken:
+            taken = seen
+            with contextlib.suppress(config.ConfigError):
+                await reload()
 
 
 @contextlib.contextmanager
@@ -110,29 +194,39 @@ def stop_signals() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def serve(config: Config, options: Options) -> None:
-    """Runs an exporter until SIGTERM or SIGINT.
+async def serve(file: Path, options: Options) -> None:
+    """Runs an exporter until SIGTERM or SIGINT; SIGHUP makes it read its config again.
 
     Raises:
+        ConfigError: the config has mistakes.
         ListenError: an address cannot be listened on.
     """
-    service = Service(config, options)
+    service = Service(file, options)
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        with contextlib.suppress(config.ConfigError):
+            await service.reload()
+
+    def start(work: Coroutine[Any, Any, None]) -> None:
+        task = loop.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
     with stop_signals() as stop:
+        loop.add_signal_handler(signal.SIGHUP, lambda: start(reload()))
         await service.start()
+        if options.watch:
+            start(_watch(file, service.reload))
         # What is there now stays: looking through it again and again for garbage costs a tenth of
         # every read.
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
-        jobs = sum(len(system.jobs) for system in config.systems)
-        _log.info(
-            "listening",
-            extra={
-                "version": __version__,
-                "addresses": " ".join(service.addresses),
-                "systems": len(config.systems),
-                "jobs": jobs,
-            },
-        )
+        addresses = " ".join(service.addresses)
+        _log.info("listening", extra={"version": __version__, "addresses": addresses})
         await stop.wait()
         _log.info("stopping; scrapes under way may finish")
+        for task in list(tasks):
+            task.cancel()
         await service.stop()

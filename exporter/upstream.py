@@ -90,7 +90,8 @@ class Upstream:
         self._meters = meters
         self._credential = _Renewing(credential, route, timeout, meters)
         self._prepared: dict[Ask, tuple[object, PreparedRequest]] = {}
-        self._wires = _Wires(route, concurrency)
+        self._explained = False
+        self._wires = _Wires(route, concurrency, timeout)
 
     async def read(self, job: Job, previous: Status | None) -> Reading:
         """Reads one job once; every fault is in the answer, none is raised."""
@@ -105,9 +106,9 @@ class Upstream:
             failure = Failure(Reason.INTERNAL, type(error).__name__)
         return Reading(status, failure, read_at, time.monotonic() - began)
 
-    async def close(self) -> None:
-        """Ends all connections; reads still under way fail."""
-        await self._wires.close()
+    async def close(self, *, grace: float) -> None:
+        """Ends all connections; reads still under way have ``grace`` seconds before they fail."""
+        await self._wires.close(grace)
 
     async def _drive(self, job: Job, previous: Status | None, deadline: float) -> Status:
         steps = self.provider.read(job, previous)
@@ -143,11 +144,18 @@ class Upstream:
                 self._meters.failed(failure.reason)
             raise
         if 200 <= reply.status < 300 or reply.status in ask.expect:
+            self._explained = False
             return Answer(reply.status, reply.body, reply.headers)
         reason = reason_of_status(reply.status)
         self._meters.failed(reason)
         wait = _retry_after(reply.headers, self.provider.retry_after_headers)
-        refused = Failure(reason, f"HTTP status {reply.status}", status=reply.status, retry_after=wait)
+        detail = f"HTTP status {reply.status}"
+        if why := self._credential.explain(reply.headers) if reply.status == 401 else "":
+            detail = f"{detail}: {why}"
+            if not self._explained:
+                _log.warning("requests are refused", extra={"system": self._meters.system, "detail": why})
+            self._explained = True
+        refused = Failure(reason, detail, status=reply.status, retry_after=wait)
         self._hold(refused)
         raise refused
 
@@ -183,17 +191,25 @@ class Upstream:
         return reply
 
     def _prepare(self, ask: Ask, version: object) -> PreparedRequest:
-        """The request for an ask, made once and kept while the credential stays the same."""
+        """The request for an ask, made once and kept while the credential stays the same.
+
+        A signature holds for one send only: it goes onto a copy, and what is kept has none.
+        """
+        signs = self._credential.signs
         kept = self._prepared.get(ask)
-        if kept is not None and kept[0] == version:
+        if kept is None or (kept[0] != version and not signs):
+            url, headers = self._base_url + ask.path, {**self._headers, **dict(ask.headers)}
+            kept = version, Request("GET", url, headers=headers).prepare()
+            if not signs:
+                self._credential.apply(kept[1])
+            if len(self._prepared) >= MAX_PREPARED:
+                self._prepared.clear()
+            self._prepared[ask] = kept
+        if not signs:
             return kept[1]
-        request = Request("GET", self._base_url + ask.path, headers={**self._headers, **dict(ask.headers)})
-        prepared = request.prepare()
-        self._credential.apply(prepared)
-        if len(self._prepared) >= MAX_PREPARED:
-            self._prepared.clear()
-        self._prepared[ask] = version, prepared
-        return prepared
+        request = kept[1].copy()
+        self._credential.apply(request)
+        return request
 
 
 class _Renewing:
@@ -212,8 +228,15 @@ class _Renewing:
     def apply(self, request: PreparedRequest) -> None:
         self._credential.apply(request)
 
+    @property
+    def signs(self) -> bool:
+        return self._credential.signs
+
     def refused(self, version: object) -> bool:
         return self._credential.refused(version)
+
+    def explain(self, headers: Mapping[str, str]) -> str:
+        return self._credential.explain(headers)
 
     async def ready(self, deadline: float) -> object:
         """Waits until the credential can be used.
@@ -272,8 +295,9 @@ class _Renewing:
 class _Wires:
     """The wire of a system, made anew when its TLS files change."""
 
-    def __init__(self, route: Route, connections: int) -> None:
+    def __init__(self, route: Route, connections: int, grace: float) -> None:
         self._route = route
+        self._grace = grace
         self._connections = connections
         self._stamp = route.tls.stamp()
         self._look_at = time.monotonic() + STAMP_SECONDS
@@ -287,20 +311,20 @@ class _Wires:
             stamp = self._route.tls.stamp()
             if stamp not in (None, self._stamp):  # None: somebody is replacing a file just now
                 self._stamp = stamp
-                self._retire()
+                self._retire(self._grace)
         if self._wire is None:
             self._wire = Wire(self._route, max_connections=self._connections)
         return self._wire
 
-    def _retire(self) -> None:
+    def _retire(self, grace: float) -> None:
         if self._wire is not None:
-            task = asyncio.get_running_loop().create_task(self._wire.close())
+            task = asyncio.get_running_loop().create_task(self._wire.close(grace))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
         self._wire = None
 
-    async def close(self) -> None:
-        self._retire()
+    async def close(self, grace: float) -> None:
+        self._retire(grace)
         await asyncio.gather(*self._closing)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import config
 from exporter.service import Options, Service
 
 
@@ -172,9 +171,7 @@ async def exporter(text: str, folder: Path) -> AsyncIterator[Exporter]:
     """An exporter of the config ``text``."""
     file = folder / "config.yaml"
     file.write_text(text)
-    service = Service(
-        config.load(file), Options(listen=("127.0.0.1:0",), timeout_offset=0.1, shutdown_timeout=1)
-    )
+    service = Service(file, Options(listen=("127.0.0.1:0",), timeout_offset=0.1, shutdown_timeout=1))
     await service.start()
     try:
         yield Exporter(service)

@@ -69,6 +69,15 @@ class _File:
     mistakes: tuple[Mistake, ...]
 
 
+def stamp(path: Path) -> object:
+    """What changes whenever the config file, or a file of the folder, is changed or replaced."""
+    try:
+        stats = [(file, file.stat()) for file in _files(path)]
+    except (ConfigError, OSError):
+        return None
+    return tuple((file, stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size) for file, stat in stats)
+
+
 def load(path: Path) -> Config:
     """Reads a config file, or a folder whose ``*.yaml`` files, in order of name, are one config.
 

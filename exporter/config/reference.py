@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from exporter.auth import CREDENTIALS
 from exporter.config.models import (
     Defaults,
     Expectations,
@@ -32,18 +33,28 @@ def reference() -> str:
     parts = [
         "# Config file",
         "Made by `remote-job-exporter docs config`.",
-        "A duration is one of Prometheus, such as `500ms`, `10s` or `1m30s`.",
-        "A secret is text, `{env: NAME}` or `{file: PATH}`. Paths begin at the folder of the config file.",
+        (
+            "One YAML file, or a folder whose `*.yaml` files are one config. A key that is not listed here "
+            "is an error. `remote-job-exporter check F` tells every mistake with its line."
+        ),
+        (
+            "- A duration is one of Prometheus, such as `500ms`, `10s` or `1m30s`.\n"
+            "- A secret is text, `{env: NAME}` (an environment variable, read at the start) or "
+            "`{file: PATH}` (a file without its last line break, read again when it changes).\n"
+            "- A relative path begins at the folder of the config file."
+        ),
         "## `defaults:`",
         "Settings of every system that does not say otherwise.",
         _table(Defaults, Defaults.model_fields),
         "## `systems: {NAME: …}`",
-        "A name is made of A-Z a-z 0-9 _ . - and becomes the label `system`.",
-        "The keys of `defaults:` may stand here too, and the provider's own.",
+        (
+            "A name is made of A-Z a-z 0-9 _ . - and becomes the label `system`. The keys of `defaults:` may "
+            "stand here too, and the provider's own."
+        ),
         _table(
             common,
             ["provider", *_beside(SystemKeys, Defaults), "auth", "jobs"],
-            {"provider": " or ".join(f"`{name}`" for name in systems)},
+            {"provider": _or(f"`{name}`" for name in systems)},
         ),
         "### `jobs: [ … ]`",
         "Every job takes these beside its provider's own keys.",
@@ -63,7 +74,7 @@ def reference() -> str:
         parts += ["Keys of a job:", _table(jobs[name], provider.JobKeys.model_fields)]
     parts.append("## `auth:`")
     for kind, keys in auth_models().items():
-        parts += [f"### `type: {kind}`", _first_line(keys)]
+        parts += [f"### `type: {kind}`", _first_line(CREDENTIALS[kind])]
         if own := [key for key in keys.model_fields if key != "type"]:
             parts.append(_table(keys, own))
     return "\n\n".join(parts) + "\n"
@@ -110,7 +121,7 @@ def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if choices := schema.get("anyOf"):
         return _choice(choices, definitions)
     if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"])
+        return _or(f"`{value}`" for value in schema["enum"])
     if "const" in schema:
         return f"`{schema['const']}`"
     if schema.get("pattern") == DURATION_PATTERN:
@@ -126,4 +137,9 @@ def _choice(choices: Iterable[Mapping[str, Any]], definitions: Mapping[str, Any]
     if any("env" in choice.get("properties", {}) for choice in choices):
         return "secret"
     words = [_type(choice, definitions) for choice in choices if choice.get("type") != "null"]
-    return " or ".join(dict.fromkeys(words))
+    return _or(dict.fromkeys(words))
+
+
+def _or(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last

@@ -5,6 +5,7 @@ import gzip
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,7 +15,8 @@ from starlette.types import Receive
 
 from exporter import __version__
 from exporter.collector import Collector
-from exporter.exposition import accepts_gzip, negotiate
+from exporter.config import ConfigError
+from exporter.exposition import Format, accepts_gzip, negotiate
 from exporter.meters import Meters
 from exporter.web.pages import landing
 
@@ -32,13 +34,22 @@ class App:
 
     Args:
         timeout_offset: seconds taken off Prometheus's scrape timeout, for the answer's way back.
+        reload: reads the configuration again; raises `ConfigError` when it is not taken.
     """
 
-    def __init__(self, collector: Collector, meters: Meters, *, timeout_offset: float) -> None:
+    def __init__(
+        self,
+        collector: Collector,
+        meters: Meters,
+        *,
+        timeout_offset: float,
+        reload: Callable[[], Awaitable[None]],
+    ) -> None:
         self.ready = True
         self._collector = collector
         self._meters = meters
         self._timeout_offset = timeout_offset
+        self._read_config_again = reload
         self._scrapes = 0
         self.asgi = Starlette(
             routes=[
@@ -46,6 +57,7 @@ class App:
                 Route("/", self._landing),
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
+                Route("/-/reload", self._reload, methods=["POST"]),
             ]
         )
 
@@ -57,12 +69,13 @@ class App:
         if self._scrapes >= MAX_SCRAPES:
             return PlainTextResponse("too many scrapes at once\n", 503)
         began = time.monotonic()
+        format_ = negotiate(request.headers.get("accept", ""))
         self._scrapes += 1
         try:
             if jobs == "true":
-                await self._collect(request)
-            format_ = negotiate(request.headers.get("accept", ""))
-            body = self._collector.render(format_, jobs=jobs == "true")
+                body = await self._scrape(request, format_)
+            else:
+                body = self._collector.render(format_, jobs=False)
             headers = {"Content-Type": format_.value, "Vary": "Accept, Accept-Encoding"}
             if len(body) >= GZIP_FROM and accepts_gzip(request.headers.get("accept-encoding", "")):
                 # In a thread: packing a large page would hold the loop.
@@ -73,19 +86,26 @@ class App:
             self._scrapes -= 1
             self._meters.scrapes.observe(time.monotonic() - began)
 
-    async def _collect(self, request: Request) -> None:
-        """Collects until all is read, the deadline passes or the scraper hangs up."""
+    async def _scrape(self, request: Request, format_: Format) -> bytes:
+        """The page, once all is read or the deadline has passed; nothing when the scraper hangs up."""
         seconds = scrape_seconds(request.headers.get(TIMEOUT_HEADER, ""), self._timeout_offset)
-        collecting = asyncio.create_task(self._collector.collect(seconds))
+        scrape = asyncio.create_task(self._collector.scrape(seconds, format_))
         hung_up = asyncio.create_task(_hung_up(request.receive))
         try:
-            await asyncio.wait((collecting, hung_up), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((scrape, hung_up), return_when=asyncio.FIRST_COMPLETED)
         finally:
             hung_up.cancel()
-            collecting.cancel()
-            await asyncio.wait((collecting, hung_up))
-        if not collecting.cancelled():
-            collecting.result()
+            scrape.cancel()
+            await asyncio.wait((scrape, hung_up))
+        return b"" if scrape.cancelled() else scrape.result()
+
+    async def _reload(self, request: Request) -> Response:
+        """Reads the configuration again; 500 with every mistake when it is not taken."""
+        try:
+            await self._read_config_again()
+        except ConfigError as error:
+            return PlainTextResponse(f"{error}\n", 500)
+        return PlainTextResponse("reloaded\n")
 
     async def _landing(self, request: Request) -> Response:
         return HTMLResponse(landing(__version__, self._collector.overview()))

@@ -1,0 +1,144 @@
+"""One job as it is watched: its pace, its past, the row that is shown of it, and who waits for it."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field, replace
+
+from exporter.exposition import Page, Row, label_text, render_row
+from exporter.failure import Failure, Reason
+from exporter.history import History
+from exporter.job import Job, Status
+from exporter.metrics import JOB_METRICS, JobView
+from exporter.pacing import Pace, Rules
+from exporter.upstream import Reading
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Scrape:
+    """One caller waiting for reads; ``done`` is set when there are none left."""
+
+    done: asyncio.Future[None]
+    waiting_for: "set[Read]" = field(default_factory=set)
+
+    def abandon(self) -> None:
+        """Waits no longer; a read that was not sent is given up with the last who waits for it."""
+        for read in self.waiting_for:
+            read.scrapes.discard(self)
+            if not read.scrapes and not read.begun:
+                read.watched.read = None
+
+
+@dataclass(eq=False, slots=True)
+class Read:
+    """One read, queued or on the wire, and who waits for it."""
+
+    watched: "Watched"
+    scrapes: set[Scrape] = field(default_factory=set)
+    begun: bool = False
+
+    def end(self) -> None:
+        """The read is over; everybody who waited for it is told."""
+        self.watched.read = None
+        for scrape in self.scrapes:
+            scrape.waiting_for.discard(self)
+            if not scrape.waiting_for and not scrape.done.done():
+                scrape.done.set_result(None)
+        self.scrapes.clear()
+
+
+class Watched:
+    """A job that is configured now.
+
+    Args:
+        page: where its row is shown.
+        current_only: of ``remote_job_state`` show only the series that is 1.
+
+    Attributes:
+        read: the read that is queued or on the wire.
+        view: what is shown of it; ``None`` until it was asked about.
+    """
+
+    def __init__(self, job: Job, rules: Rules, page: Page[JobView], *, current_only: bool) -> None:
+        self.job = job
+        self.pace = Pace(rules)
+        self.read: Read | None = None
+        self.view: JobView | None = None
+        self._history = History(watched_since=round(time.time(), 3))
+        self._page: Page[JobView] | None = page
+        self._reason: Reason | None = None
+        self._label(current_only=current_only)
+
+    def adopt(self, job: Job, rules: Rules, *, current_only: bool) -> None:
+        """Goes on under a new config: what is known of the job stays, what is said of it may change."""
+        self.job = job
+        self.pace.rules = rules
+        self._label(current_only=current_only)
+        if self.view is not None:
+            self._put(replace(self.view, job=job))
+
+    def drop(self) -> None:
+        """Leaves the page for good; a read under way changes nothing any more."""
+        if self._page is not None:
+            self._page.drop(self._key)
+        self._page = None
+
+    def _label(self, *, current_only: bool) -> None:
+        self.place = {"system": self.job.system, "job_id": self.job.id}
+        self._key = (self.job.system, self.job.id)
+        self._identity = label_text({**self.place, **self.job.labels})
+        self._current_only = current_only
+        self._row: Row | None = None
+
+    @property
+    def known(self) -> Status | None:
+        """The last status that was understood, however long ago."""
+        return self._history.status
+
+    def take(self, reading: Reading, now: float) -> None:
+        """Takes in what a read brought, at monotonic time ``now``."""
+        failure, status = reading.failure, reading.status
+        if failure is not None and failure.reason is Reason.NOT_FOUND and self.known and self.known.final:
+            # The vendor has forgotten a run that had ended for good; how it ended stays true.
+            failure, status = None, self.known
+        if status is not None:
+            self.pace.read(self.known, status)
+            self._history.observe(status, round(time.time(), 3))
+        elif failure is not None:
+            self.pace.failed(now, failure)
+        self._tell(failure)
+        self._show(status, failure.reason if failure else None, reading.read_at, reading.seconds)
+
+    def late(self, seconds: float) -> None:
+        """A scrape's deadline passed before the job was read."""
+        self._show(None, Reason.DEADLINE, time.time() - seconds, seconds)
+
+    def broken(self, reading: Reading) -> None:
+        """What was read could not be taken in."""
+        self._show(None, Reason.INTERNAL, reading.read_at, reading.seconds)
+
+    def _show(self, status: Status | None, reason: Reason | None, read_at: float, seconds: float) -> None:
+        self._put(JobView(self.job, self._history, status, reason, round(read_at, 3), round(seconds, 6)))
+
+    def _put(self, view: JobView) -> None:
+        if self._page is None:
+            return
+        self.view = view
+        self._row = render_row(
+            JOB_METRICS, self._identity, view, before=self._row, current_only=self._current_only
+        )
+        self._page.put(self._key, self._row)
+
+    def _tell(self, failure: Failure | None) -> None:
+        """Logs trouble when it begins, changes or ends; not at every scrape."""
+        reason = failure.reason if failure else None
+        if reason is self._reason:
+            return
+        self._reason = reason
+        if failure is None:
+            _log.info("job can be read again", extra=self.place)
+        else:
+            trouble = {"reason": failure.reason, "detail": failure.detail}
+            _log.warning("job cannot be read", extra={**self.place, **trouble})

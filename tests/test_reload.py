@@ -1,0 +1,244 @@
+"""The config changes while the exporter runs: taken whole or not at all, and nothing known is lost."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from exporter import service
+from tests.vendor import Asked, Exporter, Samples, Told, caps, caps_config, exporter, read_samples, vendor
+
+SUCCESSFUL = "remote_job_exporter_config_last_reload_successful"
+TAKEN_AT = "remote_job_exporter_config_last_reload_success_timestamp_seconds"
+
+
+async def reload(running: Exporter, folder: Path, text: str) -> requests.Response:
+    (folder / "config.yaml").write_text(text)
+    return await asyncio.to_thread(requests.post, running.url + "/-/reload", timeout=10)
+
+
+def jobs(samples: Samples) -> set[str]:
+    return {labels["job_id"] for labels, _ in samples.all("remote_job_up")}
+
+
+async def test_a_job_that_comes_is_read_and_one_that_goes_leaves_no_series(tmp_path: Path) -> None:
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url, 3), tmp_path) as running,
+    ):
+        before = await running.scrape()
+        answer = await reload(running, tmp_path, "systems:\n" + caps_config(docs.url, 1, name="other"))
+        assert (answer.status_code, answer.text) == (200, "reloaded\n")
+        after = await running.scrape()
+        assert jobs(before) == {"p/0/en", "p/1/en", "p/2/en"}
+        assert jobs(after) == {"p/0/en"}
+        assert {dict(labels).get("system", "other") for _, labels in after} == {"other"}
+
+
+async def test_a_job_that_stays_keeps_its_past_and_is_not_asked_again(tmp_path: Path) -> None:
+    answers = iter([Told(caps("Running")), Told(caps())])
+    text = "defaults: {{min_interval: {interval}}}\nsystems:\n{system}"
+    async with (
+        vendor(lambda _: next(answers)) as docs,
+        exporter(text.format(interval="0s", system=caps_config(docs.url)), tmp_path) as running,
+    ):
+        await running.scrape()
+        before = await running.scrape()
+        docs.answer = lambda _: Told(caps())
+        await reload(running, tmp_path, text.format(interval="10m", system=caps_config(docs.url, 2)))
+        after = await running.scrape()
+        assert docs.count()["/v1/Projects/p/BuildJobs/0/properties?locale=en"] == 2
+        for name in ("remote_job_watched_since_timestamp_seconds", "remote_job_read_timestamp_seconds"):
+            assert after.get_one(name, job_id="p/0/en") == before.get_one(name, job_id="p/0/en")
+        finished = "remote_job_runs_finished_total"
+        assert after.get_one(finished, job_id="p/0/en", result="succeeded") == 1
+        assert after.get_one(finished, job_id="p/1/en", result="succeeded") == 0
+
+
+async def test_what_the_config_says_of_a_job_that_stays_changes_at_once(tmp_path: Path) -> None:
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url, more="labels: {squad: a}"), tmp_path) as running,
+    ):
+        assert (await running.scrape()).all("remote_job_up")[0][0]["squad"] == "a"
+        await reload(running, tmp_path, "systems:\n" + caps_config(docs.url, more="labels: {squad: b}"))
+        after = await running.scrape()
+        assert [labels["squad"] for labels, _ in after.all("remote_job_up")] == ["b"]
+        assert after.get_one("remote_job_system_up", squad="b") == 1
+        assert len(docs.asked) == 1
+
+
+async def test_a_job_at_another_address_is_another_job(tmp_path: Path) -> None:
+    async with (
+        vendor(lambda _: Told(caps("Running"))) as old,
+        vendor(lambda _: Told(caps("Failed"))) as new,
+        exporter("systems:\n" + caps_config(old.url), tmp_path) as running,
+    ):
+        before = await running.scrape()
+        await reload(running, tmp_path, "systems:\n" + caps_config(new.url))
+        after = await running.scrape()
+        assert after.state("p/0/en") == "failed"
+        since = "remote_job_watched_since_timestamp_seconds"
+        assert (after.get_one(since) or 0) > (before.get_one(since) or 0)
+        assert after.get_one("remote_job_runs_finished_total", result="failed") == 0
+
+
+async def test_a_bad_file_changes_nothing_and_shows(tmp_path: Path) -> None:
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
+    ):
+        before = await running.scrape()
+        bad = "systems:\n" + caps_config(docs.url, more="colour: blue\ntimeout: soon")
+        answer = await reload(running, tmp_path, bad)
+        assert answer.status_code == 500
+        assert [line.split(": ")[1] for line in answer.text.splitlines()] == [
+            "systems.docs.colour",
+            "systems.docs.timeout",
+        ]
+        after = await running.scrape()
+        assert jobs(after) == {"p/0/en"}
+        assert (before.get_one(SUCCESSFUL), after.get_one(SUCCESSFUL)) == (1, 0)
+        assert before.get_one(TAKEN_AT) == after.get_one(TAKEN_AT)
+        await reload(running, tmp_path, "systems:\n" + caps_config(docs.url))
+        assert (await running.scrape()).get_one(SUCCESSFUL) == 1
+
+
+async def test_reloading_is_refused_for_get(tmp_path: Path) -> None:
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
+    ):
+        answer = await running.get("/-/reload")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_tokens_and_connections_outlive_a_reload_that_does_not_concern_them(tmp_path: Path) -> None:
+    auth = "auth: {{type: oauth2, token_url: '{url}/token', client_id: me, client_secret: {secret}}}"
+
+    def answer(asked: Asked) -> Told:
+        return Told({"access_token": "t", "expires_in": 3600} if asked.path == "/token" else caps())
+
+    async with vendor(answer) as docs:
+        hush = auth.format(url=docs.url, secret="hush")
+        async with exporter("systems:\n" + caps_config(docs.url, more=hush), tmp_path) as running:
+            await running.scrape()
+            await reload(running, tmp_path, "systems:\n" + caps_config(docs.url, 2, more=hush))
+            await running.scrape()
+            assert docs.count()["/token"] == 1
+            other = auth.format(url=docs.url, secret="other")
+            await reload(running, tmp_path, "systems:\n" + caps_config(docs.url, 3, more=other))
+            await running.scrape()
+            assert docs.count()["/token"] == 2
+
+
+async def test_no_scrape_under_load_fails_or_shows_two_configs_at_once(tmp_path: Path) -> None:
+    one, two = {"p/0/en", "p/1/en", "p/2/en"}, {"q/0/en", "q/1/en"}
+
+    def text(url: str, *, first: bool) -> str:
+        config = caps_config(url, 3 if first else 2, more="min_interval: 0s\nconcurrency: 2")
+        return "systems:\n" + (config if first else config.replace("project_id: p", "project_id: q"))
+
+    slow = Told(caps(), after=lambda: asyncio.sleep(0.02))
+    async with vendor(lambda _: slow) as docs, exporter(text(docs.url, first=True), tmp_path) as running:
+        reloading = True
+        seen: list[frozenset[str]] = []
+
+        async def scrape() -> None:
+            while reloading:
+                samples = await running.scrape()
+                assert samples.all("remote_job_read_error_info") == []
+                seen.append(frozenset(jobs(samples)))
+
+        scrapers = [asyncio.create_task(scrape()) for _ in range(4)]
+        for number in range(12):
+            assert (
+                await reload(running, tmp_path, text(docs.url, first=bool(number % 2)))
+            ).status_code == 200
+            await asyncio.sleep(0.03)
+        reloading = False
+        await asyncio.gather(*scrapers)
+        assert set(seen) == {frozenset(one), frozenset(two)}
+
+
+async def test_a_read_under_way_during_a_reload_is_shared_and_not_asked_twice(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with (
+        vendor(lambda _: Told(caps(), after=gate.wait)) as docs,
+        exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
+    ):
+        scrape = asyncio.create_task(running.scrape())
+        await until(lambda: bool(docs.asked))
+        await reload(running, tmp_path, "systems:\n" + caps_config(docs.url, more="labels: {squad: b}"))
+        gate.set()
+        samples = await scrape
+        assert samples.state("p/0/en") == "succeeded"
+        assert samples.all("remote_job_up")[0][0]["squad"] == "b"
+        assert len(docs.asked) == 1
+
+
+@asynccontextmanager
+async def serving(file: Path, *, watch: bool) -> AsyncIterator[str]:
+    """The whole command, signals included, in this process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    task = asyncio.create_task(service.serve(file, service.Options((address,), watch=watch)))
+    url = f"http://{address}"
+    try:
+        await until(lambda: requests.get(url + "/-/ready", timeout=5).ok)
+        yield url
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 10)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            with suppress(OSError):
+                if await asyncio.to_thread(condition):
+                    return
+            await asyncio.sleep(0.05)
+
+
+def shown(url: str) -> set[str]:
+    return jobs(read_samples(requests.get(url + "/metrics", timeout=10).text))
+
+
+async def test_sighup_reads_the_config_again(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    async with vendor(lambda _: Told(caps())) as docs:
+        file.write_text("systems:\n" + caps_config(docs.url, 1))
+        async with serving(file, watch=False) as url:
+            file.write_text("systems:\n" + caps_config(docs.url, 2))
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: shown(url) == {"p/0/en", "p/1/en"})
+            file.write_text("systems: nonsense")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: f"{SUCCESSFUL} 0.0" in requests.get(url + "/metrics", timeout=10).text)
+            assert await asyncio.to_thread(shown, url) == {"p/0/en", "p/1/en"}
+
+
+@pytest.mark.parametrize("folder", [False, True])
+async def test_watching_notices_a_mounted_config_map_that_is_swapped(tmp_path: Path, *, folder: bool) -> None:
+    """Kubernetes mounts links to a link that it replaces at once."""
+    async with vendor(lambda _: Told(caps())) as docs:
+        for version, count in (("v1", 1), ("v2", 2)):
+            (tmp_path / version).mkdir()
+            (tmp_path / version / "jobs.yaml").write_text("systems:\n" + caps_config(docs.url, count))
+        (tmp_path / "..data").symlink_to("v1")
+        mounted = tmp_path / "mounted"
+        mounted.mkdir()
+        (mounted / "jobs.yaml").symlink_to("../..data/jobs.yaml")
+        async with serving(mounted if folder else mounted / "jobs.yaml", watch=True) as url:
+            assert await asyncio.to_thread(shown, url) == {"p/0/en"}
+            (tmp_path / "..new").symlink_to("v2")
+            (tmp_path / "..new").rename(tmp_path / "..data")
+            await until(lambda: shown(url) == {"p/0/en", "p/1/en"})
