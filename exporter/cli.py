@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any, TypeVar
 import click
 
 from exporter import __version__, config, demo, log, reference, service
-from exporter.config import ConfigError
+from exporter.config import ConfigError, Mistake, System
+from exporter.shard import Shard, ordinal
+from exporter.web import config as web_config
 from exporter.web.server import ListenError
 
 _COMMAND = "remote-job-exporter"
@@ -19,11 +23,21 @@ _ENV = "REMOTE_JOB_EXPORTER_"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _option(flag: str, **settings: Any) -> Callable[[F], F]:
+class _Number(click.FloatRange):
+    """A number in a range; "nan" is in none, though click lets it through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail("nan is not a number", param, ctx)
+        return number
+
+
+def _option(flag: str, argument: str = "", **settings: Any) -> Callable[[F], F]:
     """A flag in Prometheus's style that is also read from the environment."""
     name = flag.removeprefix("--").replace(".", "_").replace("-", "_")
     return click.option(
-        flag, name, envvar=_ENV + name.upper(), show_envvar=True, show_default=True, **settings
+        flag, argument or name, envvar=_ENV + name.upper(), show_envvar=True, show_default=True, **settings
     )
 
 
@@ -57,6 +71,12 @@ _listen = _option(
     metavar="A",
     help="Where to listen: :PORT, HOST:PORT, [IPV6]:PORT or unix:/PATH. May be given more than once.",
 )
+_web_config = _option(
+    "--web.config.file",
+    type=click.Path(path_type=Path),
+    metavar="W",
+    help="Certificates and users: a YAML file with the keys of the Prometheus exporter toolkit.",
+)
 _watch = _option(
     "--config.watch",
     is_flag=True,
@@ -64,29 +84,35 @@ _watch = _option(
 )
 _offset = _option(
     "--web.timeout-offset",
-    type=click.FloatRange(0, 60),
+    type=_Number(0, 60),
     default=0.5,
     metavar="S",
     help="Seconds to be ready before Prometheus's scrape timeout.",
 )
 _shutdown = _option(
     "--web.shutdown-timeout",
-    type=click.FloatRange(0, 600),
+    type=_Number(0, 600),
     default=15.0,
     metavar="S",
     help="Seconds that scrapes under way have to finish after SIGTERM.",
 )
-_speed = click.option(
+_shard_index = _option(
+    "--shard.index",
+    default="0",
+    metavar="I|auto",
+    help="Which shard this is, from 0; auto takes the number at the end of the host name.",
+)
+_shard_count = _option(
+    "--shard.count", type=int, default=1, metavar="N", help="How many exporters share the jobs."
+)
+_speed = _option(
     "--speed",
-    type=click.FloatRange(0.01, 1000),
+    type=_Number(0.01, 1000),
     default=1.0,
-    show_default=True,
     metavar="N",
     help="Let simulated jobs live so many times faster.",
 )
-_seed = click.option(
-    "--seed", type=int, default=0, show_default=True, metavar="N", help="Another seed, other lives."
-)
+_seed = _option("--seed", type=int, default=0, metavar="N", help="Another seed, other lives.")
 
 
 @click.group(
@@ -102,16 +128,22 @@ def cli() -> None:
 @_config_file
 @_watch
 @_listen
+@_web_config
 @_offset
 @_shutdown
+@_shard_index
+@_shard_count
 @_log_options
-def serve(
+def serve(  # noqa: PLR0913  # one argument a flag
     *,
     config_file: Path,
     config_watch: bool,
     web_listen_address: Sequence[str],
+    web_config_file: Path | None,
     web_timeout_offset: float,
     web_shutdown_timeout: float,
+    shard_index: str,
+    shard_count: int,
     log_level: str,
     log_format: log.Format,
 ) -> None:
@@ -124,47 +156,59 @@ def serve(
     """
     log.setup(log_level, log_format)
     options = service.Options(
-        web_listen_address, web_timeout_offset, web_shutdown_timeout, watch=config_watch
+        web_listen_address,
+        web_timeout_offset,
+        web_shutdown_timeout,
+        watch=config_watch,
+        web_config=web_config_file,
+        shard=_shard(shard_index, shard_count),
     )
     _fail_in_one_line(lambda: asyncio.run(service.serve(config_file, options)))
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path), metavar="F")
-@click.option(
+@_web_config
+@_option(
     "--format",
     "format_",
     type=click.Choice(["text", "json"]),
     default="text",
-    show_default=True,
     help="How mistakes are printed.",
 )
-def check(file: Path, format_: str) -> None:
+def check(file: Path, web_config_file: Path | None, format_: str) -> None:
     """Validates a configuration file or folder without touching the network.
 
     Prints every mistake on its own line: F:LINE: path.to.key: what is wrong, what is allowed.
 
     Exit codes: 0 no mistakes, 1 mistakes, 2 wrong use.
     """
+    mistakes: list[Mistake] = []
+    systems: tuple[System, ...] = ()
     try:
         systems = config.load(file).systems
-    except config.ConfigError as error:
-        if format_ == "text":
-            click.echo("\n".join(map(str, error.mistakes)))
-        else:
-            click.echo(json.dumps({"mistakes": [mistake.as_dict() for mistake in error.mistakes]}))
-        sys.exit(1)
+    except ConfigError as error:
+        mistakes += error.mistakes
+    try:
+        if web_config_file:
+            web_config.load(web_config_file)
+    except ConfigError as error:
+        mistakes += error.mistakes
     jobs = sum(len(system.jobs) for system in systems)
-    if format_ == "text":
-        click.echo(f"{file}: {len(systems)} systems, {jobs} jobs, no mistakes")
+    counts = {} if mistakes else {"systems": len(systems), "jobs": jobs}
+    if format_ == "json":
+        click.echo(json.dumps({"mistakes": [mistake.as_dict() for mistake in mistakes], **counts}))
+    elif mistakes:
+        click.echo("\n".join(map(str, mistakes)))
     else:
-        click.echo(json.dumps({"mistakes": [], "systems": len(systems), "jobs": jobs}))
+        click.echo(f"{file}: {len(systems)} systems, {jobs} jobs, no mistakes")
+        if web_config_file:
+            click.echo(f"{web_config_file}: no mistakes")
+    sys.exit(1 if mistakes else 0)
 
 
 @cli.command()
-@click.option(
-    "--listen-address", default="127.0.0.1:10073", show_default=True, metavar="A", help="Where to listen."
-)
+@_option("--listen-address", default="127.0.0.1:10073", metavar="A", help="Where to listen.")
 @_speed
 @_seed
 @_log_options
@@ -181,10 +225,9 @@ def simulate(listen_address: str, speed: float, seed: int, log_level: str, log_f
 
 @cli.command("demo")
 @_option("--web.listen-address", default="127.0.0.1:10072", metavar="A", help="Where the exporter listens.")
-@click.option(
+@_option(
     "--listen-address",
     default="127.0.0.1:10073",
-    show_default=True,
     metavar="A",
     help="Where the simulator listens.",
 )
@@ -225,6 +268,13 @@ def docs(table: str) -> None:
         case _:
             text = reference.commands(cli)
     click.echo(text, nl=False)
+
+
+def _shard(index: str, count: int) -> Shard:
+    try:
+        return Shard(ordinal(socket.gethostname()) if index == "auto" else int(index), count)
+    except ValueError as error:
+        raise click.UsageError(f"--shard.index {index} --shard.count {count}: {error}") from None
 
 
 def _fail_in_one_line(run: Callable[[], None]) -> None:

@@ -13,7 +13,26 @@ RESULTS = (State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CAN
 
 _ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
 _GOOD = frozenset({State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS})
-_NO_ITEMS = Items()
+_NO_PROGRESS = ("", None, Items())
+
+
+@dataclass(slots=True)
+class _Newest:
+    """When the newest run of a kind ended; ``guessed`` while only we say so, by our clock."""
+
+    at: float | None = None
+    guessed: bool = False
+
+    def ended(self, at: float | None, now: float, *, same_run: bool) -> None:
+        """A run ended at ``at``, if the vendor tells; ``same_run`` when that is not news."""
+        if at is None:
+            if not same_run:
+                self.at, self.guessed = now, True
+            return
+        # A clock that runs ahead must not hide every end that comes after.
+        at = min(at, now)
+        if self.at is None or at > self.at or (self.guessed and same_run):
+            self.at, self.guessed = at, False
 
 
 @dataclass(slots=True)
@@ -22,15 +41,34 @@ class History:
 
     Args:
         watched_since: when this exporter first knew the job.
+
+    Attributes:
+        status: the last one that was understood.
+        state_since: since when the job is in that state.
+        progress_changed: when step, progress or a count last changed.
+        finished: runs that were seen to end, by how they ended.
     """
 
     watched_since: float
     status: Status | None = None
     state_since: float = 0.0
     progress_changed: float | None = None
-    last_success: float | None = None
-    last_failure: float | None = None
     finished: dict[State, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
+    _success: _Newest = field(default_factory=_Newest)
+    _failure: _Newest = field(default_factory=_Newest)
+    _ended: Status | None = None
+    _active: Status | None = None
+    _mark: tuple[str, float | None, Items] | None = None
+
+    @property
+    def last_success(self) -> float | None:
+        """End of the newest run known to have succeeded, with or without errors."""
+        return self._success.at
+
+    @property
+    def last_failure(self) -> float | None:
+        """End of the newest run known to have failed."""
+        return self._failure.at
 
     def observe(self, status: Status, now: float) -> None:
         """Takes in a status that was just understood, at Unix time ``now``."""
@@ -40,69 +78,89 @@ class History:
         self.status = status
         self._date_state(before, status, now)
         self._date_progress(before, status, now)
-        self._note_end(before, status, now)
+        if status.state in RESULTS:
+            self._note_result(before, status, now)
+        else:
+            self._note_rest(before, status, now)
 
     def _date_state(self, before: Status | None, status: Status, now: float) -> None:
         if status.state_since is not None:
-            self.state_since = status.state_since
+            self.state_since = min(status.state_since, now)
         elif before is None or before.state is not status.state or not _same_run(before, status):
             self.state_since = now
 
     def _date_progress(self, before: Status | None, status: Status, now: float) -> None:
-        if not status.step and status.progress is None and status.items == _NO_ITEMS:
-            self.progress_changed = None
-        elif before is None or self.progress_changed is None:
+        same_run = before is not None and _same_run(before, status)
+        mark = status.step, status.progress, status.items
+        if mark == _NO_PROGRESS:
+            # An answer that leaves progress out does not make a run that stands still move.
+            if not (same_run and status.state in _ACTIVE):
+                self._mark = self.progress_changed = None
+        elif self._mark is None:
             self.progress_changed = now if status.reported_at is None else min(status.reported_at, now)
-        elif _progress(before) != _progress(status) or not _same_run(before, status):
-            self.progress_changed = now
+            self._mark = mark
+        elif not same_run or mark != self._mark:
+            self.progress_changed, self._mark = now, mark
 
-    def _note_end(self, before: Status | None, status: Status, now: float) -> None:
-        """Dates the newest success and failure; counts a run only when it was seen to end."""
-        if status.state in RESULTS:
-            ended_before = before is not None and before.state in RESULTS and _same_run(before, status)
-            corrected = ended_before and before is not None and before.state is not status.state
-            if not ended_before or corrected or status.ended_at is not None:
-                self._date_end(status.state, now if status.ended_at is None else status.ended_at)
-            if before is not None and not ended_before:
-                self.finished[status.state] += 1
-            return
-        for state, at in ((State.SUCCEEDED, status.succeeded_at), (State.FAILED, status.failed_at)):
-            if at is not None:
-                newest = self.last_success if state in _GOOD else self.last_failure
-                if before is not None and (newest is None or at > newest):
-                    self.finished[state] += 1
-                self._date_end(state, at)
-        # A slot that was at work and now waits again, without a word of a failure, has done its run.
-        if (
-            status.state is State.IDLE
-            and status.succeeded_at is None
-            and before is not None
-            and before.state is State.RUNNING
-        ):
+    def _note_result(self, before: Status | None, status: Status, now: float) -> None:
+        """A run has ended; told again and again, it is still one run."""
+        ended = self._ended
+        same_run = ended is not None and _same_end(ended, status, active_since=self._active is not None)
+        if before is not None and not same_run:
+            self.finished[status.state] += 1
+        if ended is not None and ended.state is not status.state:
+            same_run = False  # corrected by the vendor, or another run: news for this kind of end
+        self._newest(status.state).ended(status.ended_at, now, same_run=same_run)
+        self._ended, self._active = status, None
+
+    def _note_rest(self, before: Status | None, status: Status, now: float) -> None:
+        """No run has ended here by its state; the answer, or the change itself, may still tell of one."""
+        told = {State.SUCCEEDED: status.succeeded_at, State.FAILED: status.failed_at}
+        for state, at in told.items():
+            newest = self._newest(state)
+            if at is not None and (newest.at is None or min(at, now) > newest.at):
+                self.finished[state] += before is not None
+                newest.ended(at, now, same_run=False)
+        if status.succeeded_at is None and self._went_on(status):
             self.finished[State.SUCCEEDED] += 1
-            self._date_end(State.SUCCEEDED, now)
+            self._success.ended(None, now, same_run=False)
+        if status.state in _ACTIVE:
+            self._active = status
+        elif status.state in (State.IDLE, State.STOPPED):
+            self._active = None
 
-    def _date_end(self, state: State, at: float) -> None:
+    def _went_on(self, status: Status) -> bool:
+        """Whether a slot that stops at every error rests or does something else than before."""
+        active = self._active
+        if not status.errors_stop or active is None:
+            return False
+        if status.state is State.IDLE:
+            return True
+        other_run = status.state is State.RUNNING and not _same_run(active, status)
+        return active.state is State.RUNNING and (other_run or status.state is State.QUEUED)
+
+    def _newest(self, state: State) -> _Newest:
         if state in _GOOD:
-            self.last_success = at if self.last_success is None else max(self.last_success, at)
-        elif state is State.FAILED:
-            self.last_failure = at if self.last_failure is None else max(self.last_failure, at)
-
-
-def _progress(status: Status) -> tuple[str, float | None, Items]:
-    return status.step, status.progress, status.items
+            return self._success
+        return self._failure if state is State.FAILED else _Newest()
 
 
 def _same_run(before: Status, status: Status) -> bool:
     """Whether two statuses of one job tell of the same run; where nothing tells them apart, they do."""
-    if before.run and status.run:
-        return before.run == status.run
-    if before.run_number is not None and status.run_number is not None:
-        return before.run_number == status.run_number
-    if before.state in RESULTS and status.state in _ACTIVE:
-        return False
-    if before.started_at is not None and status.started_at is not None:
-        return before.started_at == status.started_at
-    if before.ended_at is not None and status.ended_at is not None:
-        return before.ended_at == status.ended_at
-    return True
+    told = _told_apart(before, status)
+    return told if told is not None else not (before.state in RESULTS and status.state in _ACTIVE)
+
+
+def _same_end(ended: Status, status: Status, *, active_since: bool) -> bool:
+    """Whether a run that has ended is the one that had ended before, with or without work in between."""
+    told = _told_apart(ended, status)
+    return told if told is not None else not active_since
+
+
+def _told_apart(one: Status, other: Status) -> bool | None:
+    """Whether what the vendor gives says that two statuses are of one run; ``None``: it says nothing."""
+    for name in ("run", "run_number", "started_at", "ended_at"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if mine not in (None, "") and theirs not in (None, ""):
+            return bool(mine == theirs)
+    return None

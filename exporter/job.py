@@ -103,6 +103,8 @@ class Status:
         state_since: since when the job is in this state, where the vendor tells.
         succeeded_at, failed_at: end of an *earlier or this* run that the answer tells of besides
             its state (a slot that waits again and tells of its last success).
+        errors_stop: this slot stops at every error, so when it rests or goes on to something else,
+            what it did before has succeeded.
         name, type, level: the vendor's words for what the job is; they do not change in its life.
     """
 
@@ -125,6 +127,7 @@ class Status:
     state_since: float | None = None
     succeeded_at: float | None = None
     failed_at: float | None = None
+    errors_stop: bool = False
     name: str = ""
     type: str = ""
     level: str = ""

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from exporter.failure import Reason
 from exporter.pacing import Why
+from exporter.shard import Shard
 
 # The first buckets tell a kept connection from a new one; the last is the longest timeout allowed.
 _REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -26,6 +27,7 @@ class SystemMeters:
     def __init__(self, meters: "Meters", system: str) -> None:
         self.system = system
         self._meters = meters
+        self._gone = False
         self._answers: dict[int, Counter] = {}
         self._failures = {reason: meters.failures.labels(system, reason.value) for reason in Reason}
         self._skipped = {why: meters.skipped.labels(system, why.value) for why in Why}
@@ -35,6 +37,8 @@ class SystemMeters:
         """A request was answered with this HTTP status."""
         counter = self._answers.get(status)
         if counter is None:
+            if self._gone:
+                return  # a read that outlived its system must not bring a series back
             code = str(status) if status in _CODES else OTHER
             counter = self._answers[status] = self._meters.requests.labels(self.system, code)
         counter.inc()
@@ -48,6 +52,10 @@ class SystemMeters:
         """So many reads were not due."""
         self._skipped[why].inc(reads)
 
+    def forget(self) -> None:
+        """The system is configured no more; what still ends of it is not counted."""
+        self._gone = True
+
     def watching(self, jobs: int) -> None:
         """So many jobs of the system are known."""
         self._meters.jobs.labels(self.system).set(jobs)
@@ -56,8 +64,9 @@ class SystemMeters:
 class Meters:
     """All metrics of the exporter itself, beginning with ``remote_job_exporter_`` or ``process_``."""
 
-    def __init__(self, version: str, revision: str = "") -> None:
+    def __init__(self, version: str, revision: str = "", *, shard: Shard | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._systems: dict[str, SystemMeters] = {}
         ProcessCollector(registry=self.registry)
         build = Info(
             "remote_job_exporter_build",
@@ -65,6 +74,10 @@ class Meters:
             registry=self.registry,
         )
         build.info({"version": version, "revision": revision, "python_version": platform.python_version()})
+        shard = shard or Shard()
+        Info("remote_job_exporter_shard", "Which shard of how many this is.", registry=self.registry).info(
+            {"shard": str(shard.index), "shards": str(shard.count)}
+        )
         self.scrapes = Histogram(
             "remote_job_exporter_scrape_duration_seconds",
             "How long answering a scrape took.",
@@ -122,10 +135,14 @@ class Meters:
 
     def of(self, system: str) -> SystemMeters:
         """The meters of one system; every reason and every why starts at 0."""
-        return SystemMeters(self, system)
+        if system not in self._systems:
+            self._systems[system] = SystemMeters(self, system)
+        return self._systems[system]
 
     def forget(self, system: str) -> None:
         """A system that is configured no more leaves no series."""
+        if meters := self._systems.pop(system, None):
+            meters.forget()
         for metric in (self.requests, self.failures, self.skipped, self.durations, self.jobs):
             metric.remove_by_labels({"system": system})
 

@@ -51,6 +51,8 @@ class SystemView:
 
     reason: Reason | None = None
     rate_limit_remaining: int | None = None
+    credentials_expiry: float | None = None
+    jobs_dropped: int | None = None
 
 
 View = TypeVar("View")
@@ -69,9 +71,9 @@ class Metric(Generic[View]):
     """
 
     name: str
-    type: Type
     help: str
     get: Callable[[View], Any]
+    type: Type = "gauge"
     labels: tuple[str, ...] = ()
     kept: bool = False
     stability: Literal["stable", "experimental"] = "stable"
@@ -123,7 +125,8 @@ def _finished(view: JobView) -> Samples:
 def _duration(status: Status) -> Value:
     if status.state not in RESULTS or status.started_at is None or status.ended_at is None:
         return None
-    seconds = status.ended_at - status.started_at
+    # Microseconds are the finest any vendor tells; the rest is what the subtraction left.
+    seconds = round(status.ended_at - status.started_at, 6)
     return seconds if seconds >= 0 else None
 
 
@@ -179,43 +182,38 @@ _ITEM_HELP = {
 JOB_METRICS: tuple[Metric[JobView], ...] = (
     Metric(
         "remote_job_up",
-        "gauge",
         "1 when the last attempt to read the job was understood, else 0.",
         lambda view: int(view.reason is None),
         kept=True,
     ),
     Metric(
         "remote_job_read_error_info",
-        "info",
         "Why the last attempt to read the job failed; absent while reads work.",
         lambda view: _reason(view.reason),
         labels=("reason",),
         kept=True,
+        type="info",
     ),
     Metric(
         "remote_job_read_duration_seconds",
-        "gauge",
         "How long the last attempt to read the job took.",
         lambda view: view.read_seconds,
         kept=True,
     ),
     Metric(
         "remote_job_read_timestamp_seconds",
-        "gauge",
         "When the last attempt to read the job began.",
         lambda view: view.read_at,
         kept=True,
     ),
     Metric(
         "remote_job_watched_since_timestamp_seconds",
-        "gauge",
         "Since when this exporter has known the job.",
         lambda view: view.history.watched_since,
         kept=True,
     ),
     Metric(
         "remote_job_expected_seconds",
-        "gauge",
         "What the configuration expects of the job; alerts measure it by this.",
         _expected,
         labels=("expectation",),
@@ -223,41 +221,38 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     Metric(
         "remote_job_info",
-        "info",
         "What the job is. job_kind: slot (one identity, run after run) or run (ends once).",
         _info,
         labels=("provider", "job_kind", "job_name", "job_type", "job_level"),
         kept=True,
+        type="info",
     ),
     Metric(
         "remote_job_status_info",
-        "info",
         "The vendor's own words for the status and the step of the job.",
         _status_info,
         labels=("status", "step"),
+        type="info",
     ),
     Metric(
         "remote_job_state",
-        "stateset",
         "State of the job in one vocabulary for all systems; exactly one is 1.",
         _state,
         labels=("remote_job_state",),
+        type="stateset",
     ),
     Metric(
         "remote_job_state_timestamp_seconds",
-        "gauge",
         "Since when the job has been in its state: by the vendor, else since first seen.",
         lambda view: view.history.state_since if view.status is not None else None,
     ),
     Metric(
         "remote_job_progress_ratio",
-        "gauge",
         "How far the current run is, 0 to 1; absent where that is not known.",
         _of(lambda status: status.progress),
     ),
     Metric(
         "remote_job_progress_changed_timestamp_seconds",
-        "gauge",
         "When step, progress or an item count last changed.",
         lambda view: view.history.progress_changed,
         kept=True,
@@ -265,7 +260,6 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     *(
         Metric(
             "remote_job_items" if field.name == "total" else f"remote_job_items_{field.name}",
-            "gauge",
             _ITEM_HELP[field.name],
             _items(field.name),
         )
@@ -273,98 +267,84 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     Metric(
         "remote_job_items_sending_complete",
-        "gauge",
         "1 when no more items will be sent, so that the item counts are final.",
         _flag(lambda status: status.sending_complete),
     ),
     Metric(
         "remote_job_cancelable",
-        "gauge",
         "1 when the vendor says that the job can be canceled.",
         _flag(lambda status: status.cancelable),
     ),
     Metric(
         "remote_job_enabled",
-        "gauge",
         "0 when publishing has been switched off.",
         _flag(lambda status: status.enabled),
     ),
     Metric(
         "remote_job_category_items",
-        "gauge",
         "Items of the current run by the vendor's category.",
         _categories("total"),
         labels=("category",),
     ),
     Metric(
         "remote_job_category_items_succeeded",
-        "gauge",
         "Items of the current run that succeeded, by the vendor's category.",
         _categories("succeeded"),
         labels=("category",),
     ),
     Metric(
         "remote_job_category_items_failed",
-        "gauge",
         "Items of the current run that failed, by the vendor's category.",
         _categories("failed"),
         labels=("category",),
     ),
     Metric(
         "remote_job_queued_timestamp_seconds",
-        "gauge",
         "When the newest run was queued.",
         _of(lambda status: status.queued_at),
     ),
     Metric(
         "remote_job_start_timestamp_seconds",
-        "gauge",
         "When the newest run started.",
         _of(lambda status: status.started_at),
     ),
     Metric(
         "remote_job_end_timestamp_seconds",
-        "gauge",
         "When the newest run ended.",
         _of(lambda status: status.ended_at),
     ),
     Metric(
         "remote_job_last_report_timestamp_seconds",
-        "gauge",
         "When the vendor last updated what it tells of the job.",
         _of(lambda status: status.reported_at),
     ),
     Metric(
         "remote_job_last_success_timestamp_seconds",
-        "gauge",
         "End of the newest run known to have succeeded, with or without errors.",
         lambda view: view.history.last_success,
         kept=True,
     ),
     Metric(
         "remote_job_last_failure_timestamp_seconds",
-        "gauge",
         "End of the newest run known to have failed.",
         lambda view: view.history.last_failure,
         kept=True,
     ),
     Metric(
         "remote_job_runs_finished_total",
-        "counter",
         "Runs this exporter saw end, by the state they ended in.",
         _finished,
         labels=("result",),
         kept=True,
+        type="counter",
     ),
     Metric(
         "remote_job_run_duration_seconds",
-        "gauge",
         "End minus start of the run that has ended.",
         _of(_duration),
     ),
     Metric(
         "remote_job_run_number",
-        "gauge",
         "The vendor's number of the newest run.",
         _of(lambda status: status.run_number),
     ),
@@ -374,22 +354,30 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
 SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
     Metric(
         "remote_job_system_up",
-        "gauge",
-        "1 while credentials for the system could be had and were not refused.",
+        "1 while credentials could be had and were not refused, and the listing, if any, was understood.",
         lambda view: int(view.reason is None),
     ),
     Metric(
         "remote_job_system_read_error_info",
-        "info",
         "Why the system as a whole cannot be read; absent while it can.",
         lambda view: _reason(view.reason),
         labels=("reason",),
+        type="info",
+    ),
+    Metric(
+        "remote_job_system_jobs_dropped",
+        "Jobs found by a listing that are over max_jobs and not shown.",
+        lambda view: view.jobs_dropped,
     ),
     Metric(
         "remote_job_system_rate_limit_remaining",
-        "gauge",
         "Calls the vendor still allows in the current window, where it says so.",
         lambda view: view.rate_limit_remaining,
+    ),
+    Metric(
+        "remote_job_system_credentials_expiry_timestamp_seconds",
+        "When the credentials end unless somebody acts: a fixed JWT or the client certificate.",
+        lambda view: view.credentials_expiry,
     ),
 )
 

@@ -48,20 +48,15 @@ class Pace:
     step: int = -1
     final: bool = False
 
-    def why_not(self, now: float, system_not_before: float = -inf) -> Why | None:
-        """Why the job may not be asked at ``now``, or ``None`` if it may.
-
-        ``system_not_before`` is until when the vendor wants no request for the whole system.
-        """
+    def why_not(self, now: float) -> Why | None:
+        """Why the job may not be asked at ``now``, or ``None`` if it may."""
         age = now - self.asked_at
         if self.final and age < self.rules.final_interval:
             return Why.FINAL
         if age < self.rules.min_interval:
             return Why.FRESH
         # Prometheus does not scrape to the millisecond: due within a second is due.
-        if now < max(self.not_before - DUE_TOLERANCE, system_not_before):
-            return Why.PACING
-        return None
+        return Why.PACING if now < self.not_before - DUE_TOLERANCE else None
 
     def asked(self, now: float) -> None:
         """The job's read begins."""
@@ -79,6 +74,7 @@ class Pace:
 
     def failed(self, now: float, failure: Failure) -> None:
         """The read that began last failed at ``now``."""
+        self.final = False
         wait = retry_after(failure)
         if wait is not None:
             self.not_before = now + wait

@@ -1,23 +1,26 @@
 """The reference tables of metrics and commands as Markdown, made from the code."""
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
+from prometheus_client.metrics_core import Metric as Family
 
 from exporter.failure import Reason
+from exporter.history import RESULTS
 from exporter.job import State
 from exporter.meters import Meters
 from exporter.metrics import IDENTITY, JOB_METRICS, SYSTEM_METRICS, Metric
+from exporter.pacing import Why
 
 
 def metrics() -> str:
     """Every metric: name, type, labels, meaning; as users find it on ``/metrics``."""
-    own = Meters("").registry.collect()
     return "\n\n".join(
         (
             "# Metrics",
-            "Made by `remote-job-exporter docs metrics`.",
+            "Made by `remote-job-exporter docs metrics`. Times are Unix seconds, durations seconds.",
             "## Of a job",
             (
                 f"Every series carries {_code(IDENTITY)} and the labels that the configuration gives the "
@@ -25,45 +28,84 @@ def metrics() -> str:
                 "old values."
             ),
             _table(("metric", "type", "labels", "kept", "meaning"), map(_row, JOB_METRICS)),
-            f"`remote_job_state` is one of {_code(State)}.",
-            f"`reason` is one of {_code(Reason)}.",
+            f"`remote_job_state` is one of {_code(State)}: see [states](../states.md).",
+            f"`reason` is one of {_code(Reason)}: see [troubleshooting](../troubleshooting.md).",
+            f"`result` is one of {_code(RESULTS)}.",
             "## Of a system",
             "Every series carries `system` and the labels that the configuration gives the system.",
             _table(
                 ("metric", "type", "labels", "meaning"),
-                ((*_row(metric)[:3], metric.help) for metric in SYSTEM_METRICS),
+                ((*_row(metric)[:3], _meaning(metric)) for metric in SYSTEM_METRICS),
             ),
             "## Of the exporter",
             _table(
-                ("metric", "type", "meaning"),
+                ("metric", "type", "labels", "meaning"),
                 (
-                    (f"`{family.name}{_SUFFIXES.get(family.type, '')}`", family.type, family.documentation)
-                    for family in own
+                    (f"`{_sample(family)}`", family.type, _code(_labels(family)), family.documentation)
+                    for family in _own()
                 ),
             ),
-            "`process_…` are those of every Prometheus client, where the platform tells them.\n",
+            f"`why` is one of {_code(Why)}: see [pacing](../pacing.md).",
+            "Beside them stand the usual `process_…` metrics, as far as the platform tells them.\n",
         )
     )
+
+
+def compact() -> str:
+    """One table of all metrics, for a first page: name with labels, meaning."""
+    rows = [(metric.name, metric.labels, _meaning(metric)) for metric in JOB_METRICS]
+    rows += [(metric.name, metric.labels, _meaning(metric)) for metric in SYSTEM_METRICS]
+    rows += [(_sample(family), _labels(family), family.documentation) for family in _own()]
+    return _table(("metric", "meaning"), ((_series(name, labels), help_) for name, labels, help_ in rows))
+
+
+def _series(name: str, labels: Sequence[str]) -> str:
+    return f"`{name}{{{', '.join(labels)}}}`" if labels else f"`{name}`"
 
 
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
+def _own() -> Iterator[Family]:
+    """The exporter's own metrics, with a sample of each that has labels."""
+    meters = Meters("")
+    system = meters.of("docs")
+    system.answered(200, 0.0)
+    system.watching(0)
+    # Which of the `process_…` there are is the platform's choice.
+    return (family for family in meters.registry.collect() if family.name.startswith("remote_job_"))
+
+
+def _sample(family: Family) -> str:
+    return family.name + _SUFFIXES.get(family.type, "")
+
+
+def _labels(family: Family) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for sample in family.samples for name in sample.labels if name != "le"))
+
+
+def _meaning(metric: Metric[Any]) -> str:
+    return metric.help if metric.stability == "stable" else f"{metric.help} Experimental: may change."
+
+
 def _row(metric: Metric[Any]) -> tuple[str, ...]:
     kept = "kept" if metric.kept else ""
-    return f"`{metric.name}`", metric.type, _code(metric.labels), kept, metric.help
+    return f"`{metric.name}`", metric.type, _code(metric.labels), kept, _meaning(metric)
 
 
 def commands(group: click.Group) -> str:
     """Every command with its flags, the environment variables they are read from, and defaults."""
     parts = [
         "# Command line",
-        "Made by `remote-job-exporter docs cli`. Secrets are never flags.",
+        (
+            "Made by `remote-job-exporter docs cli`. Where an environment variable is named, it may stand in "
+            "for the flag, which wins over it. Secrets are never flags."
+        ),
     ]
     for name, command in sorted(group.commands.items()):
         context = click.Context(command, info_name=f"remote-job-exporter {name}")
         usage = command.get_usage(context).removeprefix("Usage: ")
-        parts += [f"## {name}", f"`{' '.join(usage.split())}`", command.help or ""]
+        parts += [f"## {name}", f"`{' '.join(usage.split())}`", inspect.cleandoc(command.help or "")]
         flags = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
         if flags:
             parts.append(_table(("flag", "environment", "default", "meaning"), map(_flag, flags)))
@@ -71,13 +113,16 @@ def commands(group: click.Group) -> str:
 
 
 def _flag(option: click.Option) -> tuple[str, ...]:
-    default = option.default
+    # Not `option.default`, which from click 8.3 on is a mark of its own where there is none.
+    default = option.to_info_dict()["default"]
     if isinstance(default, tuple):
         default = ", ".join(map(str, default))
-    shown = f"`{default}`" if not option.required and default not in (None, "") else ""
+    plain = option.required or option.is_flag or default in (None, "")
+    shown = "" if plain else f"`{default}`"
     kind = "|".join(option.type.choices) if isinstance(option.type, click.Choice) else option.metavar or ""
     meaning = (option.help or "") + (" Required." if option.required else "")
-    return f"`{option.opts[0]} {kind}`", f"`{option.envvar}`" if option.envvar else "", shown, meaning
+    flag = f"`{' '.join(filter(None, (option.opts[0], kind)))}`"
+    return flag, f"`{option.envvar}`" if option.envvar else "", shown, meaning
 
 
 def _code(words: Iterable[str]) -> str:

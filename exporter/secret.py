@@ -1,8 +1,8 @@
 """Values that are never shown.
 
 A secret is written in the config as a plain string, ``{env: NAME}`` or ``{file: PATH}``. What it
-holds leaves this room only by ``reveal()``; ``repr``, ``str``, format, pickling and comparison show
-nothing. A file is looked at again when it has changed, so a rotated secret needs no restart.
+holds leaves this room only by ``reveal()``; ``repr``, ``str``, format and pickling show nothing. A
+file is looked at again when it has changed, so a rotated secret needs no restart.
 """
 
 import logging

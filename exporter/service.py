@@ -6,9 +6,11 @@ import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from starlette.types import ASGIApp
 
 from exporter import __version__, config
 from exporter.auth import CREDENTIALS
@@ -17,13 +19,16 @@ from exporter.config import System
 from exporter.meters import Meters
 from exporter.pacing import Rules
 from exporter.providers import PROVIDERS
+from exporter.shard import Shard
 from exporter.transport import Route
-from exporter.upstream import Upstream
+from exporter.upstream import MAX_PREPARED, Upstream
 from exporter.web.app import App
+from exporter.web.security import Guard, Security
 from exporter.web.server import Server
 
 _log = logging.getLogger(__name__)
 
+ASKS_PER_JOB = 4
 CLOSE_SECONDS = 2.0
 WATCH_SECONDS = 1.0
 
@@ -37,12 +42,16 @@ class Options:
         timeout_offset: seconds taken off Prometheus's scrape timeout.
         shutdown_timeout: seconds that scrapes under way have to finish at the end.
         watch: read the config again whenever its files change.
+        shard: which of the config's jobs are watched here.
+        web_config: the file of certificates and users, if any; it is always watched.
     """
 
     listen: Sequence[str] = (":10072",)
     timeout_offset: float = 0.5
     shutdown_timeout: float = 15.0
     watch: bool = False
+    web_config: Path | None = None
+    shard: Shard = field(default_factory=Shard)
 
 
 class Service:
@@ -51,19 +60,22 @@ class Service:
     def __init__(self, file: Path, options: Options) -> None:
         self._file = file
         self._options = options
-        self._meters = Meters(__version__)
+        self._meters = Meters(__version__, shard=options.shard)
         self._upstreams: dict[str, tuple[System, Upstream]] = {}
         self._reloading = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
-        self.collector = Collector(self._meters)
+        self._security: Security | None = None
+        self.collector = Collector(self._meters, options.shard)
 
     async def start(self) -> None:
         """Reads the config and begins to listen.
 
         Raises:
-            ConfigError: the config has mistakes.
+            ConfigError: the config, or that of the web, has mistakes.
             ListenError: an address cannot be listened on.
         """
+        if self._options.web_config is not None:
+            self._security = Security(self._options.web_config)
         await self._load()
         self._app = App(
             self.collector,
@@ -71,7 +83,12 @@ class Service:
             timeout_offset=self._options.timeout_offset,
             reload=self.reload,
         )
-        self._server = Server(self._app.asgi, self._options.listen)
+        app: ASGIApp = self._app.asgi
+        tls = None
+        if self._security is not None:
+            app = Guard(app, self._security)
+            tls = self._security.context if self._security.tls else None
+        self._server = Server(app, self._options.listen, ssl_context=tls)
         await self._server.start()
 
     @property
@@ -98,6 +115,8 @@ class Service:
         """Lets scrapes under way finish, then ends every connection."""
         self._app.ready = False
         await self._server.stop(self._options.shutdown_timeout)
+        if self._security is not None:
+            self._security.close()
         await self.collector.close()
         ends = [upstream.close(grace=0.0) for _, upstream in self._upstreams.values()]
         with contextlib.suppress(TimeoutError):
@@ -157,6 +176,7 @@ def _upstream(system: System, meters: Meters) -> Upstream:
 
 
 def _plan(system: System, upstream: Upstream) -> Plan:
+    upstream.max_prepared = MAX_PREPARED + ASKS_PER_JOB * len(system.jobs)
     return Plan(
         name=system.name,
         home=(system.provider, system.base_url),
@@ -165,6 +185,9 @@ def _plan(system: System, upstream: Upstream) -> Plan:
         rules=Rules(system.min_interval, system.final_interval, upstream.provider.poll_steps),
         labels=system.labels,
         concurrency=system.concurrency,
+        job=system.job,
+        discover=system.discover,
+        max_jobs=system.max_jobs,
         current_only=system.state_series == "current",
     )
 

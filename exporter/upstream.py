@@ -6,14 +6,13 @@ many reads run at a time, and when, is the collector's business.
 
 import asyncio
 import logging
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import inf
-from typing import TypeVar
+from typing import Any
 
 from requests import PreparedRequest, Request
 
@@ -23,20 +22,22 @@ from exporter.failure import Failure, Reason, reason_of_status
 from exporter.job import Job, Status
 from exporter.meters import SystemMeters
 from exporter.pacing import retry_after
-from exporter.providers.base import Answer, Ask, Provider
+from exporter.providers.base import Answer, Ask, DiscoverKeys, Found, Listing, Provider, Steps
 from exporter.providers.fields import count
-from exporter.transport import Reply, Route, Wire, blocking_session
+from exporter.renewal import Renewal
+from exporter.transport import Reply, Route, Tls, Wire, not_after
 
 _log = logging.getLogger(__name__)
 
 MAX_BODY = 1 << 20
+MAX_LISTING_BODY = 16 << 20
 MAX_ASKS = 10
-MAX_PREPARED = 50_000
-AUTH_BACKOFF = (5.0, 120.0)
+MAX_PAGES = 500
+MAX_FOUND = 100_000
+LISTING_SECONDS = 60.0
+MAX_PREPARED = 1000
 STAMP_SECONDS = 5.0
 USER_AGENT = f"remote-job-exporter/{__version__}"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,43 @@ class Reading:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One attempt to list the jobs of a system: what was found by ``job_id``, or why nothing was."""
+
+    found: Mapping[str, Found]
+    failure: Failure | None
+    read_at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """How much one read or listing may take, in monotonic seconds, bytes and requests."""
+
+    deadline: float
+    timeout: float
+    max_bytes: int
+    max_asks: int
+
+    def remaining(self) -> float:
+        now = time.monotonic()
+        return min(self.deadline - now, self.timeout)
+
+    def count(self, ask: Ask, asked: set[Ask]) -> None:
+        if ask in asked:
+            raise Failure(Reason.INVALID_RESPONSE, "the same was to be asked again: it goes round in circles")
+        asked.add(ask)
+        if len(asked) > self.max_asks:
+            raise Failure(Reason.TOO_LARGE, f"more than {self.max_asks} requests were needed")
+
+
 class Upstream:
     """How to talk to one system. Lives on one event loop.
 
     Attributes:
-        refusal: why the system as a whole cannot be read, ``None`` while it can.
         not_before: monotonic time until which the vendor wants no request of ours at all.
+        max_prepared: how many requests are kept ready; the oldest are made anew.
         rate_limit_remaining: calls the vendor still allows, where it says so.
 
     Args:
@@ -82,70 +114,101 @@ class Upstream:
     ) -> None:
         self.provider = provider
         self.rate_limit_remaining: int | None = None
-        self.refusal: Reason | None = None
         self.not_before = -inf
+        self.max_prepared = MAX_PREPARED
         self._base_url = base_url
         self._timeout = timeout
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
         self._meters = meters
-        self._credential = _Renewing(credential, route, timeout, meters)
+        self._credential = credential
+        credential.bind(base_url, self._headers)
+        self._renewal = Renewal(credential, route, timeout, meters)
         self._prepared: dict[Ask, tuple[object, PreparedRequest]] = {}
         self._explained = False
         self._wires = _Wires(route, concurrency, timeout)
+        self._certificate = _Certificate(route.tls)
 
     async def read(self, job: Job, previous: Status | None) -> Reading:
         """Reads one job once; every fault is in the answer, none is raised."""
         read_at, began = time.time(), time.monotonic()
         status = failure = None
         try:
-            status = await self._drive(job, previous, began + self._timeout)
+            bounds = _Bounds(began + self._timeout, self._timeout, MAX_BODY, MAX_ASKS)
+            status = await self._drive(self.provider.read(job, previous), bounds, {})
         except Failure as error:
             failure = error
         except Exception as error:  # noqa: BLE001  a mistake of ours costs this job's read, not the scrape
-            _log.exception("read failed inside the exporter", extra={"system": job.system, "job_id": job.id})
             failure = Failure(Reason.INTERNAL, type(error).__name__)
+            failure.__cause__ = error
         return Reading(status, failure, read_at, time.monotonic() - began)
+
+    async def list_jobs(self, keys: DiscoverKeys) -> Listed:
+        """Lists the jobs of the system once; every fault is in the answer, none is raised."""
+        read_at, began = time.time(), time.monotonic()
+        found: dict[str, Found] = {}
+        failure = None
+        try:
+            bounds = _Bounds(began + LISTING_SECONDS, self._timeout, MAX_LISTING_BODY, MAX_PAGES)
+            await self._drive(self.provider.discover(keys, read_at), bounds, found)
+        except Failure as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001  a mistake of ours costs this listing, not the scrape
+            failure = Failure(Reason.INTERNAL, type(error).__name__)
+            failure.__cause__ = error
+        return Listed({} if failure else found, failure, read_at, time.monotonic() - began)
+
+    def credentials_expiry(self) -> float | None:
+        """Unix time at which the first of the credentials ends unless somebody acts, where that is known."""
+        ends = self._credential.expires_at(), self._certificate.expires_at()
+        return min((end for end in ends if end is not None), default=None)
 
     async def close(self, *, grace: float) -> None:
         """Ends all connections; reads still under way have ``grace`` seconds before they fail."""
         await self._wires.close(grace)
 
-    async def _drive(self, job: Job, previous: Status | None, deadline: float) -> Status:
-        steps = self.provider.read(job, previous)
+    async def _drive(self, steps: Steps | Listing, bounds: _Bounds, found: dict[str, Found]) -> Any:
+        """Answers what a provider asks until it returns, and gathers what it finds on the way."""
         thrown: Failure | None = None
+        asked: set[Ask] = set()
         try:
-            ask = next(steps)
-            for _ in range(MAX_ASKS):
+            item = next(steps)
+            while True:
+                if isinstance(item, Found):
+                    self._gather(item, found)
+                    item = next(steps)
+                    continue
+                bounds.count(item, asked)
                 try:
-                    answer = await self._ask(ask, deadline)
+                    answer = await self._ask(item, bounds)
                 except Failure as failure:
                     thrown = failure
-                    ask = steps.throw(failure)
+                    item = steps.throw(failure)
                 else:
-                    ask = steps.send(answer)
+                    item = steps.send(answer)
         except StopIteration as stop:
-            status: Status = stop.value
-            return status
+            return stop.value
         except Failure as failure:
             if failure is not thrown:  # the provider's own verdict on an answer
                 self._meters.failed(failure.reason)
             raise
         finally:
             steps.close()
-        raise Failure(Reason.INTERNAL, f"the provider asked more than {MAX_ASKS} times for one job")
 
-    async def _ask(self, ask: Ask, deadline: float) -> Answer:
+    def _gather(self, item: Found, found: dict[str, Found]) -> None:
+        found[self.provider.identify(item.keys)[0]] = item
+        if len(found) > MAX_FOUND:
+            raise Failure(Reason.TOO_LARGE, f"the listing names more than {MAX_FOUND} jobs")
+
+    async def _ask(self, ask: Ask, bounds: _Bounds) -> Answer:
         try:
-            reply = await self._send(ask, deadline)
+            reply = await self._send(ask, bounds)
         except Failure as failure:
-            if failure.reason is Reason.AUTH:  # counted once, where the credential could not be had
-                self.refusal = Reason.AUTH
-            else:
+            if failure.reason is not Reason.AUTH:  # counted once, where the credential could not be had
                 self._meters.failed(failure.reason)
             raise
         if 200 <= reply.status < 300 or reply.status in ask.expect:
             self._explained = False
-            return Answer(reply.status, reply.body, reply.headers)
+            return Answer(reply.status, reply.body, reply.headers, self._base_url + ask.path)
         reason = reason_of_status(reply.status)
         self._meters.failed(reason)
         wait = _retry_after(reply.headers, self.provider.retry_after_headers)
@@ -166,24 +229,26 @@ class Upstream:
         if limited and wait is not None:
             self.not_before = max(self.not_before, time.monotonic() + wait)
 
-    async def _send(self, ask: Ask, deadline: float) -> Reply:
+    async def _send(self, ask: Ask, bounds: _Bounds) -> Reply:
         """Sends one request with proof of who we are; a refused credential is renewed once."""
-        version = await self._credential.ready(deadline)
-        reply = await self._send_once(ask, version, deadline)
+        version = await self._renewal.ready(bounds.deadline)
+        reply = await self._send_once(ask, version, bounds)
         if reply.status == 401 and self._credential.refused(version):
-            version = await self._credential.ready(deadline)
-            reply = await self._send_once(ask, version, deadline)
-        self.refusal = Reason.UNAUTHORIZED if reply.status == 401 else None
+            version = await self._renewal.ready(bounds.deadline)
+            reply = await self._send_once(ask, version, bounds)
         return reply
 
-    async def _send_once(self, ask: Ask, version: object, deadline: float) -> Reply:
+    async def _send_once(self, ask: Ask, version: object, bounds: _Bounds) -> Reply:
         request = self._prepare(ask, version)
-        remaining = deadline - time.monotonic()
+        remaining = bounds.remaining()
         if remaining <= 0:
             raise Failure(Reason.TIMEOUT, "no time left for another request")
         wire = self._wires.current()
-        reply = await wire.send(request, timeout=remaining, max_bytes=MAX_BODY)
+        reply = await wire.send(request, timeout=remaining, max_bytes=bounds.max_bytes)
         self._meters.answered(reply.status, reply.timing.total)
+        # A refusal's cookies are those of a stranger.
+        if self._credential.keeps_cookies and 200 <= reply.status < 300:
+            self._credential.answered(version, reply.headers.every("set-cookie"))
         if header := self.provider.rate_limit_remaining_header:
             remaining_calls = count(reply.headers.get(header))
             if remaining_calls is not None:
@@ -202,94 +267,14 @@ class Upstream:
             kept = version, Request("GET", url, headers=headers).prepare()
             if not signs:
                 self._credential.apply(kept[1])
-            if len(self._prepared) >= MAX_PREPARED:
-                self._prepared.clear()
+            if len(self._prepared) >= self.max_prepared:
+                del self._prepared[next(iter(self._prepared))]
             self._prepared[ask] = kept
         if not signs:
             return kept[1]
         request = kept[1].copy()
         self._credential.apply(request)
         return request
-
-
-class _Renewing:
-    """A credential that is renewed once for all who wait, off the loop, with a back-off when it fails."""
-
-    def __init__(self, credential: Credential, route: Route, timeout: float, meters: SystemMeters) -> None:
-        self._credential = credential
-        self._meters = meters
-        self._session = blocking_session(route, timeout=timeout)
-        self._renewal: asyncio.Task[None] | None = None
-        self._trouble = ""
-        self._failed_version: object = None
-        self._wait = 0.0
-        self._not_before = 0.0
-
-    def apply(self, request: PreparedRequest) -> None:
-        self._credential.apply(request)
-
-    @property
-    def signs(self) -> bool:
-        return self._credential.signs
-
-    def refused(self, version: object) -> bool:
-        return self._credential.refused(version)
-
-    def explain(self, headers: Mapping[str, str]) -> str:
-        return self._credential.explain(headers)
-
-    async def ready(self, deadline: float) -> object:
-        """Waits until the credential can be used.
-
-        Returns:
-            Its version.
-
-        Raises:
-            Failure: reason ``auth``: it cannot be had, or not before the deadline.
-        """
-        now = time.monotonic()
-        if self._credential.must_renew(now):
-            if self._renewal is None:
-                self._still_failing(now)
-                self._renewal = asyncio.get_running_loop().create_task(self._renew())
-            # Shielded: the renewal belongs to all who wait for it, and none of them ends it.
-            try:
-                await asyncio.wait_for(asyncio.shield(self._renewal), max(0.0, deadline - now))
-            except TimeoutError:
-                raise Failure(Reason.AUTH, "no credential before the read's time was over") from None
-            self._raise_trouble()
-        return self._credential.version()
-
-    def _still_failing(self, now: float) -> None:
-        """Raises the kept trouble until its back-off is over, or the secret has changed."""
-        if now < self._not_before and self._credential.version() == self._failed_version:
-            self._raise_trouble()
-
-    def _raise_trouble(self) -> None:
-        if self._trouble:
-            raise Failure(Reason.AUTH, self._trouble)
-
-    async def _renew(self) -> None:
-        version, known = self._credential.version(), self._trouble
-        try:
-            await _in_thread(lambda: self._credential.renew(self._session, time.monotonic()))
-            self._trouble, self._wait = "", 0.0
-        except Failure as failure:
-            self._trouble = failure.detail or failure.reason
-        except Exception as error:  # noqa: BLE001  whatever it was, its text may hold a secret
-            self._trouble = f"the credential could not be renewed ({type(error).__name__})"
-        finally:
-            self._renewal = None
-        if not self._trouble:
-            return
-        self._meters.failed(Reason.AUTH)
-        self._failed_version = version
-        self._wait = min(self._wait * 2, AUTH_BACKOFF[1]) or AUTH_BACKOFF[0]
-        self._not_before = time.monotonic() + self._wait
-        if not known:
-            _log.warning(
-                "no credential can be had", extra={"system": self._meters.system, "detail": self._trouble}
-            )
 
 
 class _Wires:
@@ -328,30 +313,21 @@ class _Wires:
         await asyncio.gather(*self._closing)
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Runs blocking work in a daemon thread of its own, so that a hanging one cannot hold the end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+class _Certificate:
+    """The client certificate of a system, looked at again when its file changes."""
 
-    def tell(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is None:
-            done.set_result(result)  # type: ignore[arg-type]
-        else:
-            done.set_exception(error)
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._stamp: object = None
+        self._expiry: float | None = None
 
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as caught:  # noqa: BLE001  handed over whole
-            error = caught
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, result, error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await done
+    def expires_at(self) -> float | None:
+        if self._tls.cert_file is None:
+            return None
+        stamp = self._tls.stamp()
+        if stamp not in (None, self._stamp):
+            self._stamp, self._expiry = stamp, not_after(self._tls.cert_file)
+        return self._expiry
 
 
 def _retry_after(headers: Mapping[str, str], names: tuple[str, ...]) -> float | None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from exporter.exposition import Page, Row, label_text, render_row
 from exporter.failure import Failure, Reason
@@ -28,20 +29,29 @@ class Scrape:
         for read in self.waiting_for:
             read.scrapes.discard(self)
             if not read.scrapes and not read.begun:
-                read.watched.read = None
+                read.owner.read = None
+
+
+class Owner(Protocol):
+    """What is read: a job, or a listing."""
+
+    read: "Read | None"
+
+    def late(self, seconds: float) -> None:
+        """A scrape's deadline passed before it was read."""
 
 
 @dataclass(eq=False, slots=True)
 class Read:
     """One read, queued or on the wire, and who waits for it."""
 
-    watched: "Watched"
+    owner: Owner
     scrapes: set[Scrape] = field(default_factory=set)
     begun: bool = False
 
     def end(self) -> None:
         """The read is over; everybody who waited for it is told."""
-        self.watched.read = None
+        self.owner.read = None
         for scrape in self.scrapes:
             scrape.waiting_for.discard(self)
             if not scrape.waiting_for and not scrape.done.done():
@@ -57,6 +67,8 @@ class Watched:
         current_only: of ``remote_job_state`` show only the series that is 1.
 
     Attributes:
+        listed: a listing tells all there is to tell of it, so it is not read by itself.
+        unserved: what the last read brought has not been shown by any scrape yet.
         read: the read that is queued or on the wire.
         view: what is shown of it; ``None`` until it was asked about.
     """
@@ -65,6 +77,8 @@ class Watched:
         self.job = job
         self.pace = Pace(rules)
         self.read: Read | None = None
+        self.listed = False
+        self.unserved = False
         self.view: JobView | None = None
         self._history = History(watched_since=round(time.time(), 3))
         self._page: Page[JobView] | None = page
@@ -97,6 +111,24 @@ class Watched:
         """The last status that was understood, however long ago."""
         return self._history.status
 
+    @property
+    def state_since(self) -> float:
+        """Since when the job is in the state of `known`, in Unix seconds."""
+        return self._history.state_since
+
+    def tell(self, status: Status, read_at: float, seconds: float) -> None:
+        """Takes in how a listing says that the job stands.
+
+        Where the listing does not tell everything, it is only news if the state has changed: what
+        the job's own read told besides is worth more.
+        """
+        known = self.known
+        if self.listed or known is None or known.state is not status.state:
+            self.pace.final = status.final
+            self._history.observe(status, round(time.time(), 3))
+            self._tell(None)
+            self._show(status, None, read_at, seconds)
+
     def take(self, reading: Reading, now: float) -> None:
         """Takes in what a read brought, at monotonic time ``now``."""
         failure, status = reading.failure, reading.status
@@ -114,6 +146,11 @@ class Watched:
     def late(self, seconds: float) -> None:
         """A scrape's deadline passed before the job was read."""
         self._show(None, Reason.DEADLINE, time.time() - seconds, seconds)
+
+    def held(self) -> None:
+        """The vendor wants no request of the whole system, and nothing better is known of the job."""
+        if self.view is None or self.view.reason is Reason.DEADLINE:
+            self._show(None, Reason.RATE_LIMITED, time.time(), 0.0)
 
     def broken(self, reading: Reading) -> None:
         """What was read could not be taken in."""
@@ -141,4 +178,5 @@ class Watched:
             _log.info("job can be read again", extra=self.place)
         else:
             trouble = {"reason": failure.reason, "detail": failure.detail}
-            _log.warning("job cannot be read", extra={**self.place, **trouble})
+            # A mistake of ours has a cause worth seeing; a vendor's fault has none.
+            _log.warning("job cannot be read", extra={**self.place, **trouble}, exc_info=failure.__cause__)

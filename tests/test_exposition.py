@@ -181,8 +181,7 @@ def test_a_failed_read_shows_what_is_history_or_config_and_no_state() -> None:
 
 def test_a_metric_is_marked_as_kept_exactly_where_it_outlives_a_failed_read() -> None:
     failed = view(FULL, reason=Reason.TIMEOUT, expect=Expect(run_within=60.0))
-    history = failed.history
-    history.last_success = history.last_failure = 1.0
+    failed.history.observe(Status(State.IDLE, progress=0.0, succeeded_at=1.0, failed_at=1.0), 2.0)
     for metric in JOB_METRICS:
         got = metric.get(failed)
         shown = got is not None and (not metric.labels or bool(list(got)))

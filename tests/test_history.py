@@ -1,5 +1,7 @@
 """What is remembered of a job between reads."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,10 +79,79 @@ def test_a_failure_stays_newest_while_the_slot_runs_again() -> None:
     assert (history.last_failure, history.last_success) == (1_005.0, None)
 
 
-def test_a_slot_that_works_and_then_waits_again_has_done_its_run() -> None:
-    history = lived(Status(State.RUNNING), Status(State.IDLE), Status(State.IDLE))
+stopping = partial(Status, errors_stop=True)
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        (stopping(State.RUNNING), stopping(State.IDLE)),
+        (stopping(State.QUEUED), stopping(State.IDLE)),
+        (stopping(State.RUNNING), Status(State.UNKNOWN), stopping(State.IDLE)),
+        (stopping(State.RUNNING), stopping(State.QUEUED)),
+        (stopping(State.RUNNING, run="a"), stopping(State.RUNNING, run="b")),
+    ],
+)
+def test_a_slot_that_stops_at_errors_and_goes_on_has_done_its_run(life: tuple[Status, ...]) -> None:
+    history = lived(*life, life[-1])
     assert counted(history) == {"succeeded": 1}
-    assert history.last_success == 1_020.0
+    assert history.last_success == SINCE + 10 * len(life)
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        (Status(State.RUNNING), Status(State.IDLE)),
+        (stopping(State.QUEUED), stopping(State.RUNNING)),
+        (stopping(State.RUNNING), stopping(State.RUNNING, progress=0.5)),
+        (stopping(State.RUNNING), Status(State.STOPPED), stopping(State.IDLE)),
+        (stopping(State.RUNNING), Status(State.UNKNOWN)),
+        (stopping(State.IDLE), Status(State.STOPPED), stopping(State.IDLE)),
+    ],
+)
+def test_nothing_has_succeeded_where_nobody_says_so(life: tuple[Status, ...]) -> None:
+    history = lived(*life)
+    assert (counted(history), history.last_success) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    "between", [Status(State.UNKNOWN), Status(State.QUEUED, run="a"), Status(State.STOPPED)]
+)
+def test_a_run_that_is_told_again_after_something_else_is_still_one_run(between: Status) -> None:
+    ended = Status(State.FAILED, run="a")
+    history = lived(Status(State.RUNNING, run="a"), ended, between, ended)
+    assert counted(history) == {"failed": 1}
+    assert history.last_failure == 1_020.0
+
+
+def test_a_word_nobody_knows_between_two_sights_of_an_end_makes_no_second_run() -> None:
+    history = lived(Status(State.FAILED), Status(State.UNKNOWN), Status(State.FAILED))
+    assert (counted(history), history.last_failure) == ({}, 1_010.0)
+
+
+def test_the_same_end_after_new_work_is_a_new_run() -> None:
+    history = lived(Status(State.FAILED), Status(State.RUNNING), Status(State.FAILED))
+    assert (counted(history), history.last_failure) == ({"failed": 1}, 1_030.0)
+
+
+def test_a_guessed_end_gives_way_to_the_vendors_own_time_of_the_same_run() -> None:
+    history = lived(Status(State.FAILED, run_number=9), Status(State.FAILED, run_number=9, ended_at=20.0))
+    assert history.last_failure == 20.0
+
+
+def test_a_vendors_clock_that_runs_ahead_hides_no_later_end() -> None:
+    history = lived(
+        Status(State.SUCCEEDED, run="a", ended_at=9e9, state_since=9e9),
+        Status(State.SUCCEEDED, run="b", ended_at=1_015.0),
+        Status(State.SUCCEEDED, run="c", ended_at=1_025.0),
+    )
+    assert history.last_success == 1_025.0
+    assert lived(Status(State.RUNNING, state_since=9e9)).state_since == 1_010.0
+
+
+def test_an_answer_that_leaves_progress_out_does_not_make_a_stuck_run_move() -> None:
+    stuck, silent = Status(State.RUNNING, run="a", progress=0.5), Status(State.RUNNING, run="a")
+    assert lived(stuck, silent, stuck).progress_changed == 1_010.0
 
 
 def test_a_waiting_slot_that_tells_of_its_last_success_is_believed_over_our_clock() -> None:
@@ -98,11 +169,6 @@ def test_a_slot_that_waits_from_the_start_has_succeeded_only_when_it_says_so() -
     assert lived(Status(State.IDLE)).last_success is None
     history = lived(Status(State.IDLE, succeeded_at=990.0))
     assert (history.last_success, counted(history)) == (990.0, {})
-
-
-def test_a_stopped_slot_has_neither_succeeded_nor_failed() -> None:
-    history = lived(Status(State.RUNNING), Status(State.STOPPED), Status(State.IDLE))
-    assert (counted(history), history.last_success, history.last_failure) == ({}, None, None)
 
 
 def test_the_vendors_time_of_a_state_is_believed_else_the_first_sight_of_it() -> None:
@@ -158,22 +224,23 @@ statuses = st.builds(
     succeeded_at=times,
     failed_at=times,
     state_since=times,
+    errors_stop=st.booleans(),
 )
 
 
 @given(st.lists(statuses, min_size=1, max_size=8))
-def test_no_life_makes_counts_fall_ends_move_back_or_a_read_count_more_than_its_run(
-    life: list[Status],
-) -> None:
+def test_no_life_makes_a_count_fall_an_end_unknown_or_later_than_now(life: list[Status]) -> None:
     history = History(watched_since=SINCE)
-    before = (0, 0.0, 0.0)
+    runs, told = 0, set[str]()
     for number, status in enumerate(life):
-        history.observe(status, SINCE + number)
-        runs = sum(history.finished.values())
-        after = (runs, history.last_success or 0.0, history.last_failure or 0.0)
-        assert all(new >= old for new, old in zip(after, before, strict=True))
-        assert runs - before[0] <= 2
-        before = after
+        now = SINCE + number
+        history.observe(status, now)
+        ends = {"success": history.last_success, "failure": history.last_failure}
+        assert all(at is None or 0 < at <= now for at in ends.values())
+        assert told <= {name for name, at in ends.items() if at is not None}
+        assert 0 <= sum(history.finished.values()) - runs <= 2
+        assert history.state_since <= now
+        runs, told = sum(history.finished.values()), {name for name, at in ends.items() if at is not None}
     unchanged = sum(history.finished.values())
     history.observe(life[-1], SINCE + 100)
     assert sum(history.finished.values()) == unchanged

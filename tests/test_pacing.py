@@ -99,9 +99,13 @@ def test_what_a_vendor_asked_once_does_not_outlive_the_next_read() -> None:
     assert pace.why_not(60) is None
 
 
-def test_a_limit_of_the_whole_system_holds_a_job_that_is_due() -> None:
-    assert Pace(PLAIN).why_not(10, system_not_before=20) is Why.PACING
-    assert Pace(PLAIN).why_not(20, system_not_before=20) is None
+def test_a_final_run_that_fails_once_is_asked_again_soon() -> None:
+    pace = Pace(PLAIN)
+    pace.asked(0)
+    pace.read(None, Status(State.SUCCEEDED, final=True))
+    pace.asked(600)
+    pace.failed(600, Failure(Reason.SERVER_ERROR, status=500))
+    assert pace.why_not(610) is None
 
 
 @given(

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import requests
 
+from exporter.job import Job, State, Status
+from exporter.providers.base import Ask
+from exporter.providers.caps import Caps
 from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
 
 EAGER = "defaults: {min_interval: 0s}\n"
@@ -386,3 +389,88 @@ async def test_requests_name_the_exporter_and_keep_their_connection(tmp_path: Pa
         await running.scrape()
         assert all(asked.headers["user-agent"].startswith("remote-job-exporter/") for asked in docs.asked)
         assert all(asked.headers["x-team"] == "docs" for asked in docs.asked)
+
+
+async def test_a_job_slower_than_every_scrape_still_shows_what_it_answered(tmp_path: Path) -> None:
+    slow = Told(caps("Running"), after=lambda: asyncio.sleep(0.5))
+    async with (
+        vendor(lambda _: slow) as docs,
+        exporter(EAGER + "systems:\n" + caps_config(docs.url), tmp_path) as running,
+    ):
+        shown = []
+        for _ in range(4):
+            samples = await running.scrape(timeout=0.3)
+            shown.append(samples.state("p/0/en") or samples.reason("p/0/en"))
+            await asyncio.sleep(0.5)
+        assert shown == ["deadline", "running", "deadline", "running"]
+        assert len(docs.asked) == 2
+
+
+async def test_a_limit_of_the_whole_client_stops_what_is_queued_and_every_job_tells_why(
+    tmp_path: Path,
+) -> None:
+    keys = ", ".join(f"{{id: j{number}}}" for number in range(40))
+    text = """systems:
+  twins:
+    provider: itwin
+    service: reality-modeling
+    base_url: {url}
+    concurrency: 2
+    min_interval: 0s
+    jobs: [{keys}]
+"""
+    limited = Told(status=429, headers={"iTwinPlatform-RateLimit-Retry-After-Seconds": "60"})
+    async with (
+        vendor(lambda _: limited) as twins,
+        exporter(text.format(url=twins.url, keys=keys), tmp_path) as running,
+    ):
+        for _ in range(2):
+            samples = await running.scrape()
+            assert len(samples.all("remote_job_read_error_info", reason="rate_limited")) == 40
+            assert len(twins.asked) <= 2
+
+
+async def test_a_job_that_was_late_when_the_limit_came_does_not_stay_late(tmp_path: Path) -> None:
+    text = """systems:
+  twins: {{provider: itwin, service: reality-modeling, base_url: "{url}", concurrency: 1, min_interval: 0s,
+    jobs: [{{id: a}}, {{id: b}}]}}
+"""
+    limited = Told(status=429, headers={"Retry-After": "60"}, after=lambda: asyncio.sleep(0.4))
+    async with vendor(lambda _: limited) as twins, exporter(text.format(url=twins.url), tmp_path) as running:
+        first = await running.scrape(timeout=0.3)
+        assert {first.reason("a"), first.reason("b")} == {"deadline"}
+        await asyncio.sleep(0.4)
+        second = await running.scrape(timeout=0.3)
+        assert {second.reason("a"), second.reason("b")} == {"rate_limited"}
+
+
+async def test_one_refused_job_among_others_marks_the_system(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Told:
+        return Told(status=401) if "/0/" in asked.path else Told(caps())
+
+    async with vendor(answer) as docs, exporter("systems:\n" + caps_config(docs.url, 5), tmp_path) as running:
+        samples = await running.scrape()
+        assert samples.get_one("remote_job_system_read_error_info", reason="unauthorized") == 1
+        assert samples.state("p/4/en") == "succeeded"
+
+
+async def test_a_mistake_of_ours_costs_one_job_and_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Any, job: Job, __: Any) -> Any:
+        if job.keys["build_job_id"] == "0":
+            raise RuntimeError("a mistake")
+        yield Ask("/fine")
+        return Status(State.IDLE)
+
+    monkeypatch.setattr(Caps, "read", broken)
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter(EAGER + "systems:\n" + caps_config(docs.url, 3), tmp_path) as running,
+    ):
+        for _ in range(3):
+            samples = await running.scrape()
+    assert samples.reason("p/0/en") == "internal"
+    assert samples.state("p/1/en") == "idle"
+    told = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.exc_info is not None for record in told] == [True]

@@ -3,10 +3,14 @@
 from exporter.auth.base import Credential
 from exporter.auth.basic import Basic
 from exporter.auth.bearer import Bearer
+from exporter.auth.crafter_session import CrafterSession
 from exporter.auth.headers import Headers
+from exporter.auth.huawei_aksk import HuaweiAkSk
+from exporter.auth.huawei_token import HuaweiToken
 from exporter.auth.none import NoCredential
 from exporter.auth.oauth2 import OAuth2
 
 CREDENTIALS: dict[str, type[Credential]] = {
-    credential.kind: credential for credential in (NoCredential, Basic, Bearer, Headers, OAuth2)
+    credential.kind: credential
+    for credential in (NoCredential, Basic, Bearer, Headers, OAuth2, HuaweiToken, HuaweiAkSk, CrafterSession)
 }

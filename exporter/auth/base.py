@@ -5,12 +5,14 @@ in ``apply``; who drives it (the upstream) renews it first when it says so.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
 from requests import PreparedRequest, Session
 from requests.auth import AuthBase
 
+from exporter.auth.jwt import jwt_expiry
 from exporter.failure import Failure, Reason
 from exporter.fields import Keys, SecretValue, check_header_value
 from exporter.secret import Secret
@@ -22,14 +24,22 @@ class Credential(AuthBase, ABC):
     Class attributes:
         kind: the value of ``auth.type``.
         Keys: the keys of ``auth:``, ``type`` among them; instances are made from it.
+        signs: whether what `apply` writes depends on the request and the moment: it then has to be
+            called for every send, as the last to change the request.
+        keeps_cookies: whether the cookies that answers set are to be given to `answered`.
     """
 
     kind: ClassVar[str]
     Keys: ClassVar[type[Keys]]
+    signs: ClassVar[bool] = False
+    keeps_cookies: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, keys: Any) -> None:
         """Takes the validated ``auth:`` part of a system, an instance of `Keys`."""
+
+    def bind(self, base_url: str, headers: Mapping[str, str]) -> None:
+        """Told before anything else where the system is and what every request to it carries."""
 
     @abstractmethod
     def apply(self, request: PreparedRequest) -> None:
@@ -42,6 +52,10 @@ class Credential(AuthBase, ABC):
     def must_renew(self, now: float) -> bool:
         """Whether `renew` has to be called before `apply`; ``now`` in monotonic seconds."""
         return False
+
+    def serves(self, now: float) -> bool:
+        """Whether `apply` may still be called: where `must_renew` only asks early, nobody has to wait."""
+        return not self.must_renew(now)
 
     def renew(self, session: Session, now: float) -> None:
         """Gets a new token or session, blocking; called off the event loop, one call at a time.
@@ -57,6 +71,17 @@ class Credential(AuthBase, ABC):
             Whether asking again after a renewal may help: `must_renew` then says so.
         """
         return False
+
+    def answered(self, version: object, cookies: Sequence[str]) -> None:
+        """Takes the values of ``Set-Cookie`` of a good answer to a request sent with `version`."""
+
+    def expires_at(self) -> float | None:
+        """Unix time at which it ends unless somebody acts; ``None``: never, not known, or renewed here."""
+        return None
+
+    def explain(self, headers: Mapping[str, str]) -> str:
+        """Why an answer was 401, in our own words, where its headers (lower-case names) tell; else empty."""
+        return ""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """The way ``requests`` calls it."""
@@ -108,6 +133,7 @@ class FixedCredential(Credential):
 
     def __init__(self, *secrets: Secret) -> None:
         self._secrets = Watched(*secrets)
+        self._expiry: tuple[int, float | None] = 0, None
 
     def version(self) -> object:
         """Another one once a secret has changed."""
@@ -116,6 +142,14 @@ class FixedCredential(Credential):
     def refused(self, version: object) -> bool:
         """Whether a secret has changed since: only then is asking again worth it."""
         return version != self._secrets.version
+
+    def expires_at(self) -> float | None:
+        """When the first JWT among the secrets ends."""
+        version, values = self._secrets.read()
+        if version != self._expiry[0]:
+            ends = (jwt_expiry(value) for value in values)
+            self._expiry = version, min((end for end in ends if end is not None), default=None)
+        return self._expiry[1]
 
 
 def _header_secret(secret: Secret) -> Secret:
@@ -137,3 +171,17 @@ def header_value(value: str) -> str:
         return check_header_value(value)
     except ValueError as error:
         raise Failure(Reason.AUTH, f"the secret {error}") from None
+
+
+def secret_bytes(value: str) -> bytes:
+    """A secret's value in UTF-8.
+
+    Raises:
+        Failure: reason ``auth``, it is no text (an environment variable may hold stray bytes).
+    """
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        pass
+    # Raised out here: the codec's own error carries what it was given.
+    raise Failure(Reason.AUTH, "a secret is not Unicode text")

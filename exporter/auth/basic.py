@@ -22,7 +22,7 @@ class BasicKeys(fields.Keys):
 
     type: Literal["basic"]
     username: Annotated[str, AfterValidator(_username)] = Field(description="user name, without a colon")
-    password: fields.SecretValue = Field(description="secret")
+    password: fields.SecretValue = Field(description="the user's password")
 
 
 class Basic(FixedCredential):

@@ -22,7 +22,7 @@ class BearerKeys(fields.Keys):
 
     type: Literal["bearer"]
     token: Annotated[HeaderSecret, AfterValidator(_token)] = Field(
-        description="secret: the token alone, without the word Bearer"
+        description="the token alone, without the word Bearer"
     )
 
 

@@ -1,6 +1,6 @@
 """A config file or folder, read, checked and made ready for use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isinf
 from pathlib import Path
@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from exporter.config import yaml
 from exporter.config.mistakes import ConfigError, Mistake, shown, translate
-from exporter.config.models import NEVER, Defaults, Expectations, JobKeys, Settings, SystemKeys, file_model
+from exporter.config.models import NEVER, Defaults, Expectations, Settings, file_model
 from exporter.config.yaml import Items, Problem, Section
 from exporter.fields import Keys
 from exporter.job import Expect, Job, Kind
 from exporter.providers import PROVIDERS
-from exporter.providers.base import Provider
+from exporter.providers.base import DiscoverKeys, Provider
 from exporter.transport import Tls
 
 MAX_MISTAKES = 1000
@@ -49,7 +49,18 @@ class System:
     min_interval: float
     final_interval: float
     state_series: str
+    max_jobs: int
+    expect: Mapping[str, float]
+    discover: DiscoverKeys | None
     jobs: tuple[Job, ...]
+
+    def job(self, keys: Mapping[str, str], name: str) -> Job:
+        """A job that was found: it has only the labels and expectations of its system.
+
+        Args:
+            keys: the provider's own, as strings.
+        """
+        return make_job(self.name, self.provider, keys, name, self.labels, self.expect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,7 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class File:
     """One file as read; ``model`` is ``None`` where it has mistakes."""
 
     path: Path
@@ -90,7 +101,7 @@ def load(path: Path) -> Config:
     mistakes = [mistake for file in files for mistake in file.mistakes]
     mistakes += _between(files, path)
     if mistakes:
-        raise ConfigError(_bounded(sorted(set(mistakes))))
+        raise ConfigError(bounded(sorted(set(mistakes))))
     defaults = next((file.model.defaults for file in files if "defaults" in file.root), None) or Defaults()
     return Config(
         tuple(
@@ -115,34 +126,50 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path) -> File:
+    context = {"folder": path.parent}
+    return read(path, file_model(), context, lambda root: _between_keys(root, context))
+
+
+def read(
+    path: Path,
+    model: type[Keys],
+    context: Mapping[str, Any],
+    between: Callable[[Section], Iterable[tuple[yaml.Path, str]]] = lambda _: (),
+) -> File:
+    """Reads one YAML file of the given keys; raises nothing.
+
+    Args:
+        context: for the validators of the model; relative paths begin at its ``folder``.
+        between: finds mistakes that no single key can see, also where other keys are wrong.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(yaml.MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not the name of a file"
-        return _File(path, Section(), None, (Mistake(path, 1, "", f"cannot be read: {why}"),))
+        return File(path, Section(), None, (Mistake(path, 1, "", f"cannot be read: {why}"),))
     document = yaml.parse(data)
     root = document.root if isinstance(document.root, Section) else Section()
     found = list(document.problems)
-    model = None
+    validated = None
     if document.root is not None:
-        context = {"folder": path.parent}
-        model, errors = _validated(document.root, context)
+        validated, errors = _validated(document.root, model, context)
         known = {problem.path for problem in found}
         found += [
             Problem(yaml.line_of(root, place), place, text)
-            for place, text in [*errors, *_between_keys(root, context)]
+            for place, text in [*errors, *between(root)]
             if place not in known
         ]
     known = {problem.path for problem in found}
     found += [problem for problem in document.empty if problem.path not in known]
     mistakes = tuple(Mistake(path, each.line, shown(each.path), each.text) for each in found)
-    return _File(path, root, model, mistakes)
+    return File(path, root, validated, mistakes)
 
 
-def _validated(root: object, context: Mapping[str, Any]) -> tuple[Any, list[tuple[yaml.Path, str]]]:
-    model = file_model()
+def _validated(
+    root: object, model: type[Keys], context: Mapping[str, Any]
+) -> tuple[Any, list[tuple[yaml.Path, str]]]:
     try:
         return model.model_validate(root, context=context), []
     except ValidationError as error:
@@ -155,6 +182,8 @@ def _between_keys(root: Section, context: Mapping[str, Any]) -> Iterator[tuple[y
         tag = system.get("provider")
         provider = PROVIDERS.get(tag) if isinstance(tag, str) else None
         jobs = system.get("jobs")
+        if provider is not None and provider.Discover is not None and not (jobs or "discover" in system):
+            yield ("systems", name, "jobs"), "is missing: the jobs to watch, or discover to find them"
         if provider is None or not isinstance(jobs, Items):
             continue
         seen: dict[str, int] = {}
@@ -197,9 +226,9 @@ def _texts(provider: type[Provider], job: Keys) -> dict[str, str]:
     return {name: str(getattr(job, name)) for name in provider.JobKeys.model_fields}
 
 
-def _between(files: list[_File], path: Path) -> Iterator[Mistake]:
+def _between(files: list[File], path: Path) -> Iterator[Mistake]:
     """What no single file can see."""
-    first: dict[yaml.Path, _File] = {}
+    first: dict[yaml.Path, File] = {}
     for file in files:
         places: list[yaml.Path] = [("defaults",)] if "defaults" in file.root else []
         places += [("systems", name) for name, _ in _entries(file.root.get("systems"))]
@@ -217,7 +246,8 @@ def _between(files: list[_File], path: Path) -> Iterator[Mistake]:
         )
 
 
-def _bounded(mistakes: list[Mistake]) -> list[Mistake]:
+def bounded(mistakes: list[Mistake]) -> list[Mistake]:
+    """So many mistakes as anybody reads, the last one saying that there are more."""
     if len(mistakes) <= MAX_MISTAKES:
         return mistakes
     last = mistakes[MAX_MISTAKES]
@@ -234,6 +264,7 @@ def _system(name: str, keys: Any, defaults: Settings) -> System:
     def setting(key: str) -> Any:
         return getattr(keys if key in keys.model_fields_set else defaults, key)
 
+    labels = keys.labels
     options = {key: getattr(keys, key) for key in provider.Options.model_fields}
     return System(
         name=name,
@@ -241,7 +272,7 @@ def _system(name: str, keys: Any, defaults: Settings) -> System:
         options=provider.Options.model_construct(**options),
         base_url=keys.base_url,
         auth=keys.auth,
-        labels=keys.labels,
+        labels=labels,
         tls=keys.tls,
         proxy_url=keys.proxy_url or None,
         headers=keys.headers,
@@ -250,25 +281,34 @@ def _system(name: str, keys: Any, defaults: Settings) -> System:
         min_interval=setting("min_interval"),
         final_interval=setting("final_interval"),
         state_series=setting("state_series"),
-        jobs=tuple(_job(name, provider, job, keys, expect) for job in keys.jobs),
+        max_jobs=setting("max_jobs"),
+        expect=expect,
+        discover=getattr(keys, "discover", None),
+        jobs=tuple(
+            make_job(
+                name,
+                keys.provider,
+                _texts(provider, job),
+                job.name,
+                {**labels, **job.labels} if job.labels else labels,
+                _within(expect, job.expect),
+            )
+            for job in keys.jobs
+        ),
     )
 
 
-def _job(
-    system: str, provider: type[Provider], job: JobKeys, keys: SystemKeys, expect: Mapping[str, float]
+def make_job(
+    system: str,
+    provider: str,
+    keys: Mapping[str, str],
+    name: str,
+    labels: Mapping[str, str],
+    expect: Mapping[str, float],
 ) -> Job:
-    own = _texts(provider, job)
-    job_id, kind = provider.identify(own)
-    return Job(
-        system=system,
-        id=job_id,
-        kind=kind,
-        provider=provider.name,
-        keys=own,
-        name=job.name,
-        labels={**keys.labels, **job.labels} if job.labels else keys.labels,
-        expect=_expect(_within(expect, job.expect), kind),
-    )
+    """The job of the given provider's keys; infinite expectations are none."""
+    job_id, kind = PROVIDERS[provider].identify(keys)
+    return Job(system, job_id, kind, provider, keys, name, labels, _expect(expect, kind))
 
 
 def _within(wider: Mapping[str, float], own: Expectations) -> dict[str, float]:

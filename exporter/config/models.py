@@ -182,6 +182,9 @@ class Settings(Keys):
     state_series: Literal["all", "current"] = Field(
         "all", description="one series for every state, or only for the current one"
     )
+    max_jobs: int = Field(
+        2000, ge=1, le=100_000, description="jobs found by listings are watched up to this; more are counted"
+    )
     expect: Expectations = Field(default_factory=_nothing_said, description="what alerts measure a job by")
 
 
@@ -256,13 +259,20 @@ def _system_model(name: str) -> type[SystemKeys]:
     provider = PROVIDERS[name]
     auth = Field({"type": "none"}, validate_default=True, description="how to prove who we are")
     job: Any = job_models()[name]
+    jobs = Field(min_length=1, description="the jobs to watch")
+    found: dict[str, Any] = {}
+    if provider.Discover is not None:
+        jobs = Field(default_factory=list, description="the jobs to watch, beside those that discover finds")
+        about = Field(None, description="which jobs to find by the system's own listing")
+        found = {"discover": (provider.Discover | None, about)}
     model: type[SystemKeys] = _make(
         f"{name}_system",
         __base__=(SystemKeys, provider.Options),
         __doc__=provider.__doc__,
         provider=(Literal[name], Field(description="which API the system speaks")),
         auth=(Annotated[Any, Choice("type", auth_models())], auth),
-        jobs=(list[job], Field(min_length=1, description="the jobs to watch")),
+        jobs=(list[job], jobs),
+        **found,
     )
     return model
 

@@ -13,9 +13,11 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlencode
 
+from pydantic import Field
+
 from exporter.failure import Failure, Reason
-from exporter.fields import Keys
-from exporter.job import Job, Kind, Status
+from exporter.fields import Keys, PositiveDuration
+from exporter.job import Job, Kind, State, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,16 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. Header names are lower case; the body is unpacked and bounded."""
+    """What came back. Header names are lower case; the body is unpacked and bounded.
+
+    Args:
+        url: the whole address that was asked, for links that must not lead elsewhere.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
 
     def json(self) -> Any:
         """The body as JSON.
@@ -64,8 +71,40 @@ class Answer:
         return value
 
 
-Reading = Generator[Ask, Answer, Status]
+Steps = Generator[Ask, Answer, Status]
 """One read of one job: yields what it asks, returns what it read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One job that a listing names.
+
+    Args:
+        keys: those of ``JobKeys``, as strings.
+        status: how it stands, where the listing tells; it is sent back `None` for an answer.
+        complete: the listing told everything, so that no read of the job itself is due.
+        name: the vendor's name for the job, where no status carries one.
+    """
+
+    keys: Mapping[str, str]
+    status: Status | None = None
+    complete: bool = False
+    name: str = ""
+
+
+Counting = Generator[Ask, Answer, Mapping[State, int]]
+"""One count of a system's jobs: yields what it asks, returns how many jobs are in which state."""
+
+Listing = Generator[Ask | Found, Answer | None, None]
+"""One listing, page by page: yields what it asks and each job it finds."""
+
+
+class DiscoverKeys(Keys):
+    """The keys of ``discover:`` that every provider with listings has."""
+
+    newer_than: PositiveDuration | None = Field(
+        None, description="leave out runs that ended longer ago; those that have not ended always stay"
+    )
 
 
 class Provider(ABC):
@@ -78,6 +117,7 @@ class Provider(ABC):
         name: the value of ``provider:``.
         Options: the provider's own keys of a system.
         JobKeys: the provider's own keys of an entry of ``jobs:``.
+        Discover: the keys of ``discover:``; ``None`` where the system has no listing.
         rate_limit_scope: whose limit a 429 tells of: this ``job``'s, or the whole ``system``'s.
         poll_steps: seconds between reads of one job that the vendor asks for; the first again
             when the progress changes. Empty where it asks for none.
@@ -88,6 +128,7 @@ class Provider(ABC):
     name: ClassVar[str]
     Options: ClassVar[type[Keys]]
     JobKeys: ClassVar[type[Keys]]
+    Discover: ClassVar[type[DiscoverKeys] | None] = None
     rate_limit_scope: ClassVar[Literal["job", "system"]] = "job"
     poll_steps: ClassVar[tuple[float, ...]] = ()
     retry_after_headers: ClassVar[tuple[str, ...]] = ("retry-after",)
@@ -102,7 +143,7 @@ class Provider(ABC):
         """The label ``job_id`` of the job with these keys, and whether it is a slot or a run."""
 
     @abstractmethod
-    def read(self, job: Job, previous: Status | None) -> Reading:
+    def read(self, job: Job, previous: Status | None) -> Steps:
         """Reads one job.
 
         Args:
@@ -112,6 +153,26 @@ class Provider(ABC):
         Raises:
             Failure: the job could not be read.
         """
+
+    def discover(self, keys: Any, now: float) -> Listing:
+        """Lists the jobs there are; only where ``Discover`` is set.
+
+        Args:
+            keys: the validated ``discover:`` part of the system, an instance of `Discover`.
+            now: Unix time, for filters by age.
+
+        Raises:
+            Failure: a page could not be had or understood; what was found so far counts for nothing.
+        """
+        raise NotImplementedError(f"{self.name} has no listing")
+
+    def summary(self) -> Counting | None:
+        """Counts all jobs of the system by state; ``None`` where it cannot or the options do not want it.
+
+        Raises:
+            Failure: the counts could not be had or understood.
+        """
+        return None
 
 
 @lru_cache(maxsize=1 << 14)

@@ -8,10 +8,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue
 from exporter.job import Category, Items, Job, Kind, State, Status
-from exporter.providers.base import Answer, Ask, Provider, Reading, path
+from exporter.providers.base import Answer, Ask, Provider, Steps, path
 from exporter.providers.fields import count, flag, instant, mapping, ratio, text
 
 MAX_CATEGORIES_LENGTH = 64 * 1024
@@ -46,9 +48,12 @@ class CapsOptions(Keys):
 class CapsJob(Keys):
     """One docset's publish to one target in one locale."""
 
-    project_id: KeyValue
-    build_job_id: KeyValue
-    locale: KeyValue
+    project_id: KeyValue = Field(description="id of the project that the docset belongs to")
+    build_job_id: KeyValue = Field(
+        description="id of the docset and of the kind of publish: DOCSET--promote (live) or DOCSET--publish "
+        "(staging)"
+    )
+    locale: KeyValue = Field(description="language of the publish, such as en-US")
 
 
 class Caps(Provider):
@@ -63,7 +68,7 @@ class Caps(Provider):
         """A slot: the same three keys show every run in turn."""
         return f"{keys['project_id']}/{keys['build_job_id']}/{keys['locale']}", Kind.SLOT
 
-    def read(self, job: Job, previous: Status | None) -> Reading:
+    def read(self, job: Job, previous: Status | None) -> Steps:
         """One request tells everything."""
         keys = job.keys
         answer = yield Ask(
@@ -111,11 +116,11 @@ def _status(answer: Answer) -> Status:
 
 
 def _run(body: Mapping[str, Any]) -> str:
-    """What each run has of its own: ``latest_blob_id``, over 2^53 and so never a float, or its start."""
+    """What each run has of its own: ``latest_blob_id``, over 2^53 and so never a float, and its start."""
     blob = body.get("latest_blob_id")
     if isinstance(blob, int) and not isinstance(blob, bool):
         blob = str(blob)
-    return text(blob) or text(body.get("started_at"))
+    return f"{text(blob)} {text(body.get('started_at'))}".strip()
 
 
 def _times(body: Mapping[str, Any], state: State) -> tuple[float | None, float | None]:

@@ -10,12 +10,12 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from exporter.failure import Failure, Reason
 from exporter.fields import Keys
 from exporter.job import Job, Kind, State, Status
-from exporter.providers.base import Answer, Ask, Provider, Reading, path
+from exporter.providers.base import Answer, Ask, Provider, Steps, path
 from exporter.providers.fields import count, flag, mapping, text
 
 LATEST = "latest"
@@ -95,7 +95,7 @@ class CodeArtsJob(Keys):
 
     job_id: Annotated[
         str, AfterValidator(_job_id), WithJsonSchema({"type": "string", "pattern": "^[0-9A-Za-z]{32}$"})
-    ]
+    ] = Field(description="id of the build task: the 32 letters and digits that end its page's address")
     build_no: Annotated[
         str,
         BeforeValidator(_build_no),
@@ -107,7 +107,7 @@ class CodeArtsJob(Keys):
                 ]
             }
         ),
-    ] = LATEST
+    ] = Field(LATEST, description="the run with this number, or latest: always the newest one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class CodeArts(Provider):
             return keys["job_id"], Kind.SLOT
         return f"{keys['job_id']}/{keys['build_no']}", Kind.RUN
 
-    def read(self, job: Job, previous: Status | None) -> Reading:
+    def read(self, job: Job, previous: Status | None) -> Steps:
         """One or two requests for a fixed number, two or three for the newest."""
         job_id, build_no = job.keys["job_id"], job.keys["build_no"]
         if build_no == LATEST:
@@ -145,7 +145,7 @@ class CodeArts(Provider):
         return replace(status, final=status.state in _ENDED)
 
 
-def _read_latest(job_id: str) -> Reading:
+def _read_latest(job_id: str) -> Steps:
     answer = yield Ask(path("v1", "job", job_id, "running-status"))
     newest = _result(answer)
     word = text(newest.get("last_build_status"))
@@ -155,7 +155,12 @@ def _read_latest(job_id: str) -> Reading:
         # Nothing to ask more about: it waits for its first run, or has begun it this moment.
         known = State.RUNNING if is_running else _state(word)
         return Status(state=known if known in _ACTIVE else State.IDLE, raw=word)
-    run = yield from _read_run(job_id, str(number))
+    try:
+        run = yield from _read_run(job_id, str(number))
+    except Failure as failure:
+        if failure.reason is not Reason.NOT_FOUND or not (is_running or _state(word) in _ACTIVE):
+            raise
+        run = _Run(word, _state(word))  # it waits: so far it is a number and nothing more
     if is_running:
         # A run cannot have ended and be running: what it says of itself is of another moment.
         run = replace(run, state=State.RUNNING) if run.state in _ACTIVE else _Run("Running", State.RUNNING)

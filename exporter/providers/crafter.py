@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, TypedDict
 
+from pydantic import Field
+
 from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue
 from exporter.job import Items, Job, Kind, State, Status
-from exporter.providers.base import Answer, Ask, Provider, Reading, path
+from exporter.providers.base import Answer, Ask, Provider, Steps, path
 from exporter.providers.fields import count, flag, instant, number, text
 
 _STATES = {
@@ -82,13 +84,15 @@ class _Times(TypedDict, total=False):
 class CrafterOptions(Keys):
     """Which version of the status call the server speaks: up to 3.1.13 v1, later v2."""
 
-    api: Literal["v1", "v2", "auto"] = "auto"
+    api: Literal["v1", "v2", "auto"] = Field(
+        "auto", description="version of the status call: v1 up to 3.1.13, v2 later; auto finds out"
+    )
 
 
 class CrafterJob(Keys):
     """One site."""
 
-    site_id: KeyValue
+    site_id: KeyValue = Field(description="id of the site, as in its Studio address")
 
 
 class Crafter(Provider):
@@ -108,7 +112,7 @@ class Crafter(Provider):
         """A slot: a site is published again and again."""
         return keys["site_id"], Kind.SLOT
 
-    def read(self, job: Job, previous: Status | None) -> Reading:
+    def read(self, job: Job, previous: Status | None) -> Steps:
         """One request; two where ``auto`` has yet to learn the version."""
         site = job.keys["site_id"]
         match self.options.api:
@@ -118,7 +122,7 @@ class Crafter(Provider):
                 return _status_v2((yield Ask(_path_v2(site))), previous)
         return (yield from self._read_auto(site, previous))
 
-    def _read_auto(self, site: str, previous: Status | None) -> Reading:
+    def _read_auto(self, site: str, previous: Status | None) -> Steps:
         if self._speaks_v2:
             answer = yield Ask(_path_v2(site), expect=frozenset({404}))
             if answer.status == 404:
@@ -143,7 +147,7 @@ def _path_v2(site: str) -> str:
     return path("api", "2", "publish", "status", siteId=site)
 
 
-def _try_v2(site: str, v1_status: int, previous: Status | None) -> Reading:
+def _try_v2(site: str, v1_status: int, previous: Status | None) -> Steps:
     """Asks version 2 after version 1 answered 301 (it moved) or 404 (no such site, or removed)."""
     try:
         return _status_v2((yield Ask(_path_v2(site))), previous)
@@ -197,6 +201,7 @@ def _status(body: Mapping[str, Any], previous: Status | None) -> Status:
         progress=_progress(raw, processed, total),
         items=Items(total=total, processed=processed),
         enabled=enabled,
+        errors_stop=True,
     )
     return replace(status, **_times(state, message, previous))
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from exporter.fields import check_key
+
 MAX_TEXT = 128
 MAX_COUNT = 2**53
 _YEAR_9999 = 253_370_764_800
@@ -24,6 +26,17 @@ def text(value: object, limit: int = MAX_TEXT) -> str:
     if not value.isprintable():
         value = "".join([character for character in value[: 4 * limit] if character.isprintable()])
     return value.strip()[:limit]
+
+
+def key(value: object) -> str | None:
+    """The key of a job that a listing names, by the rules of a key in the config."""
+    if not isinstance(value, str):
+        return None
+    try:
+        value.encode()  # a lone surrogate fits neither an address nor a label
+        return check_key(value)
+    except ValueError:
+        return None
 
 
 def flag(value: object) -> bool | None:

@@ -2,20 +2,25 @@
 
 Source: the iTwin pages "Retrieve job progress" and "Retrieve job" of each service. The progress is
 deemed valid while a job is active and is gone after 30 days; the job itself tells the rest. Some
-services say only ``Over``: how a job ended is then told by the job itself.
+services say only ``Over``: how a job ended is then told by the job itself. Listings: the pages
+"Get jobs"; each entry is a job as it tells itself, so only the progress is left to ask.
 """
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+import re
 
-from pydantic import Field
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue
 from exporter.job import Job, Kind, State, Status
-from exporter.providers.base import Answer, Ask, Provider, Reading, path
-from exporter.providers.fields import instant, mapping, ratio, text
+from exporter.providers.base import Answer, Ask, DiscoverKeys, Found, Listing, Provider, Steps, path
+from exporter.providers.fields import instant, key, mapping, ratio, text
 
 _STATES = {
     "unsubmitted": State.IDLE,
@@ -32,6 +37,7 @@ _STATES = {
 }
 _FINAL = frozenset({"success", "failed", "cancelled", "canceled"})
 _OVER = frozenset({"over", "completed"})
+_UNDER_WAY = frozenset({"active", "terminatingoncancel", "terminatingonfailure"})
 # Asking again tells no more: the job is gone, or its details are not ours to see.
 _UNOBTAINABLE = frozenset({Reason.NOT_FOUND, Reason.FORBIDDEN})
 
@@ -43,6 +49,20 @@ _VERSIONS = {
     "reality-analysis": "v2",
     "reality-conversion": "v2",
 }
+
+_GUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+PAGE_SIZE = 1000  # the most that a page may hold
+_DAY = 86400.0
+# Jobs are listed by the day they were made, and one that was made long ago may end only now.
+_LONGEST_RUN = 30 * _DAY
+_MAX_QUERY = 8192
+_QUERY_CHARACTERS = "!$%&'()*+,/:;=?@~"
+
+
+def _guid(value: str) -> str:
+    if not re.fullmatch(_GUID, value):
+        raise ValueError("not a GUID; allowed is such as cc3d35cc-416a-4262-9714-b359da70b419")
+    return value
 
 
 class ITwinOptions(Keys):
@@ -64,6 +84,14 @@ class ITwinJob(Keys):
     id: KeyValue = Field(description="id of the job")
 
 
+class ITwinDiscover(DiscoverKeys):
+    """The jobs of one iTwin."""
+
+    itwin_id: Annotated[
+        str, AfterValidator(_guid), WithJsonSchema({"type": "string", "pattern": f"^{_GUID}$"})
+    ] = Field(description="id of the iTwin whose jobs are listed")
+
+
 @dataclass(frozen=True, slots=True)
 class _Details:
     """What the job itself tells and its progress does not; it stays as it is once it is told.
@@ -83,11 +111,15 @@ class _Details:
 
 
 class ITwin(Provider):
-    """Reads ``GET {service}/jobs/{id}/progress``, and ``GET {service}/jobs/{id}`` once a state."""
+    """Reads ``GET {service}/jobs/{id}/progress``, and ``GET {service}/jobs/{id}`` once a state.
+
+    Lists ``GET {service}/jobs?$filter=…``.
+    """
 
     name: ClassVar[str] = "itwin"
     Options: ClassVar[type[Keys]] = ITwinOptions
     JobKeys: ClassVar[type[Keys]] = ITwinJob
+    Discover: ClassVar[type[DiscoverKeys] | None] = ITwinDiscover
     rate_limit_scope: ClassVar[Literal["job", "system"]] = "system"
     poll_steps: ClassVar[tuple[float, ...]] = (15.0, 30.0, 60.0, 120.0)
     retry_after_headers: ClassVar[tuple[str, ...]] = (
@@ -101,7 +133,7 @@ class ITwin(Provider):
         """A run: every run has an id of its own."""
         return keys["id"], Kind.RUN
 
-    def read(self, job: Job, previous: Status | None) -> Reading:
+    def read(self, job: Job, previous: Status | None) -> Steps:
         """One request while nothing but the progress changes; a second one when the state does.
 
         Name, type and times are only in the job itself. They are a welcome extra: without them the
@@ -110,7 +142,7 @@ class ITwin(Provider):
         progress = yield from self._progress(job)
         if progress is None:
             details = yield from self._details(job)
-            return _status(job, details.word, details)
+            return _status(job.id, details.word, details)
         word = text(progress.get("state"))
         if word.casefold() in _OVER:
             details = yield from self._details(job)
@@ -120,34 +152,19 @@ class ITwin(Provider):
             if not details.settled:
                 details = yield from self._details_if_any(job, details)
         return replace(
-            _status(job, word, details),
+            _status(job.id, word, details),
             step=text(progress.get("step")),
             progress=ratio(progress.get("percentage"), 100.0),
         )
 
     def _progress(self, job: Job) -> Generator[Ask, Answer, Mapping[str, Any] | None]:
         """The job's progress, or ``None`` where there is none (yet, or any more)."""
-        answer = yield self._ask(job, "progress", expect=frozenset({404}))
+        answer = yield self._ask("jobs", job.keys["id"], "progress", expect=frozenset({404}))
         return None if answer.status == 404 else _unwrap(answer, "progress", "jobProgress")
 
     def _details(self, job: Job) -> Generator[Ask, Answer, _Details]:
-        answer = yield self._ask(job)
-        body = _unwrap(answer, "job")
-        # Two spellings: the older services' first.
-        times = {**mapping(body.get("executionInformation")), **mapping(body.get("executionInfo"))}
-        queued = ("submittedDateTime", "submissionDateTime", "createdDateTime")
-        word = text(body.get("state"))
-        ended_at = instant(times.get("endedDateTime"))
-        return _Details(
-            word=word,
-            name=text(body.get("name")),
-            type=text(body.get("type")),
-            queued_at=next((at for name in queued if (at := instant(times.get(name)))), None),
-            started_at=instant(times.get("startedDateTime")),
-            ended_at=ended_at,
-            # It may lag behind the progress: still active there means that its end is yet to come.
-            settled=ended_at is not None or word.casefold() in _FINAL,
-        )
+        answer = yield self._ask("jobs", job.keys["id"])
+        return _told(_unwrap(answer, "job"))
 
     def _details_if_any(self, job: Job, known: _Details) -> Generator[Ask, Answer, _Details]:
         try:
@@ -155,10 +172,83 @@ class ITwin(Provider):
         except Failure as failure:
             return replace(known, settled=failure.reason in _UNOBTAINABLE)
 
-    def _ask(self, job: Job, *more: str, expect: frozenset[int] = frozenset()) -> Ask:
+    def discover(self, keys: ITwinDiscover, now: float) -> Listing:
+        """One request a page of a thousand jobs; a job that runs is to be asked for its progress.
+
+        The filter by age is coarse and changes once a day; who ended too long ago is for the caller.
+        """
+        wanted = f"iTwinId eq {keys.itwin_id}"
+        if keys.newer_than is not None:
+            oldest = max(0.0, now - keys.newer_than - _LONGEST_RUN) // _DAY * _DAY
+            wanted += f" and createdDateTime gt {datetime.fromtimestamp(oldest, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        ask = self._ask("jobs", **{"$filter": wanted, "$top": str(PAGE_SIZE)})
+        listing, asked = ask.path.partition("?")[0], {ask.path}
+        while True:
+            answer = yield ask
+            body = _page(answer)
+            for entry in body["jobs"]:
+                yield from _found(mapping(entry))
+            query = _next_query(body, answer, listing)
+            if query is None:
+                return
+            ask = replace(ask, path=f"{listing}?{query}")
+            if ask.path in asked:
+                raise _misleads(answer, "to a page that was read already")
+            asked.add(ask.path)
+
+    def _ask(self, *segments: str, expect: frozenset[int] = frozenset(), **query: str) -> Ask:
         service = self.options.service
         accept = f"application/vnd.bentley.itwin-platform.{_VERSIONS[service]}+json"
-        return Ask(path(service, "jobs", job.keys["id"], *more), (("Accept", accept),), expect)
+        return Ask(path(service, *segments, **query), (("Accept", accept),), expect)
+
+
+def _page(answer: Answer | None) -> Mapping[str, Any]:
+    """A page of a listing: it has a list of ``jobs``."""
+    body = {} if answer is None else answer.object()
+    if not isinstance(body.get("jobs"), list):
+        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no jobs", status=answer and answer.status)
+    return body
+
+
+def _found(entry: Mapping[str, Any]) -> Iterator[Found]:
+    """What an entry of a listing tells; nothing where its id could not stand in an address."""
+    job_id = key(entry.get("id"))
+    if job_id is None:
+        return
+    details = _told(entry)
+    word = details.word.casefold()
+    if not word or word in _OVER:
+        yield Found({"id": job_id}, name=details.name)  # told too little, as it is read otherwise
+        return
+    # Who waits has no progress yet and who has ended has none any more.
+    yield Found({"id": job_id}, _status(job_id, details.word, details), complete=word not in _UNDER_WAY)
+
+
+def _next_query(body: Mapping[str, Any], answer: Answer, listing: str) -> str | None:
+    """The query of the next page; ``None`` after the last.
+
+    Only the query of the link is used, so that nothing else can be reached by it; yet one that leads
+    away is no answer that we understand.
+    """
+    href = mapping(mapping(body.get("_links")).get("next")).get("href")
+    if href is None or href == "":
+        return None
+    if not isinstance(href, str) or len(href) > _MAX_QUERY:
+        raise _misleads(answer, "nowhere")
+    try:
+        link, asked = urlsplit(href), urlsplit(answer.url)
+        host = link.hostname
+    except ValueError:
+        raise _misleads(answer, "nowhere") from None
+    if host is not None and asked.hostname is not None and host != asked.hostname:
+        raise _misleads(answer, "to another host")
+    if link.path != (asked.path or link.path) or not link.path.endswith(listing) or not link.query:
+        raise _misleads(answer, "to another place than the listing")
+    return quote(link.query, safe=_QUERY_CHARACTERS, errors="replace")
+
+
+def _misleads(answer: Answer, where: str) -> Failure:
+    return Failure(Reason.INVALID_RESPONSE, f"the link to the next page leads {where}", status=answer.status)
 
 
 def _unwrap(answer: Answer, *names: str) -> Mapping[str, Any]:
@@ -168,6 +258,25 @@ def _unwrap(answer: Answer, *names: str) -> Mapping[str, Any]:
         if isinstance(body.get(name), dict):
             return mapping(body[name])
     raise Failure(Reason.INVALID_RESPONSE, f"the answer holds no {names[0]}", status=answer.status)
+
+
+def _told(body: Mapping[str, Any]) -> _Details:
+    """What a job tells of itself, alone or in a listing."""
+    # Two spellings: the older services' first.
+    times = {**mapping(body.get("executionInformation")), **mapping(body.get("executionInfo"))}
+    queued = ("submittedDateTime", "submissionDateTime", "createdDateTime")
+    word = text(body.get("state"))
+    ended_at = instant(times.get("endedDateTime"))
+    return _Details(
+        word=word,
+        name=text(body.get("name")),
+        type=text(body.get("type")),
+        queued_at=next((at for name in queued if (at := instant(times.get(name)))), None),
+        started_at=instant(times.get("startedDateTime")),
+        ended_at=ended_at,
+        # It may lag behind the progress: still active there means that its end is yet to come.
+        settled=ended_at is not None or word.casefold() in _FINAL,
+    )
 
 
 def _remembered(previous: Status | None, word: str) -> _Details:
@@ -181,7 +290,7 @@ def _remembered(previous: Status | None, word: str) -> _Details:
     )
 
 
-def _status(job: Job, word: str, details: _Details) -> Status:
+def _status(job_id: str, word: str, details: _Details) -> Status:
     state = _STATES.get(word.casefold(), State.UNKNOWN)
     ended = word.casefold() in _FINAL
     since = {State.QUEUED: details.queued_at, State.RUNNING: details.started_at}
@@ -189,7 +298,7 @@ def _status(job: Job, word: str, details: _Details) -> Status:
         state=state,
         raw=word,
         final=ended and details.settled,
-        run=job.id,
+        run=job_id,
         # Made, but not handed in: its only date is no queue time.
         queued_at=None if state is State.IDLE else details.queued_at,
         started_at=details.started_at,

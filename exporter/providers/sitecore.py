@@ -12,7 +12,7 @@ from pydantic import Field
 from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue
 from exporter.job import Items, Job, Kind, State, Status
-from exporter.providers.base import Ask, Provider, Reading, path
+from exporter.providers.base import Ask, Provider, Steps, path
 from exporter.providers.fields import count, flag, instant, mapping, ratio, text
 
 _STATES = {
@@ -51,7 +51,7 @@ class Sitecore(Provider):
         """A run: every publish has an id of its own."""
         return keys["id"], Kind.RUN
 
-    def read(self, job: Job, previous: Status | None) -> Reading:
+    def read(self, job: Job, previous: Status | None) -> Steps:
         """One request tells everything."""
         answer = yield Ask(path("authoring", "publishing", "v1", "jobs", job.keys["id"]))
         body = answer.object()

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from exporter.simulator import caps, codearts, crafter, itwin, sitecore
+from exporter.simulator import caps, codearts, crafter, huawei, itwin, sitecore
 from exporter.simulator.answers import Refused, reached_at, refused
 from exporter.simulator.lives import World
 
@@ -65,7 +65,7 @@ def _systems(base_url: str) -> dict[str, Any]:
 
 
 def _routes(world: World, base_url: str | None) -> list[BaseRoute]:
-    ims, auth = itwin.issuer(world), sitecore.issuer(world)
+    ims, auth, iam = itwin.issuer(world), sitecore.issuer(world), huawei.iam(world)
 
     async def config_yaml(request: Request) -> Response:
         return PlainTextResponse(config(reached_at(request, base_url)), media_type="application/yaml")
@@ -78,7 +78,8 @@ def _routes(world: World, base_url: str | None) -> list[BaseRoute]:
         Route("/config.yaml", config_yaml),
         Mount("/caps", routes=caps.Caps(world, caps.DOCS).routes()),
         Mount("/caps-eu", routes=caps.Caps(world, caps.DOCS_EU, shaky=True).routes()),
-        Mount("/codearts", routes=codearts.CodeArts(world).routes()),
+        Mount("/codearts", routes=codearts.CodeArts(world, iam).routes()),
+        Mount("/iam", routes=iam.routes()),
         Mount("/crafter-v1/studio", routes=crafter.Crafter30(world).routes()),
         Mount("/crafter/studio", routes=crafter.Crafter41(world, base_url).routes()),
         Mount("/itwin", routes=itwin.ITwin(world, ims).routes()),
@@ -95,11 +96,11 @@ def _page(world: World, base_url: str) -> str:
         f"seed {world.seed}, {world.speed:g} times as fast as in reality",
         f"A config that reads all of it: {base_url}/config.yaml",
         "",
-        f"{'system':<15} {'provider':<9} {'jobs':>4}  {'auth':<8} base_url",
+        f"{'system':<15} {'provider':<9} {'jobs':>4}  {'auth':<15} base_url",
     ]
     for name, system in _systems(base_url).items():
         jobs, auth = len(system["jobs"]), system["auth"]["type"]
-        lines.append(f"{name:<15} {system['provider']:<9} {jobs:>4}  {auth:<8} {system['base_url']}")
+        lines.append(f"{name:<15} {system['provider']:<9} {jobs:>4}  {auth:<15} {system['base_url']}")
     lines += [
         "",
         "docs-eu is down part of the time; the site campaigns is mostly rate limited (429).",

@@ -16,11 +16,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from exporter.simulator.answers import hex_id, refusal
+from exporter.simulator.huawei import REGION, USER, Iam, gateway_refusal
 from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
 
-TOKEN = "demo-codearts-token"
-TOKEN_WITHOUT_RIGHTS = "demo-codearts-token-without-rights"
-REGION = "ap-southeast-3"
 _WORDS = {
     End.SUCCEEDED: "SUCCESS",
     End.WITH_ERRORS: "UNSTABLE",
@@ -74,6 +72,7 @@ class CodeArts:
     """The build service of one region."""
 
     world: World
+    iam: Iam
 
     def routes(self) -> list[BaseRoute]:
         """Its paths, below the system's prefix."""
@@ -86,7 +85,7 @@ class CodeArts:
 
     async def running_status(self, request: Request) -> Response:
         """The newest build number of a task and whether it is being built."""
-        task = _task(request)
+        task = await self._task(request)
         moment = self.world.moment(task.job_id, task.life)
         if moment is None or moment.phase is Phase.UNBORN:
             number, word = None, "none"
@@ -104,7 +103,7 @@ class CodeArts:
 
     async def build_info(self, request: Request) -> Response:
         """The result of one build."""
-        task, moment = self._build(request)
+        task, moment = await self._build(request)
         result = {
             "building": moment.phase in (Phase.RUNNING, Phase.ENDING),
             "build_result": _WORDS[moment.end] if moment.phase is Phase.ENDED else None,
@@ -114,7 +113,7 @@ class CodeArts:
 
     async def record(self, request: Request) -> Response:
         """The richest answer about one build; times in milliseconds."""
-        _, moment = self._build(request)
+        _, moment = await self._build(request)
         running = {Phase.QUEUED: "Starting", Phase.ENDED: "Finished"}.get(moment.phase, "Running")
         begin = moment.started_at
         day = datetime.fromtimestamp(begin or moment.now, UTC)
@@ -138,10 +137,10 @@ class CodeArts:
     async def nothing(self, request: Request) -> Response:
         """What the gateway says of a path it does not know."""
         del request
-        raise refusal(404, {"error_code": "APIGW.0101", "error_msg": "The API does not exist"})
+        raise gateway_refusal(404, "APIGW.0101", "The API does not exist")
 
-    def _build(self, request: Request) -> tuple[Task, Moment]:
-        task = _task(request)
+    async def _build(self, request: Request) -> tuple[Task, Moment]:
+        task = await self._task(request)
         number = request.path_params["build_no"]
         if not re.fullmatch("[1-9][0-9]{0,8}", number, re.ASCII):
             raise refusal(400, {"error_code": "CB.00060200", "error_msg": "Invalid param"})
@@ -150,24 +149,15 @@ class CodeArts:
             raise refusal(404, {"error_code": "CB.00060200", "error_msg": "The build does not exist"})
         return task, moment
 
-
-def _task(request: Request) -> Task:
-    token = request.headers.get("X-Auth-Token")
-    if token == TOKEN_WITHOUT_RIGHTS:
-        raise refusal(403, {"error_code": "APIGW.0302", "error_msg": "No permissions to access the API"})
-    if token != TOKEN:
-        what = "decrypt token fail" if token else "token is missing"
-        raise refusal(
-            401,
-            {"error_code": "APIGW.0301", "error_msg": f"Incorrect IAM authentication information: {what}"},
-        )
-    job_id = request.path_params["job_id"]
-    if not re.fullmatch("[0-9a-z]{32}", job_id, re.ASCII):
-        raise refusal(400, {"error_code": "CB.00060201", "error_msg": "Invalid job id"})
-    for task in TASKS:
-        if task.job_id == job_id:
-            return task
-    raise refusal(404, {"error_code": "CB.00060201", "error_msg": "The job does not exist"})
+    async def _task(self, request: Request) -> Task:
+        await self.iam.admit(request)
+        job_id = request.path_params["job_id"]
+        if not re.fullmatch("[0-9a-z]{32}", job_id, re.ASCII):
+            raise refusal(400, {"error_code": "CB.00060201", "error_msg": "Invalid job id"})
+        for task in TASKS:
+            if task.job_id == job_id:
+                return task
+        raise refusal(404, {"error_code": "CB.00060201", "error_msg": "The job does not exist"})
 
 
 def _answer(result: object) -> Response:
@@ -185,7 +175,11 @@ def systems(base_url: str) -> dict[str, Any]:
             "provider": "codearts",
             "base_url": f"{base_url}/codearts",
             "labels": {"squad": "platform"},
-            "auth": {"type": "headers", "headers": {"X-Auth-Token": TOKEN}},
+            "auth": {
+                "type": "huawei_aksk",
+                "access_key": USER.access_key,
+                "secret_key": USER.secret_key,
+            },
             "jobs": [task.entry(job_id=task.job_id, build_no=task.build_no) for task in TASKS],
         }
     }

@@ -1,15 +1,11 @@
 """CrafterCMS Studio, played twice: a 3.0 with its v1 endpoint only, and a 4.1 with v2.
 
 Bodies are those of the 3.0 documentation and of the 4.1 server. The 4.1 answers v1 as that server
-does: 301 to the v2 path without a query. A real 3.0 knows sessions only; the simulated one takes
-HTTP Basic, as one does behind a proxy that logs in for its users. One site of the 4.1
-is behind a gateway that limits requests most of the time.
+does: 301 to the v2 path without a query. The 3.0 knows sessions only, the 4.1 access tokens only. One
+site of the 4.1 is behind a gateway that limits requests most of the time.
 """
 
-import base64
-import binascii
 from dataclasses import dataclass
-from secrets import compare_digest
 from typing import Any
 
 from starlette.requests import Request
@@ -18,12 +14,14 @@ from starlette.routing import BaseRoute, Route
 
 from exporter.simulator.answers import Refused, gateway, guid, precise, reached_at, refusal, to_minute
 from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.sessions import Sessions
 
 USERNAME, PASSWORD = "demo", "demo-crafter-password"
 TOKEN = "demo-crafter-token"
 TOKEN_WITHOUT_RIGHTS = "demo-crafter-token-without-rights"
 V1 = "/api/1/services/api/1/publish/status.json"
 V2 = "/api/2/publish/status"
+LOGIN = "/api/1/services/api/1/security/login.json"
 _PREPARING = 0.4  # of a run; the rest is publishing, with a counter of its own
 
 
@@ -68,21 +66,30 @@ class Crafter30:
 
     world: World
 
+    @property
+    def sessions(self) -> Sessions:
+        """Those of its one user."""
+        return Sessions(self.world, USERNAME, PASSWORD)
+
     def routes(self) -> list[BaseRoute]:
         """Its paths, below the system's prefix."""
-        return [Route(V1, self.status), Route("/{rest:path}", self.nothing)]
+        return [
+            Route(V1, self.status),
+            Route(LOGIN, self.sessions.login, methods=["POST"]),
+            Route("/{rest:path}", self.nothing),
+        ]
 
     async def status(self, request: Request) -> Response:
         """v1: ``status`` and ``message``."""
-        if not _basic(request.headers.get("Authorization", "")):
-            raise refusal(401, {"message": "Unauthorized"}, {"WWW-Authenticate": 'Basic realm="studio"'})
+        given_at = self.sessions.check(request)
         site_id = request.query_params.get("site_id")
         if not site_id:
             raise refusal(400, {"message": "Invalid parameter: site_id"})
         for site in SITES_3_0:
             if site.id == site_id and (moment := self.world.moment(f"3.0/{site.id}", site.life)):
                 status, message = _v1(moment)
-                return JSONResponse({"status": status, "message": message})
+                answer = JSONResponse({"status": status, "message": message})
+                return self.sessions.prolong(request, answer, given_at)
         raise refusal(404, {"message": "Site not found"})
 
     async def nothing(self, request: Request) -> Response:
@@ -137,15 +144,6 @@ class Crafter41:
         if window == 0:
             wait = max(1, min(30, round(left)))
             raise Refused(gateway(429, "Too Many Requests", {"Retry-After": str(wait)}))
-
-
-def _basic(authorization: str) -> bool:
-    scheme, _, value = authorization.partition(" ")
-    try:
-        given = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return scheme.lower() == "basic" and compare_digest(given, f"{USERNAME}:{PASSWORD}".encode())
 
 
 def _bearer(request: Request) -> None:
@@ -232,7 +230,7 @@ def systems(base_url: str) -> dict[str, Any]:
             "base_url": f"{base_url}/crafter-v1/studio",
             "api": "v1",
             "labels": {"squad": "web"},
-            "auth": {"type": "basic", "username": USERNAME, "password": PASSWORD},
+            "auth": {"type": "crafter_session", "username": USERNAME, "password": PASSWORD},
             "jobs": [site.entry(site_id=site.id) for site in SITES_3_0],
         },
         "site": {

@@ -74,7 +74,7 @@ class Tokens:
         now = int(self.world.clock())
         claims = {"iss": self.issuer, "sub": client_id, "scope": client.scopes, "iat": now}
         answer = {
-            "access_token": self._sign({**claims, "exp": now + self.lifetime}),
+            "access_token": self.sign({**claims, "exp": now + self.lifetime}),
             "expires_in": self.lifetime,
             "token_type": "Bearer",
             "scope": client.scopes,
@@ -94,7 +94,8 @@ class Tokens:
         headers = {"WWW-Authenticate": "Basic"} if basic else None
         return refusal(401 if basic else status, {"error": error, "error_description": description}, headers)
 
-    def _sign(self, claims: Mapping[str, Any]) -> str:
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """A token that says these; `claims` needs `exp` among them."""
         header = {"alg": "HS256", "typ": "JWT"}
         content = ".".join(_encode(json.dumps(part).encode()) for part in (header, claims))
         return f"{content}.{self._signature(content)}"

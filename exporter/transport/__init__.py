@@ -7,8 +7,19 @@ https only, TLS verified. HTTP statuses are no faults here; every fault of the w
 """
 
 from exporter.transport.adapter import CurlAdapter, blocking_session
+from exporter.transport.certificate import not_after
 from exporter.transport.reply import Headers, Reply, Timing
 from exporter.transport.route import Route, Tls
 from exporter.transport.wire import Wire
 
-__all__ = ["CurlAdapter", "Headers", "Reply", "Route", "Timing", "Tls", "Wire", "blocking_session"]
+__all__ = [
+    "CurlAdapter",
+    "Headers",
+    "Reply",
+    "Route",
+    "Timing",
+    "Tls",
+    "Wire",
+    "blocking_session",
+    "not_after",
+]

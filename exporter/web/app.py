@@ -60,6 +60,8 @@ class App:
                 Route("/-/reload", self._reload, methods=["POST"]),
             ]
         )
+        # What is not a path of ours is 404, with a slash at its end too.
+        self.asgi.router.redirect_slashes = False
 
     async def _metrics(self, request: Request) -> Response:
         """Every job and the exporter itself; 200 whatever the systems do."""

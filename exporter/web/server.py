@@ -7,7 +7,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,8 +37,8 @@ class Server:
         app: an ASGI 3 application; the lifespan protocol is not spoken.
         listen: ``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT`` for all interfaces, or ``unix:PATH``. Port 0
             is any free one.
-        ssl_context: what new connections speak; may be replaced at any time, for rotated
-            certificates.
+        ssl_context: what new connections speak, or who tells it anew for each of them; may be
+            replaced at any time, for rotated certificates.
 
     Attributes:
         addresses: where it listens, once started: ``http://127.0.0.1:10072``, ``unix:/path``.
@@ -50,7 +50,7 @@ class Server:
         listen: Sequence[str],
         *,
         limits: Limits = Limits(),  # noqa: B008  # frozen
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self.ssl_context = ssl_context
         self.addresses: tuple[str, ...] = ()
@@ -162,7 +162,7 @@ class Server:
         tls: dict[str, Any] = {}
         if self.ssl_context:
             tls = {
-                "ssl": self.ssl_context,
+                "ssl": self.ssl_context() if callable(self.ssl_context) else self.ssl_context,
                 "ssl_handshake_timeout": self._limits.handshake_timeout,
                 "ssl_shutdown_timeout": self._limits.farewell_timeout,
             }

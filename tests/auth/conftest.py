@@ -39,6 +39,7 @@ class Server:
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
+    cookies: list[str] = field(default_factory=list)
     hang: threading.Event = field(default_factory=threading.Event)
     asked: list[Asked] = field(default_factory=list)
 
@@ -66,6 +67,8 @@ def server() -> Iterator[Server]:
             self.send_response(server.status)
             for name, value in {"Content-Length": str(len(server.body)), **server.headers}.items():
                 self.send_header(name, value)
+            for cookie in server.cookies:
+                self.send_header("Set-Cookie", cookie)
             self.end_headers()
             self.wfile.write(server.body)
 

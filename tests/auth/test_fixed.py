@@ -27,8 +27,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "bearer": {"token": SECRET},
     "headers": {"headers": {"Authorization": SECRET, "TokenType": "jwt"}},
     "oauth2": {"token_url": "http://127.0.0.1/token", "client_id": "c", "client_secret": SECRET},
+    "huawei_token": {
+        "token_url": "http://127.0.0.1/token",
+        "username": "u",
+        "password": SECRET,
+        "domain": "d",
+        "project": "p",
+    },
+    "huawei_aksk": {"access_key": SECRET, "secret_key": SECRET, "security_token": SECRET},
+    "crafter_session": {"username": "u", "password": SECRET},
 }
-FIXED = [kind for kind in EXAMPLES if kind != "oauth2"]
+FIXED = [kind for kind in EXAMPLES if kind not in ("oauth2", "huawei_token", "crafter_session")]
 
 
 def credential(kind: str, **keys: Any) -> Credential:

@@ -191,20 +191,32 @@ def test_an_early_renewal_that_fails_keeps_the_token_until_it_ends(server: Serve
     credential.renew(session, 0)
     version = credential.version()
     server.answer({}, 503)
-    now, tries = 3240.0, 0
-    while now < 3590:
+    for now in (3240.0, 3400.0, 3599.9):
         assert credential.must_renew(now)
-        credential.renew(session, now)
-        assert not credential.must_renew(now + 1)
+        fault(credential, session, now)
+        assert credential.serves(now)
         assert (credential.version(), sent(credential)["Authorization"]) == (version, "Bearer t1")
-        tries += 1
-        while not credential.must_renew(now):
-            now += 1
-    assert 3 < tries < 15
-    fault(credential, session, 3600)
+    assert not credential.serves(3600)
     server.token("t2")
     credential.renew(session, 3601)
+    assert credential.serves(3601)
     assert sent(credential)["Authorization"] == "Bearer t2"
+
+
+def test_a_token_that_was_refused_or_belongs_to_an_older_secret_serves_no_more(
+    server: Server, session: Session, secret_file: SecretFile
+) -> None:
+    server.token("t1")
+    credential = oauth2(server.url, client_secret=secret_file("first"))
+    assert not credential.serves(0)
+    credential.renew(session, 0)
+    assert credential.serves(0)
+    credential.refused(credential.version())
+    assert not credential.serves(0)
+    credential.renew(session, 0)
+    assert credential.serves(0)
+    secret_file("second")
+    assert not credential.serves(0)
 
 
 def test_a_refused_token_is_not_kept_when_there_is_no_other(server: Server, session: Session) -> None:

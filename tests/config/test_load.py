@@ -1,5 +1,6 @@
 import time
 from collections.abc import Iterator, Mapping
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,16 @@ def systems() -> Mapping[str, System]:
 
 
 def test_systems_come_in_the_order_of_the_file(systems: Mapping[str, System]) -> None:
-    assert list(systems) == ["docs", "builds", "site", "twins", "xmc"]
+    assert list(systems) == [
+        "docs",
+        "builds",
+        "site",
+        "twins",
+        "xmc",
+        "builds-signed",
+        "builds-by-password",
+        "site-by-login",
+    ]
 
 
 def test_every_provider_and_credential_can_be_configured(systems: Mapping[str, System]) -> None:
@@ -92,6 +102,14 @@ def test_without_a_word_the_settings_are_those_of_the_contract(config: Load) -> 
         min_interval=10.0,
         final_interval=600.0,
         state_series="all",
+        max_jobs=2000,
+        expect={
+            "start_within": 1800.0,
+            "progress_within": 1800.0,
+            "run_within": 43200.0,
+            "success_within": inf,
+        },
+        discover=None,
         jobs=system.jobs,
     )
     assert system.tls.min_version == "TLS12"

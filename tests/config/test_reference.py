@@ -35,7 +35,7 @@ def test_a_good_config_fits_the_schema(schema: Draft202012Validator) -> None:
         "jobs_empty",
         "label_name",
         "label_too_long",
-        "later_discover",
+        "discover_where_there_is_no_listing",
         "later_provider",
         "missing_job_key",
         "missing_option",

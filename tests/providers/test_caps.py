@@ -49,7 +49,7 @@ def test_the_documented_answer_tells_everything() -> None:
     assert status.categories == {"Outline": Category(3, 3, 0), "Article": Category(7, 7, 0)}
     assert (status.type, status.level, status.name) == ("Live", "DocSet", "")
     assert status.cancelable is False
-    assert status.run == "8587562874004887117"
+    assert status.run == "8587562874004887117 2015-10-20T05:38:05.7249287+00:00"
 
 
 def test_a_running_job_with_counts_as_text_has_the_start_of_this_run_and_no_end() -> None:

@@ -212,6 +212,17 @@ def test_a_queued_task_is_queued_although_build_info_knows_nothing_yet() -> None
     assert (status.state, status.raw, status.run_number) == (State.QUEUED, "InQueue", 9)
 
 
+def test_a_queued_task_is_queued_although_its_run_is_not_to_be_found_yet() -> None:
+    status = latest({STATUS: newest(word="InQueue"), RECORD: NOTHING, INFO: NOTHING})
+    assert (status.state, status.raw, status.run_number) == (State.QUEUED, "InQueue", 9)
+
+
+def test_an_ended_run_that_is_not_to_be_found_is_not_found() -> None:
+    with pytest.raises(Failure) as caught:
+        latest({STATUS: newest(), RECORD: NOTHING, INFO: NOTHING})
+    assert caught.value.reason is Reason.NOT_FOUND
+
+
 def test_finished_alone_does_not_say_how() -> None:
     info = ok({"building": False, "build_result": None})
     status = latest({STATUS: newest(), RECORD: NOTHING, INFO: info})

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -23,6 +24,9 @@ NO_SITE_V1 = Answer(404, stored("crafter/v1_error_404.json"))
 NO_SITE_V2 = Answer(404, stored("crafter/v2_site_not_found.json"))
 HTML_404 = Answer(404, b"<html>Not Found</html>")
 Replies = Mapping[str, Answer | Failure]
+
+
+site = partial(Status, errors_stop=True)
 
 
 def auto() -> Crafter:
@@ -71,18 +75,18 @@ def failure(provider: Crafter, replies: Replies | Answer, asked: list[str]) -> F
     ],
 )
 def test_an_answer_without_a_time_tells_its_state_alone(name: str, state: State, raw: str) -> None:
-    assert v1(f"v1_{name}") == Status(state=state, raw=raw)
+    assert v1(f"v1_{name}") == site(state=state, raw=raw)
 
 
 def test_a_site_at_rest_tells_when_it_last_succeeded() -> None:
-    assert v1("v1_after_publishing") == Status(
+    assert v1("v1_after_publishing") == site(
         State.IDLE, "idle", ended_at=NOON, reported_at=NOON, state_since=NOON, succeeded_at=NOON
     )
     assert v1("v1_after_package").succeeded_at == NOON + 56
 
 
 def test_a_site_being_published_tells_since_when() -> None:
-    assert v1("v1_during_publishing") == Status(State.RUNNING, "busy", started_at=NOON, reported_at=NOON)
+    assert v1("v1_during_publishing") == site(State.RUNNING, "busy", started_at=NOON, reported_at=NOON)
     assert v1("v1_publishing_package").started_at == NOON + 56
 
 
@@ -94,7 +98,7 @@ def test_a_site_published_item_by_item_runs_since_the_first_one_and_each_package
     running, idle = v1("v1_during_publishing"), v1("v1_after_publishing")
     assert started("item: /b on 2019-01-09T12:40Z", running) == NOON
     assert started("item: /b on 2019-01-09T12:40Z", idle) == NOON + 360
-    assert started("item: /b on 2019-01-09T12:40Z", Status(State.RUNNING)) == NOON + 360
+    assert started("item: /b on 2019-01-09T12:40Z", site(State.RUNNING)) == NOON + 360
     assert started("package: 8 on 2019-01-09T12:40:00Z", running) == NOON + 360
 
 
@@ -102,18 +106,18 @@ def test_a_site_published_item_by_item_runs_since_the_first_one_and_each_package
     ("name", "moment"), [("v1_failed", NOON), ("v1_failed_server_wording", NOON - 3600 + 56)]
 )
 def test_a_failure_is_told_from_a_stop_in_both_wordings_and_time_forms(name: str, moment: float) -> None:
-    assert v1(name) == Status(
+    assert v1(name) == site(
         State.FAILED, "stopped", ended_at=moment, reported_at=moment, state_since=moment, failed_at=moment
     )
 
 
 @pytest.mark.parametrize(("name", "moment"), [("v1_stopped", NOON), ("v1_disabled", NOON + 56)])
 def test_a_site_stopped_by_somebody_has_not_failed(name: str, moment: float) -> None:
-    assert v1(name) == Status(State.STOPPED, "stopped", reported_at=moment, state_since=moment)
+    assert v1(name) == site(State.STOPPED, "stopped", reported_at=moment, state_since=moment)
 
 
 def test_a_site_that_was_started_again_is_idle_and_has_not_succeeded_by_that() -> None:
-    assert v1("v1_started") == Status(State.IDLE, "started", reported_at=NOON + 56, state_since=NOON + 56)
+    assert v1("v1_started") == site(State.IDLE, "started", reported_at=NOON + 56, state_since=NOON + 56)
 
 
 def test_the_time_of_a_message_is_its_last_one_not_one_of_the_path() -> None:

@@ -1,13 +1,13 @@
 """The simulator on a real socket, with a clock that tests turn."""
 
 import asyncio
-import base64
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
 import pytest
@@ -22,7 +22,7 @@ from exporter.failure import Failure, Reason, reason_of_status
 from exporter.job import Job, Status
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Answer
-from exporter.simulator import config, create_app
+from exporter.simulator import config, create_app, huawei
 
 NOON = 1_772_366_400.0  # 2026-03-01T12:00:00Z
 
@@ -80,12 +80,27 @@ class Simulated:
         match auth["type"]:
             case "headers":
                 return dict(auth["headers"])
-            case "basic":
-                pair = f"{auth['username']}:{auth['password']}".encode()
-                return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
             case "bearer":
                 return {"Authorization": f"Bearer {auth['token']}"}
+            case "huawei_aksk":
+                return {"X-Auth-Token": self.iam_token(huawei.USER)}
+            case "crafter_session":
+                return {"Cookie": f"JSESSIONID={self.studio_session(system)}"}
         return {"Authorization": f"Bearer {self.token(system)}"}
+
+    def studio_session(self, system: str) -> str:
+        settings = self.systems[system]
+        url = settings["base_url"] + "/api/1/services/api/1/security/login.json"
+        if url not in self.tokens:
+            answer = self.session.post(
+                url,
+                json={name: settings["auth"][name] for name in ("username", "password")},
+                headers={"X-XSRF-TOKEN": "x", "Cookie": "XSRF-TOKEN=x"},
+                timeout=5,
+            )
+            assert answer.status_code == 200, answer.text
+            self.tokens[url] = answer.cookies["JSESSIONID"]
+        return self.tokens[url]
 
     def token(self, system: str) -> str:
         form = {key: value for key, value in self.systems[system]["auth"].items() if key != "type"}
@@ -95,6 +110,16 @@ class Simulated:
             assert answer.status_code == 200, answer.text
             self.tokens[url] = answer.json()["access_token"]
         return self.tokens[url]
+
+    def iam_token(self, user: huawei.User, project: str | None = huawei.REGION) -> str:
+        """A token of Huawei's IAM."""
+        url = f"{self.base_url}/iam/v3/auth/tokens"
+        key = f"{url} {user.name} {project}"
+        if key not in self.tokens:
+            answer = self.session.post(url, json=password_of(user, project), timeout=5)
+            assert answer.status_code == 201, answer.text
+            self.tokens[key] = answer.headers["X-Subject-Token"]
+        return self.tokens[key]
 
     def path(self, system: str) -> str:
         """The system's prefix."""
@@ -133,6 +158,15 @@ class Simulated:
                 return status
 
 
+def password_of(user: huawei.User, project: str | None = huawei.REGION) -> dict[str, Any]:
+    """What is posted to Huawei's IAM for a token."""
+    who = {"name": user.name, "password": user.password, "domain": {"name": huawei.DOMAIN}}
+    auth: dict[str, Any] = {"identity": {"methods": ["password"], "password": {"user": who}}}
+    if project is not None:
+        auth["scope"] = {"project": {"name": project}}
+    return {"auth": auth}
+
+
 def own_keys(entry: Mapping[str, Any]) -> dict[str, str]:
     """The provider's own keys of an entry of ``jobs:``."""
     common = ("name", "labels", "expect")
@@ -147,6 +181,7 @@ def _served() -> Iterator[Simulated]:
         requests.Session() as session,
     ):
         session.trust_env = False
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         yield Simulated(base_url, clock, session)
 
 

@@ -26,7 +26,7 @@ def test_the_config_is_served_and_names_every_system(simulated: Simulated) -> No
     }
     for system in systems.values():
         assert set(system) <= SYSTEM_KEYS
-        assert system["auth"]["type"] in {"headers", "basic", "bearer", "oauth2"}
+        assert system["auth"]["type"] in {"headers", "bearer", "oauth2", "huawei_aksk", "crafter_session"}
         assert system["base_url"].startswith(simulated.base_url + "/")
     names = [job["name"] for system in systems.values() for job in system["jobs"]]
     assert len(names) == len(set(names)) >= 40

@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.simulator import codearts
 from tests.simulator.conftest import NOON, Simulated
 
 
@@ -109,14 +108,3 @@ def test_errors_have_code_and_text(simulated: Simulated, path: str, status: int,
     assert response.status_code == status
     assert response.json()["error_code"] == code
     assert response.json()["error_msg"]
-
-
-def test_the_token_is_checked(simulated: Simulated) -> None:
-    path = f"/job/{job_id(simulated, 'Web shop')}/running-status"
-    for token, status, code in (
-        ("", 401, "APIGW.0301"),
-        ("wrong", 401, "APIGW.0301"),
-        (codearts.TOKEN_WITHOUT_RIGHTS, 403, "APIGW.0302"),
-    ):
-        response = ask(simulated, path, **{"X-Auth-Token": token})
-        assert (response.status_code, response.json()["error_code"]) == (status, code)

@@ -1,5 +1,7 @@
+import json
 import re
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import requests
@@ -9,6 +11,9 @@ from tests.simulator.conftest import NOON, Simulated
 
 V1 = "/api/1/services/api/1/publish/status.json"
 V2 = "/api/2/publish/status"
+LOGIN = "/crafter-v1/studio/api/1/services/api/1/security/login.json"
+RIGHT = {"username": crafter.USERNAME, "password": crafter.PASSWORD}
+PAIR = {"Cookie": "XSRF-TOKEN=mine", "X-XSRF-TOKEN": "mine"}
 
 
 def v1(simulated: Simulated, site: str, **headers: str) -> requests.Response:
@@ -50,9 +55,74 @@ def test_a_site_of_3_0_is_idle_queued_and_busy_in_turn(simulated: Simulated) -> 
     assert seen["busy"].startswith("Currently publishing item: /site/")
 
 
-def test_version_1_checks_user_parameter_and_site(simulated: Simulated) -> None:
-    for wrong in ("", "Basic", "Basic ????", "Basic eDp5", "Bearer x"):
-        response = v1(simulated, "alumni", Authorization=wrong)
+def login(simulated: Simulated, **options: Any) -> requests.Response:
+    options = {"json": RIGHT, "headers": PAIR, **options}
+    return simulated.session.post(simulated.base_url + LOGIN, timeout=5, **options)
+
+
+def test_a_login_of_3_0_gives_a_session_for_the_studio_alone(simulated: Simulated) -> None:
+    response = login(simulated)
+    assert response.status_code == 200
+    assert re.fullmatch(
+        r"JSESSIONID=[0-9A-F]{32}; HttpOnly; Path=/crafter-v1/studio; SameSite=lax",
+        response.headers["Set-Cookie"],
+    )
+    assert v1(simulated, "alumni", Cookie=f"JSESSIONID={response.cookies['JSESSIONID']}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Cookie": "XSRF-TOKEN=mine"},
+        {"X-XSRF-TOKEN": "mine"},
+        {"Cookie": "XSRF-TOKEN=", "X-XSRF-TOKEN": ""},
+        {"Cookie": "XSRF-TOKEN=mine", "X-XSRF-TOKEN": "other"},
+    ],
+)
+def test_a_login_of_3_0_wants_its_pair(simulated: Simulated, headers: dict[str, str]) -> None:
+    response = login(simulated, headers=headers)
+    assert (response.status_code, "Set-Cookie" in response.headers) == (403, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (json.dumps({**RIGHT, "password": "wrong"}).encode(), 401),
+        (json.dumps({**RIGHT, "username": None}).encode(), 401),
+        (b"{}", 401),
+        (b"username=demo", 400),
+        (b"[]", 400),
+        (b"[" * 10_000, 400),
+        (b" " * 17_000, 413),
+    ],
+)
+def test_a_login_of_3_0_wants_user_and_password(simulated: Simulated, body: bytes, status: int) -> None:
+    response = login(simulated, json=None, data=body)
+    assert (response.status_code, "Set-Cookie" in response.headers) == (status, False)
+
+
+def test_a_session_in_use_gets_a_new_id_and_lives_on(simulated: Simulated) -> None:
+    cookie = simulated.headers("site-classic")["Cookie"]
+    assert "Set-Cookie" not in v1(simulated, "alumni").headers
+    for hours in (7, 14, 21):
+        simulated.clock.now = NOON + hours * 3600
+        response = v1(simulated, "alumni", Cookie=cookie)
+        assert response.status_code == 200
+        last, cookie = cookie, f"JSESSIONID={response.cookies['JSESSIONID']}"
+        assert cookie != last
+
+
+def test_an_idle_session_ends_after_eight_hours(simulated: Simulated) -> None:
+    simulated.headers("site-classic")
+    simulated.clock.now = NOON + 480 * 60
+    assert v1(simulated, "alumni").status_code == 401
+
+
+def test_version_1_checks_session_parameter_and_site(simulated: Simulated) -> None:
+    right = simulated.headers("site-classic")["Cookie"]
+    for wrong in ("", "JSESSIONID=", "JSESSIONID=zz", right[:-1], right.replace("JS", "js"), right + "0"):
+        response = v1(simulated, "alumni", Cookie=wrong)
         assert (response.status_code, response.json()) == (401, {"message": "Unauthorized"})
     assert v1(simulated, "").json() == {"message": "Invalid parameter: site_id"}
     assert v1(simulated, "").status_code == 400

@@ -1,12 +1,15 @@
 import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trustme
 from starlette.types import ASGIApp
 
+from exporter.web.security import Guard, Security
 from exporter.web.server import Limits, Server
 from tests.web.clients import FAST, Start, hello
+from tests.web.secured import Place, Secure, Secured
 
 
 @pytest.fixture
@@ -45,3 +48,28 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+async def secure_with(place: Place, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Secure]:
+    """Serves behind a web configuration, which is looked at again for every connection and request."""
+    monkeypatch.setattr("exporter.web.security.LOOK_AGAIN_SECONDS", 0.0)
+    started: list[Secured] = []
+
+    async def start(text: str) -> Secured:
+        security = Security(place.write(text))
+        context = security.context if security.tls else None
+        server = Server(Guard(hello, security), ("127.0.0.1:0",), ssl_context=context)
+        started.append(Secured(server, security))
+        await server.start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        await each.server.stop(0)
+        each.security.close()

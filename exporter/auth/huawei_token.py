@@ -1,0 +1,89 @@
+"""A token of Huawei Cloud's IAM: fetched with an IAM user's password, sent as ``X-Auth-Token``.
+
+Source: "Obtaining a User Token Through Password Authentication" (KeystoneCreateUserTokenByPassword).
+A token lives 24 hours; a new one does not end the one before it.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from requests import PreparedRequest, Response, Session
+
+from exporter import fields
+from exporter.auth.dates import http_date, iso_date
+from exporter.auth.token import TokenCredential, bounded_life, json_object, post, usable
+from exporter.failure import Failure, Reason
+
+_ISSUED = 201
+_TOKEN_HEADER = "X-Subject-Token"  # noqa: S105  a header's name
+
+
+class HuaweiTokenKeys(fields.Keys):
+    """An IAM user, and the project that the token is for."""
+
+    type: Literal["huawei_token"]
+    token_url: fields.EndpointUrl = Field(
+        description="IAM's token endpoint, such as https://iam.REGION.myhuaweicloud.com/v3/auth/tokens"
+    )
+    username: str = Field(min_length=1, description="name of an IAM user; a HUAWEI ID gets no token")
+    password: fields.SecretValue = Field(description="the IAM user's password")
+    domain: str = Field(min_length=1, description="name of the account that the IAM user belongs to")
+    project: str = Field(
+        min_length=1, description="name of the project; a region's own project has the region's name"
+    )
+
+
+class HuaweiToken(TokenCredential):
+    """Fetches a token with the user's password and writes ``X-Auth-Token``.
+
+    Args:
+        clock: Unix time, for an endpoint that does not tell its own.
+    """
+
+    kind: ClassVar[str] = "huawei_token"
+    Keys: ClassVar[type[fields.Keys]] = HuaweiTokenKeys
+
+    def __init__(self, keys: HuaweiTokenKeys, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(keys.password)
+        self._keys = keys
+        self._clock = clock
+
+    def apply(self, request: PreparedRequest) -> None:
+        """Writes the header.
+
+        Raises:
+            Failure: reason ``auth``, there is no token yet.
+        """
+        request.headers["X-Auth-Token"] = self.token
+
+    def fetch(self, session: Session, secret: str) -> tuple[str, float]:
+        """Asks IAM."""
+        response = post(session, self._keys.token_url, json=self._body(secret))
+        if response.status_code != _ISSUED:
+            detail = f"the token endpoint answered HTTP {response.status_code}"
+            raise Failure(Reason.AUTH, detail, status=response.status_code)
+        token = response.headers.get(_TOKEN_HEADER)
+        if not usable(token):
+            raise Failure(Reason.AUTH, f"the token endpoint answered without a usable {_TOKEN_HEADER}")
+        return token, self._life(response)
+
+    def _body(self, secret: str) -> dict[str, Any]:
+        keys = self._keys
+        user = {"name": keys.username, "password": secret, "domain": {"name": keys.domain}}
+        return {
+            "auth": {
+                "identity": {"methods": ["password"], "password": {"user": user}},
+                "scope": {"project": {"name": keys.project}},
+            }
+        }
+
+    def _life(self, response: Response) -> float:
+        """Seconds from the endpoint's own ``Date`` to the token's end, whatever our clock says."""
+        token = json_object(response).get("token")
+        ends_at = iso_date(token.get("expires_at")) if isinstance(token, dict) else None
+        if ends_at is None:
+            return bounded_life(0)
+        now = http_date(response.headers.get("Date", ""))
+        return bounded_life(ends_at - (self._clock() if now is None else now))

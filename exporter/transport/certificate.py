@@ -1,0 +1,79 @@
+"""When a certificate ends: the few bytes of its DER that say so (RFC 5280 section 4.1)."""
+
+import re
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+MAX_BYTES = 1 << 20
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_SEQUENCE, _VERSION, _UTC_TIME, _TIME = 0x30, 0xA0, 0x17, 0x18
+
+
+def not_after(path: Path) -> float | None:
+    """Unix time at which the first certificate of a PEM file ends; the first is the owner's.
+
+    Returns:
+        ``None`` where the file cannot be read or holds nothing that is understood.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES).decode("latin-1")
+    except OSError:
+        return None
+    return pem_not_after(text)
+
+
+def pem_not_after(text: str) -> float | None:
+    """The same for the text of such a file."""
+    pem = _PEM.search(text)
+    if pem is None:
+        return None
+    try:
+        return _not_after(ssl.PEM_cert_to_DER_cert(pem[0]))
+    except ValueError:
+        return None
+
+
+def _not_after(certificate: bytes) -> float:
+    signed, _ = _take(_take(certificate, _SEQUENCE)[0], _SEQUENCE)
+    if signed[:1] == bytes([_VERSION]):
+        _, signed = _take(signed)
+    # The serial number, the algorithm of the signature and the issuer.
+    for _ in range(3):
+        _, signed = _take(signed)
+    validity, _ = _take(signed, _SEQUENCE)
+    _, end = _take(validity)
+    return _time(end)
+
+
+def _take(der: bytes, tag: int | None = None) -> tuple[bytes, bytes]:
+    """The content of the element that stands first, and what follows it.
+
+    Raises:
+        ValueError: it is cut off, of another kind or of no definite length.
+    """
+    if len(der) < 2 or (tag is not None and der[0] != tag):
+        raise ValueError
+    length, begin = der[1], 2
+    if length & 0x80:
+        begin += length & 0x7F
+        if not 2 < begin <= 6:
+            raise ValueError
+        length = int.from_bytes(der[2:begin], "big")
+    if len(der) < begin + length:
+        raise ValueError
+    return der[begin : begin + length], der[begin + length :]
+
+
+def _time(der: bytes) -> float:
+    text = _take(der)[0].decode("ascii")
+    if der[0] == _UTC_TIME:
+        # Two digits of the year: 50 to 99 are of the last century.
+        text = ("19" if text[:2] >= "50" else "20") + text
+    elif der[0] != _TIME:
+        raise ValueError
+    if not re.fullmatch(r"\d{14}Z", text, re.ASCII):
+        raise ValueError
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()

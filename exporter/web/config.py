@@ -1,0 +1,106 @@
+"""The web configuration file: who may scrape, over what; its keys and how it is loaded.
+
+Its keys are those of the Prometheus exporter toolkit.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from exporter.config import ConfigError
+from exporter.config.load import bounded, read
+from exporter.fields import Duration, HeaderText, Keys, has_control_characters
+from exporter.web.tls import ServerTls
+
+# One check takes 50 ms at a cost of 10 and twice as long for each step: 16 are seconds.
+MAX_COST = 16
+# The last letter of the salt stands for two bits only (Python's bcrypt refuses any other).
+_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
+
+
+def _hash(value: str) -> str:
+    match = _BCRYPT.fullmatch(value)
+    if match is None or not 4 <= int(match[1]) <= MAX_COST:
+        raise ValueError(
+            f"not a bcrypt hash with a cost of 4 to {MAX_COST}; allowed is what htpasswd -nBC 10 prints "
+            "after the colon"
+        )
+    return value
+
+
+def _user(value: str) -> str:
+    if not value or ":" in value or has_control_characters(value):
+        raise ValueError("not a user name; allowed is any text without colons and control characters")
+    return value
+
+
+def _http2(value: object) -> object:
+    if value is True:
+        raise ValueError("HTTP/2 is not spoken; allowed is false")
+    return value
+
+
+class ResponseHeaders(Keys):
+    """The keys of ``http_server_config: {headers: …}``; an empty text leaves the header out."""
+
+    csp: HeaderText = Field("", alias="Content-Security-Policy")
+    frame: Literal["deny", "sameorigin"] | None = Field(None, alias="X-Frame-Options")
+    content_type: Literal["nosniff"] | None = Field(None, alias="X-Content-Type-Options")
+    xss: HeaderText = Field("", alias="X-XSS-Protection")
+    hsts: HeaderText = Field("", alias="Strict-Transport-Security")
+
+    def given(self) -> dict[str, str]:
+        """The headers to set."""
+        return {name: value for name, value in self.model_dump(by_alias=True).items() if value}
+
+
+class Http(Keys):
+    """The keys of ``http_server_config:``."""
+
+    http2: Annotated[bool, BeforeValidator(_http2)] = Field(default=False, description="HTTP/2 is not spoken")
+    headers: ResponseHeaders = Field(default_factory=ResponseHeaders, description="headers of every response")
+
+
+class RateLimit(Keys):
+    """The keys of ``rate_limit:``, a token bucket."""
+
+    interval: Duration = Field(0.0, description="one request every so often; 0 switches the limit off")
+    burst: int = Field(1, ge=1, le=1_000_000, description="so many at once after a pause")
+
+
+class WebConfig(Keys):
+    """The web configuration."""
+
+    tls_server_config: ServerTls | None = Field(None, description="serves HTTPS")
+    http_server_config: Http = Field(default_factory=Http, description="how HTTP is spoken")
+    basic_auth_users: dict[Annotated[str, AfterValidator(_user)], Annotated[str, AfterValidator(_hash)]] = (
+        Field(
+            default_factory=dict, min_length=1, repr=False, description="bcrypt hashes of passwords by user"
+        )
+    )
+    rate_limit: RateLimit = Field(default_factory=RateLimit, description="requests over it are answered 429")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        # A file caught while it is written anew is empty, and must not open the exporter to everybody.
+        if not self.model_fields_set:
+            raise ValueError(f"says nothing; allowed: {', '.join(type(self).model_fields)}")
+        return self
+
+
+def load(path: Path, files: set[Path] | None = None) -> WebConfig:
+    """Reads a web configuration file; relative paths in it begin at its folder.
+
+    Args:
+        files: takes in the files that it names, readable or not.
+
+    Raises:
+        ConfigError: with every mistake.
+    """
+    file = read(path, WebConfig, {"folder": path.parent, "files": set() if files is None else files})
+    if file.mistakes:
+        raise ConfigError(bounded(sorted(set(file.mistakes))))
+    model: WebConfig = file.model
+    return model

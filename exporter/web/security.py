@@ -1,0 +1,219 @@
+"""Who may scrape: certificates and users, read again when their files change; a door for the app."""
+
+import base64
+import binascii
+import logging
+import ssl
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exporter.config import ConfigError, Mistake
+from exporter.web.config import RateLimit, WebConfig, load
+from exporter.web.passwords import BusyError, Passwords
+
+_log = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS = 1.0
+COMPLAINT_SECONDS = 60.0
+CHALLENGE = 'Basic realm="remote-job-exporter", charset="UTF-8"'
+# Whatever watches over the process has neither password nor a share in the rate.
+OPEN_PATHS = frozenset({"/-/healthy", "/-/ready"})
+
+Stamp = tuple[tuple[int, ...] | None, ...]
+
+
+class Security:
+    """A web configuration file in force.
+
+    The file and those it names are looked at when somebody connects or asks, once a second at most. A
+    state of them that cannot be used changes nothing and is told once. Nor does a file turn off TLS or
+    passwords, as one half written might: that takes a restart.
+
+    Attributes:
+        headers: what to set on every response.
+
+    Raises:
+        ConfigError: the file has mistakes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files = {path}
+        self._stamp, config = self._read()
+        if isinstance(config, ConfigError):
+            raise config
+        self._look_at = time.monotonic() + LOOK_AGAIN_SECONDS
+        self._complain_from = 0.0
+        self._passwords: Passwords | None = None
+        self._bucket = Bucket(config.rate_limit)
+        self._take(config)
+
+    @property
+    def tls(self) -> bool:
+        """Whether HTTPS is served."""
+        return self._config.tls_server_config is not None
+
+    def context(self) -> ssl.SSLContext:
+        """What a new connection is to speak, where HTTPS is served."""
+        self.look_again()
+        tls = self._config.tls_server_config
+        if tls is None:
+            raise ValueError("HTTPS is not served")
+        return tls.context
+
+    async def refusal(self, scope: Scope) -> Response | None:
+        """The answer to a request that must not come through, or ``None``."""
+        if scope["path"] in OPEN_PATHS:
+            return None
+        if self._passwords is not None:
+            client = (scope.get("client") or ("",))[0]
+            credentials = _credentials(scope["headers"])
+            try:
+                allowed = credentials and await self._passwords.check(*credentials, client)
+            except BusyError:
+                return PlainTextResponse("too many passwords to check\n", 429, {"Retry-After": "1"})
+            if not allowed:
+                if credentials:
+                    self._complain(client)
+                return PlainTextResponse("unauthorized\n", 401, {"WWW-Authenticate": CHALLENGE})
+        if not self._bucket.take(time.monotonic()):
+            return PlainTextResponse("too many requests\n", 429, {"Retry-After": "1"})
+        return None
+
+    def close(self) -> None:
+        """Ends what runs beside the event loop."""
+        if self._passwords is not None:
+            self._passwords.close()
+
+    def look_again(self) -> None:
+        """Reads the files again if they have changed; looks once a second at most."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_AGAIN_SECONDS
+        if self._stat() == self._stamp:
+            return
+        # Of a state that is no good this is the only look, so it is told once.
+        self._stamp, config = self._read()
+        if not isinstance(config, ConfigError):
+            config = self._restart_needed(config) or config
+        if isinstance(config, ConfigError):
+            first, more = config.mistakes[0], len(config.mistakes) - 1
+            _log.error("web config not taken", extra={"mistake": str(first), "more_mistakes": more})
+            return
+        self._take(config)
+        _log.info("web config taken", extra={"path": str(self._path)})
+
+    def _take(self, config: WebConfig) -> None:
+        self._config = config
+        self.headers = config.http_server_config.headers.given()
+        if self._bucket.limit != config.rate_limit:
+            self._bucket = Bucket(config.rate_limit)
+        if self._passwords is not None:
+            self._passwords.replace(config.basic_auth_users)
+        elif config.basic_auth_users:
+            self._passwords = Passwords(config.basic_auth_users)
+
+    def _restart_needed(self, config: WebConfig) -> ConfigError | None:
+        was, now = self._config, config
+        needed = {
+            "tls_server_config": bool(was.tls_server_config) != bool(now.tls_server_config),
+            "basic_auth_users": bool(was.basic_auth_users and not now.basic_auth_users),
+        }
+        text = "cannot be added or taken away while running; restart for that"
+        mistakes = [Mistake(self._path, 1, key, text) for key, changed in needed.items() if changed]
+        return ConfigError(mistakes) if mistakes else None
+
+    def _read(self) -> tuple[Stamp, WebConfig | ConfigError]:
+        """What the files say, and a stamp of them from before they were read."""
+        while True:
+            stamp, files = self._stat(), {self._path}
+            config: WebConfig | ConfigError
+            try:
+                config = load(self._path, files)
+            except ConfigError as error:
+                config = error
+            # Which files count is known only now: a stamp of others would miss a change of these.
+            if files == self._files:
+                return stamp, config
+            self._files = files
+
+    def _stat(self) -> Stamp:
+        return tuple(map(_state, sorted(self._files)))
+
+    def _complain(self, client: str) -> None:
+        # Whoever guesses passwords shall not fill the log as well.
+        now = time.monotonic()
+        if now >= self._complain_from:
+            self._complain_from = now + COMPLAINT_SECONDS
+            _log.warning("a request came with a wrong user or password", extra={"client": client})
+
+
+class Guard:
+    """An ASGI application before which a `Security` stands: its headers, passwords and rate."""
+
+    def __init__(self, app: ASGIApp, security: Security) -> None:
+        self._app = app
+        self._security = security
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers itself, or lets the application answer."""
+        self._security.look_again()
+        headers = self._security.headers
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(headers)
+            await send(message)
+
+        answer = await self._security.refusal(scope) or self._app
+        await answer(scope, receive, sending if headers else send)
+
+
+class Bucket:
+    """A token bucket: one token each interval, up to a burst of them."""
+
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self._tokens = float(limit.burst)
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Takes a token, if there is one at ``now`` (monotonic seconds)."""
+        if not self.limit.interval:
+            return True
+        gained = (now - self._at) / self.limit.interval
+        self._tokens, self._at = min(self._tokens + gained, self.limit.burst), now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
+    """User and password of a request (RFC 7617), or ``None`` where it has none or several."""
+    given = [value for name, value in headers if name == b"authorization"]
+    scheme, _, encoded = (given[0] if len(given) == 1 else b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except binascii.Error:
+        return None
+    return (user, password) if colon else None
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes when the file does; ``None`` while there is none."""
+    try:
+        # Follows links, whose swapping is how Kubernetes changes mounted secrets. The time of the last
+        # change of rights is in it too: they can be what was wrong.
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size

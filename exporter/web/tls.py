@@ -1,0 +1,367 @@
+"""TLS as the web configuration asks for it: its keys, and the context made of them.
+
+The keys are those of the Prometheus exporter toolkit. What Python's ``ssl`` cannot do is refused,
+never taken and left undone: an operator who asks for it must not believe to have it.
+"""
+
+import os
+import ssl
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from exporter.fields import Keys, in_folder
+
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+_MODES = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+_UNVERIFIED = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
+_CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+# Go's names (tls.CipherSuites) and OpenSSL's.
+_CIPHERS = {
+    f"TLS_ECDHE_{key}_WITH_{ours}": f"ECDHE-{key}-{theirs}"
+    for key in ("ECDSA", "RSA")
+    for ours, theirs in (
+        ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
+        ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
+        ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
+        ("AES_128_CBC_SHA", "AES128-SHA"),
+        ("AES_256_CBC_SHA", "AES256-SHA"),
+    )
+}
+_TLS13_CIPHERS = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+
+
+def _file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError("not a path; allowed is the name of a readable PEM file")
+    path = in_folder(value, info)
+    # Whoever loads the configuration learns which files to look at again, missing ones too.
+    (info.context or {}).get("files", set()).add(path)
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not the name of a file"
+        raise ValueError(f"cannot read {path}: {why}; allowed is a readable PEM file") from None
+    return path
+
+
+def _mode(value: object) -> object:
+    if value in _UNVERIFIED:
+        raise ValueError(
+            "takes client certificates without verifying them, which proves nothing and is not supported; "
+            f"{_allowed(_MODES)}"
+        )
+    return value
+
+
+def _version(value: object) -> object:
+    if value in ("TLS10", "TLS11"):
+        raise ValueError("TLS 1.0 and 1.1 are broken and not spoken (RFC 8996); allowed: TLS12, TLS13")
+    return value
+
+
+def _cipher(name: str) -> str:
+    if name in _TLS13_CIPHERS:
+        raise ValueError(f"suites of TLS 1.3 are always on and cannot be chosen; {_allowed(_CIPHERS)}")
+    if name not in _CIPHERS:
+        raise ValueError(f"unknown cipher suite; {_allowed(_CIPHERS)}")
+    if not _has_cipher(_CIPHERS[name]):
+        raise ValueError("this machine's OpenSSL does not have this cipher suite")
+    return name
+
+
+def _curve(name: str) -> str:
+    if name not in _CURVES:
+        raise ValueError(f"unknown curve; {_allowed(_CURVES)}")
+    return name
+
+
+def _allowed(names: Iterable[str]) -> str:
+    return f"allowed: {', '.join(names)}"
+
+
+def _has_cipher(name: str) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.set_ciphers(name)
+    except ssl.SSLError:
+        return False
+    return any(cipher["name"] == name for cipher in context.get_ciphers())
+
+
+PemFile = Annotated[Path, BeforeValidator(_file, json_schema_input_type=str)]
+Mode = Annotated[
+    Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"], BeforeValidator(_mode)
+]
+Version = Annotated[Literal["TLS12", "TLS13"], BeforeValidator(_version)]
+Pem = Path | str
+"""A PEM file, or its text."""
+
+
+class ServerTls(Keys):
+    """The keys of ``tls_server_config:``.
+
+    They are checked in the order they stand here, each seeing those above it.
+
+    Attributes:
+        context: what new connections are to speak.
+    """
+
+    cert: str | None = Field(None, description="certificate chain as PEM text, in place of cert_file")
+    cert_file: PemFile | None = Field(None, description="certificate chain, the server's own first")
+    key: str | None = Field(None, repr=False, description="its key as PEM text, in place of key_file")
+    key_file: PemFile | None = Field(None, description="its key, unencrypted")
+    client_ca: str | None = Field(None, description="CAs as PEM text, in place of client_ca_file")
+    client_ca_file: PemFile | None = Field(None, description="CAs that client certificates must come from")
+    client_auth_type: Mode = Field(
+        "NoClientCert", validate_default=True, description="whether clients must prove who they are"
+    )
+    client_allowed_sans: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        None,
+        min_length=1,
+        description="alternative names (DNS, e-mail, IP, URI), one of which a client certificate must have",
+    )
+    min_version: Version = Field("TLS12", description="oldest TLS version spoken")
+    max_version: Version = Field("TLS13", description="newest TLS version spoken")
+    cipher_suites: list[Annotated[str, AfterValidator(_cipher)]] = Field(
+        default_factory=list, description="cipher suites of TLS 1.2, by Go's names; OpenSSL's when empty"
+    )
+    curve_preferences: list[Annotated[str, AfterValidator(_curve)]] = Field(
+        default_factory=list, description="the one curve to use; OpenSSL's when empty"
+    )
+    prefer_server_cipher_suites: bool = Field(
+        default=True, description="the order of cipher_suites decides, not the client's"
+    )
+    _context: ssl.SSLContext = PrivateAttr()
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What new connections are to speak."""
+        return self._context
+
+    @field_validator("cert_file", "key_file", "client_ca_file")
+    @classmethod
+    def _once(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        inline = str(info.field_name).removesuffix("_file")
+        if value and info.data.get(inline):
+            raise ValueError(f"cannot stand beside {inline}; allowed is one of the two")
+        return value
+
+    @field_validator("cert", "cert_file", "client_ca", "client_ca_file")
+    @classmethod
+    def _certificates(cls, value: Pem | None) -> Pem | None:
+        try:
+            if value is not None:
+                _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), value)
+        except (OSError, ValueError):
+            raise ValueError("holds no PEM certificate") from None
+        return value
+
+    @field_validator("key", "key_file")
+    @classmethod
+    def _fits(cls, value: Pem | None, info: ValidationInfo) -> Pem | None:
+        certificate = info.data.get("cert") or info.data.get("cert_file")
+        if value is not None and certificate:
+            _identify(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, value)
+        return value
+
+    @field_validator("client_auth_type")
+    @classmethod
+    def _provable(cls, value: str, info: ValidationInfo) -> str:
+        # A key with a mistake of its own is not there at all; that mistake is enough.
+        if not {"client_ca", "client_ca_file"} <= info.data.keys():
+            return value
+        authority = info.data["client_ca"] or info.data["client_ca_file"]
+        if value == "NoClientCert" and authority:
+            raise ValueError(
+                "client_ca_file asks for VerifyClientCertIfGiven or RequireAndVerifyClientCert; "
+                "without either no client certificate is looked at"
+            )
+        if value != "NoClientCert" and not authority:
+            raise ValueError("needs client_ca_file or client_ca to verify certificates with")
+        return value
+
+    @field_validator("client_allowed_sans")
+    @classmethod
+    def _looked_at(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        if info.data.get("client_auth_type") == "NoClientCert":
+            raise ValueError("needs client_auth_type: RequireAndVerifyClientCert or VerifyClientCertIfGiven")
+        return value
+
+    @field_validator("max_version")
+    @classmethod
+    def _not_below(cls, value: str, info: ValidationInfo) -> str:
+        if value < info.data.get("min_version", value):
+            raise ValueError("must not be below min_version")
+        return value
+
+    @field_validator("cipher_suites")
+    @classmethod
+    def _heeded(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        if value and info.data.get("min_version") == "TLS13":
+            raise ValueError("holds for TLS 1.2 only, which min_version excludes")
+        return value
+
+    @field_validator("curve_preferences")
+    @classmethod
+    def _single(cls, value: list[str]) -> list[str]:
+        if len(value) > 1:
+            raise ValueError("only one curve can be set; allowed is a list of one of " + ", ".join(_CURVES))
+        return value
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        certificate, key = self.cert or self.cert_file, self.key or self.key_file
+        if not certificate:
+            raise ValueError("cert_file (or cert) is missing")
+        if not key:
+            raise ValueError("key_file (or key) is missing")
+        self._context = self._make(certificate, key)
+        return self
+
+    def _make(self, certificate: Pem, key: Pem) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = _VERSIONS[self.min_version]
+        context.maximum_version = _VERSIONS[self.max_version]
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        if not self.prefer_server_cipher_suites:
+            context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+        if self.cipher_suites:
+            context.set_ciphers(":".join(_CIPHERS[name] for name in self.cipher_suites))
+        for curve in self.curve_preferences:
+            context.set_ecdh_curve(_CURVES[curve])
+        context.set_alpn_protocols(["http/1.1"])
+        _identify(context, certificate, key)
+        if self.cipher_suites or self.curve_preferences:
+            self._try(context)
+        if authority := self.client_ca or self.client_ca_file:
+            _trust(context, authority)
+            # As in Go, an intermediate CA can be trusted without the one above it.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_mode = _MODES[self.client_auth_type]
+        if self.client_allowed_sans:
+            context.sslobject_class = _only(frozenset(map(_canonical, self.client_allowed_sans)))
+        return context
+
+    def _try(self, context: ssl.SSLContext) -> None:
+        """Shakes hands with itself, since not every suite and curve suits every certificate."""
+        for name, version in _VERSIONS.items():
+            if self.min_version <= name <= self.max_version and not _speaks(context, version):
+                raise ValueError(
+                    f"cipher_suites and curve_preferences leave no way to speak {name} with this "
+                    "certificate; allow more, or leave the version out by min_version or max_version"
+                )
+
+
+def _trust(context: ssl.SSLContext, authority: Pem) -> None:
+    if isinstance(authority, Path):
+        context.load_verify_locations(cafile=authority)
+    else:
+        context.load_verify_locations(cadata=authority)
+    if not context.cert_store_stats()["x509"]:
+        raise ValueError("holds no PEM certificate")
+
+
+def _identify(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:
+    """Gives the server its certificate.
+
+    Raises:
+        ValueError: they cannot be used; why, without a word of their content.
+    """
+    try:
+        with _named(certificate) as chain, _named(key) as private:
+            # An empty password, else OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(chain, private, password="")
+    except ssl.SSLError as error:
+        match error.reason:
+            case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH":
+                raise ValueError("is not the key of this certificate") from None
+            case "EE_KEY_TOO_SMALL" | "CA_KEY_TOO_SMALL" | "CA_MD_TOO_WEAK":
+                raise ValueError("key or signature of the certificate is too weak for OpenSSL") from None
+        raise ValueError("is no unencrypted PEM key, or the certificate no PEM chain") from None
+    except (OSError, ValueError):
+        raise ValueError("certificate or key cannot be read") from None
+
+
+def _speaks(server: ssl.SSLContext, version: ssl.TLSVersion) -> bool:
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_mode = ssl.CERT_NONE
+    client.minimum_version = client.maximum_version = version
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = client.wrap_bio(down, up), server.wrap_bio(up, down, server_side=True)
+    for end in ends * 3:
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLError:
+            return False
+    return all(end.version() for end in ends)
+
+
+@contextmanager
+def _named(pem: Pem) -> Iterator[Path]:
+    """A file to read it from, since ``ssl`` wants one; text gets one that is gone afterwards."""
+    if isinstance(pem, Path):
+        yield pem
+    elif sys.platform == "linux":
+        # In memory: a key belongs on no disk, and a container may have none to write to.
+        with open(os.memfd_create("pem"), "wb") as file:  # noqa: PTH123  # a descriptor, no path
+            file.write(pem.encode())
+            file.flush()
+            yield Path(f"/proc/self/fd/{file.fileno()}")
+    else:
+        with NamedTemporaryFile() as file:
+            file.write(pem.encode())
+            file.flush()
+            yield Path(file.name)
+
+
+def _only(allowed: frozenset[str]) -> type[ssl.SSLObject]:
+    """TLS whose handshake fails for a client certificate without any of the allowed names."""
+
+    class Checked(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            certificate: Any = self.getpeercert()
+            # None where no certificate was given, which is for `client_auth_type` to allow.
+            if certificate is not None and allowed.isdisjoint(_names(certificate)):
+                raise ssl.SSLCertVerificationError("no name of the client certificate is allowed")
+
+    return Checked
+
+
+def _names(certificate: Mapping[str, Any]) -> Iterator[str]:
+    for kind, name in certificate.get("subjectAltName", ()):
+        if kind in ("DNS", "email", "URI"):
+            yield name
+        elif kind == "IP Address":
+            yield _canonical(name)
+
+
+def _canonical(name: str) -> str:
+    """An address as Go writes it, whatever way it was written; other names stay as they are."""
+    try:
+        return str(ip_address(name.strip()))
+    except ValueError:
+        return name

@@ -1,0 +1,140 @@
+"""The real command as a process of its own."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+from typing import TypeVar
+
+from tests.vendor import Asked, Told, Vendor, vendor
+
+COMMAND = (sys.executable, "-m", "exporter")
+ROOT = Path(__file__).parent.parent
+ADDRESS = r"http://127\.0\.0\.1:\d+"
+OURS = "REMOTE_JOB_EXPORTER_"
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T | None], what: str, seconds: float = 20) -> T:
+    """Looks again and again until there is something to see; fails loudly when there never is."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {seconds:g} s")
+
+
+def environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Ours, without what would configure the exporter."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith(OURS)}, **more}
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        cwd=ROOT,
+        env=environment(env),
+    )
+
+
+@dataclass
+class Running:
+    """A process that goes on; what it prints goes to files."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    def says(self, pattern: str) -> str:
+        """The group of the first line that fits, once it is printed."""
+
+        def look() -> str | None:
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended with {self.process.returncode}: {self.stdout}{self.stderr}")
+            # Whole lines only: the last one may be half written.
+            found = re.search(f"{pattern}.*\n", self.stdout) or re.search(f"{pattern}.*\n", self.stderr)
+            return found and str(found[1])
+
+        return until(look, f"a line like {pattern}")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Sends the signal; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@contextmanager
+def running(folder: Path, *command: str, **env: str) -> Iterator[Running]:
+    """Starts a program, whole command line, and ends it at last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment(env))
+    try:
+        yield Running(process, folder)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(20)
+
+
+@contextmanager
+def serving(folder: Path, config: Path, *flags: str, **env: str) -> Iterator[tuple[Running, str]]:
+    """An exporter of this config on a free port, and its address."""
+    flags = ("--config.file", str(config), "--web.listen-address", "127.0.0.1:0", *flags)
+    with running(folder, *COMMAND, "serve", *flags, **env) as exporter:
+        yield exporter, exporter.says(rf"listening.*({ADDRESS})")
+
+
+@contextmanager
+def simulating(folder: Path, *flags: str) -> Iterator[str]:
+    """The simulator on a free port, and its address."""
+    with running(folder, *COMMAND, "simulate", "--listen-address", "127.0.0.1:0", *flags) as simulator:
+        yield simulator.says(f"simulated at ({ADDRESS})")
+
+
+@contextmanager
+def vendor_beside(answer: Callable[[Asked], Told]) -> Iterator[Vendor]:
+    """A vendor on a loop of its own, for tests that wait for processes."""
+    started: Queue[tuple[Vendor, asyncio.AbstractEventLoop, asyncio.Event]] = Queue()
+
+    async def play() -> None:
+        async with vendor(answer) as playing:
+            ended = asyncio.Event()
+            started.put((playing, asyncio.get_running_loop(), ended))
+            await ended.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(play()))
+    thread.start()
+    playing, loop, ended = started.get(timeout=10)
+    try:
+        yield playing
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(10)

@@ -1,0 +1,29 @@
+"""What every room's tests may use."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+Program = Callable[[str, str], str]
+
+
+@pytest.fixture(scope="session")
+def program() -> Program:
+    """The path of a program that a Debian package brings.
+
+    Where it is missing the test is skipped, with a line that says how to get it; not where
+    ``CI=true``, so that no test is left out there for want of a program.
+    """
+
+    def find(name: str, package: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            missing = f"{name} is not installed; get it with: apt-get install {package}"
+            if os.environ.get("CI") == "true":
+                pytest.fail(missing)
+            pytest.skip(missing)
+        return path
+
+    return find

@@ -1,0 +1,292 @@
+"""Credentials of a whole exporter: renewed without making reads wait, and when they end."""
+
+import asyncio
+import base64
+import datetime as dt
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import yaml
+
+from exporter.simulator import config, create_app
+from tests.simulator.conftest import Clock, serving
+from tests.vendor import (
+    Asked,
+    Exporter,
+    Samples,
+    Told,
+    caps,
+    caps_config,
+    exporter,
+    read_samples,
+    vendor,
+)
+
+EXPIRY = "remote_job_system_credentials_expiry_timestamp_seconds"
+EAGER = "defaults: {min_interval: 0s}\n"
+PASSWORD = "kept-to-ourselves"
+LOGIN = "/api/1/services/api/1/security/login.json"
+END = 1_900_000_000
+
+
+def ups(samples: Samples) -> list[float]:
+    return [value for _, value in samples.all("remote_job_up")]
+
+
+class Issuer:
+    """A vendor with a token endpoint: ``token`` answers the n-th token call, reads take any token."""
+
+    def __init__(self, token: Callable[[int], Told]) -> None:
+        self.token = token
+        self.calls = 0
+        self.shown: list[str] = []
+
+    def __call__(self, asked: Asked) -> Told:
+        if asked.path == "/token":
+            self.calls += 1
+            return self.token(self.calls)
+        self.shown.append(asked.headers["authorization"])
+        return Told(caps())
+
+
+def issued(name: str, seconds: float = 1.6) -> Told:
+    """A token that is renewed after half of its life."""
+    return Told({"access_token": name, "token_type": "Bearer", "expires_in": seconds})
+
+
+def with_oauth2(url: str, jobs: int = 3) -> str:
+    auth = f"auth: {{type: oauth2, token_url: {url}/token, client_id: c, client_secret: {PASSWORD}}}"
+    return EAGER + "systems:\n" + caps_config(url, jobs, more=auth)
+
+
+async def scrape_until(running: Exporter, done: Callable[[], bool]) -> None:
+    """Scrapes again and again; each has to be quick and complete."""
+    end = time.monotonic() + 5
+    while not done():
+        began = time.monotonic()
+        assert set(ups(await running.scrape())) == {1}
+        assert time.monotonic() - began < 0.5
+        assert began < end
+        await asyncio.sleep(0.03)
+
+
+async def test_an_early_renewal_that_hangs_makes_no_read_wait(tmp_path: Path) -> None:
+    answered = asyncio.Event()
+
+    def token(call: int) -> Told:
+        return issued("t1") if call == 1 else Told(issued("t2", 3600).body, after=answered.wait)
+
+    issuer = Issuer(token)
+    async with vendor(issuer) as docs, exporter(with_oauth2(docs.url), tmp_path) as running:
+        await scrape_until(running, lambda: issuer.calls == 2)
+        reads = len(issuer.shown)
+        await scrape_until(running, lambda: len(issuer.shown) > reads + 3)
+        assert set(issuer.shown) == {"Bearer t1"}
+        assert issuer.calls == 2
+        answered.set()
+        await scrape_until(running, lambda: "Bearer t2" in issuer.shown)
+        assert issuer.calls == 2
+
+
+async def test_an_early_renewal_that_fails_is_told_when_the_old_token_has_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = Issuer(lambda call: issued("t1") if call == 1 else Told({"error": "chatter"}, 503))
+    async with vendor(issuer) as docs, exporter(with_oauth2(docs.url), tmp_path) as running:
+        began = time.monotonic()
+        await scrape_until(running, lambda: time.monotonic() > began + 1.3)
+        assert issuer.calls == 2  # the one that failed is held back
+        assert "no credential can be had" not in caplog.text
+        await asyncio.sleep(0.5)
+        samples = await running.scrape()
+        assert {samples.reason(f"p/{n}/en") for n in range(3)} == {"auth"}
+        assert samples.get_one("remote_job_system_read_error_info", system="docs", reason="auth") == 1
+        await running.scrape()
+        # Tried at once when it mattered, and then held back again.
+        assert issuer.calls == 3
+        assert [record.message for record in caplog.records].count("no credential can be had") == 1
+        assert samples.get_one("remote_job_exporter_request_failures_total", reason="auth") == 1
+
+
+def jwt(end: float) -> str:
+    parts = ({"alg": "none"}, {"exp": end})
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
+    return ".".join([*encoded, "c2ln"])
+
+
+def put(path: Path, content: bytes) -> None:
+    """Puts a file in place whole, as Kubernetes and careful people do."""
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    os.replace(new, path)  # noqa: PTH105  pathlib's own says no more
+
+
+async def test_the_end_of_a_token_in_a_file_is_shown_and_kept_in_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.secret.LOOK_AGAIN_SECONDS", 0)
+    file = tmp_path / "token"
+    put(file, jwt(END).encode() + b"\n")
+    more = f"labels: {{squad: docs}}\nauth: {{type: bearer, token: {{file: {file}}}}}"
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url, more=more), tmp_path) as running,
+    ):
+        assert (await running.scrape()).get_one(EXPIRY, system="docs", squad="docs") == END
+        put(file, jwt(END + 86400).encode())
+        assert (await running.scrape()).get_one(EXPIRY) == END + 86400
+        put(file, b"opaque")
+        assert (await running.scrape()).all(EXPIRY) == []
+
+
+async def test_the_first_to_end_of_token_and_client_certificate_is_shown(tmp_path: Path) -> None:
+    cert, key = tmp_path / "client.pem", tmp_path / "client.key"
+    authority = trustme.CA()
+
+    def issue(end: int) -> None:
+        leaf = authority.issue_cert("client@example.com", not_after=dt.datetime.fromtimestamp(end, dt.UTC))
+        put(cert, leaf.cert_chain_pems[0].bytes())
+        put(key, leaf.private_key_pem.bytes())
+
+    issue(END - 5)
+    tls = f"tls: {{cert_file: {cert}, key_file: {key}}}"
+    async with vendor(lambda _: Told(caps())) as docs:
+        systems = caps_config(docs.url, more=f"{tls}\nauth: {{type: bearer, token: {jwt(END)}}}")
+        systems += caps_config(docs.url, more=tls, name="open")
+        async with exporter("systems:\n" + systems, tmp_path) as running:
+            samples = await running.scrape()
+            assert samples.get_one(EXPIRY, system="docs") == END - 5
+            assert samples.get_one(EXPIRY, system="open") == END - 5
+            issue(END + 5)
+            samples = await running.scrape()
+            assert samples.get_one(EXPIRY, system="docs") == END
+            assert samples.get_one(EXPIRY, system="open") == END + 5
+            cert.unlink()  # somebody is replacing it just now
+            assert (await running.scrape()).get_one(EXPIRY, system="open") == END + 5
+
+
+async def test_what_the_exporter_renews_itself_shows_no_end(tmp_path: Path) -> None:
+    issuer = Issuer(lambda _: issued(jwt(END), 3600))
+    async with vendor(issuer) as docs, exporter(with_oauth2(docs.url), tmp_path) as running:
+        samples = await running.scrape()
+        assert set(ups(samples)) == {1}
+        assert samples.all(EXPIRY) == []
+
+
+class Studio:
+    """A Studio 3 that knows one session; ``rotate``: each answer to a read replaces its id."""
+
+    def __init__(self, *, rotate: bool = False) -> None:
+        self.rotate = rotate
+        self.logins = 0
+        self.refused = 0
+        self.ids = 0
+        self.session = ""
+
+    def __call__(self, asked: Asked) -> Told:
+        if asked.path == LOGIN:
+            return self.login(asked)
+        if not self.session or f"JSESSIONID={self.session}" not in asked.headers.get("cookie", "").split(
+            "; "
+        ):
+            self.refused += 1
+            # As real ones do: a stranger gets a session too, which opens nothing.
+            return Told({"message": "Unauthorized"}, 401, {"Set-Cookie": "JSESSIONID=stranger; Path=/"})
+        headers = self.new_session() if self.rotate else {}
+        return Told({"status": "idle", "message": "idle"}, headers=headers)
+
+    def login(self, asked: Asked) -> Told:
+        self.logins += 1
+        pair = asked.headers["x-xsrf-token"]
+        if asked.headers["cookie"] != f"XSRF-TOKEN={pair}":
+            return Told({}, 403)
+        if json.loads(asked.body) != {"username": "u", "password": PASSWORD}:
+            return Told({"message": f"Unauthorized {asked.body!r}"}, 401)
+        return Told({"username": "u"}, headers=self.new_session(), after=lambda: asyncio.sleep(0.05))
+
+    def new_session(self) -> dict[str, str]:
+        self.ids += 1
+        self.session = f"id{self.ids}"
+        return {"Set-Cookie": f"JSESSIONID={self.session}; Path=/studio; HttpOnly"}
+
+
+def studio_config(url: str, sites: int = 8, *, password: str = PASSWORD, **more: Any) -> str:
+    system = {
+        "provider": "crafter",
+        "base_url": url,
+        "api": "v1",
+        "auth": {"type": "crafter_session", "username": "u", "password": password},
+        "jobs": [{"site_id": f"s{number}"} for number in range(sites)],
+        **more,
+    }
+    return EAGER + "systems: " + json.dumps({"site": system})
+
+
+async def test_many_reads_wait_for_one_login(tmp_path: Path) -> None:
+    studio = Studio()
+    async with vendor(studio) as server, exporter(studio_config(server.url), tmp_path) as running:
+        for _ in range(3):
+            assert ups(await running.scrape()) == [1] * 8
+    assert (studio.logins, studio.refused) == (1, 0)
+
+
+async def test_a_session_that_has_ended_is_logged_in_again_once(tmp_path: Path) -> None:
+    studio = Studio()
+    async with vendor(studio) as server, exporter(studio_config(server.url), tmp_path) as running:
+        await running.scrape()
+        studio.session = ""
+        samples = await running.scrape()
+        assert ups(samples) == [1] * 8
+        assert samples.get_one("remote_job_system_up", system="site") == 1
+    assert studio.logins == 2
+    assert studio.refused == 8
+
+
+async def test_a_session_whose_id_every_read_changes_lives_on(tmp_path: Path) -> None:
+    studio = Studio(rotate=True)
+    async with (
+        vendor(studio) as server,
+        exporter(studio_config(server.url, 4, concurrency=1), tmp_path) as running,
+    ):
+        for _ in range(3):
+            assert ups(await running.scrape()) == [1] * 4
+    assert (studio.logins, studio.refused, studio.ids) == (1, 0, 13)
+
+
+async def test_a_wrong_password_costs_one_login_and_shows_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    studio = Studio()
+    async with (
+        vendor(studio) as server,
+        exporter(studio_config(server.url, password="wrong-but-secret"), tmp_path) as running,
+    ):
+        pages = [(await running.get("/metrics")).text for _ in range(2)]
+    for page in pages:
+        assert read_samples(page).get_one("remote_job_system_read_error_info", reason="auth") == 1
+        assert set(ups(read_samples(page))) == {0}
+    told = "".join(repr(vars(record)) for record in caplog.records)
+    assert "the login answered HTTP 401" in told
+    assert "wrong-but-secret" not in "".join([told, *pages])
+    assert (studio.logins, studio.refused) == (1, 0)
+
+
+async def test_the_demo_reads_its_old_studio_on_the_next_day_too(tmp_path: Path) -> None:
+    clock = Clock(time.time())
+    with serving(lambda url: create_app(base_url=url, clock=clock)) as base_url:
+        systems = yaml.safe_load(config(base_url))["systems"]
+        system = systems["site-classic"]
+        assert system["auth"]["type"] == "crafter_session"
+        async with exporter(EAGER + yaml.safe_dump({"systems": {"site": system}}), tmp_path) as running:
+            for seconds in (0, 3600, 86400):
+                clock.now += seconds
+                samples = await running.scrape()
+                assert set(ups(samples)) == {1}
+    assert samples.get_one("remote_job_exporter_requests_total", code="401") == len(system["jobs"])

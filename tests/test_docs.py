@@ -1,0 +1,240 @@
+"""The documentation held against the code: nothing stale, nothing missing, nothing that does not work."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter import config
+from exporter.failure import Reason
+from exporter.job import State, Status
+from exporter.pacing import Why
+from exporter.providers import PROVIDERS
+from tests.generate import ROOT, pages
+from tests.providers.conftest import answer, drive
+
+DOCS = ROOT / "docs"
+HIDDEN = {".venv", "node_modules"}
+MARKDOWN = sorted(
+    file
+    for file in ROOT.rglob("*.md")
+    if not any(part in HIDDEN or part.startswith(".") for part in file.relative_to(ROOT).parts)
+)
+
+_LINK = re.compile(r"!?\[[^\]\n]*\]\(([^)\s]+)\)")
+_FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_WORDS = re.compile(r"`[^`]+`(?:, `[^`]+`)*")
+
+
+def shown(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+def rows(text: str) -> Iterator[list[str]]:
+    """The cells of every row of every table, heads left out."""
+    lines = text.splitlines()
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("|") and not line.startswith("| ---") and not after.startswith("| ---"):
+            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def anchors(text: str) -> set[str]:
+    """The targets that a page's headings are, by GitHub's rule."""
+    headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("file", pages(), ids=shown)
+def test_what_is_generated_is_up_to_date(file: Path) -> None:
+    assert file.read_text(encoding="utf-8") == pages()[file], "run: make docs"
+
+
+@pytest.mark.parametrize("file", MARKDOWN, ids=shown)
+def test_every_relative_link_leads_somewhere(file: Path) -> None:
+    broken = []
+    for target in _LINK.findall(_FENCED.sub("", file.read_text(encoding="utf-8"))):
+        path, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        page = file.parent / path if path else file
+        if not page.exists() or (anchor and anchor not in anchors(page.read_text(encoding="utf-8"))):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        targets = _LINK.findall(page.read_text(encoding="utf-8"))
+        waiting += [
+            (page.parent / target.partition("#")[0]).resolve() for target in targets if ":" not in target
+        ]
+    assert set(DOCS.rglob("*.md")) <= reached
+
+
+def examples() -> list[Any]:
+    """Every config in a ``yaml`` block of the README and of docs/, with its place."""
+    return [
+        pytest.param(block, id=f"{shown(file)}:{number}")
+        for file in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+        for number, block in enumerate(_blocks(file), 1)
+        if re.search(r"^(systems|defaults):", block, re.MULTILINE)
+    ]
+
+
+def _blocks(file: Path) -> Iterator[str]:
+    for indent, language, block in _FENCED.findall(file.read_text(encoding="utf-8")):
+        if language == "yaml":
+            yield re.sub(rf"^{indent}", "", block, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", examples())
+def test_every_config_example_is_good(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in re.findall(r"\{env: (\w+)\}", block):
+        monkeypatch.setenv(name, "sesame")
+    secret = tmp_path / "secret"
+    secret.write_text("sesame\n")
+    file = tmp_path / "config.yaml"
+    file.write_text(re.sub(r"\{file: [^}]+\}", f"{{file: {secret}}}", block))
+    assert config.load(file).systems
+
+
+def test_the_readme_and_each_page_of_a_system_have_an_example() -> None:
+    for file in (ROOT / "README.md", *(DOCS / "systems" / f"{name}.md" for name in PROVIDERS)):
+        providers = {
+            system["provider"]
+            for block in _blocks(file)
+            for system in yaml.safe_load(block).get("systems", {}).values()
+        }
+        wanted = set(PROVIDERS) if file.name == "README.md" else {file.stem}
+        assert wanted <= providers
+
+
+@pytest.mark.parametrize("name", ["metrics", "config", "cli"])
+def test_every_metric_key_and_flag_has_a_meaning(name: str) -> None:
+    unexplained = [cells[0] for cells in rows(pages()[DOCS / "reference" / f"{name}.md"]) if not cells[-1]]
+    assert unexplained == []
+
+
+def test_every_state_is_explained() -> None:
+    explained = {cells[0]: cells[1] for cells in rows((DOCS / "states.md").read_text(encoding="utf-8"))}
+    assert all(explained.get(f"`{state}`") for state in State)
+
+
+def test_every_reason_has_its_section_in_troubleshooting() -> None:
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^#)", text, re.DOTALL | re.MULTILINE))
+    assert list(sections) == [reason.value for reason in Reason]
+    assert all(len(section.split()) > 10 for section in sections.values())
+
+
+def test_every_why_of_a_skipped_read_is_explained_under_pacing() -> None:
+    told = {cells[-1] for cells in rows((DOCS / "pacing.md").read_text(encoding="utf-8"))}
+    assert {f"`{why}`" for why in Why} <= told
+
+
+def _read(provider: str, word: str) -> Status:
+    """What one read makes of an answer with this word of the vendor."""
+    keys: Mapping[str, Mapping[str, object]] = {
+        "caps": {"project_id": "p", "build_job_id": "b", "locale": "en"},
+        "codearts": {"job_id": "0" * 32, "build_no": 7},
+        "crafter": {"site_id": "s"},
+        "itwin": {"id": "i"},
+        "sitecore": {"id": "i"},
+    }
+    options = {"crafter": {"api": "v1"}, "itwin": {"service": "reality-modeling"}}
+    bodies: Mapping[str, object] = {
+        "caps": {"job_status": word},
+        "codearts": {"status": "success", "result": {"state": word}},
+        "crafter": {"status": word, "message": ""},
+        "itwin": {"progress": {"state": word}, "job": {"state": word}},
+        "sitecore": {"id": "i", "system": {"status": word}},
+    }
+    kind = PROVIDERS[provider]
+    made = kind(kind.Options(**options.get(provider, {})))
+    return drive(made, keys[provider], answer(bodies[provider])).status
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_page_of_a_system_tells_every_word_and_what_it_becomes(provider: str) -> None:
+    told: dict[str, str] = {}
+    for cells in rows((DOCS / "systems" / f"{provider}.md").read_text(encoding="utf-8")):
+        state = cells[1].strip("`") if len(cells) > 1 else ""
+        if _WORDS.fullmatch(cells[0]) and state in list(State):
+            told |= dict.fromkeys(re.findall(r"`([^`]+)`", cells[0]), state)
+    read = {word: _read(provider, word).state.value for word in told}
+    assert read == told
+    known = vars(sys.modules[PROVIDERS[provider].__module__])["_STATES"]
+    assert {word.casefold() for word in told} >= set(known)
+
+
+def house() -> dict[str, tuple[int, str]]:
+    """Floor and description of every room in the table of CONTRIBUTING."""
+    found = (
+        cells for cells in rows((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")) if len(cells) == 3
+    )
+    return {room.strip("`"): (int(floor), told) for floor, room, told in found}
+
+
+def room_of(module: str) -> str:
+    """The room that a module of the package is in: a file of the top level, or a folder."""
+    parts = module.split(".")
+    if len(parts) == 1:
+        return "exporter/__init__.py"
+    folder = ROOT / "exporter" / parts[1]
+    if folder.is_dir():
+        return f"exporter/{parts[1]}/"
+    # A name that is imported from the package itself.
+    return f"exporter/{parts[1]}.py" if folder.with_suffix(".py").exists() else "exporter/__init__.py"
+
+
+def imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def test_every_module_is_in_the_table_of_the_house() -> None:
+    rooms = house()
+    modules = {shown(file): file for file in (ROOT / "exporter").rglob("*.py")}
+    tops = {path if path.count("/") == 1 else "/".join(path.split("/")[:2]) + "/" for path in modules}
+    assert set(rooms) == tops
+    for room, (_, told) in rooms.items():
+        if room.endswith("/") and not re.search(r"\b(one|a) file (per|each)", told):
+            inside = {path.rpartition("/")[2] for path in modules if path.startswith(room)}
+            assert set(re.findall(r"`(\w+\.py)`", told)) == inside - {"__init__.py"}, room
+
+
+def test_a_room_imports_only_rooms_below_it() -> None:
+    floors = {room: floor for room, (floor, _) in house().items()}
+    upwards = []
+    for file in (ROOT / "exporter").rglob("*.py"):
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        room = room_of(module)
+        others = {room_of(name) for name in imported(file) if name.split(".")[0] == "exporter"} - {room}
+        upwards += [f"{room} imports {other}" for other in others if floors[other] >= floors[room]]
+    assert upwards == []
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    development = (ROOT / "requirements" / "dev.in").read_text(encoding="utf-8").split("\n")
+    wanted = [re.split(r"[<>=!~\[ ]", line)[0] for line in [*project["dependencies"], *development] if line]
+    told = {
+        cells[0].strip("`"): cells[1:]
+        for cells in rows((DOCS / "dependencies.md").read_text(encoding="utf-8"))
+    }
+    assert set(told) == set(wanted) - {"-r"}
+    assert all(all(cells) for cells in told.values())

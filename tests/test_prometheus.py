@@ -1,0 +1,225 @@
+"""A real Prometheus scrapes the demo in both formats and answers what dashboards ask of it."""
+
+import json
+import re
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from tests.command import ADDRESS, COMMAND, Running, running, until
+from tests.conftest import Program
+
+PROVIDERS = {"caps", "codearts", "crafter", "itwin", "sitecore"}
+TEXT = "text/plain; version=0.0.4"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An exporter, and a Prometheus that has scraped it a few times.
+
+    Attributes:
+        jobs: how many the demo's config names.
+    """
+
+    exporter: str
+    prometheus: str
+    process: Running
+    jobs: int
+
+    def api(self, path: str, **parameters: str) -> Any:
+        answer = requests.get(f"{self.prometheus}/api/v1/{path}", parameters, timeout=20).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each element of the vector that Prometheus answers with."""
+        found = self.api("query", query=expression)["result"]
+        return [(one["metric"], float(one["value"][1])) for one in found]
+
+    def by(self, label: str, expression: str) -> dict[str, float]:
+        """The same by one label, which must tell them apart."""
+        found = self.query(expression)
+        values = {labels[label]: value for labels, value in found}
+        assert len(values) == len(found)
+        return values
+
+
+@contextmanager
+def in_text_format(exporter: str) -> Iterator[str]:
+    """The host and port of a way to the exporter on which nobody asks for OpenMetrics."""
+
+    class Passing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = requests.get(exporter + self.path, headers={"Accept": TEXT}, timeout=20)
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *arguments: object) -> None:
+            """Prints nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Passing) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def scraping(program: str, folder: Path, targets: dict[str, str]) -> Iterator[tuple[str, Running]]:
+    """A Prometheus that scrapes each target every second, under the name given as label ``job``."""
+    jobs = [{"job_name": name, "static_configs": [{"targets": [target]}]} for name, target in targets.items()]
+    every = {"scrape_interval": "1s", "scrape_timeout": "900ms"}
+    config = folder / "prometheus.yaml"
+    config.write_text(json.dumps({"global": every, "scrape_configs": jobs}))
+    # It cannot be told to choose a free port itself; somebody else may take this one meanwhile.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    flags = (f"--config.file={config}", f"--storage.tsdb.path={folder}/data")
+    with running(folder / "log", program, *flags, f"--web.listen-address={address}") as process:
+        process.says("(Server is ready)")
+        yield f"http://{address}", process
+
+
+@pytest.fixture(scope="module")
+def scene(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    path, folder = program("prometheus", "prometheus"), tmp_path_factory.mktemp("prometheus")
+    # Jobs live fast, so that scrape after scrape sees them change.
+    flags = ("--web.listen-address", "127.0.0.1:0", "--listen-address", "127.0.0.1:0", "--speed", "60")
+    with running(folder / "demo", *COMMAND, "demo", *flags) as demo:
+        exporter = demo.says(f"({ADDRESS})/metrics")
+        config = yaml.safe_load(requests.get(demo.says(f"({ADDRESS}/config.yaml)"), timeout=20).text)
+        jobs = sum(len(system["jobs"]) for system in config["systems"].values())
+        with in_text_format(exporter) as text:
+            targets = {"openmetrics": exporter.removeprefix("http://"), "text": text}
+            with scraping(path, folder, targets) as (prometheus, process):
+                scene = Scene(exporter, prometheus, process, jobs)
+                until(lambda: len(scene.query("count_over_time(up[1m]) >= 4")) == 2, "four scrapes of each")
+                yield scene
+
+
+def test_no_scrape_fails_in_either_format(scene: Scene) -> None:
+    assert scene.by("job", "min_over_time(up[1m])") == {"openmetrics": 1, "text": 1}
+    targets = scene.api("targets")["activeTargets"]
+    assert [(target["health"], target["lastError"]) for target in targets] == [("up", "")] * 2
+
+
+def test_prometheus_has_nothing_to_say_against_our_samples(scene: Scene) -> None:
+    lines = scene.process.stderr.splitlines()
+    assert any("Server is ready" in line for line in lines)
+    assert [line for line in lines if re.search(r"level=(warn|error)", line)] == []
+
+
+def test_every_job_of_every_system_is_there_in_both_formats(scene: Scene) -> None:
+    assert scene.by("job", "count by (job) (remote_job_up)") == {
+        "openmetrics": scene.jobs,
+        "text": scene.jobs,
+    }
+    assert set(scene.by("provider", 'count by (provider) (remote_job_info{job="text"})')) == PROVIDERS
+    twice = 'remote_job_info{job="text"} unless on (system, job_id) remote_job_info{job="openmetrics"}'
+    assert scene.query(twice) == []
+
+
+def test_states_of_all_five_systems_can_be_joined_with_what_the_jobs_are(scene: Scene) -> None:
+    current = 'remote_job_state{job="openmetrics"} == 1'
+    info = "group_left (provider, job_kind, job_name) remote_job_info"
+    joined = f"({current}) * on (system, job_id, instance) {info}"
+    states = scene.query(joined)
+    assert {labels["provider"] for labels, _ in states} == PROVIDERS
+    readable = 'remote_job_up{job="openmetrics"} == 1'
+    assert scene.query(f"({readable}) unless on (system, job_id) ({joined})") == []
+    assert len({labels["remote_job_state"] for labels, _ in states}) >= 5
+    kinds = {labels["provider"]: labels["job_kind"] for labels, _ in states}
+    assert (kinds["caps"], kinds["crafter"], kinds["itwin"], kinds["sitecore"]) == (
+        "slot",
+        "slot",
+        "run",
+        "run",
+    )
+
+
+def test_a_job_is_in_exactly_one_state(scene: Scene) -> None:
+    assert scene.query("sum by (job, system, job_id) (remote_job_state) != 1") == []
+    assert scene.query("count by (job, system, job_id) (remote_job_state) != 10") == []
+
+
+def test_a_job_that_cannot_be_read_shows_why_and_no_state(scene: Scene) -> None:
+    # One of the simulated sites is rate limited most of the time.
+    limited = 'remote_job_read_error_info{reason="rate_limited"}'
+    until(lambda: scene.query(f"max_over_time({limited}[5m])"), "a rate limit", 60)
+    broken = "(remote_job_up == 0)"
+    ids = "on (job, system, job_id)"
+    assert scene.query(f"{broken} unless {ids} remote_job_read_error_info") == []
+    assert scene.query(f"remote_job_read_error_info unless {ids} {broken}") == []
+    assert scene.query(f"remote_job_state and {ids} {broken}") == []
+
+
+def test_progress_times_and_durations_are_possible(scene: Scene) -> None:
+    progress = scene.query("remote_job_progress_ratio")
+    assert progress
+    assert all(0 <= value <= 1 for _, value in progress)
+    assert scene.query("time() - remote_job_read_timestamp_seconds > 60") == []
+    assert scene.query("remote_job_read_timestamp_seconds > time() + 1") == []
+    assert scene.query("remote_job_run_duration_seconds < 0") == []
+    assert scene.query("remote_job_end_timestamp_seconds < remote_job_start_timestamp_seconds") == []
+    assert scene.query("remote_job_state_timestamp_seconds > time() + 1") == []
+
+
+def test_what_jobs_are_expected_to_do_can_be_asked_beside_what_they_do(scene: Scene) -> None:
+    started = 'remote_job_start_timestamp_seconds{job="text"}'
+    limit = 'on (job, system, job_id) group_left () remote_job_expected_seconds{expectation="run_within"}'
+    assert len(scene.query(f"(time() - {started}) / {limit}")) > 5
+    assert scene.query(f"{started} unless on (job, system, job_id) ({started} * {limit})") == []
+
+
+def test_the_exporters_own_metrics_are_there(scene: Scene) -> None:
+    ratio = (
+        "sum by (job) (remote_job_exporter_request_duration_seconds_count)"
+        " / sum by (job) (remote_job_exporter_requests_total)"
+    )
+    assert scene.by("job", ratio) == {"openmetrics": 1, "text": 1}
+    quantile = "histogram_quantile(0.9, sum by (le) (remote_job_exporter_request_duration_seconds_bucket))"
+    assert 0 < scene.query(quantile)[0][1] < 1
+    assert len(scene.query("remote_job_exporter_build_info")) == 2
+    assert scene.query("remote_job_system_up != 1") == []
+
+
+def test_prometheus_knows_types_and_help(scene: Scene) -> None:
+    metadata = scene.api("metadata")
+    types = {name: {one["type"] for one in told} for name, told in metadata.items()}
+    assert "stateset" in types["remote_job_state"]
+    assert types["remote_job_up"] == {"gauge"}
+    assert "counter" in types["remote_job_runs_finished"] | types["remote_job_runs_finished_total"]
+    ours = [told for name, told in metadata.items() if name.startswith("remote_job")]
+    assert len(ours) > 30
+    assert all(one["help"] for told in ours for one in told)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?jobs=false"])
+def test_promtool_has_nothing_to_say_against_our_page(path: str, scene: Scene, program: Program) -> None:
+    page = requests.get(scene.exporter + path, headers={"Accept": TEXT}, timeout=20)
+    assert page.headers["Content-Type"].startswith(TEXT)
+    assert len(page.text.splitlines()) > 100
+    checked = subprocess.run(
+        [program("promtool", "prometheus"), "check", "metrics"],
+        input=page.text,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

@@ -1,0 +1,255 @@
+"""What upstreams do wrong, and what a provider may do wrong, seen on the page of a whole exporter."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from exporter import service, upstream
+from exporter.auth.oauth2 import OAuth2
+from exporter.job import Category, Job, State, Status
+from exporter.providers import PROVIDERS
+from exporter.providers.base import Ask
+from exporter.providers.caps import Caps
+from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying
+from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
+
+EAGER = "defaults: {min_interval: 0s}\n"
+CAPS = answer(b'{"job_status": "Running"}')
+
+
+def in_seconds(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("written", "held"),
+    [
+        (lambda: "60", True),
+        (lambda: "0", False),
+        (lambda: format_datetime(in_seconds(60), usegmt=True), True),
+        (lambda: format_datetime(in_seconds(60)), True),
+        (lambda: in_seconds(60).strftime("%a, %d %b %Y %H:%M:%S -0000"), True),
+        (lambda: in_seconds(60).strftime("%A, %d-%b-%y %H:%M:%S GMT"), True),
+        (lambda: in_seconds(60).strftime("%a %b %d %H:%M:%S %Y"), True),
+        (lambda: format_datetime(in_seconds(-60), usegmt=True), False),
+        (lambda: "soon", False),
+        (lambda: "", False),
+        (lambda: "-60", False),
+        (lambda: "1e9", False),
+        (lambda: "9" * 400, False),
+        (lambda: "Mon, 99 Foo 2030 99:99:99 GMT", False),
+        (lambda: "Mon, 01 Jan 99999 00:00:00 GMT", False),
+    ],
+)
+async def test_retry_after_is_a_number_or_a_date_and_nothing_else(
+    written: Callable[[], str], tmp_path: Path, *, held: bool
+) -> None:
+    told = Told(status=429, headers={"Retry-After": written()})
+    async with (
+        vendor(lambda _: told) as docs,
+        exporter(EAGER + "systems:\n" + caps_config(docs.url), tmp_path) as running,
+    ):
+        for _ in range(2):
+            assert (await running.scrape()).reason("p/0/en") == "rate_limited"
+        assert len(docs.asked) == (1 if held else 2)
+
+
+@pytest.mark.parametrize(
+    ("script", "scheme", "reason"),
+    [
+        (saying(), "http", "connect"),
+        (saying(CAPS[:-5]), "http", "connect"),
+        (saying(b"HTTP/1.1 200 OK\r\nContent-Length: nonsense\r\n\r\n{}"), "http", "invalid_response"),
+        (saying(b"\x00" * 100), "http", "invalid_response"),
+        (mute, "http", "timeout"),
+        (saying(CAPS[:-5], close=False), "http", "timeout"),
+        (greeting, "https", "tls"),
+    ],
+    ids=["closed", "cut off", "no length", "no HTTP", "silent", "half", "no TLS"],
+)
+async def test_whatever_goes_wrong_on_the_wire_has_its_reason(
+    script: Script, scheme: str, reason: str, tmp_path: Path
+) -> None:
+    async with listening(script) as server:
+        text = "systems:\n" + caps_config(server.url("", scheme), more="timeout: 400ms")
+        async with exporter(text, tmp_path) as running:
+            samples = await running.scrape()
+    assert samples.reason("p/0/en") == reason
+    failures = "remote_job_exporter_request_failures_total"
+    assert samples.get_one(failures, system="docs", reason=reason) == 1
+
+
+async def test_a_name_that_nobody_has_is_told_as_such(tmp_path: Path) -> None:
+    async with exporter("systems:\n" + caps_config("http://docs.invalid"), tmp_path) as running:
+        assert (await running.scrape()).reason("p/0/en") == "dns"
+
+
+async def test_the_timeout_is_for_the_whole_read_however_many_requests_it_takes(tmp_path: Path) -> None:
+    slow = Told({"progress": {"percentage": 5, "state": "Over"}}, after=lambda: asyncio.sleep(0.3))
+    text = """systems:
+  twins: {{provider: itwin, service: contextcapture, base_url: '{url}', timeout: 400ms, jobs: [{{id: a}}]}}
+"""
+    async with vendor(lambda _: slow) as twins, exporter(text.format(url=twins.url), tmp_path) as running:
+        samples = await running.scrape()
+    assert len(twins.asked) == 2
+    assert samples.reason("a") == "timeout"
+    seconds = samples.get_one("remote_job_read_duration_seconds", job_id="a")
+    assert seconds is not None
+    assert 0.4 <= seconds < 0.55
+
+
+async def test_a_replaced_ca_file_is_trusted_and_the_old_one_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "STAMP_SECONDS", 0.0)
+    theirs, other = trustme.CA(), trustme.CA()
+    tls, ca_file = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / "ca.pem"
+    theirs.issue_cert("127.0.0.1").configure_cert(tls)
+
+    def trust(ca: trustme.CA) -> None:
+        new = tmp_path / "new.pem"
+        ca.cert_pem.write_to_path(str(new))
+        new.rename(ca_file)
+
+    trust(theirs)
+    async with listening(answering(CAPS), tls) as server:
+        text = EAGER + "systems:\n" + caps_config(server.url("", "https"), more="tls: {ca_file: ca.pem}")
+        async with exporter(text, tmp_path) as running:
+            assert (await running.scrape()).state("p/0/en") == "running"
+            trust(other)
+            assert (await running.scrape()).reason("p/0/en") == "tls"
+            ca_file.unlink()
+            assert (await running.scrape()).reason("p/0/en") == "tls"
+            trust(theirs)
+            assert (await running.scrape()).state("p/0/en") == "running"
+    assert server.accepts == 4
+
+
+class Mistaken(Caps):
+    """A provider with mistakes, each in the job of its name."""
+
+    def read(self, job: Job, previous: Status | None) -> Generator[Any, Any, Status]:
+        """Reads as the name of the job says."""
+        match job.keys["build_job_id"]:
+            case "0":
+                raise RuntimeError("hunter2")
+            case "1":
+                yield Ask("/once")
+                raise KeyError("hunter2")
+            case "2":
+                yield Ask("/once")
+                shown: Any = 7
+                return Status(State.RUNNING, categories={"a": shown})
+        yield Ask("/once")
+        return Status(State.RUNNING, raw="Running", categories={"a": Category(1)})
+
+
+async def test_a_mistake_of_ours_costs_its_own_job_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(PROVIDERS, "caps", Mistaken)
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url, 4, more="concurrency: 1"), tmp_path) as running,
+    ):
+        page = (await running.get("/metrics")).text
+        samples = await running.scrape()
+    assert [samples.reason(f"p/{job}/en") for job in range(4)] == [*["internal"] * 3, None]
+    assert samples.state("p/3/en") == "running"
+    assert samples.state("p/2/en") is None
+    assert "hunter2" not in page
+    formatted = "".join(record.getMessage() for record in caplog.records)
+    assert "hunter2" not in formatted
+
+
+class Endless(Caps):
+    """A provider that always wants to know one thing more of the first job."""
+
+    def read(self, job: Job, previous: Status | None) -> Generator[Any, Any, Status]:
+        """Asks on and on."""
+        asked = 0
+        while job.keys["build_job_id"] == "0":
+            yield Ask(f"/again/{asked}")
+            asked += 1
+        return (yield from super().read(job, previous))
+
+
+async def test_a_provider_that_asks_for_ever_is_stopped_and_other_jobs_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROVIDERS, "caps", Endless)
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url, 2, more="concurrency: 1"), tmp_path) as running,
+    ):
+        samples = await running.scrape()
+    assert samples.get_one("remote_job_up", job_id="p/0/en") == 0
+    assert samples.state("p/1/en") == "succeeded"
+    assert 1 < len(docs.asked) < 20
+
+
+async def test_requests_are_made_anew_beyond_the_bound_and_still_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_PREPARED", 3)
+    monkeypatch.setattr(service, "ASKS_PER_JOB", 0)
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter(EAGER + "systems:\n" + caps_config(docs.url, 10), tmp_path) as running,
+    ):
+        for _ in range(2):
+            samples = await running.scrape()
+            assert len(samples.all("remote_job_up")) == 10
+        assert set(docs.count().values()) == {2}
+
+
+def with_token(url: str, **more: str) -> str:
+    keys = {
+        "type": "oauth2",
+        "token_url": f"'{url}/token'",
+        "client_id": "me",
+        "client_secret": "hush",
+        **more,
+    }
+    return "auth: {" + ", ".join(f"{key}: {value}" for key, value in keys.items()) + "}"
+
+
+async def test_a_token_that_does_not_come_in_time_is_no_credential(tmp_path: Path) -> None:
+    def answered(asked: Asked) -> Told:
+        return Told(after=lambda: asyncio.sleep(30)) if asked.path == "/token" else Told(caps())
+
+    async with (
+        vendor(answered) as docs,
+        exporter(
+            "systems:\n" + caps_config(docs.url, 3, more=f"timeout: 300ms\n{with_token(docs.url)}"), tmp_path
+        ) as running,
+    ):
+        samples = await running.scrape()
+        assert [samples.reason(f"p/{job}/en") for job in range(3)] == ["auth"] * 3
+        assert docs.count() == {"/token": 1}
+
+
+async def test_a_mistake_of_ours_in_a_credential_is_no_credential_and_shows_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def renew(*_: object) -> None:
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr(OAuth2, "renew", renew)
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url, more=with_token(docs.url)), tmp_path) as running,
+    ):
+        samples = await running.scrape()
+    assert samples.reason("p/0/en") == "auth"
+    assert samples.get_one("remote_job_system_up", system="docs") == 0
+    (record,) = (record for record in caplog.records if record.getMessage() == "no credential can be had")
+    assert vars(record)["detail"] == "the credential could not be renewed (RuntimeError)"
+    assert docs.asked == []
