@@ -7,283 +7,16 @@ runs on one event loop; nothing here waits but for reads.
 
 import asyncio
 import functools
-import heapq
-import itertools
-import logging
 import time
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from exporter.discovery import Discovery, chosen
-from exporter.exposition import Format, Page, label_text, render_row
-from exporter.failure import Failure, Reason
+from exporter.exposition import Format, Page, render_row
 from exporter.job import Job
-from exporter.meters import Meters, SystemMeters
+from exporter.meters import Meters
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
-from exporter.pacing import Pace, Rules, Why
-from exporter.providers.base import DiscoverKeys
 from exporter.shard import Shard
-from exporter.upstream import Listed, Reading, Upstream
-from exporter.watched import Read, Scrape, Watched
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One system as it is to be watched.
-
-    Args:
-        home: what a job's identity is relative to; a job keeps its past while home and id stay.
-        labels: on every series of the system itself; those of its jobs are in the jobs.
-        concurrency: reads of this system at a time.
-        job: makes the job of the keys and the name that a listing gave.
-        current_only: of ``remote_job_state`` show only the series that is 1.
-        discover: which jobs are found by a listing, if any.
-        max_jobs: how many jobs are watched, those written by hand in any case.
-    """
-
-    name: str
-    home: Hashable
-    upstream: Upstream
-    jobs: Sequence[Job]
-    rules: Rules
-    labels: Mapping[str, str]
-    concurrency: int
-    job: Callable[[Mapping[str, str], str], Job]
-    current_only: bool = False
-    discover: DiscoverKeys | None = None
-    max_jobs: int = 0
-
-
-class _System:
-    """One system's jobs, its queue (longest unread first) and its readers."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        jobs: Mapping[str, Watched],
-        discovery: Discovery | None,
-        watch: Callable[[Job], Watched],
-        meters: SystemMeters,
-        shard: Shard,
-    ) -> None:
-        self.plan = plan
-        self.upstream = plan.upstream
-        self.jobs = jobs
-        self.discovery = discovery
-        self._watch = watch
-        self._shard = shard
-        self._by_hand = {job.id for job in plan.jobs}
-        self.identity = label_text({"system": plan.name, **plan.labels})
-        self._concurrency = plan.concurrency
-        self._meters = meters
-        self._queue: list[tuple[float, int, Read, Watched]] = []
-        self._order = itertools.count()
-        self._readers: set[asyncio.Task[None]] = set()
-        self._listings: set[asyncio.Task[None]] = set()
-        self._late = False
-        self._retired = False
-        meters.watching(sum(1 for _ in self.watched()))
-
-    def join(self, scrape: Scrape, now: float) -> None:
-        """Queues a read for every job that is due; one already under way is shared.
-
-        Found jobs wait for the listing where it is due: it tells which there are and how they stand.
-        """
-        self._queue = [entry for entry in self._queue if entry[2].scrapes]
-        heapq.heapify(self._queue)
-        listing = self._join_listing(scrape, now)
-        self._join_reads(scrape, now, self.jobs.values() if listing else self.watched())
-
-    def watched(self) -> Iterator[Watched]:
-        """Every job, written by hand or found."""
-        yield from self.jobs.values()
-        if self.discovery is not None:
-            yield from self.discovery.jobs.values()
-
-    def _join_reads(self, scrape: Scrape, now: float, jobs: Iterable[Watched]) -> None:
-        skipped = dict.fromkeys(Why, 0)
-        for watched in jobs:
-            if watched.listed:
-                continue
-            read = watched.read
-            if read is None:
-                why = self._why_not(watched, now)
-                if why is not None:
-                    skipped[why] += 1
-                    continue
-                read = watched.read = Read(watched)
-                entry = watched.pace.asked_at, next(self._order), read, watched
-                heapq.heappush(self._queue, entry)
-            read.scrapes.add(scrape)
-            scrape.waiting_for.add(read)
-        for why, reads in skipped.items():
-            self._meters.skipped(why, reads)
-        for _ in range(min(len(self._queue), self._concurrency - len(self._readers))):
-            _start(self._work(), self._readers)
-
-    def _join_listing(self, scrape: Scrape, now: float) -> bool:
-        """Whether the scrape has to wait for a listing."""
-        discovery = self.discovery
-        if discovery is None:
-            return False
-        if discovery.read is None:
-            if discovery.why_not(now) is not None or now < self.upstream.not_before:
-                return False
-            discovery.read = Read(discovery, begun=True)
-            _start(self._list(discovery, discovery.read), self._listings)
-        discovery.read.scrapes.add(scrape)
-        scrape.waiting_for.add(discovery.read)
-        return True
-
-    async def _list(self, discovery: Discovery, read: Read) -> None:
-        try:
-            discovery.pace.asked(time.monotonic())
-            listed = await self.upstream.list_jobs(discovery.keys)
-            discovery.unserved = not read.scrapes
-            if not self._retired:
-                self._take_listed(discovery, listed)
-            for scrape in read.scrapes:
-                self._join_reads(scrape, time.monotonic(), discovery.jobs.values())
-        finally:
-            read.end()
-
-    def _take_listed(self, discovery: Discovery, listed: Listed) -> None:
-        self._tell_listing(discovery.failure, listed.failure)
-        if listed.failure is not None:
-            discovery.failed(time.monotonic(), listed.failure)
-            for watched in discovery.jobs.values():
-                if watched.listed and not (watched.known and watched.known.final):
-                    self._take(watched, Reading(None, listed.failure, listed.read_at, listed.seconds))
-            return
-        discovery.failure = None
-        found = {job_id: each for job_id, each in listed.found.items() if job_id not in self._by_hand}
-        keep, discovery.dropped = chosen(
-            found,
-            discovery.jobs,
-            newer_than=discovery.keys.newer_than,
-            max_jobs=max(0, discovery.max_jobs - len(self._by_hand)),
-            now=listed.read_at,
-        )
-        keep = {job_id: each for job_id, each in keep.items() if self._shard.owns(self.plan.name, job_id)}
-        for job_id in discovery.jobs.keys() - keep.keys():
-            discovery.jobs.pop(job_id).drop()
-        for job_id, each in keep.items():
-            if each is None:
-                discovery.jobs[job_id].listed = True  # forgotten by the vendor, and shown as it ended
-                continue
-            if job_id not in discovery.jobs:
-                discovery.jobs[job_id] = self._watch(self.plan.job(each.keys, each.name))
-            watched = discovery.jobs[job_id]
-            watched.listed = each.complete
-            if each.status is not None:
-                watched.tell(each.status, listed.read_at, listed.seconds)
-        discovery.tells_states = any(each.status is not None for each in found.values())
-        self._meters.watching(sum(1 for _ in self.watched()))
-
-    def _tell_listing(self, before: Failure | None, failure: Failure | None) -> None:
-        """Logs trouble with the listing when it begins, changes or ends."""
-        system = {"system": self.plan.name}
-        if failure is None:
-            if before is not None:
-                _log.info("jobs can be listed again", extra=system)
-        elif before is None or before.reason is not failure.reason:
-            trouble = {"reason": failure.reason, "detail": failure.detail}
-            _log.warning("jobs cannot be listed", extra={**system, **trouble}, exc_info=failure.__cause__)
-
-    def _why_not(self, watched: Watched, now: float) -> Why | None:
-        """Why the job is not asked now but shows what it showed."""
-        why = watched.pace.why_not(now)
-        if why is None and watched.unserved:
-            why = Why.FRESH  # its answer came too late for the scrape that asked, and serves this one
-        if why is None and now < self.upstream.not_before:
-            why = Why.PACING
-            watched.held()
-        watched.unserved = False
-        return why
-
-    def tell_late(self) -> None:
-        """Logs when the system begins or ceases to be too slow for the scrapes."""
-        reasons = [watched.view.reason for watched in self.watched() if watched.view is not None]
-        late = reasons.count(Reason.DEADLINE)
-        if bool(late) is not self._late:
-            self._late = bool(late)
-            system = {"system": self.plan.name, "jobs": late}
-            if late:
-                _log.warning("jobs were not read before the scrape's deadline", extra=system)
-            else:
-                _log.info("all jobs were read before the scrape's deadline again", extra=system)
-
-    def trouble(self) -> Reason | None:
-        """Why the system as a whole cannot be read: its listing, or a credential not had or refused."""
-        if self.discovery is not None and self.discovery.failure is not None:
-            return self.discovery.failure.reason
-        reasons = {watched.view.reason for watched in self.watched() if watched.view is not None}
-        return next((reason for reason in (Reason.AUTH, Reason.UNAUTHORIZED) if reason in reasons), None)
-
-    def retire(self) -> None:
-        """Sends nothing more; whoever waits for what was not sent has to ask anew."""
-        self._retired = True
-        for _, _, read, _ in self._queue:
-            read.end()
-        self._queue.clear()
-
-    async def close(self) -> None:
-        """Ends all reads."""
-        tasks = self._readers | self._listings
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _work(self) -> None:
-        while self._queue:
-            _, _, read, watched = heapq.heappop(self._queue)
-            if read.scrapes:  # else nobody waits any more
-                await self._ask(read, watched)
-
-    async def _ask(self, read: Read, watched: Watched) -> None:
-        now = time.monotonic()
-        try:
-            if now < self.upstream.not_before:  # forbidden since the read was queued
-                watched.held()
-                return
-            read.begun = True
-            watched.pace.asked(now)
-            reading = await self.upstream.read(watched.job, watched.known)
-            watched.unserved = not read.scrapes
-            self._take(watched, reading)
-        finally:
-            read.end()
-
-    def _take(self, watched: Watched, reading: Reading) -> None:
-        try:
-            watched.take(reading, time.monotonic())
-        except Exception:  # noqa: BLE001  a mistake of ours costs this job, not all jobs behind it
-            _log.exception("a status could not be shown", extra=watched.place)
-            watched.broken(reading)
-
-
-def _start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
-    task = asyncio.get_running_loop().create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-
-
-def _discovery(plan: Plan, old: _System | None, watch: Callable[[Job], Watched]) -> Discovery | None:
-    """The listings of a system; what they have found so far stays if the config still asks for it."""
-    if plan.discover is None:
-        return None
-    discovery = Discovery(plan.discover, plan.max_jobs, Pace(plan.rules))
-    before = old.discovery if old is not None and old.plan.home == plan.home else None
-    if before is not None and before.keys == plan.discover:
-        discovery.failure, discovery.dropped = before.failure, before.dropped
-        by_hand = {job.id for job in plan.jobs}
-        for job_id, watched in before.jobs.items():
-            if job_id not in by_hand:
-                discovery.jobs[job_id] = watch(plan.job(watched.job.keys, watched.job.name))
-    return discovery
+from exporter.system import Plan, System, discovery_of
+from exporter.watched import Scrape, Watched
 
 
 class Collector:
@@ -296,8 +29,8 @@ class Collector:
 
     def __init__(self, meters: Meters, shard: Shard | None = None) -> None:
         self._meters = meters
-        self._shard = shard or Shard()
-        self._systems: dict[str, _System] = {}
+        self.shard = shard or Shard()
+        self._systems: dict[str, System] = {}
         self._job_page: Page[JobView] = Page(JOB_METRICS)
         self._system_page: Page[SystemView] = Page(SYSTEM_METRICS)
         self._plans = 0
@@ -318,10 +51,10 @@ class Collector:
             if old is None or old.plan.home != plan.home:
                 known = {}
             watch = functools.partial(self._watch, plan, known)
-            jobs = {job.id: watch(job) for job in plan.jobs if self._shard.owns(plan.name, job.id)}
-            discovery = _discovery(plan, old, watch)
+            jobs = {job.id: watch(job) for job in plan.jobs if self.shard.owns(plan.name, job.id)}
+            discovery = discovery_of(plan, old, watch)
             meters = self._meters.of(plan.name)
-            self._systems[plan.name] = _System(plan, jobs, discovery, watch, meters, self._shard)
+            self._systems[plan.name] = System(plan, jobs, discovery, watch, meters, self.shard)
         kept = {watched for system in self._systems.values() for watched in system.watched()}
         for name, system in before.items():
             for watched in system.watched():

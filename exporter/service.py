@@ -14,12 +14,13 @@ from starlette.types import ASGIApp
 
 from exporter import __version__, config
 from exporter.auth import CREDENTIALS
-from exporter.collector import Collector, Plan
+from exporter.collector import Collector
 from exporter.config import System
 from exporter.meters import Meters
 from exporter.pacing import Rules
 from exporter.providers import PROVIDERS
 from exporter.shard import Shard
+from exporter.system import Plan
 from exporter.transport import Route
 from exporter.upstream import MAX_PREPARED, Upstream
 from exporter.web.app import App

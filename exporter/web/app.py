@@ -110,7 +110,9 @@ class App:
         return PlainTextResponse("reloaded\n")
 
     async def _landing(self, request: Request) -> Response:
-        return HTMLResponse(landing(__version__, self._collector.overview()))
+        shard = self._collector.shard
+        place = f"This is shard {shard.index} of {shard.count}." if shard.count > 1 else ""
+        return HTMLResponse(landing(__version__, place, self._collector.overview()))
 
     async def _healthy(self, request: Request) -> Response:
         return PlainTextResponse("healthy\n")

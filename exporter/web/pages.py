@@ -11,10 +11,11 @@ td, th { text-align: left; padding: .2rem 1rem .2rem 0 }
 """
 
 
-def landing(version: str, systems: Iterable[tuple[str, int, str]]) -> str:
+def landing(version: str, shard: str, systems: Iterable[tuple[str, int, str]]) -> str:
     """The page at ``/``.
 
     Args:
+        shard: which of how many this is, as a sentence; empty where there is only one.
         systems: name, number of jobs and trouble (empty when there is none) of each.
     """
     rows = "".join(
@@ -26,7 +27,7 @@ def landing(version: str, systems: Iterable[tuple[str, int, str]]) -> str:
 <head><meta charset="utf-8"><title>remote-job-exporter</title><style>{_STYLE}</style></head>
 <body>
 <h1>remote-job-exporter {escape(version)}</h1>
-<p>Reads the state of jobs that run elsewhere when Prometheus scrapes it.</p>
+<p>Reads the state of jobs that run elsewhere when Prometheus scrapes it. {escape(shard)}</p>
 <ul>
 <li><a href="metrics">/metrics</a>: every configured job, and the exporter itself</li>
 <li><a href="metrics?jobs=false">/metrics?jobs=false</a>: the exporter itself alone</li>
