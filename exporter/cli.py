@@ -13,12 +13,16 @@ import click
 
 from exporter import __version__, config, demo, log, reference, service
 from exporter.config import ConfigError, Mistake, System
+from exporter.explain import explain
+from exporter.query import Pairs, QueryError
 from exporter.shard import Shard, ordinal
 from exporter.web import config as web_config
 from exporter.web.server import ListenError
 
 _COMMAND = "remote-job-exporter"
 _ENV = "REMOTE_JOB_EXPORTER_"
+# More than the longest timeout that a config may set.
+PROBE_SECONDS = 600.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -205,6 +209,35 @@ def check(file: Path, web_config_file: Path | None, format_: str) -> None:
         if web_config_file:
             click.echo(f"{web_config_file}: no mistakes")
     sys.exit(1 if mistakes else 0)
+
+
+@cli.command()
+@_config_file
+@click.argument("system")
+@click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
+def probe(config_file: Path, system: str, keys: Sequence[str]) -> None:
+    """Asks one job of a configured system once and explains what was asked, answered and understood.
+
+    Secrets are masked. The keys are those of jobs: in the configuration.
+
+    Exit codes: 0 read, 1 not read or the configuration is wrong, 2 wrong use.
+    """
+    log.setup("error", "logfmt")
+    if odd := [number for number, pair in enumerate(keys, 1) if "=" not in pair]:
+        raise click.UsageError(f"argument {odd[0]} after SYSTEM is not KEY=VALUE")
+    pairs = [("system", system), *(pair.split("=", 1) for pair in keys)]
+    _fail_in_one_line(lambda: _probe(config_file, [(name, value) for name, value in pairs]))
+
+
+def _probe(file: Path, pairs: Pairs) -> None:
+    try:
+        probed = asyncio.run(service.Service(file, service.Options()).probe(pairs, PROBE_SECONDS))
+    except QueryError as error:
+        for line in error.lines:
+            click.echo(f"{_COMMAND} probe: {line}", err=True)
+        sys.exit(2)
+    click.echo(explain(probed), nl=False)
+    sys.exit(0 if probed.success else 1)
 
 
 @cli.command()

@@ -14,8 +14,11 @@ from exporter.exposition import Format, Page, render_row
 from exporter.job import Job
 from exporter.meters import Meters
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
+from exporter.probed import Probe, Probed
+from exporter.query import Pairs, keys_of
 from exporter.shard import Shard
 from exporter.system import Plan, System, discovery_of
+from exporter.trace import Trace
 from exporter.watched import Scrape, Watched
 
 
@@ -33,6 +36,7 @@ class Collector:
         self._systems: dict[str, System] = {}
         self._job_page: Page[JobView] = Page(JOB_METRICS)
         self._system_page: Page[SystemView] = Page(SYSTEM_METRICS)
+        self._probed = Probed()
         self._plans = 0
 
     def replace(self, plans: Iterable[Plan]) -> None:
@@ -60,12 +64,16 @@ class Collector:
             for watched in system.watched():
                 if watched not in kept:
                     watched.drop()
+            if name not in self._systems or self._systems[name].plan.home != system.plan.home:
+                self._probed.forget([name])
             if name not in self._systems:
                 self._system_page.drop(name)
                 self._meters.forget(name)
 
     def _watch(self, plan: Plan, known: dict[str, Watched], job: Job) -> Watched:
         watched = known.pop(job.id, None)
+        if watched is None and (watched := self._probed.take(job)) is not None:
+            watched.move(self._job_page)
         if watched is None:
             return Watched(job, plan.rules, self._job_page, current_only=plan.current_only)
         watched.adopt(job, plan.rules, current_only=plan.current_only)
@@ -90,16 +98,69 @@ class Collector:
         scrape = Scrape(asyncio.get_running_loop().create_future())
         for system in systems.values():
             system.join(scrape, began)
-        try:
-            if scrape.waiting_for:
-                await asyncio.wait([scrape.done], timeout=max(0.0, end - time.monotonic()))
-        finally:
-            # Also when the scraper hung up: what nobody waits for is not asked.
-            scrape.abandon()
+        await _wait(scrape, end)
         for read in scrape.waiting_for:
             read.owner.late(time.monotonic() - began)
         for system in systems.values():
             system.tell_late()
+
+    async def probe(self, pairs: Pairs, seconds: float, trace: Trace | None = None) -> Probe:
+        """Reads one job of a configured system if it is due, for ``seconds`` at most.
+
+        One that is watched anyway is the same job under the same pacing; any other is remembered for
+        a while.
+
+        Args:
+            pairs: ``system`` and the keys of the job.
+            trace: takes in what goes over the wire.
+
+        Raises:
+            QueryError: they name no job; also where a config says so that came meanwhile.
+        """
+        began = time.monotonic()
+        while True:
+            plans = self._plans
+            system, watched = self._find(pairs)
+            scrape = Scrape(asyncio.get_running_loop().create_future(), {watched}, trace)
+            why_not = system.join_job(scrape, time.monotonic(), watched)
+            await _wait(scrape, began + seconds)
+            # Under a new config, or where the listing knows it no more, the same words may mean another job.
+            if plans == self._plans and not watched.dropped:
+                break
+        took = time.monotonic() - began
+        if scrape.waiting_for:
+            watched.late(took)
+        return Probe(watched, took, why_not, trace)
+
+    def _find(self, pairs: Pairs) -> tuple[System, Watched]:
+        providers = {name: system.upstream.provider for name, system in self._systems.items()}
+        name, keys = keys_of(pairs, providers)
+        system = self._systems[name]
+        job, plan = system.job(keys), system.plan
+        watched = system.find(job)
+        if watched is None:
+            watched = self._probed.watch(job, plan.rules, current_only=plan.current_only)
+        return system, watched
+
+    async def jobs(self, seconds: float) -> list[Job] | None:
+        """Every job of this shard, once the listings that are due have been read, none of the jobs.
+
+        Returns:
+            ``None`` where a first listing is still under way after ``seconds``, so that nobody
+            knows yet which jobs there are.
+        """
+        end = time.monotonic() + seconds
+        plans = -1
+        while plans != self._plans:
+            plans = self._plans
+            scrape = Scrape(asyncio.get_running_loop().create_future(), ())
+            for system in self._systems.values():
+                system.join_listing(scrape, time.monotonic())
+            await _wait(scrape, end)
+        systems = self._systems.values()
+        if any(system.discovery is not None and not system.discovery.ended for system in systems):
+            return None
+        return [watched.job for system in systems for watched in system.watched()]
 
     def views(self) -> Iterator[JobView]:
         """What is known of each job that has been asked about."""
@@ -116,24 +177,35 @@ class Collector:
         ]
 
     def render(self, format_: Format, *, jobs: bool = True) -> bytes:
-        """The page a scraper gets; with ``jobs`` false the exporter's own metrics alone."""
+        """The page a scraper gets; with ``jobs`` false that of the systems and the exporter itself."""
         openmetrics = format_ is Format.OPENMETRICS
-        parts = [self._meters.render(openmetrics=openmetrics)]
-        if jobs:
-            for name, system in self._systems.items():
-                upstream = system.upstream
-                view = SystemView(
-                    system.trouble(),
-                    upstream.rate_limit_remaining,
-                    upstream.credentials_expiry(),
-                    system.discovery.dropped if system.discovery is not None else None,
-                )
-                self._system_page.put(name, render_row(SYSTEM_METRICS, system.identity, view))
-            parts = [self._job_page.render(format_), self._system_page.render(format_), *parts]
-        if openmetrics:
-            parts.append(b"# EOF\n")
+        for name, system in self._systems.items():
+            upstream = system.upstream
+            view = SystemView(
+                system.trouble(),
+                upstream.rate_limit_remaining,
+                upstream.credentials_expiry(),
+                system.discovery.dropped if system.discovery is not None else None,
+                system.summary.counts if system.summary is not None else None,
+            )
+            self._system_page.put(name, render_row(SYSTEM_METRICS, system.identity, view))
+        parts = [
+            self._job_page.render(format_) if jobs else b"",
+            self._system_page.render(format_),
+            self._meters.render(openmetrics=openmetrics),
+            b"# EOF\n" if openmetrics else b"",
+        ]
         return b"".join(parts)
 
     async def close(self) -> None:
         """Ends all reads."""
         await asyncio.gather(*(system.close() for system in self._systems.values()))
+
+
+async def _wait(scrape: Scrape, end: float) -> None:
+    try:
+        if scrape.waiting_for:
+            await asyncio.wait([scrape.done], timeout=max(0.0, end - time.monotonic()))
+    finally:
+        # Also when the scraper hung up: what nobody waits for is not asked.
+        scrape.abandon()

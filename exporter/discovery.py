@@ -29,6 +29,7 @@ class Discovery:
         failure: why the last listing failed.
         dropped: jobs over `max_jobs`.
         unserved: what the last listing brought has not been shown by any scrape yet.
+        ended: a listing has been read to its end, or has failed.
         tells_states: the last listing told how jobs stand, so it is worth a look at each scrape.
     """
 
@@ -40,6 +41,7 @@ class Discovery:
     failure: Failure | None = None
     dropped: int = 0
     unserved: bool = False
+    ended: bool = False
     tells_states: bool = True
 
     def why_not(self, now: float) -> Why | None:

@@ -83,7 +83,8 @@ def _lines(metric: Metric[View], identity: str, got: object, *, current_only: bo
         return b""
     name = metric.name
     if not metric.labels:
-        return f"{name}{{{identity}}} {number_text(got)}\n".encode()  # type: ignore[arg-type]
+        series = f"{name}{{{identity}}}" if identity else name
+        return f"{series} {number_text(got)}\n".encode()  # type: ignore[arg-type]
     samples: Samples = got  # type: ignore[assignment]
     if current_only and metric.type == "stateset":
         samples = tuple(sample for sample in samples if sample[1])
@@ -116,10 +117,15 @@ class Page(Generic[View]):
         """Removes the row of ``key``, if it has one."""
         self._rows.pop(key, None)
 
-    def render(self, format_: Format) -> bytes:
-        """The families that have samples, without the end mark of OpenMetrics."""
+    def render(self, format_: Format, *, only: Hashable = None) -> bytes:
+        """The families that have samples, without the end mark of OpenMetrics.
+
+        Args:
+            only: the key of the one row that is wanted, if not all are.
+        """
         parts: list[bytes] = []
-        columns = zip(*[row.lines for row in self._rows.values()], strict=True)
+        rows = self._rows.values() if only is None else filter(None, [self._rows.get(only)])
+        columns = zip(*[row.lines for row in rows], strict=True)
         for head, column in zip(self._heads[format_], columns, strict=False):
             if any(column):
                 parts.append(head)

@@ -32,6 +32,24 @@ _DURATION = re.compile(
 )
 DURATION_PATTERN = r"^(?=.)(0|(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?)$"
 
+# RFC 9110 section 7.6.1, and those that say how a message is framed and packed: the wire's own business.
+_HOP_BY_HOP = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_KEY_LENGTH = 512
 
@@ -136,6 +154,18 @@ def _header_name(value: str) -> str:
     return value
 
 
+def _header(name: str) -> str:
+    if name.lower() in _HOP_BY_HOP:
+        raise ValueError("this header is written by the connection itself and cannot be set")
+    return name
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    if len({name.lower() for name in headers}) < len(headers):
+        raise ValueError("names a header twice; upper and lower case are the same")
+    return headers
+
+
 def in_folder(path: str | Path, info: ValidationInfo) -> Path:
     """A path of the config: relative ones begin at the folder of the config file.
 
@@ -209,6 +239,11 @@ KeyValue = Annotated[str, AfterValidator(check_key)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 
 HeaderText = Annotated[str, AfterValidator(check_header_value)]
+
+Headers = Annotated[
+    dict[Annotated[HeaderName, AfterValidator(_header)], HeaderText], AfterValidator(_headers)
+]
+"""Headers of a request by name."""
 
 SecretValue = Annotated[
     Secret,

@@ -78,10 +78,11 @@ class History:
         self.status = status
         self._date_state(before, status, now)
         self._date_progress(before, status, now)
+        self._note_told(before, status, now)
         if status.state in RESULTS:
             self._note_result(before, status, now)
         else:
-            self._note_rest(before, status, now)
+            self._note_rest(status, now)
 
     def _date_state(self, before: Status | None, status: Status, now: float) -> None:
         if status.state_since is not None:
@@ -113,14 +114,17 @@ class History:
         self._newest(status.state).ended(status.ended_at, now, same_run=same_run)
         self._ended, self._active = status, None
 
-    def _note_rest(self, before: Status | None, status: Status, now: float) -> None:
-        """No run has ended here by its state; the answer, or the change itself, may still tell of one."""
-        told = {State.SUCCEEDED: status.succeeded_at, State.FAILED: status.failed_at}
-        for state, at in told.items():
+    def _note_told(self, before: Status | None, status: Status, now: float) -> None:
+        """The answer tells of runs besides the one that it shows."""
+        shown = self._newest(status.state) if status.state in RESULTS else None
+        for state, at in ((State.SUCCEEDED, status.succeeded_at), (State.FAILED, status.failed_at)):
             newest = self._newest(state)
-            if at is not None and (newest.at is None or min(at, now) > newest.at):
+            if at is not None and newest is not shown and (newest.at is None or min(at, now) > newest.at):
                 self.finished[state] += before is not None
                 newest.ended(at, now, same_run=False)
+
+    def _note_rest(self, status: Status, now: float) -> None:
+        """No run has ended here by its state, but the change itself may tell of one."""
         if status.succeeded_at is None and self._went_on(status):
             self.finished[State.SUCCEEDED] += 1
             self._success.ended(None, now, same_run=False)

@@ -53,6 +53,7 @@ class SystemView:
     rate_limit_remaining: int | None = None
     credentials_expiry: float | None = None
     jobs_dropped: int | None = None
+    jobs: Mapping[State, int] | None = None
 
 
 View = TypeVar("View")
@@ -351,6 +352,10 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
 )
 
 
+def _jobs(view: SystemView) -> Samples:
+    return tuple(((state.value,), jobs) for state, jobs in (view.jobs or {}).items())
+
+
 SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
     Metric(
         "remote_job_system_up",
@@ -363,6 +368,12 @@ SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
         lambda view: _reason(view.reason),
         labels=("reason",),
         type="info",
+    ),
+    Metric(
+        "remote_job_system_jobs",
+        "Jobs of the system by state, as the system itself counts them (summary).",
+        _jobs,
+        labels=("state",),
     ),
     Metric(
         "remote_job_system_jobs_dropped",
@@ -379,6 +390,24 @@ SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
         "When the credentials end unless somebody acts: a fixed JWT or the client certificate.",
         lambda view: view.credentials_expiry,
     ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeView:
+    """How one probe went."""
+
+    success: bool
+    seconds: float
+
+
+PROBE_METRICS: tuple[Metric[ProbeView], ...] = (
+    Metric(
+        "probe_success",
+        "1 when the job that was probed could be read, else 0; the same as its remote_job_up.",
+        lambda view: int(view.success),
+    ),
+    Metric("probe_duration_seconds", "How long answering the probe took.", lambda view: view.seconds),
 )
 
 IDENTITY = ("system", "job_id")

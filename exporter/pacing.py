@@ -55,8 +55,7 @@ class Pace:
             return Why.FINAL
         if age < self.rules.min_interval:
             return Why.FRESH
-        # Prometheus does not scrape to the millisecond: due within a second is due.
-        return Why.PACING if now < self.not_before - DUE_TOLERANCE else None
+        return Why.PACING if now < self.not_before else None
 
     def asked(self, now: float) -> None:
         """The job's read begins."""
@@ -70,7 +69,8 @@ class Pace:
             return
         changed = before is None or (before.state, before.progress) != (status.state, status.progress)
         self.step = 0 if changed else min(self.step + 1, len(self.rules.steps) - 1)
-        self.not_before = self.asked_at + self.rules.steps[self.step]
+        # Prometheus does not scrape to the millisecond: a step that is due within a second is due.
+        self.not_before = self.asked_at + self.rules.steps[self.step] - DUE_TOLERANCE
 
     def failed(self, now: float, failure: Failure) -> None:
         """The read that began last failed at ``now``."""

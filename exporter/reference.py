@@ -11,7 +11,7 @@ from exporter.failure import Reason
 from exporter.history import RESULTS
 from exporter.job import State
 from exporter.meters import Meters
-from exporter.metrics import IDENTITY, JOB_METRICS, SYSTEM_METRICS, Metric
+from exporter.metrics import IDENTITY, JOB_METRICS, PROBE_METRICS, SYSTEM_METRICS, Metric
 from exporter.pacing import Why
 
 
@@ -37,6 +37,12 @@ def metrics() -> str:
                 ("metric", "type", "labels", "meaning"),
                 ((*_row(metric)[:3], _meaning(metric)) for metric in SYSTEM_METRICS),
             ),
+            "## Of a probe",
+            "On `/probe` only, beside the metrics of the one job; see [one job by /probe](../probe.md).",
+            _table(
+                ("metric", "type", "labels", "meaning"),
+                ((*_row(metric)[:3], _meaning(metric)) for metric in PROBE_METRICS),
+            ),
             "## Of the exporter",
             _table(
                 ("metric", "type", "labels", "meaning"),
@@ -55,6 +61,7 @@ def compact() -> str:
     """One table of all metrics, for a first page: name with labels, meaning."""
     rows = [(metric.name, metric.labels, _meaning(metric)) for metric in JOB_METRICS]
     rows += [(metric.name, metric.labels, _meaning(metric)) for metric in SYSTEM_METRICS]
+    rows += [(metric.name, metric.labels, _meaning(metric)) for metric in PROBE_METRICS]
     rows += [(_sample(family), _labels(family), family.documentation) for family in _own()]
     return _table(("metric", "meaning"), ((_series(name, labels), help_) for name, labels, help_ in rows))
 

@@ -26,6 +26,7 @@ class SecretError(ValueError):
 class _Source(Protocol):
     def key(self) -> Hashable: ...
     def read(self) -> str: ...
+    def look_again(self) -> None: ...
 
 
 class Secret:
@@ -66,6 +67,10 @@ class Secret:
         """The value itself; for the wire only."""
         return self._source.read()
 
+    def look_again(self) -> None:
+        """Has its file looked at when it is revealed next, however fresh the last look is."""
+        self._source.look_again()
+
     def __eq__(self, other: object) -> bool:
         """Whether both are written the same way: the same value, or the same file."""
         return isinstance(other, Secret) and self._source.key() == other._source.key()
@@ -98,6 +103,9 @@ class _Plain:
     def read(self) -> str:
         return self._value
 
+    def look_again(self) -> None:
+        pass
+
 
 class _File:
     """A file that may be replaced at any time; the last good value stays while it is not there."""
@@ -119,6 +127,9 @@ class _File:
             self._look_at = now + LOOK_AGAIN_SECONDS
             self._refresh()
         return self._value
+
+    def look_again(self) -> None:
+        self._look_at = 0.0
 
     def _refresh(self) -> None:
         try:

@@ -18,9 +18,12 @@ from exporter.collector import Collector
 from exporter.config import System
 from exporter.meters import Meters
 from exporter.pacing import Rules
+from exporter.probed import Probe
 from exporter.providers import PROVIDERS
+from exporter.query import Pairs
 from exporter.shard import Shard
 from exporter.system import Plan
+from exporter.trace import Trace
 from exporter.transport import Route
 from exporter.upstream import MAX_PREPARED, Upstream
 from exporter.web.app import App
@@ -111,6 +114,9 @@ class Service:
                 first, more = error.mistakes[0], len(error.mistakes) - 1
                 _log.error("config not taken", extra={"mistake": str(first), "more_mistakes": more})
                 raise
+            finally:
+                # Reading a config leaves circles behind, which are looked for rarely (see `serve`).
+                gc.collect()
 
     async def stop(self) -> None:
         """Lets scrapes under way finish, then ends every connection."""
@@ -118,6 +124,22 @@ class Service:
         await self._server.stop(self._options.shutdown_timeout)
         if self._security is not None:
             self._security.close()
+        await self._end()
+
+    async def probe(self, pairs: Pairs, seconds: float) -> Probe:
+        """Probes one job without listening anywhere; in place of a start and a stop.
+
+        Raises:
+            ConfigError: the config has mistakes.
+            QueryError: the pairs name no job.
+        """
+        await self._load()
+        try:
+            return await self.collector.probe(pairs, seconds, Trace())
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         await self.collector.close()
         ends = [upstream.close(grace=0.0) for _, upstream in self._upstreams.values()]
         with contextlib.suppress(TimeoutError):

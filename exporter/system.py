@@ -1,6 +1,7 @@
 """One system as it is watched: its jobs and listing, what is queued, and who asks."""
 
 import asyncio
+import functools
 import heapq
 import itertools
 import logging
@@ -17,6 +18,7 @@ from exporter.meters import SystemMeters
 from exporter.pacing import Pace, Rules, Why
 from exporter.providers.base import DiscoverKeys
 from exporter.shard import Shard
+from exporter.summary import Summary
 from exporter.upstream import Listed, Reading, Upstream
 from exporter.watched import Read, Scrape, Watched
 
@@ -68,7 +70,9 @@ class System:
         self.discovery = discovery
         self._watch = watch
         self._shard = shard
-        self._by_hand = {job.id for job in plan.jobs}
+        counted = shard.index == 0 and plan.upstream.provider.summary() is not None
+        self.summary = Summary(Pace(plan.rules)) if counted else None
+        self._by_hand = {job.id: job for job in plan.jobs}
         self.identity = label_text({"system": plan.name, **plan.labels})
         self._concurrency = plan.concurrency
         self._meters = meters
@@ -85,10 +89,43 @@ class System:
 
         Found jobs wait for the listing where it is due: it tells which there are and how they stand.
         """
-        self._queue = [entry for entry in self._queue if entry[2].scrapes]
-        heapq.heapify(self._queue)
-        listing = self._join_listing(scrape, now)
+        self._forget_given_up()
+        if self.summary is not None:
+            self._join_summary(self.summary, scrape, now)
+        listing = self.join_listing(scrape, now)
         self._join_reads(scrape, now, self.jobs.values() if listing else self.watched())
+
+    def join_job(self, scrape: Scrape, now: float, watched: Watched) -> Why | None:
+        """Queues a read for one job if it is due, or the listing that tells of it.
+
+        Returns:
+            Why not, if neither is.
+        """
+        self._forget_given_up()
+        if watched.listed and self.discovery is not None:
+            why = self._join_listing(self.discovery, scrape, now)
+        else:
+            # Jobs that nobody configured wait behind those that somebody did, however many are probed.
+            own = self.find(watched.job) is watched
+            why = self._join_read(scrape, now, watched, watched.pace.asked_at if own else now)
+            self._start_readers()
+        if why is not None:
+            self._meters.skipped(why, 1)
+        return why
+
+    def job(self, keys: Mapping[str, str]) -> Job:
+        """The job of these keys: as written by hand, for another shard too, or as any job of the system."""
+        job = self.plan.job(keys, "")
+        by_hand = self._by_hand.get(job.id)
+        return by_hand if by_hand is not None and by_hand.keys == keys else job
+
+    def find(self, job: Job) -> Watched | None:
+        """The very job as it is watched here, if it is."""
+        watched = self.jobs.get(job.id)
+        if watched is None and self.discovery is not None:
+            watched = self.discovery.jobs.get(job.id)
+        # Keys that hold slashes may make up the id of another job.
+        return watched if watched is not None and watched.job.keys == job.keys else None
 
     def watched(self) -> Iterator[Watched]:
         """Every job, written by hand or found."""
@@ -99,48 +136,88 @@ class System:
     def _join_reads(self, scrape: Scrape, now: float, jobs: Iterable[Watched]) -> None:
         skipped = dict.fromkeys(Why, 0)
         for watched in jobs:
-            if watched.listed:
-                continue
-            read = watched.read
-            if read is None:
-                why = self._why_not(watched, now)
-                if why is not None:
-                    skipped[why] += 1
-                    continue
-                read = watched.read = Read(watched)
-                entry = watched.pace.asked_at, next(self._order), read, watched
-                heapq.heappush(self._queue, entry)
-            read.scrapes.add(scrape)
-            scrape.waiting_for.add(read)
+            if not watched.listed and (why := self._join_read(scrape, now, watched, watched.pace.asked_at)):
+                skipped[why] += 1
         for why, reads in skipped.items():
             self._meters.skipped(why, reads)
+        self._start_readers()
+
+    def _join_read(self, scrape: Scrape, now: float, watched: Watched, unread_since: float) -> Why | None:
+        read = watched.read
+        if read is None:
+            why = self._why_not(watched, now)
+            if why is not None:
+                return why
+            read = watched.read = Read(watched)
+            heapq.heappush(self._queue, (unread_since, next(self._order), read, watched))
+        read.scrapes.add(scrape)
+        scrape.waiting_for.add(read)
+        return None
+
+    def _start_readers(self) -> None:
         for _ in range(min(len(self._queue), self._concurrency - len(self._readers))):
             _start(self._work(), self._readers)
 
-    def _join_listing(self, scrape: Scrape, now: float) -> bool:
-        """Whether the scrape has to wait for a listing."""
-        discovery = self.discovery
-        if discovery is None:
-            return False
-        if discovery.read is None:
-            if discovery.why_not(now) is not None or now < self.upstream.not_before:
-                return False
-            discovery.read = Read(discovery, begun=True)
-            _start(self._list(discovery, discovery.read), self._listings)
-        discovery.read.scrapes.add(scrape)
-        scrape.waiting_for.add(discovery.read)
-        return True
+    def _forget_given_up(self) -> None:
+        self._queue = [entry for entry in self._queue if entry[2].scrapes]
+        heapq.heapify(self._queue)
+
+    def join_listing(self, scrape: Scrape, now: float) -> bool:
+        """Starts a listing if there is one and it is due; one under way is shared.
+
+        Returns:
+            Whether the scrape has to wait for it.
+        """
+        return self.discovery is not None and self._join_listing(self.discovery, scrape, now) is None
+
+    def _join_listing(self, discovery: Discovery, scrape: Scrape, now: float) -> Why | None:
+        return self._join_whole(discovery, functools.partial(self._list, discovery), scrape, now)
+
+    def _join_summary(self, summary: Summary, scrape: Scrape, now: float) -> Why | None:
+        return self._join_whole(summary, functools.partial(self._count, summary), scrape, now)
+
+    def _join_whole(
+        self,
+        owner: Discovery | Summary,
+        work: Callable[[Read], Coroutine[Any, Any, None]],
+        scrape: Scrape,
+        now: float,
+    ) -> Why | None:
+        """Starts what is asked of the system as a whole, if it is due; one under way is shared."""
+        if owner.read is None:
+            why = owner.why_not(now)
+            if why is None and now < self.upstream.not_before:
+                why = Why.PACING
+            if why is not None:
+                return why
+            owner.read = Read(owner, begun=True)
+            _start(work(owner.read), self._listings)
+        owner.read.scrapes.add(scrape)
+        scrape.waiting_for.add(owner.read)
+        return None
+
+    async def _count(self, summary: Summary, read: Read) -> None:
+        try:
+            summary.pace.asked(time.monotonic())
+            counted = await self.upstream.count_jobs()
+            summary.unserved = not read.scrapes
+            summary.counts = counted.counts
+            if counted.failure is not None:
+                summary.pace.failed(time.monotonic(), counted.failure)
+        finally:
+            read.end()
 
     async def _list(self, discovery: Discovery, read: Read) -> None:
         try:
             discovery.pace.asked(time.monotonic())
-            listed = await self.upstream.list_jobs(discovery.keys)
-            discovery.unserved = not read.scrapes
+            listed = await self.upstream.list_jobs(discovery.keys, read.trace)
+            discovery.unserved, discovery.ended = not read.scrapes, True
             if self._retired:  # whoever waits asks anew, under the config that holds now
                 return
             self._take_listed(discovery, listed)
             for scrape in read.scrapes:
-                self._join_reads(scrape, time.monotonic(), discovery.jobs.values())
+                jobs = discovery.jobs.values() if scrape.only is None else scrape.only
+                self._join_reads(scrape, time.monotonic(), [each for each in jobs if not each.dropped])
         finally:
             read.end()
 
@@ -245,7 +322,7 @@ class System:
                 return
             read.begun = True
             watched.pace.asked(now)
-            reading = await self.upstream.read(watched.job, watched.known)
+            reading = await self.upstream.read(watched.job, watched.known, read.trace)
             watched.unserved = not read.scrapes
             self._take(watched, reading)
         finally:
@@ -273,6 +350,7 @@ def discovery_of(plan: Plan, old: System | None, watch: Callable[[Job], Watched]
     before = old.discovery if old is not None and old.plan.home == plan.home else None
     if before is not None and before.keys == plan.discover:
         discovery.failure, discovery.dropped = before.failure, before.dropped
+        discovery.ended = before.ended
         by_hand = {job.id for job in plan.jobs}
         for job_id, watched in before.jobs.items():
             if job_id not in by_hand:

@@ -19,12 +19,13 @@ from requests import PreparedRequest, Request
 from exporter import __version__
 from exporter.auth.base import Credential
 from exporter.failure import Failure, Reason, reason_of_status
-from exporter.job import Job, Status
+from exporter.job import Job, State, Status
 from exporter.meters import SystemMeters
 from exporter.pacing import retry_after
-from exporter.providers.base import Answer, Ask, DiscoverKeys, Found, Listing, Provider, Steps
+from exporter.providers.base import Answer, Ask, Counting, DiscoverKeys, Found, Listing, Provider, Steps
 from exporter.providers.fields import count
 from exporter.renewal import Renewal
+from exporter.trace import Trace
 from exporter.transport import Reply, Route, Tls, Wire, not_after
 
 _log = logging.getLogger(__name__)
@@ -66,6 +67,14 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """One attempt to count the jobs of a system by our states, or why it failed."""
+
+    counts: Mapping[State, int] | None
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Bounds:
     """How much one read or listing may take, in monotonic seconds, bytes and requests."""
 
@@ -73,6 +82,7 @@ class _Bounds:
     timeout: float
     max_bytes: int
     max_asks: int
+    trace: Trace | None = None
 
     def remaining(self) -> float:
         now = time.monotonic()
@@ -128,34 +138,46 @@ class Upstream:
         self._wires = _Wires(route, concurrency, timeout)
         self._certificate = _Certificate(route.tls)
 
-    async def read(self, job: Job, previous: Status | None) -> Reading:
-        """Reads one job once; every fault is in the answer, none is raised."""
+    async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
+        """Reads one job once; every fault is in the answer, none is raised.
+
+        Args:
+            previous: the status that was understood before, if any.
+            trace: takes in what is sent and comes back.
+        """
         read_at, began = time.time(), time.monotonic()
-        status = failure = None
-        try:
-            bounds = _Bounds(began + self._timeout, self._timeout, MAX_BODY, MAX_ASKS)
-            status = await self._drive(self.provider.read(job, previous), bounds, {})
-        except Failure as error:
-            failure = error
-        except Exception as error:  # noqa: BLE001  a mistake of ours costs this job's read, not the scrape
-            failure = Failure(Reason.INTERNAL, type(error).__name__)
-            failure.__cause__ = error
+        bounds = _Bounds(began + self._timeout, self._timeout, MAX_BODY, MAX_ASKS, trace)
+        status, failure = await self._attempt(self.provider.read(job, previous), bounds, {})
         return Reading(status, failure, read_at, time.monotonic() - began)
 
-    async def list_jobs(self, keys: DiscoverKeys) -> Listed:
+    async def list_jobs(self, keys: DiscoverKeys, trace: Trace | None = None) -> Listed:
         """Lists the jobs of the system once; every fault is in the answer, none is raised."""
         read_at, began = time.time(), time.monotonic()
         found: dict[str, Found] = {}
-        failure = None
-        try:
-            bounds = _Bounds(began + LISTING_SECONDS, self._timeout, MAX_LISTING_BODY, MAX_PAGES)
-            await self._drive(self.provider.discover(keys, read_at), bounds, found)
-        except Failure as error:
-            failure = error
-        except Exception as error:  # noqa: BLE001  a mistake of ours costs this listing, not the scrape
-            failure = Failure(Reason.INTERNAL, type(error).__name__)
-            failure.__cause__ = error
+        bounds = _Bounds(began + LISTING_SECONDS, self._timeout, MAX_LISTING_BODY, MAX_PAGES, trace)
+        _, failure = await self._attempt(self.provider.discover(keys, read_at), bounds, found)
         return Listed({} if failure else found, failure, read_at, time.monotonic() - began)
+
+    async def count_jobs(self) -> Counted:
+        """Asks the system how many jobs it has in each state; every fault is in the answer."""
+        steps = self.provider.summary()
+        if steps is None:
+            return Counted(None, None)
+        bounds = _Bounds(time.monotonic() + self._timeout, self._timeout, MAX_BODY, MAX_ASKS)
+        return Counted(*(await self._attempt(steps, bounds, {})))
+
+    async def _attempt(
+        self, steps: Steps | Listing | Counting, bounds: _Bounds, found: dict[str, Found]
+    ) -> tuple[Any, Failure | None]:
+        """What a provider returns, or why it did not."""
+        try:
+            return await self._drive(steps, bounds, found), None
+        except Failure as failure:
+            return None, failure
+        except Exception as error:  # noqa: BLE001  a mistake of ours costs this read, not the scrape
+            mistake = Failure(Reason.INTERNAL, type(error).__name__)
+            mistake.__cause__ = error
+            return None, mistake
 
     def credentials_expiry(self) -> float | None:
         """Unix time at which the first of the credentials ends unless somebody acts, where that is known."""
@@ -166,7 +188,9 @@ class Upstream:
         """Ends all connections; reads still under way have ``grace`` seconds before they fail."""
         await self._wires.close(grace)
 
-    async def _drive(self, steps: Steps | Listing, bounds: _Bounds, found: dict[str, Found]) -> Any:
+    async def _drive(
+        self, steps: Steps | Listing | Counting, bounds: _Bounds, found: dict[str, Found]
+    ) -> Any:
         """Answers what a provider asks until it returns, and gathers what it finds on the way."""
         thrown: Failure | None = None
         asked: set[Ask] = set()
@@ -244,7 +268,16 @@ class Upstream:
         if remaining <= 0:
             raise Failure(Reason.TIMEOUT, "no time left for another request")
         wire = self._wires.current()
-        reply = await wire.send(request, timeout=remaining, max_bytes=bounds.max_bytes)
+        if bounds.trace is not None:
+            bounds.trace.sending(self._plain(ask), request)
+        try:
+            reply = await wire.send(request, timeout=remaining, max_bytes=bounds.max_bytes)
+        except Failure as failure:
+            if bounds.trace is not None:
+                bounds.trace.failed(failure)
+            raise
+        if bounds.trace is not None:
+            bounds.trace.answered(reply)
         self._meters.answered(reply.status, reply.timing.total)
         # A refusal's cookies are those of a stranger.
         if self._credential.keeps_cookies and 200 <= reply.status < 300:
@@ -255,6 +288,11 @@ class Upstream:
                 self.rate_limit_remaining = remaining_calls
         return reply
 
+    def _plain(self, ask: Ask) -> PreparedRequest:
+        """The request for an ask, without proof of who we are."""
+        url, headers = self._base_url + ask.path, {**self._headers, **dict(ask.headers)}
+        return Request(ask.method, url, headers=headers, data=ask.body or None).prepare()
+
     def _prepare(self, ask: Ask, version: object) -> PreparedRequest:
         """The request for an ask, made once and kept while the credential stays the same.
 
@@ -263,8 +301,7 @@ class Upstream:
         signs = self._credential.signs
         kept = self._prepared.get(ask)
         if kept is None or (kept[0] != version and not signs):
-            url, headers = self._base_url + ask.path, {**self._headers, **dict(ask.headers)}
-            kept = version, Request("GET", url, headers=headers).prepare()
+            kept = version, self._plain(ask)
             if not signs:
                 self._credential.apply(kept[1])
             if len(self._prepared) >= self.max_prepared:
@@ -278,7 +315,7 @@ class Upstream:
 
 
 class _Wires:
-    """The wire of a system, made anew when its TLS files change."""
+    """The wire of a system, made anew when its TLS files change; lives as long as whoever reads."""
 
     def __init__(self, route: Route, connections: int, grace: float) -> None:
         self._route = route
@@ -288,8 +325,23 @@ class _Wires:
         self._look_at = time.monotonic() + STAMP_SECONDS
         self._wire: Wire | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._reads = 0
+        self._idle: asyncio.Future[None] | None = None
+        self._closed = False
+
+    def enter(self) -> None:
+        """A read begins: it may need a wire until it leaves, for what it has not asked yet too."""
+        self._reads += 1
+
+    def leave(self) -> None:
+        """A read is over."""
+        self._reads -= 1
+        if self._idle is not None and not self._reads and not self._idle.done():
+            self._idle.set_result(None)
 
     def current(self) -> Wire:
+        if self._closed:
+            raise Failure(Reason.INTERNAL, "the system is closed")
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + STAMP_SECONDS
@@ -309,7 +361,11 @@ class _Wires:
         self._wire = None
 
     async def close(self, grace: float) -> None:
-        self._retire(grace)
+        if self._reads and grace:
+            self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._idle], timeout=grace)
+        self._closed = True
+        self._retire(0.0)
         await asyncio.gather(*self._closing)
 
 

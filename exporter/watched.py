@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from exporter.exposition import Page, Row, label_text, render_row
+from exporter.exposition import Format, Page, Row, label_text, render_row
 from exporter.failure import Failure, Reason
 from exporter.history import History
 from exporter.job import Job, Status
 from exporter.metrics import JOB_METRICS, JobView
 from exporter.pacing import Pace, Rules
+from exporter.trace import Trace
 from exporter.upstream import Reading
 
 _log = logging.getLogger(__name__)
@@ -19,9 +21,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Scrape:
-    """One caller waiting for reads; ``done`` is set when there are none left."""
+    """One caller waiting for reads; ``done`` is set when there are none left.
+
+    Args:
+        only: the jobs it wants to see; ``None`` is all there are.
+        trace: takes in how its reads go, where somebody wants to know.
+    """
 
     done: asyncio.Future[None]
+    only: "Collection[Watched] | None" = None
+    trace: Trace | None = None
     waiting_for: "set[Read]" = field(default_factory=set)
 
     def abandon(self) -> None:
@@ -49,6 +58,11 @@ class Read:
     scrapes: set[Scrape] = field(default_factory=set)
     begun: bool = False
 
+    @property
+    def trace(self) -> Trace | None:
+        """That of the first who waits and has one."""
+        return next((scrape.trace for scrape in self.scrapes if scrape.trace is not None), None)
+
     def end(self) -> None:
         """The read is over; everybody who waited for it is told."""
         self.owner.read = None
@@ -71,6 +85,7 @@ class Watched:
         unserved: what the last read brought has not been shown by any scrape yet.
         read: the read that is queued or on the wire.
         view: what is shown of it; ``None`` until it was asked about.
+        detail: why the last attempt failed, in our own words.
     """
 
     def __init__(self, job: Job, rules: Rules, page: Page[JobView], *, current_only: bool) -> None:
@@ -80,6 +95,7 @@ class Watched:
         self.listed = False
         self.unserved = False
         self.view: JobView | None = None
+        self.detail = ""
         self._history = History(watched_since=round(time.time(), 3))
         self._page: Page[JobView] | None = page
         self._reason: Reason | None = None
@@ -96,14 +112,29 @@ class Watched:
     def drop(self) -> None:
         """Leaves the page for good; a read under way changes nothing any more."""
         if self._page is not None:
-            self._page.drop(self._key)
+            self._page.drop(self)
         self._page = None
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it is watched no more."""
+        return self._page is None
+
+    def move(self, page: Page[JobView]) -> None:
+        """Is shown on another page from now on."""
+        self.drop()
+        self._page = page
+        if self.view is not None:
+            self._put(self.view)
+
+    def render(self, format_: Format) -> bytes:
+        """The families of this job alone."""
+        return b"" if self._page is None else self._page.render(format_, only=self)
 
     def _label(self, *, current_only: bool) -> None:
         self.place = {"system": self.job.system, "job_id": self.job.id}
-        self._key = (self.job.system, self.job.id)
         self._identity = label_text({**self.place, **self.job.labels})
-        self._current_only = current_only
+        self.current_only = current_only
         self._row: Row | None = None
 
     @property
@@ -127,6 +158,7 @@ class Watched:
             self.pace.final = status.final
             self._history.observe(status, round(time.time(), 3))
             self._tell(None)
+            self.detail = ""
             self._show(status, None, read_at, seconds)
 
     def take(self, reading: Reading, now: float) -> None:
@@ -141,19 +173,23 @@ class Watched:
         elif failure is not None:
             self.pace.failed(now, failure)
         self._tell(failure)
+        self.detail = failure.detail if failure else ""
         self._show(status, failure.reason if failure else None, reading.read_at, reading.seconds)
 
     def late(self, seconds: float) -> None:
         """A scrape's deadline passed before the job was read."""
+        self.detail = "no answer before the scrape's deadline; what is under way serves the next one"
         self._show(None, Reason.DEADLINE, time.time() - seconds, seconds)
 
     def held(self) -> None:
         """The vendor wants no request of the whole system, and nothing better is known of the job."""
         if self.view is None or self.view.reason is Reason.DEADLINE:
+            self.detail = "the vendor wants no request of ours to this system for now"
             self._show(None, Reason.RATE_LIMITED, time.time(), 0.0)
 
     def broken(self, reading: Reading) -> None:
         """What was read could not be taken in."""
+        self.detail = "what was read could not be shown"
         self._show(None, Reason.INTERNAL, reading.read_at, reading.seconds)
 
     def _show(self, status: Status | None, reason: Reason | None, read_at: float, seconds: float) -> None:
@@ -164,9 +200,9 @@ class Watched:
             return
         self.view = view
         self._row = render_row(
-            JOB_METRICS, self._identity, view, before=self._row, current_only=self._current_only
+            JOB_METRICS, self._identity, view, before=self._row, current_only=self.current_only
         )
-        self._page.put(self._key, self._row)
+        self._page.put(self, self._row)
 
     def _tell(self, failure: Failure | None) -> None:
         """Logs trouble when it begins, changes or ends; not at every scrape."""

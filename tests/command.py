@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -120,12 +121,12 @@ def simulating(folder: Path, *flags: str) -> Iterator[str]:
 
 
 @contextmanager
-def vendor_beside(answer: Callable[[Asked], Told]) -> Iterator[Vendor]:
+def vendor_beside(answer: Callable[[Asked], Told], tls: ssl.SSLContext | None = None) -> Iterator[Vendor]:
     """A vendor on a loop of its own, for tests that wait for processes."""
     started: Queue[tuple[Vendor, asyncio.AbstractEventLoop, asyncio.Event]] = Queue()
 
     async def play() -> None:
-        async with vendor(answer) as playing:
+        async with vendor(answer, tls) as playing:
             ended = asyncio.Event()
             started.put((playing, asyncio.get_running_loop(), ended))
             await ended.wait()

@@ -5,6 +5,11 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# Speed is measured in benchmarks/, never by a test; and what CI says of a commit can be repeated.
+settings.register_profile("project", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("project")
 
 Program = Callable[[str, str], str]
 

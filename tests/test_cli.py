@@ -64,13 +64,14 @@ def test_serve_shows_all_five_systems_of_the_simulator(tmp_path: Path) -> None:
     samples = read_samples(page)
     infos = [labels for labels, _ in samples.all("remote_job_info")]
     assert {labels["provider"] for labels in infos} == PROVIDERS
-    assert {name: sum(labels["system"] == name for labels in infos) for name in jobs} == jobs
+    # Beside those that the config names there may be those that were discovered.
+    assert all(sum(labels["system"] == name for labels in infos) >= named for name, named in jobs.items())
     readable = [labels["system"] for labels, value in samples.all("remote_job_up") if value == 1]
     assert {labels["provider"] for labels in infos if labels["system"] in readable} == PROVIDERS
     ups = [value for _, value in samples.all("remote_job_system_up")]
     assert ups == [1] * len(jobs)
     shown = {labels["job_id"] for labels, value in samples.all("remote_job_state") if value}
-    assert len(shown) > 0.7 * sum(jobs.values())
+    assert len(shown) > 0.7 * len(infos)
     assert {"remote_job", "remote_job_state", "remote_job_exporter_build"} <= {
         family.name for family in families
     }
@@ -331,10 +332,10 @@ def test_the_demo_shows_its_jobs_and_where_to_look(tmp_path: Path) -> None:
     assert told.startswith(f"remote-job-exporter {__version__} watches ")
     assert "SYSTEM" in told
     assert {labels["provider"] for labels, _ in samples.all("remote_job_info")} == PROVIDERS
-    jobs = [(name, job) for name, system in config["systems"].items() for job in system["jobs"]]
-    assert len(samples.all("remote_job_up")) == len(jobs)
+    jobs = [job for system in config["systems"].values() for job in system["jobs"]]
+    assert len(samples.all("remote_job_up")) >= len(jobs)
     table = [line for line in told.splitlines() if line.split(" ")[0] in config["systems"]]
-    assert len(table) == len(jobs)
+    assert len(table) >= len(jobs)
     assert landing.status_code == 200
     assert all(f"<td>{name}</td>" in landing.text for name in config["systems"])
 

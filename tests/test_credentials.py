@@ -289,4 +289,5 @@ async def test_the_demo_reads_its_old_studio_on_the_next_day_too(tmp_path: Path)
                 clock.now += seconds
                 samples = await running.scrape()
                 assert set(ups(samples)) == {1}
-    assert samples.get_one("remote_job_exporter_requests_total", code="401") == len(system["jobs"])
+    asked = len(system["jobs"]) + 1  # the listing
+    assert samples.get_one("remote_job_exporter_requests_total", code="401") == asked

@@ -139,6 +139,15 @@ def test_a_guessed_end_gives_way_to_the_vendors_own_time_of_the_same_run() -> No
     assert history.last_failure == 20.0
 
 
+def test_a_failed_run_that_tells_of_an_earlier_success_dates_both() -> None:
+    failed = Status(State.FAILED, run="b", ended_at=900.0, succeeded_at=800.0, failed_at=900.0)
+    history = lived(failed)
+    assert (history.last_success, history.last_failure, counted(history)) == (800.0, 900.0, {})
+    history.observe(Status(State.FAILED, run="d", ended_at=1_040.0, succeeded_at=1_030.0), 1_050.0)
+    assert (history.last_success, history.last_failure) == (1_030.0, 1_040.0)
+    assert counted(history) == {"succeeded": 1, "failed": 1}
+
+
 def test_a_vendors_clock_that_runs_ahead_hides_no_later_end() -> None:
     history = lived(
         Status(State.SUCCEEDED, run="a", ended_at=9e9, state_since=9e9),
@@ -238,7 +247,7 @@ def test_no_life_makes_a_count_fall_an_end_unknown_or_later_than_now(life: list[
         ends = {"success": history.last_success, "failure": history.last_failure}
         assert all(at is None or 0 < at <= now for at in ends.values())
         assert told <= {name for name, at in ends.items() if at is not None}
-        assert 0 <= sum(history.finished.values()) - runs <= 2
+        assert 0 <= sum(history.finished.values()) - runs <= 3
         assert history.state_since <= now
         runs, told = sum(history.finished.values()), {name for name, at in ends.items() if at is not None}
     unchanged = sum(history.finished.values())

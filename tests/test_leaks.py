@@ -3,21 +3,39 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Mapping
+import ssl
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import bcrypt
 import pytest
 import requests
+import trustme
 
+from exporter.config import ConfigError, load
 from exporter.failure import Reason
-from tests.command import Running, run, serving, until, vendor_beside
+from tests.command import ADDRESS, Running, run, running, until, vendor_beside
 from tests.vendor import Asked, Told, caps, read_samples
 
 ENV = {"HUSH_PASSWORD": "hush-env-password", "HUSH_SECRET": "hush-env-secret"}
+PROXY, SCRAPER = "hush-env-proxy", "hush-web-password"
 FILE = "hush-file-token"
-PLAIN = ("hush-plain-header", "hush-plain-token", "hush-plain-secret", "hush-plain-extra")
-ISSUED = "hush-issued-token"
+PLAIN = (
+    "hush-plain-header",
+    "hush-plain-token",
+    "hush-plain-secret",
+    "hush-plain-extra",
+    "hush-plain-access",
+    "hush-plain-iam",
+    "hush-plain-login",
+)
+ISSUED, SESSION = "hush-issued-token", "hush-issued-session"
+OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
+LOGIN = "/api/1/services/api/1/security/login.json"
 
 AUTHS = {
     "headers": "{type: headers, headers: {Authorization: hush-plain-header, X-Key: {file: token}}}",
@@ -30,6 +48,17 @@ AUTHS = {
     ),
     "form": "{type: oauth2, token_url: '%s/denied', client_id: me, client_secret: {env: HUSH_SECRET}}",
     "nonsense": "{type: oauth2, token_url: '%s/nonsense', client_id: me, client_secret: {file: token}}",
+    "redirected": "{type: oauth2, token_url: '%s/moved', client_id: me, client_secret: hush-plain-secret}",
+    "signed": (
+        "{type: huawei_aksk, access_key: hush-plain-access, secret_key: {env: HUSH_SECRET}, "
+        "security_token: {file: token}}"
+    ),
+    "iam": (
+        "{type: huawei_token, token_url: '%s/iam', username: me, password: hush-plain-iam, "
+        "domain: d, project: p}"
+    ),
+    "session": "{type: crafter_session, username: me, password: hush-plain-login}",
+    "locked": "{type: crafter_session, username: me, password: {env: HUSH_PASSWORD}}",
 }
 
 
@@ -40,7 +69,8 @@ def echo(asked: Asked) -> bytes:
 
 def login(asked: Asked) -> Told:
     token = quote(asked.headers.get("authorization", ""))
-    return Told(echo(asked), 302, {"Location": f"/login?token={token}"})
+    named = {"Location": f"/login?token={token}", "Set-Cookie": f"a={token}", "X-Echo": token}
+    return Told(echo(asked), 302, named)
 
 
 def status(code: int) -> Callable[[Asked], Told]:
@@ -56,6 +86,7 @@ MISHAPS: dict[str, Callable[[Asked], Told]] = {
     "cut": lambda asked: Told(echo(asked), headers={"Transfer-Encoding": "chunked"}),
     "slow": lambda _: Told(caps(), after=lambda: asyncio.sleep(30)),
     "odd": lambda asked: Told([echo(asked).decode()]),
+    "bug": lambda asked: Told(echo(asked)),
     **{str(code): status(code) for code in (401, 403, 404, 418, 429, 500)},
 }
 
@@ -68,31 +99,122 @@ def answer(asked: Asked) -> Told:
             return Told({"error": "invalid_client", "error_description": asked.body.decode()}, 401)
         case "/nonsense":
             return Told(b"<html>" + echo(asked))
+        case "/moved":
+            return Told(echo(asked), 307, {"Location": f"/token?{asked.body.decode()}"})
+        case "/iam":
+            return Told(echo(asked), 201, {"X-Subject-Token": ISSUED})
+        case path if path == LOGIN:
+            right = PLAIN[-1] in asked.body.decode()
+            cookie = {"Set-Cookie": f"JSESSIONID={SESSION}; Path=/"}
+            return Told(echo(asked), 200 if right else 401, cookie)
     return MISHAPS[asked.path.split("/BuildJobs/")[1].split("/")[0]](asked)
 
 
-def full_of_secrets(folder: Path, vendor: str) -> Path:
+def full_of_secrets(folder: Path, vendor: str, distrusted: str) -> Path:
     (folder / "token").write_text(f"{FILE}\n")
     (folder / "broken").write_text(FILE)
-    lines = ["defaults: {timeout: 1s, min_interval: 0s}", "systems:"]
-    for name, auth in AUTHS.items():
-        lines += [f"  {name}:", "    provider: caps", f"    base_url: '{vendor}'"]
-        lines += [f"    auth: {auth % vendor if '%s' in auth else auth}", "    jobs:"]
+    systems = [
+        (name, vendor, f"auth: {auth % vendor if '%s' in auth else auth}") for name, auth in AUTHS.items()
+    ]
+    bearer = f"auth: {AUTHS['bearer']}"
+    systems += [
+        ("gone", "http://127.0.0.1:1", bearer),
+        ("proxied", "http://proxied.invalid", bearer),
+        ("distrusted", distrusted, f"{bearer}\n    tls: {{cert_file: client.pem, key_file: client.key}}"),
+    ]
+    lines = ["defaults: {timeout: 400ms, min_interval: 0s}", "systems:"]
+    for name, base_url, auth in systems:
+        lines += [
+            f"  {name}:",
+            "    provider: caps",
+            f"    base_url: '{base_url}'",
+            f"    {auth}",
+            "    jobs:",
+        ]
         lines += [f"      - {{project_id: p, build_job_id: '{mishap}', locale: en}}" for mishap in MISHAPS]
-    lines += ["  gone:", "    provider: caps", "    base_url: http://127.0.0.1:1", "    auth:"]
-    lines += ["      {type: bearer, token: hush-plain-token}", "    jobs:"]
-    lines += ["      - {project_id: p, build_job_id: ok, locale: en}"]
     file = folder / "config.yaml"
     file.write_text("\n".join(lines))
     return file
 
 
+def lock(folder: Path) -> Path:
+    """A web configuration with one user."""
+    hashed = bcrypt.hashpw(SCRAPER.encode(), bcrypt.gensalt(4)).decode()
+    file = folder / "web.yaml"
+    file.write_text(f"basic_auth_users:\n  me: {hashed}\n")
+    return file
+
+
+def strange(folder: Path) -> ssl.SSLContext:
+    """A server that nobody trusts; beside it the client certificate that it is shown."""
+    authority = trustme.CA()
+    client = authority.issue_cert("client@example.com")
+    client.private_key_pem.write_to_path(str(folder / "client.key"))
+    client.cert_chain_pems[0].write_to_path(str(folder / "client.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+SABOTAGE = """
+from exporter.cli import main
+from exporter.providers.caps import Caps
+
+read = Caps.read
+
+def broken(self, job, previous):
+    if job.keys["build_job_id"] == "bug":
+        answer = yield next(read(self, job, previous))
+        raise KeyError(answer.body.decode())
+    return (yield from read(self, job, previous))
+
+Caps.read = broken
+main()
+"""
+"""The command with a provider that has a bug, whose error tells all that was answered."""
+
+
+@contextmanager
+def sabotaged(folder: Path, config: Path, *flags: str, **env: str) -> Iterator[tuple[Running, str]]:
+    flags = ("--config.file", str(config), "--web.listen-address", "127.0.0.1:0", *flags)
+    with running(folder, sys.executable, "-c", SABOTAGE, "serve", *flags, **env) as exporter:
+        yield exporter, exporter.says(rf"listening.*({ADDRESS})")
+
+
+def get(address: str) -> requests.Response:
+    return requests.get(address, auth=("me", SCRAPER), timeout=20)
+
+
 def shown(exporter: Running, address: str) -> dict[str, str]:
     """Everything that anybody can get to see of an exporter."""
-    pages = ("/metrics", "/", "/metrics?jobs=false", "/-/ready", "/metrics?jobs=maybe", "/hush")
-    text = {page: requests.get(address + page, timeout=20).text for page in pages}
-    reloaded = requests.post(f"{address}/-/reload", timeout=20)
-    return {**text, "reload": reloaded.text, "stdout": exporter.stdout, "stderr": exporter.stderr}
+    pages = [
+        "/metrics",
+        "/",
+        "/metrics?jobs=false",
+        "/-/ready",
+        "/metrics?jobs=maybe",
+        "/hush",
+        "/sd",
+        "/jobs",
+    ]
+    keys = "project_id=p&locale=en&build_job_id"
+    pages += [
+        f"/probe?system={name}&{keys}=redirect&debug=true" for name in (*AUTHS, "proxied", "distrusted")
+    ]
+    pages += [f"/probe?system=basic&{keys}={mishap}" for mishap in ("bug", "ok")]
+    text = {page: get(address + page).text for page in pages}
+    wrong = requests.get(f"{address}/metrics", auth=("me", f"{SCRAPER}!"), timeout=20)
+    reloaded = requests.post(f"{address}/-/reload", auth=("me", SCRAPER), timeout=20)
+    openmetrics = requests.get(f"{address}/metrics", headers=OPENMETRICS, auth=("me", SCRAPER), timeout=20)
+    more = {"wrong": wrong.text, "reload": reloaded.text, "openmetrics": openmetrics.text}
+    return {**text, **more, "stdout": exporter.stdout, "stderr": exporter.stderr}
+
+
+def printed(config: Path, web: Path) -> dict[str, str]:
+    """What the commands that only read say of the same config."""
+    commands = (("check", str(config), "--web.config.file", str(web)), ("docs", "config"), ("schema",))
+    ends = {command: run(*command, **ENV) for command in commands}
+    return {" ".join(command): ended.stdout + ended.stderr for command, ended in ends.items()}
 
 
 def reasons(page: str, system: str | None = None) -> set[str]:
@@ -100,42 +222,46 @@ def reasons(page: str, system: str | None = None) -> set[str]:
     return {labels["reason"] for labels, _ in read_samples(page).all("remote_job_read_error_info", **wanted)}
 
 
-def assert_hushed(texts: Mapping[str, str]) -> None:
-    credentials = base64.b64encode(f"me:{ENV['HUSH_PASSWORD']}".encode()).decode()
+def assert_hushed(texts: Mapping[str, str], folder: Path) -> None:
+    passwords = (ENV["HUSH_PASSWORD"], PROXY, SCRAPER)
+    hidden = [base64.b64encode(f"me:{password}".encode()).decode() for password in passwords]
+    hidden += (folder / "client.key").read_text().splitlines()[1:-1]
+    hidden += (folder / "web.yaml").read_text().split()[-1:]
     for where, text in texts.items():
-        assert credentials not in text, where
+        assert [secret for secret in hidden if secret in text] == [], where
         line = next((line for line in text.splitlines() if "hush" in line.lower()), "")
         assert line == "", where
 
 
 @pytest.mark.parametrize("format_", ["logfmt", "json"])
 def test_no_secret_is_shown_whatever_goes_wrong(format_: str, tmp_path: Path) -> None:
-    flags = ("--log.level", "debug", "--log.format", format_)
-    with vendor_beside(answer) as vendor:
-        config = full_of_secrets(tmp_path, vendor.url)
-        with serving(tmp_path / "exporter", config, *flags, **ENV) as (exporter, address):
+    web = lock(tmp_path)
+    flags = ("--log.level", "debug", "--log.format", format_, "--web.config.file", str(web))
+    with vendor_beside(answer) as vendor, vendor_beside(answer, strange(tmp_path)) as distrusted:
+        config = full_of_secrets(tmp_path, vendor.url, distrusted.url)
+        proxy = vendor.url.replace("http://", f"http://me:{PROXY}@")
+        env = {**ENV, "http_proxy": proxy, "no_proxy": "127.0.0.1"}
+        with sabotaged(tmp_path / "exporter", config, *flags, **env) as (exporter, address):
             first = shown(exporter, address)
+            checked = printed(config, web)
             config.write_text(config.read_text().replace("client_id: me", "client_id: [hush]"))
             (tmp_path / "token").unlink()
             (tmp_path / "broken").write_text(f"{FILE}\r\n{FILE}")
-            until(
-                lambda: reasons(requests.get(f"{address}/metrics", timeout=20).text, "broken") == {"auth"},
-                "auth",
-            )
+            until(lambda: reasons(get(f"{address}/metrics").text, "broken") == {"auth"}, "auth")
             second = shown(exporter, address)
             assert exporter.end() == 0
-            last = {"stdout": exporter.stdout, "stderr": exporter.stderr}
+            last = {"stdout": exporter.stdout, "stderr": exporter.stderr, **printed(config, web)}
     # All was sent that the config says, so whoever did not look would find it here.
     sent = "".join(f"{asked.headers}{asked.body!r}" for asked in vendor.asked)
-    assert all(secret in sent for secret in (*PLAIN, FILE, ISSUED, ENV["HUSH_SECRET"]))
-    assert reasons(first["/metrics"]) == {str(reason) for reason in Reason} - {
-        "dns",
-        "tls",
-        "deadline",
-        "internal",
-    }
-    for texts in (first, second, last):
-        assert_hushed(texts)
+    issued = (FILE, ISSUED, SESSION, ENV["HUSH_SECRET"], ENV["HUSH_PASSWORD"])
+    assert [secret for secret in (*PLAIN, *issued) if secret not in sent] == []
+    assert base64.b64encode(f"me:{PROXY}".encode()).decode() in sent
+    assert reasons(first["/metrics"]) == {str(reason) for reason in Reason} - {"dns", "deadline"}
+    assert reasons(first["/metrics"], "distrusted") == {"tls"}
+    assert "KeyError" in last["stderr"]
+    assert all("***" in text for page, text in first.items() if page.startswith("/probe?system=bearer"))
+    for texts in (first, checked, second, last):
+        assert_hushed(texts, tmp_path)
 
 
 MISTAKES = {
@@ -158,14 +284,17 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
-def test_no_mistake_in_a_config_shows_the_secret_beside_it(mistake: str, tmp_path: Path) -> None:
+def test_no_mistake_in_a_config_shows_the_secret_beside_it(
+    mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tmp_path / "config.yaml"
     base = "" if "base_url" in mistake else "    base_url: https://example.com\n"
     config.write_text(
         f"systems:\n  docs:\n    provider: sitecore\n{base}    jobs: [{{id: a}}]\n    {mistake}\n"
     )
-    ended = run("check", str(config), **ENV)
-    assert ended.returncode == 1
-    assert ended.stderr == ""
-    assert str(config) in ended.stdout
-    assert "hush" not in ended.stdout.replace("hush: unknown key", "").replace("tls.hush", "")
+    monkeypatch.setenv("HUSH_SECRET", ENV["HUSH_SECRET"])
+    with pytest.raises(ConfigError) as caught:
+        load(config)
+    told = "".join(traceback.format_exception(caught.value)) + str(caught.value)
+    assert str(config) in told
+    assert "hush" not in told.replace("tls.hush", "")

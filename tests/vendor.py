@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -17,11 +18,13 @@ from exporter.service import Options, Service
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as the vendor saw it."""
+    """One request as the vendor saw it; over TLS with the serial number of the client's certificate."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
+    certificate: str = ""
+    method: str = "GET"
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ class Vendor:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        certificate = (writer.get_extra_info("peercert") or {}).get("serialNumber", "")
         try:
-            while (asked := await _request(reader)) is not None:
+            while (asked := await _request(reader, certificate)) is not None:
                 self.asked.append(asked)
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
@@ -84,22 +88,23 @@ class Vendor:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
 
-async def _request(reader: asyncio.StreamReader) -> Asked | None:
+async def _request(reader: asyncio.StreamReader, certificate: str) -> Asked | None:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     except asyncio.IncompleteReadError:
         return None
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:]) if name}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Asked(head[0].split(" ")[1], headers, body)
+    method, path, _ = head[0].split(" ")
+    return Asked(path, headers, body, certificate, method)
 
 
 @asynccontextmanager
-async def vendor(answer: Callable[[Asked], Told]) -> AsyncIterator[Vendor]:
+async def vendor(answer: Callable[[Asked], Told], tls: ssl.SSLContext | None = None) -> AsyncIterator[Vendor]:
     """A vendor on a free port of 127.0.0.1."""
     playing = Vendor(answer)
-    server = await asyncio.start_server(playing.serve, "127.0.0.1", 0)
-    playing.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(playing.serve, "127.0.0.1", 0, ssl=tls)
+    playing.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield playing
     finally:

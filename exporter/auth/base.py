@@ -113,6 +113,11 @@ class Watched:
             self._version += 1
         return self._version, values
 
+    def look_again(self) -> None:
+        """Before the secrets count as refused: their files may have changed since the last look."""
+        for secret in self._secrets:
+            secret.look_again()
+
     @property
     def values(self) -> tuple[str, ...]:
         """The secrets' values, in the order given; for the wire only."""
@@ -141,6 +146,7 @@ class FixedCredential(Credential):
 
     def refused(self, version: object) -> bool:
         """Whether a secret has changed since: only then is asking again worth it."""
+        self._secrets.look_again()
         return version != self._secrets.version
 
     def expires_at(self) -> float | None:

@@ -99,6 +99,7 @@ class TokenCredential(Credential):
         Raises:
             Failure: reason ``auth``, with no text of request or answer in it.
         """
+        self._secret.look_again()
         origin, (secret,) = self._secret.read()
         secret_bytes(secret)
         value, life = self.fetch(session, secret)

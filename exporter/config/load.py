@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from exporter.config import yaml
 from exporter.config.mistakes import ConfigError, Mistake, shown, translate
-from exporter.config.models import NEVER, Defaults, Expectations, Settings, file_model
+from exporter.config.models import NEVER, Defaults, Expectations, JobKeys, Settings, file_model
 from exporter.config.yaml import Items, Problem, Section
 from exporter.fields import Keys
 from exporter.job import Expect, Job, Kind
@@ -60,7 +60,8 @@ class System:
         Args:
             keys: the provider's own, as strings.
         """
-        return make_job(self.name, self.provider, keys, name, self.labels, self.expect)
+        provider = PROVIDERS[self.provider](self.options)
+        return make_job(self.name, provider, keys, name, self.labels, self.expect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,29 +185,48 @@ def _between_keys(root: Section, context: Mapping[str, Any]) -> Iterator[tuple[y
         jobs = system.get("jobs")
         if provider is not None and provider.Discover is not None and not (jobs or "discover" in system):
             yield ("systems", name, "jobs"), "is missing: the jobs to watch, or discover to find them"
-        if provider is None or not isinstance(jobs, Items):
+        made = None if provider is None else _made(provider, system, context)
+        if made is None:
             continue
-        seen: dict[str, int] = {}
-        for index, job in enumerate(jobs):
-            keys = _own_keys(provider, job, context) if isinstance(job, Section) else None
-            if keys is None:
-                continue
-            place: yaml.Path = ("systems", name, "jobs", index)
-            job_id, kind = provider.identify(keys)
-            first = seen.setdefault(job_id, index)
-            if first != index:
-                yield place, f"is the same job as jobs[{first}] on line {jobs.lines[first]}"
-            expect = job.get("expect")
-            # In `defaults` or of a system it holds for slots only; here it can only be meant for this job.
-            if (
-                kind is Kind.RUN
-                and isinstance(expect, Section)
-                and expect.get("success_within", NEVER) != NEVER
-            ):
-                yield (
-                    (*place, "expect", "success_within"),
-                    "a single run has no next success; allowed is never",
-                )
+        between = list(_between_listing(made, system, context))
+        if isinstance(jobs, Items):
+            between += _between_jobs(made, jobs, context)
+        yield from ((("systems", name, *place), text) for place, text in between)
+
+
+def _between_listing(
+    provider: Provider, system: Section, context: Mapping[str, Any]
+) -> Iterator[tuple[yaml.Path, str]]:
+    """What is wrong between ``discover:`` and the options, where each is good by itself."""
+    if provider.Discover is None or "discover" not in system:
+        return
+    try:
+        discover = provider.Discover.model_validate(system["discover"], context=context)
+    except ValidationError:
+        return
+    yield from ((("discover", *place), text) for place, text in provider.mistakes(discover))
+
+
+def _between_jobs(
+    provider: Provider, jobs: Items, context: Mapping[str, Any]
+) -> Iterator[tuple[yaml.Path, str]]:
+    seen: dict[str, int] = {}
+    for index, job in enumerate(jobs):
+        if not isinstance(job, Section):
+            continue
+        place: yaml.Path = ("jobs", index)
+        yield from (((*place, key), text) for key, text in _odd_keys(provider, job))
+        keys = _own_keys(provider, job, context)
+        if keys is None:
+            continue
+        job_id, kind = provider.identify(keys)
+        first = seen.setdefault(job_id, index)
+        if first != index:
+            yield place, f"is the same job as jobs[{first}] on line {jobs.lines[first]}"
+        expect = job.get("expect")
+        # In `defaults` or of a system it holds for slots only; here it can only be meant for this job.
+        if kind is Kind.RUN and isinstance(expect, Section) and expect.get("success_within", NEVER) != NEVER:
+            yield (*place, "expect", "success_within"), "a single run has no next success; allowed is never"
 
 
 def _entries(value: object) -> Iterator[tuple[str, Section]]:
@@ -214,16 +234,39 @@ def _entries(value: object) -> Iterator[tuple[str, Section]]:
         yield from ((name, each) for name, each in value.items() if isinstance(each, Section))
 
 
-def _own_keys(provider: type[Provider], job: Section, context: Mapping[str, Any]) -> dict[str, str] | None:
-    given = {name: job[name] for name in provider.JobKeys.model_fields if name in job}
+def _made(provider: type[Provider], system: Section, context: Mapping[str, Any]) -> Provider | None:
+    """The provider with the options of a system; ``None`` where they are wrong."""
+    given = {name: system[name] for name in provider.Options.model_fields if name in system}
     try:
-        return _texts(provider, provider.JobKeys.model_validate(given, context=context))
+        return provider(provider.Options.model_validate(given, context=context))
     except ValidationError:
         return None
 
 
-def _texts(provider: type[Provider], job: Keys) -> dict[str, str]:
-    return {name: str(getattr(job, name)) for name in provider.JobKeys.model_fields}
+def _odd_keys(provider: Provider, job: Section) -> Iterator[tuple[str, str]]:
+    """Keys of a job that its system's options ask for and that are not there, and the other way round."""
+    if provider.JobKeys.model_config.get("extra") != "allow":
+        return  # the model itself knows
+    names = provider.key_names()
+    yield from ((name, "is missing: read names it in braces") for name in names if name not in job)
+    allowed = (*names, *JobKeys.model_fields)
+    yield from ((key, f"unknown key; allowed: {', '.join(allowed)}") for key in job if key not in allowed)
+
+
+def _own_keys(provider: Provider, job: Section, context: Mapping[str, Any]) -> dict[str, str] | None:
+    names = provider.key_names()
+    given = {name: job[name] for name in names if name in job}
+    if len(given) < len(names) and not provider.JobKeys.model_fields:
+        return None
+    try:
+        return _texts(names, provider.JobKeys.model_validate(given, context=context))
+    except ValidationError:
+        return None
+
+
+def _texts(names: Iterable[str], job: Keys) -> dict[str, str]:
+    own = dict(job)
+    return {name: str(own[name]) for name in names}
 
 
 def _between(files: list[File], path: Path) -> Iterator[Mistake]:
@@ -258,18 +301,20 @@ def bounded(mistakes: list[Mistake]) -> list[Mistake]:
 
 
 def _system(name: str, keys: Any, defaults: Settings) -> System:
-    provider = PROVIDERS[keys.provider]
+    kind = PROVIDERS[keys.provider]
     expect = _within(_within({}, defaults.expect), keys.expect)
 
     def setting(key: str) -> Any:
         return getattr(keys if key in keys.model_fields_set else defaults, key)
 
     labels = keys.labels
-    options = {key: getattr(keys, key) for key in provider.Options.model_fields}
+    options = kind.Options.model_construct(**{key: getattr(keys, key) for key in kind.Options.model_fields})
+    provider = kind(options)
+    names = provider.key_names()
     return System(
         name=name,
         provider=keys.provider,
-        options=provider.Options.model_construct(**options),
+        options=options,
         base_url=keys.base_url,
         auth=keys.auth,
         labels=labels,
@@ -287,8 +332,8 @@ def _system(name: str, keys: Any, defaults: Settings) -> System:
         jobs=tuple(
             make_job(
                 name,
-                keys.provider,
-                _texts(provider, job),
+                provider,
+                _texts(names, job),
                 job.name,
                 {**labels, **job.labels} if job.labels else labels,
                 _within(expect, job.expect),
@@ -300,15 +345,15 @@ def _system(name: str, keys: Any, defaults: Settings) -> System:
 
 def make_job(
     system: str,
-    provider: str,
+    provider: Provider,
     keys: Mapping[str, str],
     name: str,
     labels: Mapping[str, str],
     expect: Mapping[str, float],
 ) -> Job:
     """The job of the given provider's keys; infinite expectations are none."""
-    job_id, kind = PROVIDERS[provider].identify(keys)
-    return Job(system, job_id, kind, provider, keys, name, labels, _expect(expect, kind))
+    job_id, kind = provider.identify(keys)
+    return Job(system, job_id, kind, provider.name, keys, name, labels, _expect(expect, kind))
 
 
 def _within(wider: Mapping[str, float], own: Expectations) -> dict[str, float]:

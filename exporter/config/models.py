@@ -24,8 +24,7 @@ from exporter.auth import CREDENTIALS
 from exporter.fields import (
     DURATION_PATTERN,
     Duration,
-    HeaderName,
-    HeaderText,
+    Headers,
     HttpUrl,
     Keys,
     PositiveDuration,
@@ -44,23 +43,6 @@ _SYSTEM_NAME = "[A-Za-z0-9_.-]{1,128}"
 _LABEL_NAME = "[A-Za-z_][A-Za-z0-9_]{0,127}"
 # Set by Prometheus itself on what it scrapes, or with a meaning of their own in a sample.
 _PROMETHEUS_LABELS = frozenset({"job", "instance", "le", "quantile"})
-# RFC 9110 section 7.6.1, and those that say how a message is framed and packed: the wire's own business.
-_HOP_BY_HOP = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 
 
 def _system_name(value: str) -> str:
@@ -109,18 +91,6 @@ def _within(value: object) -> float:
     return seconds
 
 
-def _header(name: str) -> str:
-    if name.lower() in _HOP_BY_HOP:
-        raise ValueError("this header is written by the connection itself and cannot be set")
-    return name
-
-
-def _headers(headers: dict[str, str]) -> dict[str, str]:
-    if len({name.lower() for name in headers}) < len(headers):
-        raise ValueError("names a header twice; upper and lower case are the same")
-    return headers
-
-
 SystemName = Annotated[str, AfterValidator(_system_name), WithJsonSchema({"pattern": f"^{_SYSTEM_NAME}$"})]
 ShortText = Annotated[
     str, AfterValidator(_short_text), WithJsonSchema({"type": "string", "maxLength": MAX_TEXT})
@@ -134,9 +104,6 @@ Labels = Annotated[
             "additionalProperties": {"type": "string", "maxLength": MAX_TEXT},
         }
     ),
-]
-Headers = Annotated[
-    dict[Annotated[HeaderName, AfterValidator(_header)], HeaderText], AfterValidator(_headers)
 ]
 Within = Annotated[
     float,

@@ -1,7 +1,7 @@
 """The config file described, from the very models that check it: for editors and for people."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -71,7 +71,14 @@ def reference() -> str:
         parts += [f"### `{name}`", _first_line(provider)]
         if provider.Options.model_fields:
             parts += ["Keys of the system:", _table(systems[name], provider.Options.model_fields)]
-        parts += ["Keys of a job:", _table(jobs[name], provider.JobKeys.model_fields)]
+            parts += _nested(provider.Options)
+        if provider.JobKeys.model_fields:
+            parts += ["Keys of a job:", _table(jobs[name], provider.JobKeys.model_fields)]
+        else:
+            parts += ["Keys of a job: those that its system names in braces."]
+        if provider.Discover is not None:
+            parts += ["Keys of `discover:`:", _table(provider.Discover, provider.Discover.model_fields)]
+            parts += _nested(provider.Discover)
     parts.append("## `auth:`")
     for kind, keys in auth_models().items():
         parts += [f"### `type: {kind}`", _first_line(CREDENTIALS[kind])]
@@ -82,6 +89,15 @@ def reference() -> str:
 
 def _beside(model: type[BaseModel], base: type[BaseModel]) -> list[str]:
     return [key for key in model.model_fields if key not in base.model_fields]
+
+
+def _nested(model: type[BaseModel]) -> Iterator[str]:
+    """Tables of the mappings that stand under a model's keys."""
+    for key, field in model.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield f"Keys of `{key}:`:"
+                yield _table(kind, kind.model_fields)
 
 
 def _first_line(documented: type) -> str:
@@ -111,6 +127,7 @@ def _yaml(default: object) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
+_FORMATS = {"uri": "URL", "jmespath": "JMESPath expression"}
 _WORDS = {"boolean": "`true` or `false`", "integer": "whole number", "array": "list", "string": "text"}
 
 
@@ -126,8 +143,8 @@ def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return f"`{schema['const']}`"
     if schema.get("pattern") == DURATION_PATTERN:
         return "duration"
-    if schema.get("format") == "uri":
-        return "URL"
+    if schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
     if "maximum" in schema:
         return f"{schema['minimum']} to {schema['maximum']}"
     return _WORDS.get(schema.get("type", ""), "mapping")

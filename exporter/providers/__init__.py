@@ -5,8 +5,9 @@ from exporter.providers.caps import Caps
 from exporter.providers.codearts import CodeArts
 from exporter.providers.crafter import Crafter
 from exporter.providers.itwin import ITwin
+from exporter.providers.jsonapi import JsonApi
 from exporter.providers.sitecore import Sitecore
 
 PROVIDERS: dict[str, type[Provider]] = {
-    provider.name: provider for provider in (Caps, CodeArts, Crafter, ITwin, Sitecore)
+    provider.name: provider for provider in (Caps, CodeArts, Crafter, ITwin, Sitecore, JsonApi)
 }

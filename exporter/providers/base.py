@@ -7,7 +7,7 @@ is thrown into it as a `Failure`, where it stands.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -22,17 +22,20 @@ from exporter.job import Job, Kind, State, Status
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One GET that a provider wants answered. Hashable: equal asks share one prepared request.
+    """One request that a provider wants answered. Hashable: equal asks share one prepared request.
 
     Args:
         path: begins with ``/``, is appended to the system's ``base_url``, segments encoded.
         headers: besides those of the system and its credentials.
         expect: statuses outside 200 to 299 that the provider wants to see itself.
+        method: one that changes nothing at the vendor: it may be sent at any time and twice.
     """
 
     path: str
     headers: tuple[tuple[str, str], ...] = ()
     expect: frozenset[int] = frozenset()
+    method: Literal["GET", "POST"] = "GET"
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,14 @@ Listing = Generator[Ask | Found, Answer | None, None]
 """One listing, page by page: yields what it asks and each job it finds."""
 
 
+def answered(ask: Ask) -> Generator[Ask, Answer | None, Answer]:
+    """One page of a listing, for ``yield from``: there only what is found is sent no answer."""
+    answer = yield ask
+    if answer is None:
+        raise TypeError("an Ask was not answered")
+    return answer
+
+
 class DiscoverKeys(Keys):
     """The keys of ``discover:`` that every provider with listings has."""
 
@@ -137,10 +148,20 @@ class Provider(ABC):
     def __init__(self, options: Any) -> None:
         self.options = options
 
-    @classmethod
+    def key_names(self) -> tuple[str, ...]:
+        """The names of a job's own keys, in the order that makes up ``job_id``."""
+        return tuple(self.JobKeys.model_fields)
+
     @abstractmethod
-    def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
-        """The label ``job_id`` of the job with these keys, and whether it is a slot or a run."""
+    def identify(self, keys: Mapping[str, str]) -> tuple[str, Kind]:
+        """The label ``job_id`` of the job with these keys, and whether it is a slot or a run.
+
+        A class method where the options have no say in it.
+        """
+
+    def mistakes(self, discover: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What is wrong between the options and ``discover:``: each place in the latter, and a sentence."""
+        yield from ()
 
     @abstractmethod
     def read(self, job: Job, previous: Status | None) -> Steps:

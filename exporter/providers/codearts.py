@@ -1,13 +1,15 @@
 """Huawei Cloud CodeArts Build: one numbered run of a build task, or always the newest.
 
 Sources: the API pages "Obtaining the Status, Completion Percentage, and Estimated Time Remaining for
-a Named Build" (build-info; it tells neither percentage nor time), ShowRunningStatus (running-status)
-and ShowBuildInfoRecord (build-info-record).
+a Named Build" (build-info; it tells neither percentage nor time), ShowRunningStatus (running-status),
+ShowBuildInfoRecord (build-info-record) and ListProjectJobs (a project's tasks; its fields are those of
+the vendor's SDK). Guessed: a task's ``last_build_time`` is the start of its newest run.
 """
 
 import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -15,11 +17,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from exporter.failure import Failure, Reason
 from exporter.fields import Keys
 from exporter.job import Job, Kind, State, Status
-from exporter.providers.base import Answer, Ask, Provider, Steps, path
+from exporter.providers.base import Answer, Ask, DiscoverKeys, Found, Listing, Provider, Steps, path
 from exporter.providers.fields import count, flag, mapping, text
+from exporter.providers.paging import PAGE_SIZE, Page, paged
 
 LATEST = "latest"
-_JOB_ID = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
+_ID_PATTERN = "^[0-9A-Za-z]{32}$"
+_ID = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
 _BUILD_NO = re.compile(r"[1-9]\d{0,9}", re.ASCII)
 
 # The words of build-info, of the record, of running-status and of task lists do not overlap in
@@ -32,6 +36,7 @@ _STATES = {
     "success": State.SUCCEEDED,
     "blue": State.SUCCEEDED,
     "unstable": State.SUCCEEDED_WITH_ERRORS,
+    "yellow": State.SUCCEEDED_WITH_ERRORS,
     "failure": State.FAILED,
     "red": State.FAILED,
     "error": State.FAILED,
@@ -72,10 +77,19 @@ _YEAR_2010 = 1_262_304_000
 _YEAR_2100 = 4_102_444_800
 _MAX_DURATION_MS = 2**31
 
+# However short ``newer_than`` is, whoever looks once a day sees what failed.
+_FAILED_STAYS = 86400.0
+
 
 def _job_id(value: str) -> str:
-    if not _JOB_ID.fullmatch(value):
+    if not _ID.fullmatch(value):
         raise ValueError("must be 32 letters and digits, as at the end of the task page's address")
+    return value
+
+
+def _project_id(value: str) -> str:
+    if not _ID.fullmatch(value):
+        raise ValueError("must be 32 letters and digits, as in the addresses of the project's pages")
     return value
 
 
@@ -94,7 +108,7 @@ class CodeArtsJob(Keys):
     """One build task: its newest run, or the run with that number."""
 
     job_id: Annotated[
-        str, AfterValidator(_job_id), WithJsonSchema({"type": "string", "pattern": "^[0-9A-Za-z]{32}$"})
+        str, AfterValidator(_job_id), WithJsonSchema({"type": "string", "pattern": _ID_PATTERN})
     ] = Field(description="id of the build task: the 32 letters and digits that end its page's address")
     build_no: Annotated[
         str,
@@ -108,6 +122,14 @@ class CodeArtsJob(Keys):
             }
         ),
     ] = Field(LATEST, description="the run with this number, or latest: always the newest one")
+
+
+class CodeArtsDiscover(DiscoverKeys):
+    """The build tasks of one project, each followed from run to run."""
+
+    project_id: Annotated[
+        str, AfterValidator(_project_id), WithJsonSchema({"type": "string", "pattern": _ID_PATTERN})
+    ] = Field(description="id of the project whose build tasks are watched: 32 letters and digits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +148,7 @@ class CodeArts(Provider):
     name: ClassVar[str] = "codearts"
     Options: ClassVar[type[Keys]] = CodeArtsOptions
     JobKeys: ClassVar[type[Keys]] = CodeArtsJob
+    Discover: ClassVar[type[DiscoverKeys] | None] = CodeArtsDiscover
     # The gateway counts the calls of a tenant, not those for one task (error APIGW.0308).
     rate_limit_scope: ClassVar[Literal["job", "system"]] = "system"
 
@@ -143,6 +166,18 @@ class CodeArts(Provider):
             return (yield from _read_latest(job_id))
         status = _status(int(build_no), (yield from _read_run(job_id, build_no)))
         return replace(status, final=status.state in _ENDED)
+
+    def discover(self, keys: CodeArtsDiscover, now: float) -> Listing:
+        """One request for a hundred tasks; it tells how the newest run of each stands.
+
+        A task is a slot, so only this room can say that its newest run ended too long ago.
+        """
+
+        def ask(number: int, _before: int) -> Ask:
+            pages = {"page_index": str(number), "page_size": str(PAGE_SIZE)}
+            return Ask(path("v1", "job", keys.project_id, "list", **pages))
+
+        return paged(ask, partial(_tasks, newer_than=keys.newer_than, now=now))
 
 
 def _read_latest(job_id: str) -> Steps:
@@ -201,21 +236,72 @@ def _from_record(record: Mapping[str, Any]) -> _Run:
     phase, result = text(record.get("job_running_status")), text(record.get("state"))
     # While a run goes on, ``state`` may hold anything; once it is over, the phase says too little.
     raw = (result or phase) if phase.casefold() == _FINISHED else phase or result
-    state = _state(raw)
-    started = _epoch(record.get("start_time"))
     # The other duration, ``cost_time``, is left alone: nobody tells its unit.
-    duration = count(record.get("build_time"))
+    return _run(raw, record.get("start_time"), record.get("build_time"))
+
+
+def _run(raw: str, start: object, build_time: object) -> _Run:
+    state, started, duration = _state(raw), _epoch(start), count(build_time)
     ended = None
     if state not in _ACTIVE and started is not None and duration and duration < _MAX_DURATION_MS:
         ended = started + duration / 1000
     return _Run(raw, state, started, ended)
 
 
+def _tasks(answer: Answer, *, newer_than: float | None, now: float) -> Page:
+    """Reads a page of a project's tasks: bare, or in the envelope of the other calls."""
+    body = answer.object()
+    if "jobs" not in body:
+        body = _result(answer)
+    tasks, total = body.get("jobs", body.get("job_list")), count(body.get("total"))
+    if tasks is None and total == 0:
+        tasks = []
+    if not isinstance(tasks, list):
+        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no list of tasks", status=answer.status)
+    found: dict[str, Found | None] = {}
+    for task in map(mapping, tasks):
+        job_id = task.get("id")
+        if isinstance(job_id, str) and _ID.fullmatch(job_id):
+            status = _listed(task)
+            keys = {"job_id": job_id, "build_no": LATEST}
+            each = Found(keys, status, complete=status is not None, name=text(task.get("job_name")))
+            found[job_id] = None if _ended_before(status, newer_than, now) else each
+    return Page(len(tasks), found, total)
+
+
+def _listed(task: Mapping[str, Any]) -> Status | None:
+    """How a task stands as its project's list tells; ``None`` where that leaves it open."""
+    word, phase = text(task.get("last_build_status")), text(task.get("last_job_running_status"))
+    finished = flag(task.get("is_finished"))
+    # A result may be that of the run before: then both other fields say that one goes on.
+    goes_on = finished is False or _state(word) not in _ENDED
+    if _state(phase) in _ACTIVE and goes_on and not finished:
+        word = phase
+    if word.casefold() in ("", _FINISHED):
+        return None
+    number, disabled = count(task.get("build_number")), flag(task.get("disabled"))
+    run = _run(word, task.get("last_build_time"), task.get("build_time"))
+    return replace(
+        _status(number or None, run),
+        run=str(number) if number else "",
+        enabled=None if disabled is None else not disabled,
+    )
+
+
+def _ended_before(status: Status | None, newer_than: float | None, now: float) -> bool:
+    """Whether the newest run ended longer ago than it is of interest."""
+    if newer_than is None or status is None or status.state not in _ENDED:
+        return False
+    end = status.ended_at or status.started_at
+    window = max(newer_than, _FAILED_STAYS) if status.state is State.FAILED else newer_than
+    return end is not None and now - end > window
+
+
 def _state(word: str) -> State:
     return _STATES.get(word.casefold(), State.UNKNOWN)
 
 
-def _status(number: int, run: _Run) -> Status:
+def _status(number: int | None, run: _Run) -> Status:
     over = run.state in _ENDED
     started = None if run.state in (State.QUEUED, State.IDLE) else run.started_at
     ended = run.ended_at if over or run.state is State.UNKNOWN else None

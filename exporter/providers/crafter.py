@@ -1,49 +1,35 @@
 """CrafterCMS Studio: the publishing of one site, ``slot`` by nature, in the dialects of 3.0 to 4.x.
 
-Sources: the "Publish Status" pages of the documentation (version 1, and version 2 since 3.1.14) and
-the words of the open source server. Messages hold paths and user names: they are read, never shown.
+Sources: the "Publish Status" pages of the documentation (version 1, and version 2 since 3.1.14), "Get
+Sites per User", the API description of ``users/me/sites`` and the code of the open source server.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, TypedDict
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from exporter.failure import Failure, Reason
-from exporter.fields import Keys, KeyValue
-from exporter.job import Items, Job, Kind, State, Status
-from exporter.providers.base import Answer, Ask, Provider, Steps, path
-from exporter.providers.fields import count, flag, instant, number, text
-
-_STATES = {
-    "idle": State.IDLE,
-    "started": State.IDLE,
-    "ready": State.IDLE,
-    "readywitherrors": State.SUCCEEDED_WITH_ERRORS,
-    "queued": State.QUEUED,
-    "busy": State.RUNNING,
-    "processing": State.RUNNING,
-    "publishing": State.RUNNING,
-    "stopped": State.STOPPED,
-    "error": State.FAILED,
-}
-# With publishing switched off nothing in these states will move; what runs still ends by itself.
-_HELD_WHEN_DISABLED = frozenset({State.IDLE, State.QUEUED, State.SUCCEEDED_WITH_ERRORS})
-
-# How messages begin. The first wording of a failure is the documentation's, the second that of the
-# server's configuration. An administrator may change both: then a failure shows as stopped.
-_FAILED = ("failed while", "stopped while trying")
-_SUCCEEDED = ("last successful",)
-_PACKAGE = ("currently publishing package",)
-_LONGEST_BEGINNING = 64
-# Minutes only in the documentation, seconds and an offset in the server. The item's path comes
-# before the time and may look like one itself.
-_TIME = re.compile(
-    r"(?<!\S)\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d(?::?\d\d)?)(?=[\s.,;)]|$)", re.ASCII
+from exporter.fields import Keys, KeyValue, PositiveDuration, check_key
+from exporter.job import Job, Kind, Status
+from exporter.providers.base import (
+    Answer,
+    Ask,
+    DiscoverKeys,
+    Found,
+    Listing,
+    Provider,
+    Steps,
+    answered,
+    path,
 )
-_LONGEST_END = 512
+from exporter.providers.crafter_words import is_of_package, publishing
+from exporter.providers.fields import count, mapping, number, text
+from exporter.providers.paging import PAGE_SIZE, Page, paged
+
+_V1 = ("api", "1", "services", "api", "1")
 
 _CODE_REASONS = {
     1000: Reason.SERVER_ERROR,
@@ -70,15 +56,8 @@ _NO_ANSWER = frozenset(
     }
 )
 
-
-class _Times(TypedDict, total=False):
-    queued_at: float
-    started_at: float
-    ended_at: float
-    reported_at: float
-    state_since: float
-    succeeded_at: float
-    failed_at: float
+# 3.0 to 3.1.10 tell no state of a site; the last 3.1 say CREATED where later ones say READY.
+_THERE = frozenset({"", "READY", "CREATED"})
 
 
 class CrafterOptions(Keys):
@@ -95,12 +74,37 @@ class CrafterJob(Keys):
     site_id: KeyValue = Field(description="id of the site, as in its Studio address")
 
 
+def _sites_wanted(value: bool) -> bool:  # noqa: FBT001  # a validator
+    if not value:
+        raise ValueError("must be true; without discover no site is looked for")
+    return value
+
+
+class CrafterDiscover(DiscoverKeys):
+    """The sites that the user of the credentials may see."""
+
+    if not TYPE_CHECKING:
+        newer_than: ClassVar[None] = None  # no key here: sites do not end
+
+    sites: Annotated[bool, AfterValidator(_sites_wanted)] = Field(
+        description="true: watch every site that these credentials may see"
+    )
+    username: KeyValue | None = Field(None, description="the user's login; only servers up to 3.1.11 need it")
+    interval: PositiveDuration = Field(
+        "1m", validate_default=True, description="how often to list where a list tells no states"
+    )
+
+
 class Crafter(Provider):
-    """Reads ``publish/status`` of version 1 or 2; ``base_url`` ends in ``/studio``."""
+    """Reads ``publish/status`` of version 1 or 2; ``base_url`` ends in ``/studio``.
+
+    Lists ``site/get-per-user`` (version 1, with statuses) or ``users/me/sites`` (version 2, without).
+    """
 
     name: ClassVar[str] = "crafter"
     Options: ClassVar[type[Keys]] = CrafterOptions
     JobKeys: ClassVar[type[Keys]] = CrafterJob
+    Discover: ClassVar[type[DiscoverKeys] | None] = CrafterDiscover
 
     def __init__(self, options: CrafterOptions) -> None:
         super().__init__(options)
@@ -138,9 +142,28 @@ class Crafter(Provider):
         self._speaks_v2 = True
         return status
 
+    def discover(self, keys: CrafterDiscover, now: float) -> Listing:
+        """One request for a hundred sites; where ``auto`` has yet to learn the version, one more."""
+        del now
+        ask_v1 = partial(_ask_sites_v1, keys.username)
+        if self.options.api == "v2" or self._speaks_v2:
+            return (yield from paged(_ask_sites_v2, _page))
+        if self.options.api == "v1":
+            return (yield from paged(ask_v1, _page))
+        ask = ask_v1(0, 0)
+        first = yield from answered(replace(ask, expect=ask.expect | {301, 404}))
+        if first.status in (301, 404):
+            # Nothing is learnt: 3.1 lists sites by version 2 long before it tells statuses by it.
+            return (yield from _try_sites_v2(first.status))
+        if not any("publishingStatus" in site for site in _sites(first)[0]):
+            return (yield from paged(ask_v1, _page, first=first))
+        # That field came with version 2 of the status, whose answers tell more.
+        self._speaks_v2 = True
+        return (yield from paged(_ask_sites_v2, _page))
+
 
 def _path_v1(site: str) -> str:
-    return path("api", "1", "services", "api", "1", "publish", "status.json", site_id=site)
+    return path(*_V1, "publish", "status.json", site_id=site)
 
 
 def _path_v2(site: str) -> str:
@@ -169,103 +192,92 @@ def _status_v1(answer: Answer, previous: Status | None) -> Status:
     body = answer.object()
     if "status" not in body:
         raise Failure(Reason.INVALID_RESPONSE, "the answer holds no status", status=answer.status)
-    return _status(body, previous)
+    return publishing(body, previous)
 
 
-def _status_v2(answer: Answer, previous: Status | None) -> Status:
-    """Reads a version 2 answer, whose ``response.code`` may tell of a failure under HTTP 200."""
+def _worked(answer: Answer) -> Mapping[str, Any]:
+    """The body of a version 2 answer, whose ``response.code`` may tell of a failure under HTTP 200."""
     body = answer.object()
-    response = body.get("response")
-    code = number(response.get("code")) if isinstance(response, dict) else None
+    code = number(mapping(body.get("response")).get("code"))
     if code:
         reason = _CODE_REASONS.get(int(code))
         told = f"response.code is {code:.0f}" if reason else "response.code is one nobody knows"
         raise Failure(reason or Reason.INVALID_RESPONSE, told, status=answer.status)
-    publishing = body.get("publishingStatus")
-    if not isinstance(publishing, dict) or not publishing.keys() & {"status", "enabled"}:
+    return body
+
+
+def _status_v2(answer: Answer, previous: Status | None) -> Status:
+    body = _worked(answer)
+    told = body.get("publishingStatus")
+    if not isinstance(told, dict) or not told.keys() & {"status", "enabled"}:
         raise Failure(Reason.INVALID_RESPONSE, "the answer holds no publishingStatus", status=answer.status)
-    return _status(publishing, previous)
+    return publishing(told, previous)
 
 
-def _status(body: Mapping[str, Any], previous: Status | None) -> Status:
-    raw = text(body.get("status"))
-    message = body.get("message")
+def _ask_sites_v1(username: str | None, _number: int, before: int) -> Ask:
+    query = {"start": str(before), "number": str(PAGE_SIZE)}
+    if username is not None:
+        query["username"] = username
+    refused = frozenset({400} if username is None else ())
+    return Ask(path(*_V1, "site", "get-per-user.json", **query), expect=refused)
+
+
+def _ask_sites_v2(_number: int, before: int) -> Ask:
+    return Ask(path("api", "2", "users", "me", "sites", offset=str(before), limit=str(PAGE_SIZE)))
+
+
+def _try_sites_v2(v1_status: int) -> Listing:
+    """Lists by version 2 after version 1 answered 301 or 404."""
+    try:
+        yield from paged(_ask_sites_v2, _page)
+    except Failure as failure:
+        if v1_status == 301 or failure.reason in _NO_ANSWER:
+            raise
+        raise Failure(Reason.NOT_FOUND, "neither version 1 nor 2 lists sites", status=404) from None
+
+
+def _sites(answer: Answer) -> tuple[list[Mapping[str, Any]], int | None]:
+    """The sites of a page, and how many there are on all pages."""
+    if answer.status == 400:
+        raise Failure(Reason.CLIENT_ERROR, "this server lists by user: set username of discover", status=400)
+    body = _worked(answer)
+    sites = body.get("sites")
+    if not isinstance(sites, list):
+        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no list of sites", status=answer.status)
+    return [mapping(site) for site in sites], count(body.get("total"))
+
+
+def _page(answer: Answer) -> Page:
+    """Reads a page of sites of either version; only those of version 1 tell how they stand."""
+    sites, total = _sites(answer)
+    found: dict[str, Found | None] = {}
+    for site in sites:
+        keys, status = {"site_id": _site_id(site)}, _listed(site)
+        each = Found(keys, status, complete=status is not None, name=text(site.get("name")))
+        found[keys["site_id"]] = each if text(site.get("state")) in _THERE else None
+    found.pop("", None)
+    return Page(len(sites), found, total)
+
+
+def _site_id(site: Mapping[str, Any]) -> str:
+    """The id; empty where it could be no key of a job."""
+    value = site.get("siteId", site.get("site_id"))
+    try:
+        return check_key(value.encode().decode()) if isinstance(value, str) else ""
+    except ValueError:  # of the encoding too: JSON can hold half a character
+        return ""
+
+
+def _listed(site: Mapping[str, Any]) -> Status | None:
+    """How a site stands as version 1 lists it: ``status|message``, from 3.1.14 on in two fields."""
+    word, message = text(site.get("publishingStatus")), site.get("publishingStatusMessage")
     message = message.strip() if isinstance(message, str) else ""
-    enabled = flag(body.get("enabled"))
-    state = _state(raw, message, enabled=enabled)
-    total, processed = _counts(body)
-    status = Status(
-        state=state,
-        raw=raw,
-        run=text(body.get("submissionId")),
-        progress=_progress(raw, processed, total),
-        items=Items(total=total, processed=processed),
-        enabled=enabled,
-        errors_stop=True,
-    )
-    return replace(status, **_times(state, message, previous))
-
-
-def _state(raw: str, message: str, *, enabled: bool | None) -> State:
-    state = _STATES.get(raw.casefold(), State.UNKNOWN)
-    if state is State.STOPPED and _begins(message, _FAILED):
-        return State.FAILED
-    return State.STOPPED if enabled is False and state in _HELD_WHEN_DISABLED else state
-
-
-def _begins(message: str, beginnings: tuple[str, ...]) -> bool:
-    return message[:_LONGEST_BEGINNING].casefold().startswith(beginnings)
-
-
-def _times(state: State, message: str, previous: Status | None) -> _Times:
-    """What the last time in a message is the time of; nothing where it has none."""
-    found = _TIME.findall(message[-_LONGEST_END:])
-    moment = instant(found[-1]) if found else None
-    if moment is None:
-        return {}
-    if _begins(message, _SUCCEEDED):
-        # A site that is queued or stopped may still tell of its last success.
-        told: _Times = {"reported_at": moment, "succeeded_at": moment}
-        resting = state in (State.IDLE, State.SUCCEEDED_WITH_ERRORS)
-        return {**told, "ended_at": moment, "state_since": moment} if resting else told
-    match state:
-        case State.IDLE | State.STOPPED:
-            return {"reported_at": moment, "state_since": moment}
-        case State.QUEUED:
-            return {"reported_at": moment, "queued_at": moment, "state_since": moment}
-        case State.RUNNING:
-            return {"reported_at": moment, "started_at": _start(moment, message, previous)}
-        case State.SUCCEEDED_WITH_ERRORS:
-            return {"reported_at": moment, "ended_at": moment, "state_since": moment}
-        case State.FAILED:
-            return {"reported_at": moment, "ended_at": moment, "failed_at": moment, "state_since": moment}
-    return {"reported_at": moment}
-
-
-def _start(moment: float, message: str, previous: Status | None) -> float:
-    """The start of a run whose message was written at ``moment``.
-
-    A package is a run of its own. Item by item the message is written anew, so the first one seen
-    tells since when the site is being published.
-    """
-    if previous is None or previous.state is not State.RUNNING or previous.started_at is None:
-        return moment
-    return moment if _begins(message, _PACKAGE) else min(previous.started_at, moment)
-
-
-def _counts(body: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """``totalItems`` and ``numberOfItems``; both are 0 when nothing runs, which counts nothing."""
-    total, processed = count(body.get("totalItems")), count(body.get("numberOfItems"))
-    return (None, None) if not total and not processed else (total, processed)
-
-
-def _progress(raw: str, processed: int | None, total: int | None) -> float | None:
-    """The share of a package that is published.
-
-    A package is counted twice, while it is prepared (``processing``) and again from 0 while it is
-    published (``publishing``). Only the second is progress towards the end. A full counter is none
-    either: it may be left over from the first, and once all is published the status says so.
-    """
-    if raw.casefold() != "publishing" or processed is None or not total or processed >= total:
+    if not word and not message:
         return None
-    return processed / total
+    if not word and "|" in message:
+        word, _, message = message.partition("|")
+    enabled = site.get("publishingEnabled")
+    told = {"status": word, "message": message, "enabled": bool(enabled) if enabled in (0, 1) else None}
+    status = publishing(told, None)
+    # Item by item the message is written anew; without what was listed before, its time is no start.
+    return status if is_of_package(message) else replace(status, started_at=None)

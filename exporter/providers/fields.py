@@ -15,6 +15,7 @@ from exporter.fields import check_key
 MAX_TEXT = 128
 MAX_COUNT = 2**53
 _YEAR_9999 = 253_370_764_800
+_MILLISECONDS = 1e11
 _COUNT = re.compile(r"\d{1,16}(\.0+)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,16}(\.\d{1,16})?", re.ASCII)
 
@@ -97,6 +98,17 @@ def instant(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < _YEAR_9999 else None
+
+
+def epoch(value: object) -> float | None:
+    """A Unix time, as number or text, in Unix seconds; from 10^11 on it is taken for milliseconds.
+
+    As seconds that would be the year 5138, as milliseconds 1973. 0 and less are a server's "no time".
+    """
+    seconds = number(value)
+    if seconds is not None and seconds >= _MILLISECONDS:
+        seconds /= 1000
+    return seconds if seconds is not None and 0 < seconds < _YEAR_9999 else None
 
 
 def mapping(value: object) -> Mapping[str, Any]:

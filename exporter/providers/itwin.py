@@ -7,7 +7,6 @@ services say only ``Over``: how a job ended is then told by the job itself. List
 """
 
 import re
-
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +18,17 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue
 from exporter.job import Job, Kind, State, Status
-from exporter.providers.base import Answer, Ask, DiscoverKeys, Found, Listing, Provider, Steps, path
+from exporter.providers.base import (
+    Answer,
+    Ask,
+    DiscoverKeys,
+    Found,
+    Listing,
+    Provider,
+    Steps,
+    answered,
+    path,
+)
 from exporter.providers.fields import instant, key, mapping, ratio, text
 
 _STATES = {
@@ -181,10 +190,10 @@ class ITwin(Provider):
         if keys.newer_than is not None:
             oldest = max(0.0, now - keys.newer_than - _LONGEST_RUN) // _DAY * _DAY
             wanted += f" and createdDateTime gt {datetime.fromtimestamp(oldest, UTC):%Y-%m-%dT%H:%M:%SZ}"
-        ask = self._ask("jobs", **{"$filter": wanted, "$top": str(PAGE_SIZE)})
+        ask = self._ask("jobs", query={"$filter": wanted, "$top": str(PAGE_SIZE)})
         listing, asked = ask.path.partition("?")[0], {ask.path}
         while True:
-            answer = yield ask
+            answer = yield from answered(ask)
             body = _page(answer)
             for entry in body["jobs"]:
                 yield from _found(mapping(entry))
@@ -196,17 +205,19 @@ class ITwin(Provider):
                 raise _misleads(answer, "to a page that was read already")
             asked.add(ask.path)
 
-    def _ask(self, *segments: str, expect: frozenset[int] = frozenset(), **query: str) -> Ask:
+    def _ask(
+        self, *segments: str, expect: frozenset[int] = frozenset(), query: Mapping[str, str] | None = None
+    ) -> Ask:
         service = self.options.service
         accept = f"application/vnd.bentley.itwin-platform.{_VERSIONS[service]}+json"
-        return Ask(path(service, *segments, **query), (("Accept", accept),), expect)
+        return Ask(path(service, *segments, **(query or {})), (("Accept", accept),), expect)
 
 
-def _page(answer: Answer | None) -> Mapping[str, Any]:
+def _page(answer: Answer) -> Mapping[str, Any]:
     """A page of a listing: it has a list of ``jobs``."""
-    body = {} if answer is None else answer.object()
+    body = answer.object()
     if not isinstance(body.get("jobs"), list):
-        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no jobs", status=answer and answer.status)
+        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no jobs", status=answer.status)
     return body
 
 

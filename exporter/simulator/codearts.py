@@ -1,13 +1,15 @@
 """Huawei Cloud CodeArts Build, played: numbered runs of build tasks.
 
-Paths and bodies are those of ShowBuildDetails (build-info), ShowRunningStatus and
-ShowBuildInfoRecord. ``result`` of build-info is an array for some tasks and an object for others,
-as the vendor's pages differ. Guessed: ``UNSTABLE``, ``last_build_status`` while a build runs
-(``Running``) and of a task that never ran (``none``, no number), milliseconds in the record.
+Paths and bodies are those of ShowBuildDetails (build-info), ShowRunningStatus, ShowBuildInfoRecord
+and ListProjectJobs, whose fields are the SDK's. ``result`` of build-info is an array for some tasks
+and an object for others, as the vendor's pages differ. Guessed: ``UNSTABLE``, ``yellow``,
+``last_build_status`` of running-status while a build runs (``Running``) and of a task that never ran
+(``none``, no number), milliseconds in the record, what is listed of a task that waits.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from exporter.simulator.answers import hex_id, refusal
+from exporter.simulator.answers import Refused, guid, hex_id, refusal
 from exporter.simulator.huawei import REGION, USER, Iam, gateway_refusal
 from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
 
@@ -27,6 +29,16 @@ _WORDS = {
     End.CANCELED: "ABORTED",
     End.ODD: "SUPERSEDED",
 }
+_COLOURS = {
+    End.SUCCEEDED: "blue",
+    End.WITH_ERRORS: "yellow",
+    End.FAILED: "red",
+    End.TIMED_OUT: "timeout",
+    End.CANCELED: "aborted",
+    End.ODD: "superseded",
+}
+PROJECT = hex_id("codearts", "project")
+MAX_PAGE_SIZE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,23 @@ class Task(Part):
     def job_id(self) -> str:
         """32 digits and letters."""
         return hex_id("codearts", self.name)
+
+    def build(self, world: World, number: int | None = None) -> Moment | None:
+        """The build with this number or the newest; None if there is none such."""
+        moment = world.moment(self.job_id, self.life, number)
+        return None if moment is None or moment.phase is Phase.UNBORN else moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview(Task):
+    """A task made for one pull request, built once and deleted a while later."""
+
+    request: int
+
+    def build(self, world: World, number: int | None = None) -> Moment | None:
+        """Its only build: of a common life, the one with the number of the pull request."""
+        moment = world.moment("codearts/previews", self.life, self.request)
+        return replace(moment, run=1) if moment is not None and number in (None, 1) else None
 
 
 TASKS = (
@@ -65,6 +94,17 @@ TASKS = (
     Task(name="Licence scan", life=ended(End.ODD)),
     Task(name="New search, not built yet", life=hanging(Phase.UNBORN), array=True),
 )
+# Every four minutes a pull request; the five newest still have their task.
+_PULL_REQUESTS = busy(4 * MINUTE, work=(MINUTE, 2 * MINUTE), ends=((End.SUCCEEDED, 3), (End.FAILED, 1)))
+_OPEN = 5
+
+
+def tasks(world: World) -> Iterator[Task]:
+    """The tasks that there are now."""
+    yield from TASKS
+    if newest := world.moment("codearts/previews", _PULL_REQUESTS):
+        for request in range(max(1, newest.run - _OPEN + 1), newest.run + 1):
+            yield Preview(name=f"Preview of pull request {request}", life=_PULL_REQUESTS, request=request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +117,58 @@ class CodeArts:
     def routes(self) -> list[BaseRoute]:
         """Its paths, below the system's prefix."""
         return [
+            Route("/v1/job/{project_id}/list", self.project),
             Route("/v1/job/{job_id}/running-status", self.running_status),
             Route("/v1/job/{job_id}/{build_no}/build-info", self.build_info),
             Route("/v1/record/{job_id}/{build_no}/build-info-record", self.record),
             Route("/{rest:path}", self.nothing),
         ]
 
+    async def project(self, request: Request) -> Response:
+        """A page of the tasks of the one project, each with its newest build."""
+        await self.iam.admit(request)
+        number, size = _number(request, "page_index", 0), _number(request, "page_size", 10)
+        if not 1 <= size <= MAX_PAGE_SIZE:
+            raise _invalid()
+        if request.path_params["project_id"] != PROJECT:
+            raise refusal(404, {"error_code": "CB.00060203", "error_msg": "The project does not exist"})
+        listed = sorted((self._row(task) for task in tasks(self.world)), key=lambda row: str(row["job_name"]))
+        return JSONResponse({"jobs": listed[number * size : (number + 1) * size], "total": len(listed)})
+
+    def _row(self, task: Task) -> dict[str, Any]:
+        moment = task.build(self.world)
+        word, phase, times = "none", None, {}
+        if moment is not None:
+            over = moment.phase is Phase.ENDED
+            word = _COLOURS[moment.end] if over else "building"
+            phase = _running_status(moment)
+            begin, end = moment.started_at or moment.queued_at or moment.now, moment.ended_at or moment.now
+            times = {"last_build_time": _milliseconds(begin), "build_time": _milliseconds(end - begin)}
+        return {
+            "id": task.job_id,
+            "job_name": task.name,
+            "job_creator": hex_id("user", "build-robot"),
+            "user_name": "build-robot",
+            "last_build_time": None,
+            "health_score": 80,
+            "source_code": "codehub",
+            "last_build_status": word,
+            "is_finished": phase in (None, "Finished"),
+            "disabled": False,
+            "favorite": False,
+            "last_build_user": "build-robot",
+            "trigger_type": "manual",
+            "build_time": None,
+            "build_project_id": guid("codearts", task.name),
+            "last_job_running_status": phase,
+            **times,
+        }
+
     async def running_status(self, request: Request) -> Response:
         """The newest build number of a task and whether it is being built."""
         task = await self._task(request)
-        moment = self.world.moment(task.job_id, task.life)
-        if moment is None or moment.phase is Phase.UNBORN:
-            number, word = None, "none"
-        else:
-            number = str(moment.run)
-            word = {Phase.QUEUED: "InQueue", Phase.ENDED: "Finished"}.get(moment.phase, "Running")
+        moment = task.build(self.world)
+        number, word = (None, "none") if moment is None else (str(moment.run), _running_status(moment))
         return _answer(
             {
                 "last_job_id": number and hex_id(task.job_id, number),
@@ -143,9 +220,9 @@ class CodeArts:
         task = await self._task(request)
         number = request.path_params["build_no"]
         if not re.fullmatch("[1-9][0-9]{0,8}", number, re.ASCII):
-            raise refusal(400, {"error_code": "CB.00060200", "error_msg": "Invalid param"})
-        moment = self.world.moment(task.job_id, task.life, int(number))
-        if moment is None or moment.phase is Phase.UNBORN:
+            raise _invalid()
+        moment = task.build(self.world, int(number))
+        if moment is None:
             raise refusal(404, {"error_code": "CB.00060200", "error_msg": "The build does not exist"})
         return task, moment
 
@@ -154,10 +231,25 @@ class CodeArts:
         job_id = request.path_params["job_id"]
         if not re.fullmatch("[0-9a-z]{32}", job_id, re.ASCII):
             raise refusal(400, {"error_code": "CB.00060201", "error_msg": "Invalid job id"})
-        for task in TASKS:
+        for task in tasks(self.world):
             if task.job_id == job_id:
                 return task
         raise refusal(404, {"error_code": "CB.00060201", "error_msg": "The job does not exist"})
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    given = request.query_params.get(name, str(default))
+    if not re.fullmatch("[0-9]{1,9}", given, re.ASCII):
+        raise _invalid()
+    return int(given)
+
+
+def _invalid() -> Refused:
+    return refusal(400, {"error_code": "CB.00060200", "error_msg": "Invalid param"})
+
+
+def _running_status(moment: Moment) -> str:
+    return {Phase.QUEUED: "InQueue", Phase.ENDED: "Finished"}.get(moment.phase, "Running")
 
 
 def _answer(result: object) -> Response:
@@ -180,6 +272,7 @@ def systems(base_url: str) -> dict[str, Any]:
                 "access_key": USER.access_key,
                 "secret_key": USER.secret_key,
             },
+            "discover": {"project_id": PROJECT},
             "jobs": [task.entry(job_id=task.job_id, build_no=task.build_no) for task in TASKS],
         }
     }

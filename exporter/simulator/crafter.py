@@ -1,10 +1,14 @@
-"""CrafterCMS Studio, played twice: a 3.0 with its v1 endpoint only, and a 4.1 with v2.
+"""CrafterCMS Studio, played twice: a 3.0 with its v1 endpoints only, and a 4.1 with v2.
 
-Bodies are those of the 3.0 documentation and of the 4.1 server. The 4.1 answers v1 as that server
-does: 301 to the v2 path without a query. The 3.0 knows sessions only, the 4.1 access tokens only. One
-site of the 4.1 is behind a gateway that limits requests most of the time.
+Bodies are those of the 3.0 documentation and of the 4.1 server. The 4.1 answers v1's status as that
+server does: 301 to the v2 path without a query. Both list sites by v1, the 3.0 only of a user that is
+named; the 4.1 by v2 too. The 3.0 knows sessions only, the 4.1 access tokens only. One site of the 4.1
+is behind a gateway that limits requests most of the time. Every few minutes a site is made for some
+occasion, published once and deleted after a while.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +25,8 @@ TOKEN = "demo-crafter-token"
 TOKEN_WITHOUT_RIGHTS = "demo-crafter-token-without-rights"
 V1 = "/api/1/services/api/1/publish/status.json"
 V2 = "/api/2/publish/status"
+SITES_V1 = "/api/1/services/api/1/site/get-per-user.json"
+SITES_V2 = "/api/2/users/me/sites"
 LOGIN = "/api/1/services/api/1/security/login.json"
 _PREPARING = 0.4  # of a run; the rest is publishing, with a counter of its own
 
@@ -58,6 +64,40 @@ SITES_4_1 = (
     Site(id="labs", name="Labs", life=ended(End.ODD)),
     Site(id="campaigns", name="Campaigns", life=busy(), limited=True, labels={"squad": "brand"}),
 )
+# A new one every five minutes; the newest four are there, the oldest of them is being deleted.
+_OCCASIONS = busy(5 * MINUTE, work=(MINUTE, 3 * MINUTE))
+_OCCASIONS_THERE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """A site as it stands now."""
+
+    id: str
+    name: str
+    moment: Moment
+    state: str = "READY"
+    limited: bool = False
+
+
+def sites(world: World, version: str) -> Iterator[Now]:
+    """The sites that there are now on the Studio of this version, in the order of their ids."""
+    there = [
+        Now(site.id, site.name, moment, limited=site.limited)
+        for site in (SITES_3_0 if version == "3.0" else SITES_4_1)
+        if (moment := world.moment(f"{version}/{site.id}", site.life))
+    ]
+    key = f"{version}/occasions"
+    newest = world.moment(key, _OCCASIONS)
+    for back in range(_OCCASIONS_THERE):
+        if newest and (moment := world.moment(key, _OCCASIONS, newest.run - back)):
+            state = "READY"
+            if moment.phase in (Phase.UNBORN, Phase.QUEUED):
+                state = "INITIALIZING"
+            elif back == _OCCASIONS_THERE - 1:
+                state = "DELETING"
+            there.append(Now(f"occasion-{moment.run}", f"Occasion {moment.run}", moment, state))
+    yield from sorted(there, key=lambda site: site.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +115,7 @@ class Crafter30:
         """Its paths, below the system's prefix."""
         return [
             Route(V1, self.status),
+            Route(SITES_V1, self.sites),
             Route(LOGIN, self.sessions.login, methods=["POST"]),
             Route("/{rest:path}", self.nothing),
         ]
@@ -85,12 +126,26 @@ class Crafter30:
         site_id = request.query_params.get("site_id")
         if not site_id:
             raise refusal(400, {"message": "Invalid parameter: site_id"})
-        for site in SITES_3_0:
-            if site.id == site_id and (moment := self.world.moment(f"3.0/{site.id}", site.life)):
-                status, message = _v1(moment)
+        for site in sites(self.world, "3.0"):
+            if site.id == site_id:
+                status, message = _v1(site.moment)
                 answer = JSONResponse({"status": status, "message": message})
                 return self.sessions.prolong(request, answer, given_at)
         raise refusal(404, {"message": "Site not found"})
+
+    async def sites(self, request: Request) -> Response:
+        """v1: a page of the sites of a user, with status and message in one text, or none."""
+        given_at = self.sessions.check(request)
+        username = request.query_params.get("username")
+        start, number, wrong = _range(request, "start", ("number", 25))
+        if wrong or not username:
+            raise refusal(400, {"message": f"Invalid parameter(s): {[] if username else ['username']}"})
+        if username != USERNAME:
+            raise refusal(404, {"message": "User not found"})
+        there = [site for site in sites(self.world, "3.0") if site.state == "READY"]
+        rows = [_row_3_0(index, site) for index, site in enumerate(there)]
+        answer = JSONResponse({"sites": rows[start : start + number], "total": len(rows)})
+        return self.sessions.prolong(request, answer, given_at)
 
     async def nothing(self, request: Request) -> Response:
         """The servlet container's page."""
@@ -107,7 +162,13 @@ class Crafter41:
 
     def routes(self) -> list[BaseRoute]:
         """Its paths, below the system's prefix."""
-        return [Route(V1, self.moved), Route(V2, self.status), Route("/{rest:path}", self.nothing)]
+        return [
+            Route(V1, self.moved),
+            Route(V2, self.status),
+            Route(SITES_V1, self.sites_v1),
+            Route(SITES_V2, self.sites),
+            Route("/{rest:path}", self.nothing),
+        ]
 
     async def moved(self, request: Request) -> Response:
         """What became of v1: the address of v2 without the query, whose parameter has a new name."""
@@ -118,25 +179,50 @@ class Crafter41:
     async def status(self, request: Request) -> Response:
         """v2: ``publishingStatus`` with counts."""
         site_id = request.query_params.get("siteId")
-        for site in SITES_4_1:
+        for site in sites(self.world, "4.1"):
             if site.id == site_id:
                 self._limit(site)
                 _bearer(request)
-                if moment := self.world.moment(f"4.1/{site.id}", site.life):
-                    return JSONResponse({"response": _response(0, "OK"), "publishingStatus": _v2(moment)})
+                return JSONResponse({"response": _response(0, "OK"), "publishingStatus": _v2(site.moment)})
         _bearer(request)
         if not site_id:
-            raise refusal(
-                400, {"response": _response(1001, "Invalid parameter(s): siteId", "Check the parameters")}
-            )
+            raise _invalid("siteId")
         raise refusal(404, {"response": _response(5000, "Site not found", "Check that the site exists")})
+
+    async def sites(self, request: Request) -> Response:
+        """v2: a page of the sites of whoever asks."""
+        _bearer(request)
+        offset, limit, wrong = _range(request, "offset", ("limit", 10))
+        if wrong:
+            raise _invalid("offset, limit")
+        rows = [
+            {
+                "siteId": site.id,
+                "uuid": guid("site", site.id),
+                "name": site.name,
+                "desc": None,
+                "state": site.state,
+            }
+            for site in sites(self.world, "4.1")
+        ]
+        page = {"total": len(rows), "offset": offset, "limit": limit, "sites": rows[offset : offset + limit]}
+        return JSONResponse({"response": _response(0, "OK"), **page})
+
+    async def sites_v1(self, request: Request) -> Response:
+        """v1: it is still there, and tells status and message in two fields."""
+        _bearer(request)
+        start, number, wrong = _range(request, "start", ("number", 25))
+        if wrong:
+            raise refusal(400, {"message": "Invalid parameter(s): []"})
+        rows = [_row_4_1(index, site) for index, site in enumerate(sites(self.world, "4.1"))]
+        return JSONResponse({"sites": rows[start : start + number], "total": len(rows)})
 
     async def nothing(self, request: Request) -> Response:
         """The servlet container's page."""
         del request
         return gateway(404, "Not Found")
 
-    def _limit(self, site: Site) -> None:
+    def _limit(self, site: Now) -> None:
         """The gateway's 429, an HTML page, in all but 5 of 25 minutes."""
         if not site.limited:
             return
@@ -152,6 +238,50 @@ def _bearer(request: Request) -> None:
         raise refusal(403, {"response": _response(2001, "Unauthorized", "Contact your administrator")})
     if scheme.lower() != "bearer" or token != TOKEN:
         raise refusal(401, {"response": _response(2000, "Unauthenticated", "Please login first")})
+
+
+def _range(request: Request, first: str, size: tuple[str, int]) -> tuple[int, int, bool]:
+    """Where a page begins, how long it is, and whether that was told wrongly."""
+    name, default = size
+    told = [request.query_params.get(first, "0"), request.query_params.get(name, str(default))]
+    if not all(re.fullmatch("[0-9]{1,9}", each, re.ASCII) for each in told):
+        return 0, 0, True
+    return int(told[0]), int(told[1]), False
+
+
+def _row_3_0(index: int, site: Now) -> dict[str, Any]:
+    status, message = _v1(site.moment)
+    text = f"{status}|{message}" if status else message
+    commit = guid("commit", site.moment.key).replace("-", "")
+    return {
+        "id": index + 2,
+        "siteId": site.id,
+        "name": site.name,
+        "description": None,
+        "status": None,
+        "liveUrl": None,
+        "lastCommitId": commit,
+        "publishingEnabled": int(status != "stopped"),
+        "publishingStatusMessage": None if site.moment.phase is Phase.UNBORN else text,
+        "lastVerifiedGitlogCommitId": commit,
+        "sandboxBranch": "master",
+    }
+
+
+def _row_4_1(index: int, site: Now) -> dict[str, Any]:
+    status = _v2(site.moment)
+    told = {
+        "publishingEnabled": int(status["enabled"]),
+        "publishingStatus": status["status"],
+        "publishingStatusMessage": None,
+        "state": site.state,
+    }
+    return {**_row_3_0(index, site), "siteUuid": guid("site", site.id), **told}
+
+
+def _invalid(names: str) -> Refused:
+    told = _response(1001, f"Invalid parameter(s): {names}", "Check the parameters")
+    return refusal(400, {"response": told})
 
 
 def _response(code: int, message: str, action: str = "") -> dict[str, Any]:
@@ -231,6 +361,7 @@ def systems(base_url: str) -> dict[str, Any]:
             "api": "v1",
             "labels": {"squad": "web"},
             "auth": {"type": "crafter_session", "username": USERNAME, "password": PASSWORD},
+            "discover": {"sites": True, "username": USERNAME},
             "jobs": [site.entry(site_id=site.id) for site in SITES_3_0],
         },
         "site": {
@@ -239,6 +370,7 @@ def systems(base_url: str) -> dict[str, Any]:
             "api": "auto",
             "labels": {"squad": "web"},
             "auth": {"type": "bearer", "token": TOKEN},
+            "discover": {"sites": True, "interval": "15s"},
             "jobs": [site.entry(site_id=site.id) for site in SITES_4_1],
         },
     }

@@ -1,14 +1,17 @@
 """The Bentley iTwin reality services, played: six of them, in three dialects of progress.
 
-Bodies are those of the services' own pages (jobs-progress and jobs-get). The version is chosen by
-the Accept header; that a wrong one is answered 406 is a guess. Progress is told
-while a job lives and for ten minutes after, then 404: the job itself goes on telling its end. An
-ended job begins anew after its time, under the same id.
+Bodies are those of the services' own pages (jobs-progress, jobs-get and jobs-get-all). The version is
+chosen by the Accept header; that a wrong one is answered 406 is a guess, and so is the code of a
+refused listing. Progress is told while a job lives and for ten minutes after, then 404: the job
+itself goes on telling its end. A job that the config names begins anew some time after its end, under
+the same id. Flights come and go, each under an id of its own, and only listings name them.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from starlette.requests import Request
@@ -16,12 +19,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from exporter.simulator.answers import Refused, guid, precise, refusal, to_second, without_none
-from exporter.simulator.lives import MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.listings import Row, latest_runs, newest_first, page_after
+from exporter.simulator.lives import MINUTE, End, Life, Moment, Part, Phase, World, busy, ended, hanging
 from exporter.simulator.tokens import Client, Tokens, bearer
 
 CLIENT_ID, CLIENT_SECRET, SCOPE = "demo-twin-reader", "demo-twin-secret", "itwin-platform"
+ITWIN = guid("itwin", "project")
+PAGE, LARGEST_PAGE = 100, 1000
 _ACCEPT = re.compile(r"application/vnd\.bentley\.itwin-platform\.v(\d)\+json", re.IGNORECASE)
 _TOLD_AFTER_END = 10 * MINUTE
+_CLAUSE = re.compile(r"(iTwinId|id|name|type|state|createdDateTime) (eq|ne|lt|le|gt|ge) ('[^']*'|\S+)")
+_OPERATORS = {"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}
+_FLIGHTS_KEPT = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,14 @@ class Scan(Part):
         return guid("itwin", self.service, self.name)
 
 
+def _scan(service: str, kind: str, name: str, life: Life, site: str, **expect: str) -> Scan:
+    return Scan(service=service, type=kind, name=name, life=life, labels={"site": site}, expect=expect)
+
+
+def _flights(every: float) -> Life:
+    return busy(every, work=(MINUTE, every - 100))
+
+
 def _rare(name: str) -> tuple[Scan, ...]:
     """The same two jobs in each service that the config does not name."""
     return (
@@ -82,95 +99,37 @@ def _rare(name: str) -> tuple[Scan, ...]:
 
 
 SCANS = (
-    Scan(
-        service="contextcapture",
-        type="Full",
-        name="Harbour bridge mesh",
-        life=busy(18 * MINUTE),
-        labels={"site": "harbour"},
+    _scan("contextcapture", "Full", "Harbour bridge mesh", busy(18 * MINUTE), "harbour"),
+    _scan("contextcapture", "Calibration", "Old town calibration", ended(End.FAILED), "old-town"),
+    _scan("contextcapture", "Full", "Stadium roof mesh", ended(End.SUCCEEDED), "stadium"),
+    _scan("realitydataanalysis", "objects2D", "Crack detection, dam", busy(20 * MINUTE), "dam"),
+    _scan("realitydataanalysis", "segmentation3D", "Rail corridor segmentation", ended(End.CANCELED), "rail"),
+    _scan("realitydataanalysis", "objects3D", "Pylon inventory, draft", hanging(Phase.UNBORN), "grid"),
+    _scan("reality-modeling", "FillImageProperties", "Quarry images", busy(15 * MINUTE), "quarry"),
+    _scan(
+        "reality-modeling",
+        "Reconstruction",
+        "Airport terminal",
+        hanging(Phase.RUNNING),
+        "airport",
+        progress_within="5m",
     ),
-    Scan(
-        service="contextcapture",
-        type="Calibration",
-        name="Old town calibration",
-        life=ended(End.FAILED),
-        labels={"site": "old-town"},
-    ),
-    Scan(
-        service="contextcapture",
-        type="Full",
-        name="Stadium roof mesh",
-        life=ended(End.SUCCEEDED),
-        labels={"site": "stadium"},
-    ),
-    Scan(
-        service="realitydataanalysis",
-        type="objects2D",
-        name="Crack detection, dam",
-        life=busy(20 * MINUTE),
-        labels={"site": "dam"},
-    ),
-    Scan(
-        service="realitydataanalysis",
-        type="segmentation3D",
-        name="Rail corridor segmentation",
-        life=ended(End.CANCELED),
-        labels={"site": "rail"},
-    ),
-    Scan(
-        service="realitydataanalysis",
-        type="objects3D",
-        name="Pylon inventory, draft",
-        life=hanging(Phase.UNBORN),
-        labels={"site": "grid"},
-    ),
-    Scan(
-        service="reality-modeling",
-        type="FillImageProperties",
-        name="Quarry images",
-        life=busy(15 * MINUTE),
-        labels={"site": "quarry"},
-    ),
-    Scan(
-        service="reality-modeling",
-        type="Reconstruction",
-        name="Airport terminal",
-        life=hanging(Phase.RUNNING),
-        labels={"site": "airport"},
-        expect={"progress_within": "5m"},
-    ),
-    Scan(
-        service="reality-modeling",
-        type="Tiling",
-        name="City tiles",
-        life=hanging(Phase.QUEUED),
-        labels={"site": "city"},
-        expect={"start_within": "15m"},
-    ),
-    Scan(
-        service="reality-modeling",
-        type="Calibration",
-        name="Tunnel calibration",
-        life=hanging(Phase.ENDING),
-        labels={"site": "tunnel"},
-    ),
-    Scan(
-        service="reality-modeling",
-        type="Production",
-        name="Wind park",
-        life=hanging(Phase.ENDING, End.FAILED),
-        labels={"site": "wind"},
-    ),
-    Scan(
-        service="reality-modeling",
-        type="Production",
-        name="Castle",
-        life=ended(End.ODD),
-        labels={"site": "castle"},
-    ),
+    _scan("reality-modeling", "Tiling", "City tiles", hanging(Phase.QUEUED), "city", start_within="15m"),
+    _scan("reality-modeling", "Calibration", "Tunnel calibration", hanging(Phase.ENDING), "tunnel"),
+    _scan("reality-modeling", "Production", "Wind park", hanging(Phase.ENDING, End.FAILED), "wind"),
+    _scan("reality-modeling", "Production", "Castle", ended(End.ODD), "castle"),
     *_rare("realityconversion"),
     *_rare("reality-analysis"),
     *_rare("reality-conversion"),
+)
+
+
+# Each of its runs is a job of its own, with a number in its name. They must end within a cycle.
+FLIGHTS = (
+    Scan(service="contextcapture", type="Full", name="Drone flight", life=_flights(7 * MINUTE)),
+    Scan(service="realitydataanalysis", type="objects2D", name="Road defects", life=_flights(5 * MINUTE)),
+    Scan(service="reality-modeling", type="Reconstruction", name="Site progress", life=_flights(6 * MINUTE)),
+    Scan(service="reality-modeling", type="FillImageProperties", name="Images", life=_flights(4 * MINUTE)),
 )
 
 
@@ -202,6 +161,7 @@ class ITwin:
         return [
             Route("/{service}/jobs/{id}/progress", self.progress),
             Route("/{service}/jobs/{id}", self.job),
+            Route("/{service}/jobs", self.jobs),
             Route("/{rest:path}", self.nothing),
         ]
 
@@ -221,7 +181,29 @@ class ITwin:
     async def job(self, request: Request) -> Response:
         """The job itself."""
         scan, dialect, moment = self._find(request)
-        return JSONResponse({"job": (_job_v1 if dialect.version == 1 else _job_v2)(scan, dialect, moment)})
+        return JSONResponse({"job": _job(scan, dialect, moment)})
+
+    async def jobs(self, request: Request) -> Response:
+        """Jobs that a filter lets through, the newest first, page by page with links."""
+        dialect, query = self._service(request), request.query_params
+        wanted = _clauses(query.get("$filter", ""))
+        size = query.get("$top", str(PAGE))
+        if not re.fullmatch("[1-9][0-9]{0,3}", size, re.ASCII) or int(size) > LARGEST_PAGE:
+            raise _unprocessable("$top")
+        rows = newest_first(
+            Row(_created(moment), scan.id, _job(scan, dialect, moment))
+            for scan, moment in self._all(request.path_params["service"])
+        )
+        passed = [row for row in rows if all(_passes(clause, row.entry) for clause in wanted)]
+        try:
+            page, token = page_after(passed, query.get("continuationToken"), int(size))
+        except ValueError:
+            raise _unprocessable("continuationToken") from None
+        body: dict[str, Any] = {"jobs": [row.entry for row in page]}
+        if token is not None:
+            link = request.url.include_query_params(continuationToken=token)
+            body["_links"] = {"next": {"href": str(link)}}
+        return JSONResponse(body)
 
     async def nothing(self, request: Request) -> Response:
         """404 for any other path."""
@@ -231,32 +213,67 @@ class ITwin:
     def _check(self, request: Request) -> None:
         token = bearer(request)
         if token is None:
-            raise _error(
-                401,
-                "HeaderNotFound",
-                "Header Authorization was not found in the request. Access denied.",
-            )
+            message = "Header Authorization was not found in the request. Access denied."
+            raise _error(401, "HeaderNotFound", message)
         if not self.tokens.claims(token):
             raise _error(401, "Unauthorized", "Access denied due to invalid access_token.")
 
     def _find(self, request: Request, *, missing_progress: bool = False) -> tuple[Scan, Dialect, Moment]:
+        dialect = self._service(request)
+        for scan, moment in self._all(request.path_params["service"]):
+            if scan.id == request.path_params["id"]:
+                return scan, dialect, moment
+        code = dialect.missing if missing_progress else "JobNotFound"
+        raise _error(404, code, "Requested job is not available.")
+
+    def _service(self, request: Request) -> Dialect:
         self._check(request)
-        service, job_id = request.path_params["service"], request.path_params["id"]
-        dialect = SERVICES.get(service)
+        dialect = SERVICES.get(request.path_params["service"])
         if dialect is None:
             raise _error(404, "ResourceNotFound", "Requested resource is not available.")
         asked = _ACCEPT.search(request.headers.get("Accept", ""))
         if asked and int(asked[1]) != dialect.version:
             raise _error(406, "NotAcceptable", "The requested version is not offered by this API.")
+        return dialect
+
+    def _all(self, service: str) -> Iterator[tuple[Scan, Moment]]:
+        """Every job of a service that there is now."""
         for scan in SCANS:
-            if (
-                scan.service == service
-                and scan.id == job_id
-                and (moment := self.world.moment(job_id, scan.life))
-            ):
-                return scan, dialect, moment
-        code = dialect.missing if missing_progress else "JobNotFound"
-        raise _error(404, code, "Requested job is not available.")
+            if scan.service == service and (moment := self.world.moment(scan.id, scan.life)):
+                yield scan, moment
+        for flight in FLIGHTS:
+            if flight.service == service:
+                for moment in latest_runs(self.world, flight.id, flight.life, _FLIGHTS_KEPT):
+                    yield replace(flight, name=f"{flight.name} {moment.run}"), moment
+
+
+def _clauses(text: str) -> list[tuple[str, str, str]]:
+    """A filter as the documentation's examples have it, its parts joined by ``and``."""
+    matches = [_CLAUSE.fullmatch(part.strip()) for part in text.split(" and ")]
+    if not all(matches):
+        raise _unprocessable("$filter")
+    return [(match[1], match[2], match[3].strip("'")) for match in matches if match]
+
+
+def _passes(clause: tuple[str, str, str], job: Mapping[str, Any]) -> bool:
+    name, operator, wanted = clause
+    compare = _OPERATORS[operator]
+    if name != "createdDateTime":
+        return bool(compare(str(job[name]).lower(), wanted.lower()))
+    created = job.get(name) or job["executionInfo"][name]
+    try:
+        return bool(compare(datetime.fromisoformat(created), datetime.fromisoformat(wanted)))
+    except (ValueError, TypeError):
+        raise _unprocessable("$filter") from None
+
+
+def _created(moment: Moment) -> float:
+    return (moment.queued_at or moment.now) - 90
+
+
+def _unprocessable(target: str) -> Refused:
+    error = {"code": "InvalidRequest", "message": "Request is invalid.", "target": target}
+    return refusal(422, {"error": {**error, "details": [{**error, "code": "InvalidParameter"}]}})
 
 
 def _error(status: int, code: str, message: str) -> Refused:
@@ -305,14 +322,18 @@ def _common(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
         "id": scan.id,
         "name": scan.name,
         "type": scan.type,
-        "iTwinId": guid("itwin", "project"),
+        "iTwinId": ITWIN,
         "state": _job_word(dialect, moment),
     }
 
 
+def _job(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
+    return (_job_v1 if dialect.version == 1 else _job_v2)(scan, dialect, moment)
+
+
 def _job_v1(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
     submitted = "submissionDateTime" if dialect is _A else "submittedDateTime"
-    created = precise((moment.queued_at or moment.now) - 90)
+    created = precise(_created(moment))
     information = without_none(
         **{submitted: precise(moment.queued_at)},
         startedDateTime=precise(moment.started_at),
@@ -371,6 +392,7 @@ def systems(base_url: str) -> dict[str, Any]:
             "service": service,
             "labels": {"squad": "survey"},
             "auth": dict(auth),
+            "discover": {"itwin_id": ITWIN, "newer_than": "15m"},
             "jobs": [scan.entry(id=scan.id) for scan in SCANS if scan.service == service],
         }
         for name, service in names.items()

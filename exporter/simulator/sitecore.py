@@ -2,10 +2,17 @@
 
 Bodies are those of "Retrieve a publishing job" with what captures of real tenants show besides.
 Statistics are missing while a job is queued. ``canCancel`` is a right of the caller and stays true.
-An ended job begins anew after its time, under the same id.
+A job that the config names begins anew some time after its end, under the same id; the jobs of authors
+come and go, each under an id of its own, and only listings name them. Listings go on by a token, or
+by page number where one is asked for. Guessed: the token's parameter ``continuationToken``, the
+largest page, and that a filter which means nothing is a 400.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from operator import gt, le
 from typing import Any
 
 from starlette.requests import Request
@@ -13,7 +20,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from exporter.simulator.answers import Refused, guid, hex_id, precise
-from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.listings import Row, latest_runs, newest_first, page_after
+from exporter.simulator.lives import (
+    FINE,
+    MINUTE,
+    End,
+    Life,
+    Moment,
+    Part,
+    Phase,
+    World,
+    busy,
+    ended,
+    hanging,
+)
 from exporter.simulator.tokens import Client, Tokens, bearer
 
 CLIENT_ID, CLIENT_SECRET = "demo-publishing-reader", "demo-publishing-secret"
@@ -22,6 +42,11 @@ DEPLOY_CLIENT_ID, DEPLOY_CLIENT_SECRET = "demo-deploy", "demo-deploy-secret"
 AUDIENCE = "https://api.sitecorecloud.io"
 _SCOPES = frozenset({"xmcpub.jobs.a:r", "xmcpub.jobs.t:r", "xmcpub.jobs.t:rl"})
 _ALL_SENT = 0.6  # of the work; after that nothing more is sent, only processed
+PAGE, LARGEST_PAGE, NUMBERED = 20, 100, 1000
+_AUTHORS_KEPT = 30
+_TEXTS = ("source", "system.status", "system.createdBy.id", "system.createdBy.name")
+_TIMES = ("system.queuedTime", "system.startTime", "system.finishTime")
+_RANGE = re.compile("(>|=<)(.+)")
 _WORDS = {End.FAILED: "Failed", End.TIMED_OUT: "Failed", End.CANCELED: "Canceled"}
 
 
@@ -48,6 +73,14 @@ JOBS = (
     Publish(name="Full republish", life=hanging(Phase.RUNNING), expect={"progress_within": "3m"}),
     Publish(name="Media library", life=hanging(Phase.ENDING), source="CLI"),
     Publish(name="Blog archive", life=hanging(Phase.QUEUED), expect={"start_within": "5m"}),
+)
+
+
+# Each of their runs is a job of its own, with a number in its name. They must end within a cycle.
+AUTHORS = (
+    Publish(name="Page", life=Life(3 * MINUTE, work=(40, 90), queue=(5, 30))),
+    Publish(name="Component", life=Life(5 * MINUTE, work=(60, 180)), source="Content Editor"),
+    Publish(name="Redirect map", life=Life(8 * MINUTE, work=(20, 60)), source="CLI", bare=True),
 )
 
 
@@ -80,6 +113,8 @@ class Sitecore:
     def routes(self) -> list[BaseRoute]:
         """Its paths, below the system's prefix."""
         return [
+            Route("/authoring/publishing/v1/jobs", self.jobs),
+            Route("/authoring/publishing/v1/jobs/summary", self.summary),
             Route("/authoring/publishing/v1/jobs/{id}", self.job),
             Route("/{rest:path}", self.nothing),
         ]
@@ -87,15 +122,53 @@ class Sitecore:
     async def job(self, request: Request) -> Response:
         """One job."""
         self._check(request)
-        for job in JOBS:
-            if job.id == request.path_params["id"] and (moment := self.world.moment(job.id, job.life)):
+        for job, moment in self._all():
+            if job.id == request.path_params["id"]:
                 return JSONResponse(_body(job, moment))
         return _problem(request, 404, "Not Found", "The job was not found.")
+
+    async def jobs(self, request: Request) -> Response:
+        """Jobs that the filters let through, the newest first."""
+        self._check(request)
+        query = request.query_params
+        size = _number(request, "pageSize", PAGE, LARGEST_PAGE)
+        rows = self._rows(request)
+        if "pageNumber" in query:
+            number = _number(request, "pageNumber", 1, NUMBERED // size)
+            told = [row.entry for row in rows[(number - 1) * size : number * size]]
+            return JSONResponse(
+                {"totalCount": len(rows), "pageNumber": number, "pageSize": size, "data": told}
+            )
+        try:
+            page, token = page_after(rows, query.get("continuationToken"), size)
+        except ValueError:
+            raise _bad(request, "continuationToken") from None
+        return JSONResponse({"next": token, "data": [row.entry for row in page]})
+
+    async def summary(self, request: Request) -> Response:
+        """How many jobs have which status."""
+        self._check(request)
+        words = ("queued", "running", "canceled", "failed", "completed", "canceling")
+        told = [row.entry["system"]["status"].lower() for row in self._rows(request)]
+        return JSONResponse({"counts": {word: told.count(word) for word in words}})
 
     async def nothing(self, request: Request) -> Response:
         """404 for any other path."""
         self._check(request)
         return _problem(request, 404, "Not Found", "The resource was not found.")
+
+    def _all(self) -> Iterator[tuple[Publish, Moment]]:
+        """Every job that there is now."""
+        for job in JOBS:
+            if moment := self.world.moment(job.id, job.life):
+                yield job, moment
+        for author in AUTHORS:
+            for moment in latest_runs(self.world, author.id, author.life, _AUTHORS_KEPT):
+                yield replace(author, name=f"{author.name} {moment.run}"), moment
+
+    def _rows(self, request: Request) -> list[Row[dict[str, Any]]]:
+        bodies = ((moment.queued_at or moment.now, _body(job, moment)) for job, moment in self._all())
+        return newest_first(Row(at, body["id"], body) for at, body in bodies if _passes(request, body))
 
     def _check(self, request: Request) -> None:
         claims = self.tokens.claims(bearer(request) or "")
@@ -105,9 +178,51 @@ class Sitecore:
             raise Refused(_problem(request, 403, "Forbidden", "The token lacks the scope to read jobs."))
 
 
-def _problem(request: Request, status: int, title: str, detail: str) -> Response:
+def _number(request: Request, name: str, default: int, largest: int) -> int:
+    value = request.query_params.get(name, str(default))
+    if not re.fullmatch("[1-9][0-9]{0,3}", value, re.ASCII) or int(value) > largest:
+        raise _bad(request, name)
+    return int(value)
+
+
+def _passes(request: Request, body: dict[str, Any]) -> bool:
+    """Whether a job fits all filters of a request: one of several texts, times in all ranges."""
+    query = request.query_params
+    texts = ((_field(body, name), query[name].split("|")) for name in _TEXTS if name in query)
+    if not all(value in wanted for value, wanted in texts):
+        return False
+    return all(_within(request, name, _field(body, name)) for name in _TIMES if name in query)
+
+
+def _field(body: Any, name: str) -> Any:
+    for part in name.split("."):
+        body = body[part]
+    return body
+
+
+def _within(request: Request, name: str, value: str | None) -> bool:
+    for text in request.query_params.getlist(name):
+        match = _RANGE.fullmatch(text)
+        try:
+            bound = datetime.fromisoformat(match[2] if match else "")
+            told = bound if value is None else datetime.fromisoformat(value)
+            inside = (gt if match and match[1] == ">" else le)(told, bound)
+        except (ValueError, TypeError):
+            raise _bad(request, name) from None
+        if value is None or not inside:
+            return False
+    return True
+
+
+def _bad(request: Request, name: str) -> Refused:
+    return Refused(_problem(request, 400, "Bad Request", "The request is not valid.", {name: ["Not valid."]}))
+
+
+def _problem(
+    request: Request, status: int, title: str, detail: str, errors: dict[str, list[str]] | None = None
+) -> Response:
     """RFC 7807; ``instance`` shows the inner path, as the vendor's does."""
-    body = {
+    body: dict[str, Any] = {
         "type": f"https://httpstatuses.io/{status}",
         "title": title,
         "status": status,
@@ -115,6 +230,8 @@ def _problem(request: Request, status: int, title: str, detail: str) -> Response
         "instance": request.scope["path"].replace("/sitecore/authoring/", "/api/"),
         "traceId": f"00-{hex_id(request.scope['path'])}-00",
     }
+    if errors:
+        body["errors"] = errors
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
@@ -195,6 +312,8 @@ def systems(base_url: str) -> dict[str, Any]:
                 "client_secret": CLIENT_SECRET,
                 "audience": AUDIENCE,
             },
+            "summary": True,
+            "discover": {"newer_than": "10m"},
             "jobs": [job.entry(id=job.id) for job in JOBS],
         }
     }

@@ -2,10 +2,13 @@
 
 import asyncio
 import gzip
+import json
 import logging
-import math
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,17 +19,28 @@ from starlette.types import Receive
 from exporter import __version__
 from exporter.collector import Collector
 from exporter.config import ConfigError
-from exporter.exposition import Format, accepts_gzip, negotiate
+from exporter.explain import explain
+from exporter.exposition import accepts_gzip, negotiate
+from exporter.job import Job
 from exporter.meters import Meters
+from exporter.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
+from exporter.trace import Trace
 from exporter.web.pages import landing
 
 _log = logging.getLogger(__name__)
 
 TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
+REFRESH_HEADER = "x-prometheus-refresh-interval-seconds"
+PLAIN = "text/plain; charset=utf-8"
 DEFAULT_TIMEOUT = 10.0
+SHORTEST_TIMEOUT = 0.001
 LONGEST_TIMEOUT = 300.0
 MAX_SCRAPES = 20
+# Each waits for one job only, and Prometheus spreads those of a large config over its interval.
+MAX_PROBES = 200
 GZIP_FROM = 1400
+# RFC 9110 section 7.2, without the odder characters that no host name has.
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
 class App:
@@ -50,10 +64,13 @@ class App:
         self._meters = meters
         self._timeout_offset = timeout_offset
         self._read_config_again = reload
-        self._scrapes = 0
+        self._scrapes = asyncio.Semaphore(MAX_SCRAPES)
+        self._probes = asyncio.Semaphore(MAX_PROBES)
         self.asgi = Starlette(
             routes=[
                 Route("/metrics", self._metrics),
+                Route("/probe", self._probe),
+                Route("/sd", self._sd),
                 Route("/", self._landing),
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
@@ -68,38 +85,78 @@ class App:
         jobs = request.query_params.get("jobs", "true")
         if jobs not in ("true", "false"):
             return PlainTextResponse("jobs: allowed are true and false\n", 400)
-        if self._scrapes >= MAX_SCRAPES:
+        return await self._scraped(request, self._scrapes, self._page(request, jobs=jobs == "true"))
+
+    async def _page(self, request: Request, *, jobs: bool) -> Response:
+        format_ = negotiate(request.headers.get("accept", ""))
+        if jobs:
+            page = await self._collector.scrape(self._seconds(request, TIMEOUT_HEADER), format_)
+        else:
+            page = self._collector.render(format_, jobs=False)
+        return await _answer(request, page, format_.value)
+
+    async def _probe(self, request: Request) -> Response:
+        """One job of a configured system, or the story of its read; 200 whatever came of it."""
+        try:
+            pairs = parse_qsl(
+                request.url.query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+            )
+        except ValueError:
+            text = f"the query cannot be read: allowed are up to {MAX_PARAMETERS} parameters in UTF-8\n"
+            return PlainTextResponse(text, 400)
+        return await self._scraped(request, self._probes, self._probed(request, pairs))
+
+    async def _probed(self, request: Request, pairs: Pairs) -> Response:
+        seconds = self._seconds(request, TIMEOUT_HEADER)
+        try:
+            if wants_debug(pairs):
+                text = explain(await self._collector.probe(pairs, seconds, Trace()))
+                return await _answer(request, text.encode(), PLAIN)
+            format_ = negotiate(request.headers.get("accept", ""))
+            probe = await self._collector.probe(pairs, seconds)
+        except QueryError as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        return await _answer(request, probe.render(format_), format_.value)
+
+    async def _sd(self, request: Request) -> Response:
+        """The jobs of this shard as targets for ``/probe``, for Prometheus's HTTP service discovery."""
+        host = request.headers.get("host", "")
+        if not _HOST.fullmatch(host):
+            return PlainTextResponse("Host: allowed is a name or an address, and a port\n", 400)
+        return await self._scraped(request, self._scrapes, self._targets(request, host))
+
+    async def _targets(self, request: Request, host: str) -> Response:
+        # Prometheus waits as long as it refreshes, which it tells; it sends no scrape timeout here.
+        seconds = min(self._seconds(request, REFRESH_HEADER), DEFAULT_TIMEOUT)
+        jobs = await self._collector.jobs(seconds)
+        if jobs is None:
+            # Prometheus keeps the targets it has: better than to lose those that are not known yet.
+            return PlainTextResponse("the jobs are still being listed; ask again\n", 503)
+        body = await asyncio.to_thread(lambda: json.dumps([_target(job, host) for job in jobs]).encode())
+        return await _answer(request, body, "application/json")
+
+    async def _scraped(
+        self, request: Request, bound: asyncio.Semaphore, work: Coroutine[Any, Any, Response]
+    ) -> Response:
+        """What the work answers; it ends when the scraper hangs up, and does not begin beyond the bound."""
+        if bound.locked():
+            work.close()
             return PlainTextResponse("too many scrapes at once\n", 503)
         began = time.monotonic()
-        format_ = negotiate(request.headers.get("accept", ""))
-        self._scrapes += 1
-        try:
-            if jobs == "true":
-                body = await self._scrape(request, format_)
-            else:
-                body = self._collector.render(format_, jobs=False)
-            headers = {"Content-Type": format_.value, "Vary": "Accept, Accept-Encoding"}
-            if len(body) >= GZIP_FROM and accepts_gzip(request.headers.get("accept-encoding", "")):
-                # In a thread: packing a large page would hold the loop.
-                body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
-                headers["Content-Encoding"] = "gzip"
-            return Response(body, headers=headers)
-        finally:
-            self._scrapes -= 1
-            self._meters.scrapes.observe(time.monotonic() - began)
+        async with bound:
+            scrape = asyncio.create_task(work)
+            hung_up = asyncio.create_task(_hung_up(request.receive))
+            try:
+                await asyncio.wait((scrape, hung_up), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                hung_up.cancel()
+                scrape.cancel()
+                await asyncio.wait((scrape, hung_up))
+                self._meters.scrapes.observe(time.monotonic() - began)
+        return Response() if scrape.cancelled() else scrape.result()
 
-    async def _scrape(self, request: Request, format_: Format) -> bytes:
-        """The page, once all is read or the deadline has passed; nothing when the scraper hangs up."""
-        seconds = scrape_seconds(request.headers.get(TIMEOUT_HEADER, ""), self._timeout_offset)
-        scrape = asyncio.create_task(self._collector.scrape(seconds, format_))
-        hung_up = asyncio.create_task(_hung_up(request.receive))
-        try:
-            await asyncio.wait((scrape, hung_up), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            hung_up.cancel()
-            scrape.cancel()
-            await asyncio.wait((scrape, hung_up))
-        return b"" if scrape.cancelled() else scrape.result()
+    def _seconds(self, request: Request, header: str) -> float:
+        return scrape_seconds(request.headers.get(header, ""), self._timeout_offset)
 
     async def _reload(self, request: Request) -> Response:
         """Reads the configuration again; 500 with every mistake when it is not taken."""
@@ -121,6 +178,27 @@ class App:
         return PlainTextResponse("ready\n") if self.ready else PlainTextResponse("stopping\n", 503)
 
 
+async def _answer(request: Request, body: bytes, content_type: str) -> Response:
+    """The page, packed if that is worth it and wanted."""
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+    if len(body) >= GZIP_FROM and accepts_gzip(request.headers.get("accept-encoding", "")):
+        # In a thread: packing a large page would hold the loop.
+        body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, headers=headers)
+
+
+def _target(job: Job, host: str) -> dict[str, Any]:
+    """One target group of https://prometheus.io/docs/prometheus/latest/http_sd/."""
+    labels = {f"__param_{name}": value for name, value in job.keys.items()}
+    labels |= {
+        "__metrics_path__": "/probe",
+        "__param_system": job.system,
+        "instance": f"{job.system}/{job.id}",
+    }
+    return {"targets": [host], "labels": labels}
+
+
 async def _hung_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -136,6 +214,6 @@ def scrape_seconds(header: str, offset: float) -> float:
         timeout = float(header)
     except ValueError:
         timeout = DEFAULT_TIMEOUT
-    if not (math.isfinite(timeout) and 0 < timeout <= LONGEST_TIMEOUT):
+    if not SHORTEST_TIMEOUT <= timeout <= LONGEST_TIMEOUT:  # nan is neither
         timeout = DEFAULT_TIMEOUT
     return max(timeout - offset, timeout / 2)

@@ -104,7 +104,9 @@ def _remove_stale(path: Path) -> None:
 
 def reason(error: Exception) -> str:
     """Why a call on a socket failed, without the address."""
-    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror):
+        return "no such host is known"
+    if isinstance(error, OSError) and error.errno:
         # `create_server` appends the address to the text in Python's own words.
         return os.strerror(error.errno)
     return str(error)

@@ -30,7 +30,8 @@ def landing(version: str, shard: str, systems: Iterable[tuple[str, int, str]]) -
 <p>Reads the state of jobs that run elsewhere when Prometheus scrapes it. {escape(shard)}</p>
 <ul>
 <li><a href="metrics">/metrics</a>: every configured job, and the exporter itself</li>
-<li><a href="metrics?jobs=false">/metrics?jobs=false</a>: the exporter itself alone</li>
+<li><a href="metrics?jobs=false">/metrics?jobs=false</a>: the systems and the exporter itself alone</li>
+<li><a href="sd">/sd</a>: the jobs as targets for Prometheus, each read by <code>/probe</code></li>
 <li><a href="-/healthy">/-/healthy</a> and <a href="-/ready">/-/ready</a></li>
 </ul>
 <table><thead><tr><th>System</th><th>Jobs</th><th>State</th></tr></thead><tbody>{rows}</tbody></table>

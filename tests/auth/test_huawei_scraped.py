@@ -61,7 +61,9 @@ async def test_the_demo_reads_its_builds_with_signed_requests(simulator: str, tm
     async with exporter(text, tmp_path) as running:
         samples = await running.scrape()
     assert ups(samples) == {1}
-    assert len(samples.all("remote_job_up")) == len(yaml.safe_load(text)["systems"]["builds"]["jobs"])
+    # Those that the listing finds too, whose query is signed with the rest.
+    assert len(samples.all("remote_job_up")) > len(yaml.safe_load(text)["systems"]["builds"]["jobs"])
+    assert samples.all("remote_job_system_up") == [({"system": "builds", "squad": "platform"}, 1)]
 
 
 async def test_temporary_keys_and_a_password_read_the_same(simulator: str, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_systems_come_in_the_order_of_the_file(systems: Mapping[str, System]) ->
         "builds-signed",
         "builds-by-password",
         "site-by-login",
+        "other",
     ]
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.config import ConfigError, load
 from exporter.config.models import Defaults, JobKeys, SystemKeys
+from exporter.providers.jsonkeys import JsonDiscover, Read
 from tests.config.conftest import BAD, GOOD
 
 LINES = GOOD.read_text().splitlines()
@@ -113,8 +114,24 @@ def test_any_values_under_known_keys(tree: object) -> None:
     check(flow(tree).encode())
 
 
+requests = st.dictionaries(st.sampled_from([*Read.model_fields, *JsonDiscover.model_fields]), trees | scalars)
+
+
 @relaxed
-@given(st.sampled_from(["caps", "crafter", "itwin"]), trees, trees, st.sampled_from(KEYS), trees)
+@given(requests, requests, trees)
+def test_any_values_in_a_mapping_of_an_api(read: object, discover: object, job: object) -> None:
+    parts = {
+        "provider": "json",
+        "base_url": "https://a.example",
+        "read": read,
+        "jobs": [job, {"x": "1"}],
+        "discover": discover,
+    }
+    check(flow({"systems": {"s": parts}}).encode())
+
+
+@relaxed
+@given(st.sampled_from(["caps", "crafter", "itwin", "json"]), trees, trees, st.sampled_from(KEYS), trees)
 def test_any_values_in_a_system(provider: str, jobs: object, auth: object, key: str, value: object) -> None:
     parts = {"provider": provider, "base_url": "https://a.example", "jobs": [jobs], "auth": auth, key: value}
     check(flow({"systems": {"s": parts}}).encode())

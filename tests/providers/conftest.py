@@ -5,8 +5,8 @@ Plain functions, to be imported: ``from tests.providers.conftest import answer, 
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.failure import Failure, Reason, reason_of_status
 from exporter.job import Job, Status
-from exporter.providers.base import Answer, Ask, Provider
+from exporter.providers.base import Answer, Ask, Found, Provider
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -39,6 +39,22 @@ class Read:
 
     status: Status
     asks: list[Ask]
+
+    @property
+    def paths(self) -> list[str]:
+        return [ask.path for ask in self.asks]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What one listing came to: the jobs it found, and what was asked on the way."""
+
+    found: list[Found]
+    asks: list[Ask]
+
+    @property
+    def ids(self) -> list[str]:
+        return [each.keys["id"] for each in self.found]
 
     @property
     def paths(self) -> list[str]:
@@ -93,6 +109,50 @@ def drive(
         return Read(stop.value, asks)
 
 
+BASE_URL = "https://api.example.com/prefix"
+MAX_PAGES = 2000
+
+
+def discover(
+    provider: Provider,
+    keys: Mapping[str, object],
+    answers: Callable[[Ask], Answer | Failure] | Mapping[str, Answer | Failure] | Answer | Failure,
+    *,
+    now: float,
+    base_url: str = BASE_URL,
+) -> Listed:
+    """Lists jobs.
+
+    Args:
+        provider: who lists.
+        keys: of ``discover:``, as in the config.
+        answers: by path with query, or made from what is asked; a single one answers everything.
+        now: Unix time.
+        base_url: where the system is said to be.
+    """
+    assert provider.Discover is not None
+    listing = provider.discover(provider.Discover.model_validate(keys), now)
+    found: list[Found] = []
+    asks: list[Ask] = []
+    item = next(listing, None)
+    while item is not None:
+        if isinstance(item, Found):
+            found.append(item)
+            item = next(listing, None)
+            continue
+        asks.append(item)
+        assert len(asks) <= MAX_PAGES, "lists without end"
+        reply = _reply(item, answers(item) if callable(answers) else answers)
+        try:
+            if isinstance(reply, Failure):
+                item = listing.throw(reply)
+            else:
+                item = listing.send(replace(reply, url=base_url + item.path))
+        except StopIteration:
+            item = None
+    return Listed(found, asks)
+
+
 def _reply(ask: Ask, answers: Mapping[str, Answer | Failure] | Answer | Failure) -> Answer | Failure:
     if not isinstance(answers, Answer | Failure):
         try:
@@ -102,6 +162,21 @@ def _reply(ask: Ask, answers: Mapping[str, Answer | Failure] | Answer | Failure)
     if isinstance(answers, Failure) or 200 <= answers.status < 300 or answers.status in ask.expect:
         return answers
     return Failure(reason_of_status(answers.status), status=answers.status)
+
+
+def assert_listed(provider: Provider, listed: Listed) -> None:
+    """Every job found has keys that a config could hold, and no impossible status."""
+    for each in listed.found:
+        assert dict(each.keys) == provider.JobKeys(**each.keys).model_dump()
+        provider.identify(each.keys)[0].encode()
+        assert each.status is not None or not each.complete
+        if each.status is not None:
+            assert_sane(replace(each.status, run=""))  # the id, which is no text for a label here
+    for ask in listed.asks:
+        assert ask.path.startswith("/")
+        assert ask.path.isascii()
+        assert ask.path.isprintable()
+        assert " " not in ask.path
 
 
 def assert_sane(status: Status) -> None:
@@ -147,6 +222,19 @@ def assert_read_or_refused(
     refused: Failure | None = None
     try:
         assert_sane(drive(provider, keys, answers).status)
+    except Failure as failure:
+        refused = failure
+    assert refused is None or isinstance(refused.reason, Reason)
+    assert refused is None or (len(refused.detail) <= 120 and refused.detail.isprintable())
+
+
+def assert_listed_or_refused(
+    provider: Provider, keys: Mapping[str, object], answers: Callable[[Ask], Answer], *, now: float
+) -> None:
+    """Whatever the answers are, a listing ends, with jobs that can be read or with a Failure as above."""
+    refused: Failure | None = None
+    try:
+        assert_listed(provider, discover(provider, keys, answers, now=now))
     except Failure as failure:
         refused = failure
     assert refused is None or isinstance(refused.reason, Reason)

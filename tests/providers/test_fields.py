@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.fields import check_key
 from exporter.providers import fields
 
 ANYTHING = st.recursive(
@@ -164,3 +165,21 @@ def test_every_moment_written_as_iso_is_read_back(moment: datetime) -> None:
 def test_text_that_looks_like_a_time_never_raises(value: str) -> None:
     instant = fields.instant(value)
     assert instant is None or instant > 0
+
+
+@pytest.mark.parametrize("value", ["job_41B25", "a/b?c", "x" * 512, "\u00e9"])
+def test_a_key_of_a_listing_stays_as_it_is(value: str) -> None:
+    assert fields.key(value) == value
+
+
+@given(ANYTHING)
+def test_a_key_is_one_that_a_config_could_hold_or_nothing(value: object) -> None:
+    told = fields.key(value)
+    if told is not None:
+        assert told == value
+        assert check_key(told).encode()
+
+
+@pytest.mark.parametrize("value", [None, 7, True, "", ".", "..", "a\nb", "x" * 513, "\ud800", ["a"]])
+def test_what_fits_no_address_is_no_key(value: object) -> None:
+    assert fields.key(value) is None

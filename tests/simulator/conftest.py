@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from exporter.failure import Failure, Reason, reason_of_status
 from exporter.job import Job, Status
 from exporter.providers import PROVIDERS
-from exporter.providers.base import Answer
+from exporter.providers.base import Answer, Ask, Found, Provider
 from exporter.simulator import config, create_app, huawei
 
 NOON = 1_772_366_400.0  # 2026-03-01T12:00:00Z
@@ -130,32 +130,58 @@ class Simulated:
         (entry,) = [entry for entry in self.systems[system]["jobs"] if entry["name"] == name]
         return own_keys(entry)
 
-    def read(self, system: str, keys: Mapping[str, str]) -> Status:
-        """Reads a job the way the exporter does, each ask a real request."""
+    def provider(self, system: str) -> Provider:
         settings = self.systems[system]
         kind = PROVIDERS[settings["provider"]]
         options = {name: settings[name] for name in kind.Options.model_fields if name in settings}
-        job_id, job_kind = kind.identify(keys)
-        job = Job(system=system, id=job_id, kind=job_kind, provider=kind.name, keys=keys)
-        reading = kind(kind.Options(**options)).read(job, None)
+        return kind(kind.Options(**options))
+
+    def read(self, system: str, keys: Mapping[str, str]) -> Status:
+        """Reads a job the way the exporter does, each ask a real request."""
+        provider = self.provider(system)
+        job_id, job_kind = provider.identify(keys)
+        job = Job(system=system, id=job_id, kind=job_kind, provider=provider.name, keys=keys)
+        reading = provider.read(job, None)
         ask = next(reading)
         while True:
+            reply = self.answer(system, ask)
             try:
-                headers = {**self.headers(system), **dict(ask.headers)}
-                try:
-                    response = self.get(self.path(system) + ask.path, headers=headers)
-                except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
-                    ask = reading.throw(Failure(Reason.CONNECT))
-                    continue
-                if response.ok or response.status_code in ask.expect:
-                    found = {name.lower(): value for name, value in response.headers.items()}
-                    ask = reading.send(Answer(response.status_code, response.content, found))
-                else:
-                    code = response.status_code
-                    ask = reading.throw(Failure(reason_of_status(code), status=code))
+                ask = reading.throw(reply) if isinstance(reply, Failure) else reading.send(reply)
             except StopIteration as stop:
                 status: Status = stop.value
                 return status
+
+    def discover(self, system: str) -> dict[str, Found]:
+        """Lists the jobs of a system the way the exporter does, by ``job_id``."""
+        provider = self.provider(system)
+        assert provider.Discover is not None
+        keys = provider.Discover.model_validate(self.systems[system]["discover"])
+        listing, found = provider.discover(keys, self.clock.now), {}
+        item = next(listing, None)
+        while item is not None:
+            reply: Answer | Failure | None = None
+            if isinstance(item, Found):
+                found[provider.identify(item.keys)[0]] = item
+            else:
+                reply = self.answer(system, item)
+            try:
+                item = listing.throw(reply) if isinstance(reply, Failure) else listing.send(reply)
+            except StopIteration:
+                item = None
+        return found
+
+    def answer(self, system: str, ask: Ask) -> Answer | Failure:
+        """What a provider is told of a real request."""
+        try:
+            headers = {**self.headers(system), **dict(ask.headers)}
+            response = self.get(self.path(system) + ask.path, headers=headers)
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+            return Failure(Reason.CONNECT)
+        code = response.status_code
+        if response.ok or code in ask.expect:
+            found = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(code, response.content, found, self.base_url + self.path(system) + ask.path)
+        return Failure(reason_of_status(code), status=code)
 
 
 def password_of(user: huawei.User, project: str | None = huawei.REGION) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import exporter.simulator
 from exporter.simulator import config, create_app
 from tests.simulator.conftest import Simulated, serving
 
-SYSTEM_KEYS = {"provider", "base_url", "labels", "auth", "jobs", "api", "service"}
+SYSTEM_KEYS = {"provider", "base_url", "labels", "auth", "jobs", "discover", "summary", "api", "service"}
 
 
 def test_the_config_is_served_and_names_every_system(simulated: Simulated) -> None:

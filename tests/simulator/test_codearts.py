@@ -4,6 +4,8 @@ from typing import Any
 import pytest
 import requests
 
+from exporter.job import State
+from exporter.simulator.codearts import PROJECT
 from tests.simulator.conftest import NOON, Simulated
 
 
@@ -108,3 +110,65 @@ def test_errors_have_code_and_text(simulated: Simulated, path: str, status: int,
     assert response.status_code == status
     assert response.json()["error_code"] == code
     assert response.json()["error_msg"]
+
+
+def listed(simulated: Simulated, query: str = "page_size=100", **headers: str) -> Any:
+    response = ask(simulated, f"/job/{PROJECT}/list?{query}", **headers)
+    assert response.status_code == 200
+    return response.json()
+
+
+def test_a_project_lists_its_tasks_page_by_page(simulated: Simulated) -> None:
+    whole = listed(simulated)
+    assert list(whole) == ["jobs", "total"]
+    assert whole["total"] == len(whole["jobs"]) == 11 + 5
+    assert listed(simulated, "")["jobs"] == whole["jobs"][:10]
+    assert listed(simulated, "page_index=1")["jobs"] == whole["jobs"][10:]
+    assert listed(simulated, "page_index=2")["jobs"] == []
+    assert listed(simulated, "page_index=3&page_size=5") == {"jobs": whole["jobs"][15:], "total": 16}
+
+
+@pytest.mark.parametrize("query", ["page_size=0", "page_size=101", "page_index=-1", "page_index=x"])
+def test_a_page_that_cannot_be_is_refused(simulated: Simulated, query: str) -> None:
+    response = ask(simulated, f"/job/{PROJECT}/list?{query}")
+    assert (response.status_code, response.json()["error_code"]) == (400, "CB.00060200")
+
+
+def test_a_listing_wants_credentials_and_its_project(simulated: Simulated) -> None:
+    path = f"/job/{PROJECT}/list"
+    assert ask(simulated, path, **{"X-Auth-Token": "wrong"}).status_code == 401
+    assert ask(simulated, path.replace(PROJECT, "0" * 32)).status_code == 404
+
+
+def test_a_listing_tells_what_each_task_tells_of_itself(simulated: Simulated) -> None:
+    found = simulated.discover("builds")
+    assert len(found) == 16
+    for each in found.values():
+        status = simulated.read("builds", each.keys)
+        assert each.status is not None
+        assert each.complete
+        assert each.status.state is status.state
+        assert (each.status.started_at, each.status.ended_at) == pytest.approx(
+            (status.started_at, status.ended_at), abs=0.002
+        )
+
+
+def test_previews_come_are_built_once_and_leave(simulated: Simulated) -> None:
+    seen: dict[str, list[State]] = {}
+    lists = []
+    for minute in range(0, 60, 2):
+        simulated.clock.now = NOON + 60 * minute
+        found = [each for each in simulated.discover("builds").values() if "Preview" in each.name]
+        lists.append({each.name for each in found})
+        for each in found:
+            assert each.status is not None
+            seen.setdefault(each.name, []).append(each.status.state)
+    assert all(len(there) == 5 for there in lists)
+    assert lists[0].isdisjoint(lists[-1])
+    assert len(seen) in range(18, 21)
+    over = {State.SUCCEEDED, State.FAILED}
+    for states in seen.values():
+        ends = set(states) & over
+        assert len(ends) <= 1
+        assert states == sorted(states, key=lambda state: state in over)
+    assert {states[-1] for states in seen.values()} >= over

@@ -220,3 +220,100 @@ def test_one_site_is_mostly_behind_a_limit_that_answers_html(simulated: Simulate
             assert response.text.startswith("<html>")
     assert seen.count(429) == 20
     assert seen.count(200) == 5
+
+
+def page(simulated: Simulated, system: str, path: str, **query: object) -> requests.Response:
+    return simulated.get(simulated.path(system) + path, params=query, headers=simulated.headers(system))
+
+
+def test_3_0_lists_the_sites_of_a_named_user_with_status_and_message(simulated: Simulated) -> None:
+    body = page(simulated, "site-classic", crafter.SITES_V1, username=crafter.USERNAME).json()
+    assert list(body) == ["sites", "total"]
+    assert body["total"] == len(body["sites"])
+    told = {site["siteId"]: site for site in body["sites"]}
+    assert list(told) == sorted(told)
+    assert len([site_id for site_id in told if site_id.startswith("occasion-")]) in (2, 3)
+    assert told["events-2019"]["publishingStatusMessage"] is None
+    assert told["wiki"]["publishingStatusMessage"] == v1(simulated, "wiki").json()["message"]
+    assert (told["alumni"]["publishingEnabled"], told["wiki"]["publishingEnabled"]) == (0, 1)
+    for site_id in ("alumni", "intranet", "press-room"):
+        assert told[site_id]["publishingStatusMessage"] == "{status}|{message}".format(
+            **v1(simulated, site_id).json()
+        )
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({}, 400),
+        ({"username": ""}, 400),
+        ({"username": "demo", "start": "-1"}, 400),
+        ({"username": "demo", "number": "x"}, 400),
+        ({"username": "nobody"}, 404),
+    ],
+)
+def test_3_0_checks_who_is_listed_and_which_page(
+    simulated: Simulated, query: dict[str, str], status: int
+) -> None:
+    response = page(simulated, "site-classic", crafter.SITES_V1, **query)
+    assert (response.status_code, list(response.json())) == (status, ["message"])
+
+
+def test_a_listing_wants_a_session_or_a_token(simulated: Simulated) -> None:
+    for system, path in (
+        ("site-classic", crafter.SITES_V1),
+        ("site", crafter.SITES_V1),
+        ("site", crafter.SITES_V2),
+    ):
+        assert simulated.get(simulated.path(system) + path).status_code == 401
+    assert page(simulated, "site-classic", crafter.SITES_V2).status_code == 404
+
+
+def test_4_1_lists_sites_by_both_versions_and_tells_states_by_the_first(simulated: Simulated) -> None:
+    whole = page(simulated, "site", crafter.SITES_V2, limit=100).json()
+    assert list(whole) == ["response", "total", "offset", "limit", "sites"]
+    assert (whole["response"]["code"], whole["offset"], whole["limit"]) == (0, 0, 100)
+    assert whole["total"] == len(whole["sites"]) == 14
+    assert list(whole["sites"][0]) == ["siteId", "uuid", "name", "desc", "state"]
+    assert page(simulated, "site", crafter.SITES_V2).json()["sites"] == whole["sites"][:10]
+    assert page(simulated, "site", crafter.SITES_V2, offset=10).json()["sites"] == whole["sites"][10:]
+    refused = page(simulated, "site", crafter.SITES_V2, offset=-1)
+    assert (refused.status_code, refused.json()["response"]["code"]) == (400, 1001)
+    first = page(simulated, "site", crafter.SITES_V1).json()["sites"]
+    assert [site["siteId"] for site in first] == [site["siteId"] for site in whole["sites"]]
+    assert {site["publishingStatus"] for site in first} >= {"stopped", "queued", "error", "hibernating"}
+
+
+def test_the_exporter_finds_states_by_version_1_and_names_by_version_2(simulated: Simulated) -> None:
+    classic, newer = simulated.discover("site-classic"), simulated.discover("site")
+    assert [site_id for site_id, each in classic.items() if not each.complete] == ["events-2019"]
+    for site_id, each in classic.items():
+        status = simulated.read("site-classic", each.keys)
+        assert each.status is None or each.status.state is status.state, site_id
+    assert {each.status for each in newer.values()} == {None}
+    assert newer["corporate"].name == "Corporate site"
+
+
+@pytest.mark.parametrize("system", ["site", "site-classic"])
+def test_sites_come_and_leave_and_can_be_read_as_long_as_they_are_there(
+    simulated: Simulated, system: str
+) -> None:
+    lists = []
+    for minute in range(0, 40, 2):
+        simulated.clock.now = NOON + 60 * minute
+        there = {site_id for site_id in simulated.discover(system) if site_id.startswith("occasion-")}
+        for site_id in there:
+            assert simulated.read(system, {"site_id": site_id}).state.value
+        lists.append(there)
+    assert all(len(there) in (2, 3) for there in lists)
+    assert len(set().union(*lists)) in range(10, 12)
+    assert lists[0].isdisjoint(lists[-1])
+
+
+def test_a_site_that_is_made_or_deleted_says_so(simulated: Simulated) -> None:
+    states = set()
+    for second in range(0, 600, 10):
+        simulated.clock.now = NOON + second
+        sites = page(simulated, "site", crafter.SITES_V2, limit=100).json()["sites"]
+        states |= {site["state"] for site in sites}
+    assert states == {"INITIALIZING", "READY", "DELETING"}

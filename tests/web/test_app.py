@@ -40,7 +40,9 @@ async def test_without_jobs_nothing_is_asked_and_the_exporter_alone_is_shown(tmp
         samples = read_samples((await ask(running, "GET", "/metrics?jobs=false")).text)
         assert docs.asked == []
         names = {name for name, _ in samples}
-        assert all(name.startswith(("remote_job_exporter_", "process_")) for name in names)
+        assert all(
+            name.startswith(("remote_job_exporter_", "remote_job_system_", "process_")) for name in names
+        )
         assert "remote_job_exporter_build_info" in names
         whole = await running.scrape()
         assert {name for name, _ in whole} > names
@@ -249,12 +251,13 @@ def test_a_scrape_takes_what_prometheus_waits_less_the_offset(timeout: float, of
 @example("", 0.5)
 @example("-1", 0.5)
 @example("1e308", 60)
+@example("5e-324", 0)
 def test_no_header_however_absurd_makes_a_scrape_endless_or_empty(header: str, offset: float) -> None:
     seconds = scrape_seconds(header, offset)
     assert math.isfinite(seconds)
     assert 0 < seconds <= LONGEST_TIMEOUT
 
 
-@pytest.mark.parametrize("header", ["", "soon", "0", "-3", "nan", "inf", "301", "1e9"])
+@pytest.mark.parametrize("header", ["", "soon", "0", "-3", "5e-324", "nan", "inf", "301", "1e9"])
 def test_no_header_or_an_absurd_one_means_ten_seconds(header: str) -> None:
     assert scrape_seconds(header, 0.5) == DEFAULT_TIMEOUT - 0.5

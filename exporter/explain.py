@@ -1,0 +1,134 @@
+"""The story of one probe, for people: what was asked, what came back, what became of it."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from exporter.exposition import Format
+from exporter.job import Status
+from exporter.metrics import JobView
+from exporter.pacing import Why
+from exporter.probed import Probe
+from exporter.trace import Exchange
+
+_WHY = {
+    Why.FRESH: "it was asked less than min_interval ago, or its answer came too late for whoever asked",
+    Why.FINAL: "the run has ended for good and final_interval has not passed",
+    Why.PACING: "the vendor wants to be asked later",
+}
+
+
+def explain(probe: Probe) -> str:
+    """Requests, answers, times, fields and samples of one read; holds no secret."""
+    job = probe.watched.job
+    keys = " ".join(f"{name}={value}" for name, value in job.keys.items())
+    lines = [
+        f"Job     {job.system}/{job.id} ({job.provider}, {job.kind})",
+        f"Keys    {keys}",
+        "",
+        *_requests(probe),
+        *_result(probe),
+        "",
+        "Samples",
+        "",
+        probe.render(Format.TEXT).decode(),
+    ]
+    return "".join(f"{_printable(line)}\n" for line in "\n".join(lines).split("\n")[:-1])
+
+
+def _requests(probe: Probe) -> Iterator[str]:
+    view = probe.watched.view
+    if probe.why_not is not None:
+        yield f"Not asked now ({probe.why_not}): {_WHY[probe.why_not]}."
+        if view is not None:
+            yield f"What follows is the last result, of {_moment(view.read_at)}."
+        yield ""
+        return
+    trace = probe.trace
+    exchanges = trace.exchanges if trace is not None else []
+    if not exchanges:
+        yield "No request of this probe: it shared one that was under way, or none could be sent."
+        yield ""
+    for number, exchange in enumerate(exchanges, 1):
+        yield from _exchange(number, exchange)
+    if trace is not None and trace.more:
+        yield f"… and {trace.more} more requests."
+        yield ""
+
+
+def _exchange(number: int, exchange: Exchange) -> Iterator[str]:
+    yield f"Request {number}"
+    yield f"  {exchange.method} {exchange.url}"
+    yield from (f"  {name}: {value}" for name, value in exchange.headers)
+    if exchange.body_bytes:
+        yield f"  ({exchange.body_bytes} bytes of body)"
+    yield ""
+    yield f"Answer {number}"
+    if exchange.failure:
+        yield f"  none: {exchange.failure}"
+    elif exchange.timing is None:
+        yield "  none yet; it may still come"
+    else:
+        yield f"  HTTP status {exchange.status}, {exchange.answer_bytes} bytes"
+        yield from (f"  {name}: {value}" for name, value in exchange.answer_headers)
+        timing = exchange.timing
+        yield (
+            f"  name {_ms(timing.name_lookup)}, connect {_ms(timing.connect)}, TLS {_ms(timing.tls)}, "
+            f"first byte {_ms(timing.first_byte)}, total {_ms(timing.total)}"
+        )
+    yield ""
+
+
+def _result(probe: Probe) -> Iterator[str]:
+    view = probe.watched.view
+    if view is None:
+        yield "Nothing is known of the job yet."
+    elif view.status is None:
+        detail = f": {probe.watched.detail}" if probe.watched.detail else ""
+        yield f"Not read ({view.reason}{detail})"
+    else:
+        yield f"Read in {_ms(view.read_seconds)}"
+        yield from _fields(view, view.status)
+
+
+def _fields(view: JobView, status: Status) -> Iterator[str]:
+    raw = status.raw or "(no word)"
+    yield f"  state: {raw} → {status.state}"
+    for name, value in _known(status):
+        if name in ("state", "raw"):
+            continue
+        dated = name.endswith(("_at", "_since")) and isinstance(value, float | int)
+        yield f"  {name}: {_moment(value) if dated else value}"
+    yield f"  in this state since: {_moment(view.history.state_since)}"
+
+
+def _known(holder: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Each field that says something, those inside others with their place."""
+    for field in fields(holder):
+        value = getattr(holder, field.name)
+        name = f"{place}{field.name}"
+        if is_dataclass(value):
+            yield from _known(value, f"{name}.")
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                yield from _known(inner, f"{name}.{key}.")
+        elif value is not None and value != "":
+            yield name, value
+
+
+def _printable(line: str) -> str:
+    """A line that does nothing to a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in line)
+
+
+def _moment(at: float) -> str:
+    try:
+        written = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return repr(at)
+    return f"{at:.3f} ({written.replace('+00:00', 'Z')})"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

@@ -1,0 +1,147 @@
+"""What CrafterCMS Studio's words and messages about the publishing of a site mean.
+
+Sources: the "Publish Status" pages of the documentation and the words of the open source server.
+Messages hold paths and user names: they are read, never shown.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypedDict
+
+from exporter.job import Items, State, Status
+from exporter.providers.fields import count, flag, instant, text
+
+_STATES = {
+    "idle": State.IDLE,
+    "started": State.IDLE,
+    "ready": State.IDLE,
+    "readywitherrors": State.SUCCEEDED_WITH_ERRORS,
+    "queued": State.QUEUED,
+    "busy": State.RUNNING,
+    "processing": State.RUNNING,
+    "publishing": State.RUNNING,
+    "stopped": State.STOPPED,
+    "error": State.FAILED,
+}
+# With publishing switched off nothing in these states will move; what runs still ends by itself.
+_HELD_WHEN_DISABLED = frozenset({State.IDLE, State.QUEUED, State.SUCCEEDED_WITH_ERRORS})
+
+# How messages begin. The first wording of a failure is the documentation's, the second that of the
+# server's configuration. An administrator may change both: then a failure shows as stopped.
+_FAILED = ("failed while", "stopped while trying")
+_SUCCEEDED = ("last successful",)
+_PACKAGE = ("currently publishing package",)
+_LONGEST_BEGINNING = 64
+# Minutes only in the documentation, seconds and an offset in the server. The item's path comes
+# before the time and may look like one itself.
+_TIME = re.compile(
+    r"(?<!\S)\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d(?::?\d\d)?)(?=[\s.,;)]|$)", re.ASCII
+)
+_LONGEST_END = 512
+
+
+class _Times(TypedDict, total=False):
+    queued_at: float
+    started_at: float
+    ended_at: float
+    reported_at: float
+    state_since: float
+    succeeded_at: float
+    failed_at: float
+
+
+def publishing(body: Mapping[str, Any], previous: Status | None) -> Status:
+    """The status of a site.
+
+    Args:
+        body: what an answer tells: ``status`` and perhaps ``message``, ``enabled``, ``submissionId``
+            and the counts.
+        previous: the last status understood, if there is one.
+    """
+    raw = text(body.get("status"))
+    message = body.get("message")
+    message = message.strip() if isinstance(message, str) else ""
+    enabled = flag(body.get("enabled"))
+    state = _state(raw, message, enabled=enabled)
+    total, processed = _counts(body)
+    status = Status(
+        state=state,
+        raw=raw,
+        run=text(body.get("submissionId")),
+        progress=_progress(raw, processed, total),
+        items=Items(total=total, processed=processed),
+        enabled=enabled,
+        errors_stop=True,
+    )
+    return replace(status, **_times(state, message, previous))
+
+
+def _state(raw: str, message: str, *, enabled: bool | None) -> State:
+    state = _STATES.get(raw.casefold(), State.UNKNOWN)
+    if state is State.STOPPED and _begins(message, _FAILED):
+        return State.FAILED
+    return State.STOPPED if enabled is False and state in _HELD_WHEN_DISABLED else state
+
+
+def _begins(message: str, beginnings: tuple[str, ...]) -> bool:
+    return message[:_LONGEST_BEGINNING].casefold().startswith(beginnings)
+
+
+def _times(state: State, message: str, previous: Status | None) -> _Times:
+    """What the last time in a message is the time of; nothing where it has none."""
+    found = _TIME.findall(message[-_LONGEST_END:])
+    moment = instant(found[-1]) if found else None
+    if moment is None:
+        return {}
+    if _begins(message, _SUCCEEDED):
+        # A site that is queued or stopped may still tell of its last success.
+        told: _Times = {"reported_at": moment, "succeeded_at": moment}
+        resting = state in (State.IDLE, State.SUCCEEDED_WITH_ERRORS)
+        return {**told, "ended_at": moment, "state_since": moment} if resting else told
+    match state:
+        case State.IDLE | State.STOPPED:
+            return {"reported_at": moment, "state_since": moment}
+        case State.QUEUED:
+            return {"reported_at": moment, "queued_at": moment, "state_since": moment}
+        case State.RUNNING:
+            return {"reported_at": moment, "started_at": _start(moment, message, previous)}
+        case State.SUCCEEDED_WITH_ERRORS:
+            return {"reported_at": moment, "ended_at": moment, "state_since": moment}
+        case State.FAILED:
+            return {"reported_at": moment, "ended_at": moment, "failed_at": moment, "state_since": moment}
+    return {"reported_at": moment}
+
+
+def _start(moment: float, message: str, previous: Status | None) -> float:
+    """The start of a run whose message was written at ``moment``.
+
+    A package is a run of its own. Item by item the message is written anew, so the first one seen
+    tells since when the site is being published.
+    """
+    if previous is None or previous.state is not State.RUNNING or previous.started_at is None:
+        return moment
+    return moment if _begins(message, _PACKAGE) else min(previous.started_at, moment)
+
+
+def _counts(body: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """``totalItems`` and ``numberOfItems``; both are 0 when nothing runs, which counts nothing."""
+    total, processed = count(body.get("totalItems")), count(body.get("numberOfItems"))
+    return (None, None) if not total and not processed else (total, processed)
+
+
+def _progress(raw: str, processed: int | None, total: int | None) -> float | None:
+    """The share of a package that is published.
+
+    A package is counted twice, while it is prepared (``processing``) and again from 0 while it is
+    published (``publishing``). Only the second is progress towards the end. A full counter is none
+    either: it may be left over from the first, and once all is published the status says so.
+    """
+    if raw.casefold() != "publishing" or processed is None or not total or processed >= total:
+        return None
+    return processed / total
+
+
+def is_of_package(message: str) -> bool:
+    """Whether a message tells of a package that is published: a run of its own, at its beginning."""
+    return _begins(message.strip(), _PACKAGE)

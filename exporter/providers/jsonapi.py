@@ -1,0 +1,279 @@
+"""Any other HTTP API that answers in JSON: the config says what to ask and where the answer tells what.
+
+Expressions are JMESPath with arithmetic (https://jmespath.site/, JEP 16). One that finds nothing is
+an absent series; one that finds what cannot be meant is a `Failure` that names its key of the config.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
+
+from pydantic import ConfigDict, Field
+
+from exporter.failure import Failure, Reason
+from exporter.fields import Keys, KeyValue
+from exporter.job import Items, Job, Kind, State, Status
+from exporter.providers.base import Ask, DiscoverKeys, Found, Listing, Provider, Steps, answered
+from exporter.providers.fields import count, epoch, instant, key, number, ratio, text
+from exporter.providers.jsonkeys import KEY, Expression, JsonDiscover, Read, Request
+from exporter.providers.jsonpaging import Pages, Turn, look
+
+_ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
+_JSON = ("Content-Type", "application/json")
+_SINCE_SECONDS = 60
+MAX_INT = 10**20
+
+
+class JsonOptions(Keys):
+    """How one job is asked."""
+
+    read: Read = Field(description="how one job is asked and what its answer means")
+
+
+class JsonJob(Keys):
+    """One job: the keys that path, query and body of ``read`` name in braces."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, KeyValue]
+
+
+class JsonApi(Provider):
+    """Reads whatever its config describes."""
+
+    name: ClassVar[str] = "json"
+    Options: ClassVar[type[Keys]] = JsonOptions
+    JobKeys: ClassVar[type[Keys]] = JsonJob
+    Discover: ClassVar[type[DiscoverKeys] | None] = JsonDiscover
+
+    def __init__(self, options: JsonOptions) -> None:
+        super().__init__(options)
+        self._read = options.read
+        self._names = options.read.names()
+        self._words = options.read.words()
+        given = ((name, getattr(options.read, name), reader) for name, reader in _READERS.items())
+        self._given = [(name, expression, reader) for name, expression, reader in given if expression]
+
+    def key_names(self) -> tuple[str, ...]:
+        """Those in braces, of the path first, then of query and body."""
+        return self._names
+
+    def identify(self, keys: Mapping[str, str]) -> tuple[str, Kind]:
+        """All its keys, joined; of the kind that the config says."""
+        return "/".join(keys[name] for name in self._names), Kind(self._read.kind)
+
+    def mistakes(self, discover: JsonDiscover) -> Iterator[tuple[tuple[str, ...], str]]:
+        """A listing has to name exactly the keys that a read needs."""
+        for name in self._names:
+            if name not in discover.keys:
+                yield ("keys", name), "is missing: read names it in braces"
+        for name in discover.keys:
+            if name not in self._names:
+                yield ("keys", name), f"unknown key; allowed: {', '.join(self._names)}"
+
+    def read(self, job: Job, previous: Status | None) -> Steps:
+        """One request."""
+        answer = yield _ask(self._read, job.keys, Turn())
+        value = answer.json()
+        if self._read.root is not None:
+            value = look("root", self._read.root, value)
+        return self._status(job.id, value, self._read.state)
+
+    def discover(self, keys: JsonDiscover, now: float) -> Listing:
+        """One request a page."""
+        since = {} if keys.newer_than is None else _since(now - keys.newer_than)
+        pages = Pages(keys.paging)
+        seen: set[str] = set()
+        turn: Turn | None = pages.first()
+        while turn is not None:
+            answer = yield from answered(_ask(keys, since, turn))
+            body = answer.json()
+            entries = look("discover.items", keys.items, body)
+            if not isinstance(entries, list):
+                detail = "discover.items: what is found is no list"
+                raise Failure(Reason.INVALID_RESPONSE, detail, status=answer.status)
+            named, before = 0, len(seen)
+            for entry in entries:
+                own = self._keys(keys, entry)
+                if own is None:
+                    continue
+                named += 1
+                job_id, _ = self.identify(own)
+                if job_id not in seen:
+                    seen.add(job_id)
+                    yield self._found(job_id, own, entry, keys.state)
+            turn = pages.after(answer, body, len(entries), in_circles=named > 0 and len(seen) == before)
+
+    def _keys(self, keys: JsonDiscover, entry: Any) -> dict[str, str] | None:
+        """The keys of an entry's job; ``None`` where one of them could not be one of the config."""
+        own = {}
+        for name in self._names:
+            value = look(f"discover.keys.{name}", keys.keys[name], entry)
+            if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_INT:
+                value = str(value)
+            checked = key(value)
+            if checked is None:
+                return None
+            own[name] = checked
+        return own
+
+    def _found(self, job_id: str, own: Mapping[str, str], entry: Any, state: Expression | None) -> Found:
+        if state is not None:
+            return Found(own, self._status(job_id, entry, state), complete=True)
+        name = self._read.name
+        return Found(own, name="" if name is None else _meant("name", name, entry, _word))
+
+    def _status(self, job_id: str, value: Any, word: Expression) -> Status:
+        raw = _meant("state", word, value, _word)
+        state = self._words.get(raw.casefold(), State.UNKNOWN)
+        found = {name: _meant(name, expression, value, reader) for name, expression, reader in self._given}
+        items = Items(**{_ITEMS[name]: found.pop(name) for name in _ITEMS if name in found})
+        complete = found.pop("items_sending_complete", None)
+        status = Status(state=state, raw=raw, items=items, sending_complete=complete, **found)
+        if state is State.QUEUED:
+            # What waits has not begun: this is left over from the run before, or is when it was made.
+            status = replace(status, started_at=None, progress=None)
+        is_run = self._read.kind == "run"
+        ended_at = None if state in _ACTIVE else status.ended_at
+        since = {State.QUEUED: status.queued_at, State.RUNNING: status.started_at}
+        return replace(
+            status,
+            final=is_run and state in self._read.final,
+            run=status.run or (job_id if is_run else ""),
+            ended_at=ended_at,
+            state_since=status.state_since or since.get(state, ended_at),
+        )
+
+
+def _ask(request: Request, keys: Mapping[str, str], turn: Turn) -> Ask:
+    """A request with its keys filled in, each encoded as its place wants it."""
+    path = _filled(request.path, {name: quote(value, safe="") for name, value in keys.items()})
+    query = {name: [_filled(each, keys) for each in values] for name, values in request.query.items()}
+    query |= {name: [value] for name, value in turn.query.items()}
+    if encoded := turn.address or urlencode(query, doseq=True, quote_via=quote):
+        path = f"{path}?{encoded}"
+    body = _filled_in(request.body, keys)
+    if turn.body:
+        body = {**(body or {}), **turn.body}
+    headers = tuple(request.headers.items())
+    if body is None:
+        return Ask(path, headers, method=request.method)
+    if not any(name.lower() == "content-type" for name in request.headers):
+        headers = (*headers, _JSON)
+    return Ask(path, headers, method=request.method, body=json.dumps(body).encode())
+
+
+def _filled(template: str, keys: Mapping[str, str]) -> str:
+    return KEY.sub(lambda match: keys.get(match[1], match[0]), template)
+
+
+def _filled_in(template: Any, keys: Mapping[str, str]) -> Any:
+    if isinstance(template, str):
+        return _filled(template, keys)
+    if isinstance(template, dict):
+        return {name: _filled_in(each, keys) for name, each in template.items()}
+    return [_filled_in(each, keys) for each in template] if isinstance(template, list) else template
+
+
+def _since(moment: float) -> dict[str, str]:
+    """A moment as it is written in requests, cut to the minute so that they stay the same for a while."""
+    seconds = max(0, int(moment // _SINCE_SECONDS * _SINCE_SECONDS))
+    written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return {"since": written, "since_s": str(seconds), "since_ms": str(seconds * 1000)}
+
+
+Reader = Callable[[Any], Any]
+"""What a found value means; ``TypeError`` with what is allowed where it cannot be meant."""
+
+
+def _meant(name: str, expression: Expression, value: Any, reader: Reader) -> Any:
+    found = look(name, expression, value)
+    try:
+        return reader(found)
+    except TypeError as allowed:
+        detail = f"{name}: what is found is no {allowed}"
+    raise Failure(Reason.INVALID_RESPONSE, detail)
+
+
+def _word(found: Any) -> str:
+    """A text; numbers and truth values too, as JSON writes them."""
+    if found is None:
+        return ""
+    if isinstance(found, str):
+        return text(found)
+    if isinstance(found, int | float) and abs(found) < MAX_INT:
+        return json.dumps(found)
+    raise TypeError("text")
+
+
+def _number(found: Any) -> Any:
+    """What is a number, or a text of one; other texts are mistaken, save the empty one."""
+    if isinstance(found, str):
+        found = found.strip() or None
+        if found is not None and number(found) is None:
+            raise TypeError("number")
+    elif found is not None and (isinstance(found, bool) or not isinstance(found, int | float)):
+        raise TypeError("number")
+    return found
+
+
+def _count(found: Any) -> int | None:
+    return count(_number(found))
+
+
+def _ratio(found: Any) -> float | None:
+    return ratio(_number(found))
+
+
+def _flag(found: Any) -> bool | None:
+    if found is None or isinstance(found, bool):
+        return found
+    raise TypeError("true or false")
+
+
+def _time(found: Any) -> float | None:
+    """An ISO 8601 time, or a Unix time in seconds or milliseconds."""
+    if not isinstance(found, str) or not found.strip() or number(found) is not None:
+        return epoch(_number(found))
+    try:
+        datetime.fromisoformat(found.strip())
+    except ValueError:
+        raise TypeError("time") from None
+    return instant(found.strip())
+
+
+_ITEMS = {
+    "items": "total",
+    "items_sent": "sent",
+    "items_additional_sent": "additional_sent",
+    "items_processed": "processed",
+    "items_succeeded": "succeeded",
+    "items_failed": "failed",
+    "items_skipped": "skipped",
+    "items_deleted": "deleted",
+    "items_acknowledged": "acknowledged",
+}
+"""The counts by their key of the config, and what they are called in `Items`."""
+
+_READERS: Mapping[str, Reader] = {
+    **dict.fromkeys(("step", "run", "name", "type", "level"), _word),
+    **dict.fromkeys(("run_number", *_ITEMS), _count),
+    "progress": _ratio,
+    **dict.fromkeys(("items_sending_complete", "cancelable", "enabled"), _flag),
+    **dict.fromkeys(
+        (
+            "queued_at",
+            "started_at",
+            "ended_at",
+            "reported_at",
+            "state_since",
+            "succeeded_at",
+            "failed_at",
+        ),
+        _time,
+    ),
+}
+"""How what each expression but ``state`` finds is read."""

@@ -1,0 +1,322 @@
+"""What may stand under ``read:`` and ``discover:`` of the provider ``json``.
+
+Requests are templates: ``{name}`` in path, query or body is a key of the job. Expressions are
+compiled when the config is checked, so that a mistake in one is told with its place.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from exporter.fields import HeaderName, Headers, Keys, PositiveDuration, has_control_characters
+from exporter.job import State
+from exporter.providers.base import DiscoverKeys
+from exporter.providers.fields import text
+
+MAX_TEMPLATE = 4096
+MAX_WORD = 128
+RESERVED = frozenset({"name", "labels", "expect", "system", "debug"})
+"""Names with a meaning of their own in ``jobs:`` or in the query of ``/probe``."""
+
+SINCE = ("since", "since_s", "since_ms")
+"""What a listing's request may name in braces: the moment ``newer_than`` ago, in three notations."""
+
+KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
+# RFC 3986 section 3.3: segments of pchar, here with keys among them.
+_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za-z_][A-Za-z0-9_]{0,63}\})*)+")
+_ENDED = frozenset(
+    {State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED, State.STOPPED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled JMESPath expression; equal to another of the same text.
+
+    Args:
+        find: what it finds in a value, ``None`` for nothing; ``ValueError`` where it cannot work with it.
+    """
+
+    source: str
+    find: Callable[[Any], Any] = field(repr=False, compare=False)
+
+
+def _expression(value: object) -> Expression:
+    if isinstance(value, Expression):
+        return value
+    if not isinstance(value, str):
+        # pydantic takes no TypeError for a mistake.
+        raise ValueError("must be text: a JMESPath expression, in quotes")  # noqa: TRY004
+    from exporter.providers.jmespaths import finder  # noqa: PLC0415  # only where expressions are configured
+
+    return Expression(value, finder(value))
+
+
+Expr = Annotated[
+    Expression,
+    PlainValidator(_expression),
+    WithJsonSchema({"type": "string", "minLength": 1, "format": "jmespath"}),
+]
+"""A JMESPath expression, as text in the config."""
+
+
+def named(template: object) -> Iterator[str]:
+    """The keys that a text, or any text inside lists and mappings, names in braces."""
+    if isinstance(template, str):
+        yield from KEY.findall(template)
+    elif isinstance(template, Mapping):
+        for each in template.values():
+            yield from named(each)
+    elif isinstance(template, list | tuple):
+        for each in template:
+            yield from named(each)
+
+
+def _path(value: str) -> str:
+    if len(value) > MAX_TEMPLATE or not _PATH.fullmatch(value):
+        raise ValueError(
+            "not a path; allowed are / and the characters of a URL's path, with {name} where a key goes; "
+            "what follows a ? belongs under query"
+        )
+    if any(unquote(segment) in (".", "..") for segment in value.split("/")):
+        raise ValueError("must not hold the path segments . or ..")
+    return value
+
+
+def _query_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str) or len(value) > MAX_TEMPLATE or has_control_characters(value):
+        raise ValueError(
+            "must be text, a whole number, true or false, or a list of these; text of at most "
+            f"{MAX_TEMPLATE} characters, none of them a control character"
+        )
+    return value
+
+
+def _query_values(value: object) -> tuple[str, ...]:
+    return tuple(_query_text(each) for each in (value if isinstance(value, list | tuple) else [value]))
+
+
+def _body(value: object) -> object:
+    if not isinstance(value, dict | list):
+        raise ValueError("must be a mapping or a list, which is sent as JSON")  # noqa: TRY004  as above
+    try:
+        # Plain values, apart from the file that they were read from.
+        return json.loads(json.dumps(value, allow_nan=False))
+    except ValueError:
+        raise ValueError("holds a number that JSON does not know") from None
+
+
+_SCALAR = {"type": ["string", "integer", "boolean"]}
+QueryValues = Annotated[
+    tuple[str, ...],
+    PlainValidator(_query_values),
+    WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}),
+]
+Body = Annotated[
+    Any, PlainValidator(_body), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array"}]})
+]
+Word = Annotated[str, Field(min_length=1, max_length=MAX_WORD)]
+StateName = Annotated[State, Field(strict=False)]
+
+
+class Request(Keys):
+    """One request, with keys in braces."""
+
+    method: Literal["GET", "POST"] = Field(
+        "GET", description="POST only for queries: whatever it is, it is sent at each read"
+    )
+    path: Annotated[str, AfterValidator(_path)] = Field(
+        description="appended to base_url; {name} in braces is a key of the job"
+    )
+    query: dict[str, QueryValues] = Field(
+        default_factory=dict, description="parameters, keys in braces; a list gives one more than once"
+    )
+    headers: Headers = Field(default_factory=dict, description="of this request; win over the system's")
+    body: Body | None = Field(None, description="what a POST sends, as JSON, keys in braces inside its texts")
+
+    @field_validator("body")
+    @classmethod
+    def _only_posted(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("method") == "GET":
+            raise ValueError("needs method: POST")
+        return value
+
+    def names(self) -> tuple[str, ...]:
+        """The keys named in braces, those of the path first, then of query and body, each once."""
+        return tuple(dict.fromkeys(named([self.path, self.query, self.body])))
+
+
+class Read(Request):
+    """How one job is asked and what its answer means."""
+
+    kind: Literal["run", "slot"] = Field(
+        "run", description="run: ends once; slot: one identity, run after run"
+    )
+    root: Expr | None = Field(
+        None, description="where in the answer the job is; all the other expressions begin there"
+    )
+    state: Expr = Field(description="the vendor's word for how the job stands")
+    states: dict[StateName, Annotated[list[Word], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        min_length=1,
+        description="which words mean which of our states; upper and lower case are the same, any other word "
+        "is unknown. Without it the words are our states themselves",
+    )
+    final: Annotated[list[StateName], Field(min_length=1)] = Field(
+        default_factory=lambda: [
+            State.SUCCEEDED,
+            State.SUCCEEDED_WITH_ERRORS,
+            State.FAILED,
+            State.CANCELED,
+        ],
+        description="the states in which a run has ended for good; without it succeeded, "
+        "succeeded_with_errors, failed and canceled",
+    )
+    step: Expr | None = Field(None, description="the vendor's word for what the run is doing")
+    run: Expr | None = Field(None, description="what tells one run of a slot from the next")
+    run_number: Expr | None = Field(None, description="a number that grows with every run")
+    progress: Expr | None = Field(None, description="from 0 to 1; a percentage is divided by `100`")
+    items: Expr | None = Field(None, description="items of the run known so far")
+    items_sent: Expr | None = Field(None, description="items sent")
+    items_additional_sent: Expr | None = Field(None, description="items sent besides those asked for")
+    items_processed: Expr | None = Field(None, description="items processed, however it went")
+    items_succeeded: Expr | None = Field(None, description="items that went well")
+    items_failed: Expr | None = Field(None, description="items that failed")
+    items_skipped: Expr | None = Field(None, description="items left out")
+    items_deleted: Expr | None = Field(None, description="items deleted")
+    items_acknowledged: Expr | None = Field(None, description="items acknowledged")
+    items_sending_complete: Expr | None = Field(None, description="true once no more items will come")
+    cancelable: Expr | None = Field(None, description="true where the run can be canceled now")
+    enabled: Expr | None = Field(None, description="false where no run will start")
+    queued_at: Expr | None = Field(
+        None, description="since when the run waits; like all times ISO 8601 or Unix seconds or milliseconds"
+    )
+    started_at: Expr | None = Field(None, description="when the run started")
+    ended_at: Expr | None = Field(None, description="when the run ended; counts for nothing before it has")
+    reported_at: Expr | None = Field(None, description="when the vendor last updated the answer")
+    state_since: Expr | None = Field(
+        None, description="since when the job is in its state; else told by the times above"
+    )
+    succeeded_at: Expr | None = Field(None, description="when a run last succeeded, this one or an earlier")
+    failed_at: Expr | None = Field(None, description="when a run last failed, this one or an earlier")
+    name: Expr | None = Field(None, description="the vendor's name for the job")
+    type: Expr | None = Field(None, description="what kind of job it is")
+    level: Expr | None = Field(None, description="where it belongs: an environment, a stage")
+
+    @field_validator("states")
+    @classmethod
+    def _one_state_a_word(cls, states: dict[State, list[str]]) -> dict[State, list[str]]:
+        seen: dict[str, State] = {}
+        for state, words in states.items():
+            for word in words:
+                if seen.setdefault(word.casefold(), state) is not state:
+                    first = seen[word.casefold()]
+                    raise ValueError(f"one word stands for {first.value} and for {state.value}")
+        return states
+
+    @field_validator("final")
+    @classmethod
+    def _only_ends(cls, states: list[State]) -> list[State]:
+        if any(state not in _ENDED for state in states):
+            raise ValueError(f"no run ends in one of them; allowed: {', '.join(sorted(_ENDED))}")
+        return states
+
+    @model_validator(mode="after")
+    def _has_keys(self) -> "Read":
+        names = self.names()
+        if not names:
+            raise ValueError(
+                "path, query or body must name at least one key in braces: by its value jobs are told apart"
+            )
+        if taken := RESERVED.intersection(names):
+            raise ValueError(f"{min(taken)} has a meaning of its own; choose another name for this key")
+        if self.kind == "slot" and "final" in self.model_fields_set:
+            raise ValueError("a slot never ends: final is for kind: run")
+        return self
+
+    def words(self) -> dict[str, State]:
+        """Our state by the vendor's word in lower case."""
+        if not self.states:
+            return {state.value: state for state in State}
+        return {text(word).casefold(): state for state, words in self.states.items() for word in words}
+
+
+class Paging(Keys):
+    """How a listing goes on after its first page: by number, by a token, or by the address of the next."""
+
+    page: Word | None = Field(
+        None, description="the parameter that takes the number of the page, or an offset"
+    )
+    first: int = Field(1, ge=0, le=1, description="the number of the first page")
+    step: int = Field(1, ge=1, le=100_000, description="from one page to the next; more than 1 for an offset")
+    size: int | None = Field(
+        None, ge=1, le=100_000, description="entries of a full page; one with fewer is the last"
+    )
+    token: Word | None = Field(None, description="the parameter that takes the token of the next page")
+    next: Expr | None = Field(
+        None, description="where in the answer the token stands; without token: the address of the next page"
+    )
+    header: HeaderName | None = Field(
+        None,
+        description="the same in a header of the answer; of Link (RFC 8288) the one whose rel is next",
+    )
+    into: Literal["query", "body"] = Field("query", description="where the parameter goes")
+    max_pages: int | None = Field(
+        None, ge=1, le=500, description="leave the rest unread: for listings with the newest first"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Paging":
+        sources = (self.next is not None) + (self.header is not None)
+        if sources != (self.page is None) or (self.page is not None and self.token is not None):
+            raise ValueError(
+                "allowed is one of: page; token with next or header; next or header alone, for an address"
+            )
+        numbers = {"first", "step", "size"} & self.model_fields_set
+        if numbers and self.page is None:
+            raise ValueError(f"{min(numbers)} goes with page only")
+        if self.into == "body" and self.page is None and self.token is None:
+            raise ValueError("into goes with page or token only")
+        return self
+
+
+class JsonDiscover(DiscoverKeys, Request):
+    """How jobs are found."""
+
+    items: Expr = Field(description="the list of jobs in a page")
+    keys: dict[str, Expr] = Field(
+        min_length=1,
+        description="the keys of a job by name, each as an expression over its entry of the list",
+    )
+    state: Expr | None = Field(
+        None,
+        description="the word for how an entry's job stands; the other expressions of read are then looked "
+        "for in the entry too, and the job itself is not read",
+    )
+    paging: Paging | None = Field(None, description="how to go on; without it there is one page")
+    interval: PositiveDuration = Field(
+        "1m", validate_default=True, description="how often to list where the listing tells no states"
+    )
+
+    @model_validator(mode="after")
+    def _knows_names(self) -> "JsonDiscover":
+        names = self.names()
+        if any(name not in SINCE for name in names):
+            raise ValueError(f"a listing has no keys in braces; allowed there: {', '.join(SINCE)}")
+        if names and self.newer_than is None:
+            raise ValueError("since in braces needs newer_than")
+        if self.paging is not None and self.paging.into == "body" and not isinstance(self.body or {}, dict):
+            raise ValueError("paging into the body needs a body that is a mapping")
+        if self.paging is not None and self.paging.into == "body" and self.method == "GET":
+            raise ValueError("paging into the body needs method: POST")
+        return self

@@ -1,0 +1,103 @@
+"""Which job is meant: the query of ``/probe`` and the arguments of the command ``probe``, checked.
+
+The rules are those of ``jobs:`` in the config. What is wrong is told by key, never by value.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from exporter.config.mistakes import shown, translate
+from exporter.providers.base import Provider
+
+MAX_PARAMETERS = 50
+MAX_NAMES = 50
+
+Pairs = Sequence[tuple[str, str]]
+"""Names and values in the order given; ``system`` is one of the names."""
+
+
+class QueryError(ValueError):
+    """No job is meant; each line tells one mistake and what is allowed."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = tuple(lines)
+        super().__init__("\n".join(self.lines))
+
+
+def wants_debug(pairs: Pairs) -> bool:
+    """Whether the explanation is wanted instead of the samples."""
+    return ("debug", "true") in pairs
+
+
+def keys_of(pairs: Pairs, systems: Mapping[str, Provider]) -> tuple[str, dict[str, str]]:
+    """The system and the keys of the job that is meant.
+
+    Args:
+        systems: those that are configured; no other can be asked.
+
+    Raises:
+        QueryError: with every mistake.
+    """
+    if len(pairs) > MAX_PARAMETERS:
+        raise QueryError([f"more than {MAX_PARAMETERS} parameters"])
+    given = dict(pairs)
+    lines = [
+        f"{shown((name,))}: is given more than once; allowed is once"
+        for name, times in Counter(name for name, _ in pairs).items()
+        if times > 1
+    ]
+    # Arguments of a command may hold bytes that are no text.
+    lines += [f"{shown((name,))}: is not UTF-8 text" for name, value in given.items() if not _is_text(value)]
+    if given.pop("debug", "true") not in ("true", "false"):
+        lines.append("debug: allowed are true and false")
+    system = given.pop("system", None)
+    keys: dict[str, str] = {}
+    if system is None:
+        lines.append(f"system: is missing; {_allowed(systems)}")
+    elif system not in systems:
+        lines.append(f"system: is not configured; {_allowed(systems)}")
+    else:
+        keys, mistakes = _checked(given, systems[system])
+        lines += mistakes
+    if lines or system is None:
+        raise QueryError(lines)
+    return system, keys
+
+
+def _checked(given: dict[str, str], provider: Provider) -> tuple[dict[str, str], list[str]]:
+    names, fields = provider.key_names(), provider.JobKeys.model_fields
+    missing = [name for name in names if name not in given and name not in fields]
+    lines = [f"{name}: is missing; {_allowed(names)}" for name in missing]
+    lines += [
+        f"{shown((name,))}: unknown parameter; {_allowed(['system', 'debug', *names])}"
+        for name in given
+        if name not in names
+    ]
+    own: dict[str, Any] = {}
+    try:
+        own = dict(provider.JobKeys.model_validate({name: given[name] for name in names if name in given}))
+    except ValidationError as error:
+        lines += _told(error, provider)
+    return {name: str(own[name]) for name in names if name in own}, lines
+
+
+def _told(error: ValidationError, provider: Provider) -> Iterator[str]:
+    for place, text in translate(error.errors(include_url=False), provider.JobKeys):
+        yield f"{shown(place)}: {text}"
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _allowed(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = ["…"] if len(listed) > MAX_NAMES else []
+    return f"allowed: {', '.join([*listed[:MAX_NAMES], *more])}"

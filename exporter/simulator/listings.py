@@ -1,0 +1,64 @@
+"""What the listings of simulated systems have in common: runs that come and go, and page after page."""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from exporter.simulator.lives import Life, Moment, World
+
+Entry = TypeVar("Entry")
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[Entry]):
+    """An entry of a listing, and what it is sorted by."""
+
+    at: float
+    id: str
+    entry: Entry
+
+
+def latest_runs(world: World, job: str, life: Life, number: int) -> Iterator[Moment]:
+    """The newest runs of a job, so many; each must end within a cycle of its life."""
+    newest = world.moment(job, life)
+    if newest is not None:
+        for run in range(newest.run - number + 1, newest.run + 1):
+            if moment := world.moment(job, life, run):
+                yield moment
+
+
+def newest_first(rows: Iterable[Row[Entry]]) -> list[Row[Entry]]:
+    """The rows as listings have them."""
+    return sorted(rows, key=lambda row: (row.at, row.id), reverse=True)
+
+
+def page_after(
+    rows: Sequence[Row[Entry]], token: str | None, size: int
+) -> tuple[Sequence[Row[Entry]], str | None]:
+    """A page of rows that are sorted `newest_first`, and the token of the next one.
+
+    A token tells the last row given, so that whatever is added or taken away meanwhile moves nothing
+    from one page to the next.
+
+    Raises:
+        ValueError: the token is none that was given out.
+    """
+    if token is not None:
+        last = _decode(token)
+        rows = [row for row in rows if (row.at, row.id) < last]
+    page = rows[:size]
+    return page, _encode(page[-1]) if len(rows) > len(page) else None
+
+
+def _encode(row: Row[Entry]) -> str:
+    return base64.urlsafe_b64encode(f"{row.at!r} {row.id}".encode()).decode()
+
+
+def _decode(token: str) -> tuple[float, str]:
+    try:
+        at, row_id = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
+        return float(at), row_id
+    except binascii.Error:
+        raise ValueError("no token of ours") from None

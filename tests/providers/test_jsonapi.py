@@ -1,0 +1,312 @@
+"""The provider that is a mapping: whatever the answer, the config's expressions say what it means."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter.config.models import JobKeys
+from exporter.failure import Failure, Reason
+from exporter.fields import check_key
+from exporter.job import Items, Kind, State
+from exporter.providers.base import Ask
+from exporter.providers.jsonapi import JsonApi, JsonOptions
+from exporter.providers.jsonkeys import RESERVED
+from tests.providers.conftest import (
+    answer,
+    drive,
+)
+
+NOW = 1_772_366_400.0  # 2026-03-01T12:00:00Z
+STATES = {"succeeded": ["OK"], "failed": ["ERROR", "Crashed"], "running": ["BUSY"], "queued": ["WAIT"]}
+
+
+def made(**read: Any) -> JsonApi:
+    return JsonApi(JsonOptions.model_validate({"read": {"path": "/jobs/{id}", "state": "s", **read}}))
+
+
+def read(body: object, **mapping: Any) -> Any:
+    return drive(made(**mapping), {"id": "1"}, answer(body)).status
+
+
+def detail(body: object, **mapping: Any) -> str:
+    with pytest.raises(Failure) as caught:
+        read(body, **mapping)
+    assert caught.value.reason is Reason.INVALID_RESPONSE
+    return caught.value.detail
+
+
+def test_the_example_of_the_docs_is_read() -> None:
+    status = read(
+        {"status": "Busy", "percent": 40, "totals": {"all": 10, "bad": 1}},
+        state="status",
+        states=STATES,
+        progress="percent / `100`",
+        items="totals.all",
+        items_failed="totals.bad",
+    )
+    assert (status.state, status.raw, status.progress) == (State.RUNNING, "Busy", 0.4)
+    assert status.items == Items(total=10, failed=1)
+    assert not status.final
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("OK", State.SUCCEEDED),
+        ("crashed", State.FAILED),
+        ("wait", State.QUEUED),
+        ("failed", State.UNKNOWN),
+        ("something new", State.UNKNOWN),
+        ("", State.UNKNOWN),
+        (None, State.UNKNOWN),
+    ],
+)
+def test_a_word_means_what_the_config_says_and_any_other_is_unknown(word: object, state: State) -> None:
+    assert read({"s": word}, states=STATES).state is state
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_without_a_table_the_words_are_our_own(state: State) -> None:
+    assert read({"s": state.value.upper()}).state is state
+    assert read({"s": "OK"}).state is State.UNKNOWN
+
+
+@pytest.mark.parametrize(("found", "word"), [(True, "true"), (False, "false"), (0, "0"), (1.5, "1.5")])
+def test_numbers_and_truth_values_are_words_too(found: object, word: str) -> None:
+    status = read({"s": found}, states={"succeeded": [word]})
+    assert (status.state, status.raw) == (State.SUCCEEDED, word)
+
+
+def test_everything_of_the_vocabulary_can_be_mapped() -> None:
+    counts = {
+        f"items{name}": f"c.{name or 'all'}"
+        for name in (
+            *("", "_sent", "_additional_sent", "_processed", "_succeeded"),
+            *("_failed", "_skipped", "_deleted", "_acknowledged"),
+        )
+    }
+    times = ["queued_at", "started_at", "ended_at", "reported_at", "succeeded_at", "failed_at"]
+    mapping: dict[str, Any] = {
+        **counts,
+        **{name: f"t.{name}" for name in times},
+        **{name: f"w.{name}" for name in ("step", "run", "name", "type", "level")},
+        "run_number": "n",
+        "cancelable": "f.c",
+        "enabled": "f.e",
+        "items_sending_complete": "f.s",
+    }
+    status = read(
+        {
+            "s": "succeeded",
+            "c": {name.removeprefix("c."): index for index, name in enumerate(counts.values())},
+            "t": {name: 1_700_000_000 + index for index, name in enumerate(times)},
+            "w": {name: name for name in ("step", "run", "name", "type", "level")},
+            "n": "17",
+            "f": {"c": False, "e": True, "s": True},
+        },
+        **mapping,
+    )
+    assert status.items == Items(0, 1, 2, 3, 4, 5, 6, 7, 8)
+    assert [getattr(status, name) for name in times] == [1_700_000_000 + index for index in range(6)]
+    assert (status.step, status.run, status.name) == ("step", "run", "name")
+    assert (status.type, status.level, status.run_number) == ("type", "level", 17)
+    assert (status.cancelable, status.enabled, status.sending_complete) == (False, True, True)
+    assert status.state_since == status.ended_at
+    assert status.final
+
+
+def test_what_is_not_found_is_absent() -> None:
+    status = read(
+        {"s": "running"},
+        progress="a.b / c",
+        items="length(things)",
+        items_failed="sum(groups[].bad)",
+        started_at="start",
+        step="steps[0].name",
+        cancelable="rights.cancel",
+        root="@",
+    )
+    assert (status.progress, status.started_at, status.step, status.cancelable) == (None, None, "", None)
+    assert status.items == Items(failed=None)
+
+
+def test_a_share_of_nothing_is_absent() -> None:
+    assert read({"s": "running", "done": 0, "all": 0}, progress="done / all").progress is None
+
+
+@pytest.mark.parametrize("found", [-0.1, 1.0001, 40, 10**400, float("inf")])
+def test_a_progress_outside_of_0_to_1_is_absent(found: float) -> None:
+    assert read({"s": "running", "p": found}, progress="p").progress is None
+
+
+@pytest.mark.parametrize("found", [-1, 1.5, 2**54, 10**400, "-1", ""])
+def test_a_count_that_is_none_is_absent(found: object) -> None:
+    assert read({"s": "running", "n": found}, items="n").items.total is None
+
+
+@pytest.mark.parametrize("found", ["many", True, [1], {"n": 1}])
+def test_a_count_of_another_type_is_refused_by_its_name(found: object) -> None:
+    assert detail({"s": "running", "n": found}, items_sent="n") == "items_sent: what is found is no number"
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "no"),
+    [
+        ("state", ["a"], "text"),
+        ("state", 10**400, "text"),
+        ("step", {}, "text"),
+        ("progress", "half", "number"),
+        ("progress", False, "number"),
+        ("started_at", "yesterday", "time"),
+        ("started_at", [], "number"),
+        ("cancelable", "yes", "true or false"),
+        ("enabled", 1, "true or false"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_its_name(name: str, found: object, no: str) -> None:
+    told = detail({"s": "running", "x": found}, **{name: "x"})
+    assert told == f"{name}: what is found is no {no}"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        1772366400,
+        1772366400000,
+        "1772366400",
+        "1772366400000",
+        1772366400.0,
+        "2026-03-01T12:00:00Z",
+        "2026-03-01T13:00:00.0000000+01:00",
+        " 2026-03-01 12:00:00 ",
+    ],
+)
+def test_a_time_is_iso_or_unix_seconds_or_milliseconds(found: object) -> None:
+    assert read({"s": "running", "t": found}, started_at="t").started_at == NOW
+
+
+@pytest.mark.parametrize("found", [0, -1, "", None, "0001-01-01T00:00:00Z", 10**400, 10**16, "0"])
+def test_a_time_that_is_none_is_absent(found: object) -> None:
+    assert read({"s": "running", "t": found}, started_at="t").started_at is None
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "canceling"])
+def test_what_goes_on_has_not_ended(state: str) -> None:
+    status = read({"s": state, "t": NOW}, ended_at="t")
+    assert status.ended_at is None
+    assert status.state_since is None
+
+
+def test_a_state_is_dated_by_the_times_or_by_an_expression_of_its_own() -> None:
+    times = {"queued_at": "q", "started_at": "b", "ended_at": "e"}
+    body = {"q": NOW, "b": NOW + 1, "e": NOW + 2, "x": NOW + 9}
+    assert read({**body, "s": "queued"}, **times).state_since == NOW
+    assert read({**body, "s": "running"}, **times).state_since == NOW + 1
+    assert read({**body, "s": "failed"}, **times).state_since == NOW + 2
+    assert read({**body, "s": "failed"}, **times, state_since="x").state_since == NOW + 9
+
+
+def test_a_run_is_final_once_it_has_ended_and_a_slot_never() -> None:
+    assert read({"s": "canceled"}).final
+    assert read({"s": "canceled"}).run == "1"
+    assert not read({"s": "stopped"}).final
+    assert read({"s": "stopped"}, final=["stopped"]).final
+    assert not read({"s": "canceled"}, final=["failed"]).final
+    slot = read({"s": "canceled", "n": 7}, kind="slot", run="n")
+    assert (slot.final, slot.run) == (False, "7")
+    assert made(kind="slot").identify({"id": "1"}) == ("1", Kind.SLOT)
+    assert made().identify({"id": "1"}) == ("1", Kind.RUN)
+
+
+def test_the_job_may_stand_anywhere_in_the_answer() -> None:
+    runs = {"runs": [{"s": "failed", "n": 2}, {"s": "succeeded", "n": 1}]}
+    status = read(runs, root="runs[0]", run_number="n")
+    assert (status.state, status.run_number) == (State.FAILED, 2)
+    assert read([{"s": "failed"}], root="[0]").state is State.FAILED
+    assert read({"runs": []}, root="runs[0]", state="s || 'idle'").state is State.IDLE
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"{", b'{"s": ' + b"9" * 5000 + b"}", b"[" * 100_000])
+def test_what_is_no_json_is_refused(body: bytes) -> None:
+    with pytest.raises(Failure, match="the answer is not JSON"):
+        drive(made(), {"id": "1"}, answer(body))
+
+
+def asked(keys: Mapping[str, str], **mapping: Any) -> Ask:
+    provider = made(**mapping)
+    asks: list[Ask] = []
+    drive(provider, keys, answer({}), asks=asks)
+    return asks[0]
+
+
+def test_a_key_goes_encoded_into_path_query_and_body() -> None:
+    odd = 'a/b?c=d&e#f %2e"\\é'
+    ask = asked(
+        {"id": odd, "q": odd, "b": odd},
+        method="POST",
+        path="/x/{id}/y",
+        query={"q": "<{q}>", "more": ["1", True, 5]},
+        body={"deep": [{"b": "{b}", "n": 1, "literal": "{ b }"}]},
+        headers={"X-Trace": "1"},
+    )
+    path, _, query = ask.path.partition("?")
+    assert path.split("/") == ["", "x", path.split("/")[2], "y"]
+    assert unquote(path.split("/")[2]) == odd
+    assert parse_qsl(query) == [("q", f"<{odd}>"), ("more", "1"), ("more", "true"), ("more", "5")]
+    assert json.loads(ask.body) == {"deep": [{"b": odd, "n": 1, "literal": "{ b }"}]}
+    assert ask.method == "POST"
+    assert dict(ask.headers) == {"X-Trace": "1", "Content-Type": "application/json"}
+
+
+def test_the_media_type_of_a_body_may_be_another() -> None:
+    ask = asked({"id": "1"}, method="POST", body={}, headers={"content-type": "application/vnd.x+json"})
+    assert ask.headers == (("content-type", "application/vnd.x+json"),)
+
+
+def test_the_identity_is_the_keys_of_path_then_query_then_body() -> None:
+    provider = made(path="/{c}/{a}", query={"x": "{b}{a}"}, method="POST", body={"d": ["{d}"]})
+    assert provider.key_names() == ("c", "a", "b", "d")
+    assert provider.identify({"a": "1", "b": "2", "c": "3", "d": "4"})[0] == "3/1/2/4"
+
+
+KEY = st.text(max_size=20).filter(lambda value: not _refused(value))
+
+
+def _refused(value: str) -> bool:
+    try:
+        value.encode()
+        check_key(value)
+    except ValueError:
+        return True
+    return False
+
+
+@given(KEY, KEY, KEY)
+@example("..%2f..", "a&b=c", '"},"x":{"')
+@example("%2e%2e", "#", "\\")
+def test_no_key_reaches_another_place_or_shape(one: str, two: str, three: str) -> None:
+    ask = asked(
+        {"one": one, "two": two, "three": three},
+        path="/a/{one}{two}/b",
+        method="POST",
+        query={"q": "{two}"},
+        body={"k": "{three}"},
+    )
+    url = urlsplit("https://api.example.com" + ask.path)
+    assert url.netloc == "api.example.com"
+    parts = url.path.split("/")
+    assert (len(parts), parts[1], parts[3], unquote(parts[2])) == (4, "a", "b", one + two)
+    assert parts[2] not in (".", "..")
+    assert url.fragment == ""
+    assert parse_qsl(url.query, keep_blank_values=True) == [("q", two)]
+    assert json.loads(ask.body) == {"k": three}
+    assert ask.path.isascii()
+
+
+def test_no_key_in_braces_can_hide_a_key_of_every_job() -> None:
+    assert set(JobKeys.model_fields) <= RESERVED

@@ -1,0 +1,355 @@
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from exporter.failure import Failure, Reason
+from exporter.job import State
+from exporter.providers.base import Answer, Ask
+from exporter.providers.sitecore import Sitecore, SitecoreDiscover
+from tests.providers.conftest import Listed, answer, assert_listed, discover, drive, mutated, stored
+
+Outcome = TypeVar("Outcome")
+
+JOBS = "/authoring/publishing/v1/jobs"
+NOW = datetime.fromisoformat("2026-05-16T10:20:30Z").timestamp()
+NAMES = ("tokens_first", "tokens_last", "numbers_first", "numbers_last")
+LISTINGS = [stored(f"sitecore/listing/{name}.json") for name in NAMES]
+SUMMARY = stored("sitecore/listing/summary.json")
+TOKEN = "eyJsYXN0Ijoiam9iXzQxQjI2In0="
+
+
+def sitecore(**options: object) -> Sitecore:
+    return Sitecore(Sitecore.Options.model_validate(options))
+
+
+def listed(answers: Any, now: float = NOW, **keys: object) -> Listed:
+    return discover(sitecore(), keys, answers, now=now)
+
+
+def query(ask: Ask) -> dict[str, str]:
+    parts = urlsplit(ask.path)
+    assert parts.path == JOBS
+    return {name: value for name, (value,) in parse_qs(parts.query, strict_parsing=True).items()}
+
+
+def by_token(*names: str) -> Callable[[Ask], Answer]:
+    """Serves these stored pages: the second to whoever shows the token of the first."""
+    first, *more = (answer(stored(f"sitecore/listing/{name}.json")) for name in names)
+    return lambda ask: more[0] if query(ask).get("continuationToken") == TOKEN else first
+
+
+def page(*jobs: object, **paging: object) -> Answer:
+    return answer({"data": list(jobs), **paging})
+
+
+def job(status: object = "Running", job_id: object = "job_1", **system: object) -> dict[str, object]:
+    return {"id": job_id, "name": "N", "system": {"status": status, **system}}
+
+
+def refusal(answers: Any) -> Failure:
+    with pytest.raises(Failure) as caught:
+        listed(answers)
+    assert caught.value.reason is Reason.INVALID_RESPONSE
+    return caught.value
+
+
+def numbered(total: int, size: int = 100) -> Callable[[Ask], Answer]:
+    """A listing by page number that has so many jobs."""
+
+    def reply(ask: Ask) -> Answer:
+        number = int(query(ask).get("pageNumber", "1"))
+        left = range((number - 1) * size, min(number * size, total))
+        jobs = [job(job_id=f"job_{each}") for each in left]
+        return page(*jobs, totalCount=total, pageNumber=number, pageSize=size)
+
+    return reply
+
+
+def test_tokens_are_followed_until_there_is_none_and_jobs_are_told_whole() -> None:
+    result = listed(by_token("tokens_first", "tokens_last"))
+    assert [query(ask) for ask in result.asks] == [
+        {"pageSize": "100"},
+        {"pageSize": "100", "continuationToken": TOKEN},
+    ]
+    assert result.ids == ["job_41B25", "job_41B26", "job_41B24", "job_41B23"]
+    assert all(each.complete for each in result.found)
+    states = [each.status.state for each in result.found if each.status]
+    assert states == [State.RUNNING, State.QUEUED, State.SUCCEEDED_WITH_ERRORS, State.FAILED]
+
+
+def test_a_listed_job_is_what_reading_it_gives() -> None:
+    found = listed(by_token("tokens_first", "tokens_last")).found[0]
+    body = stored("sitecore/running_sent.json")
+    assert found.status == drive(sitecore(), found.keys, answer(body)).status
+
+
+def test_page_numbers_are_followed_to_the_last() -> None:
+    first, last = (answer(stored(f"sitecore/listing/numbers_{name}.json")) for name in ("first", "last"))
+    result = listed(lambda ask: last if query(ask).get("pageNumber") == "2" else first)
+    assert len(result.asks) == 2
+    assert result.ids == ["job_41B25", "job_41B26", "job_41B22"]
+
+
+@pytest.mark.parametrize(("total", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (1000, 10), (5000, 10)])
+def test_page_numbers_reach_a_thousand_jobs_and_no_page_is_asked_in_vain(total: int, pages: int) -> None:
+    result = listed(numbered(total))
+    assert len(result.asks) == pages
+    assert len(set(result.ids)) == min(total, 1000)
+
+
+def test_a_server_that_does_not_know_the_tokens_name_is_asked_by_number() -> None:
+    def reply(ask: Ask) -> Answer:
+        if "pageNumber" in query(ask):
+            return numbered(250)(ask)
+        return page(*(job(job_id=f"job_{each}") for each in range(100)), next="t")
+
+    result = listed(reply)
+    assert len(set(result.ids)) == 250
+    assert [query(ask).get("pageNumber") for ask in result.asks] == [None, None, "2", "3"]
+
+
+def test_without_any_paging_there_is_one_page() -> None:
+    assert len(listed(page(job())).asks) == 1
+
+
+@pytest.mark.parametrize("token", [None, ""])
+def test_no_token_is_the_end(token: object) -> None:
+    assert len(listed(page(job(), next=token)).asks) == 1
+
+
+@pytest.mark.parametrize(
+    "paging",
+    [
+        {"next": "always the same"},
+        {"next": 7},
+        {"next": {}},
+        {"next": "x" * 5000},
+        {"next": "a\nb"},
+        {"next": "\ud800"},
+        {"pageNumber": 1, "totalCount": 500},
+        {"pageNumber": None, "totalCount": 500},
+        {"pageNumber": -1, "pageSize": 1},
+    ],
+)
+def test_a_listing_that_goes_in_circles_or_nowhere_ends(paging: dict[str, object]) -> None:
+    assert refusal(page(job(), **paging)).detail
+
+
+def test_tokens_in_a_circle_end() -> None:
+    after = {None: "a", "a": "b", "b": "c", "c": "a"}
+    assert "read already" in refusal(lambda ask: page(next=after[query(ask).get("continuationToken")])).detail
+
+
+def test_all_statuses_without_a_window_need_no_filter() -> None:
+    (ask,) = listed(page()).asks
+    assert query(ask) == {"pageSize": "100"}
+
+
+def test_statuses_and_sources_are_joined_by_an_encoded_pipe() -> None:
+    (ask,) = listed(page(), statuses=["Failed", "Running"], sources=["Pages", "Content Editor"]).asks
+    assert query(ask) == {
+        "pageSize": "100",
+        "system.status": "Failed|Running",
+        "source": "Pages|Content Editor",
+    }
+    assert "system.status=Failed%7CRunning" in ask.path
+    assert "source=Pages%7CContent%20Editor" in ask.path
+
+
+def test_only_ended_jobs_are_filtered_by_time_and_they_are_listed_last() -> None:
+    unended, ended = listed(page(), newer_than="3d", sources=["CLI"]).asks
+    assert query(unended) == {
+        "pageSize": "100",
+        "source": "CLI",
+        "system.status": "Queued|Running|Canceling",
+    }
+    assert query(ended) == {
+        "pageSize": "100",
+        "source": "CLI",
+        "system.status": "Failed|Completed|Canceled",
+        "system.finishTime": ">2026-05-13T10:00:00Z",
+    }
+
+
+def test_the_window_changes_once_an_hour_and_never_hides_a_failure_of_today() -> None:
+    def since(now: float, newer_than: str) -> str:
+        return query(listed(page(), now=now, newer_than=newer_than).asks[1])["system.finishTime"]
+
+    hour = NOW // 3600 * 3600
+    assert {since(hour + minute * 60, "2d") for minute in (0, 20, 59)} == {">2026-05-14T10:00:00Z"}
+    assert since(NOW, "10m") == since(NOW, "1d") == ">2026-05-15T10:00:00Z"
+    assert since(NOW, "100y") == ">1970-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "filters"),
+    [(["Queued"], [("Queued", False)]), (["Completed", "Failed"], [("Completed|Failed", True)])],
+)
+def test_a_listing_for_no_status_is_not_asked(statuses: list[str], filters: list[tuple[str, bool]]) -> None:
+    asks = [query(ask) for ask in listed(page(), newer_than="1d", statuses=statuses).asks]
+    assert [(ask["system.status"], "system.finishTime" in ask) for ask in asks] == filters
+
+
+def test_each_of_both_listings_is_read_to_its_end() -> None:
+    def reply(ask: Ask) -> Answer:
+        kind = "ended" if "system.finishTime" in query(ask) else "live"
+        status = "Completed" if kind == "ended" else "Running"
+        token = query(ask).get("continuationToken")
+        return page(job(status, f"{kind} {token}"), next=None if token else "more")
+
+    assert listed(reply, newer_than="1d").ids == ["live None", "live more", "ended None", "ended more"]
+
+
+def test_what_a_filter_lets_through_by_mistake_is_left_out_and_unknown_words_are_not() -> None:
+    jobs = [job(word, f"job_{word}") for word in ("Running", "completed", "Cancelled", "Paused", "")]
+    assert listed(page(*jobs), statuses=["Running", "Canceled"]).ids == [
+        "job_Running",
+        "job_Cancelled",
+        "job_Paused",
+        "job_",
+    ]
+
+
+@pytest.mark.parametrize("job_id", [None, 7, "", ".", "..", "x" * 513, "a\nb", "\ud800", ["a"]])
+def test_a_job_whose_id_fits_no_address_is_left_out(job_id: object) -> None:
+    assert listed(page(job(job_id=job_id), "?", None, job(job_id="job_2"))).ids == ["job_2"]
+
+
+@pytest.mark.parametrize("body", [b"", b"Forbidden", b"[]", b"{}", b'{"data": null}', b'{"data": {}}'])
+def test_an_answer_without_jobs_is_not_understood(body: bytes) -> None:
+    refusal(answer(body))
+
+
+def test_a_page_that_cannot_be_had_fails_the_listing() -> None:
+    with pytest.raises(Failure) as caught:
+        listed(lambda ask: answer(status=403) if "Token" in ask.path else page(next="t"))
+    assert caught.value.reason is Reason.FORBIDDEN
+
+
+def test_people_are_not_exported() -> None:
+    assert "someone" not in repr(listed(by_token("tokens_first", "tokens_last")).found)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"statuses": []},
+        {"statuses": ["queued"]},
+        {"statuses": ["Queued", "Queued"]},
+        {"statuses": "Queued"},
+        {"sources": ["a|b"]},
+        {"sources": [""]},
+        {"sources": ["a", "a"]},
+        {"newer_than": "yesterday"},
+        {"itwin_id": "x"},
+    ],
+)
+def test_odd_keys_are_refused(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        SitecoreDiscover.model_validate(keys)
+
+
+def outcome(read: Callable[[], Outcome]) -> Outcome | Failure:
+    try:
+        return read()
+    except Failure as failure:
+        return failure
+
+
+def count_jobs(reply: Answer) -> dict[State, int]:
+    counting = sitecore(summary=True).summary()
+    assert counting is not None
+    assert next(counting) == Ask(f"{JOBS}/summary")
+    with pytest.raises(StopIteration) as stop:
+        counting.send(reply)
+    counts: dict[State, int] = stop.value.value
+    return counts
+
+
+def test_the_summary_counts_jobs_in_our_words() -> None:
+    assert count_jobs(answer(SUMMARY)) == {
+        State.QUEUED: 2,
+        State.RUNNING: 1,
+        State.CANCELED: 4,
+        State.FAILED: 3,
+        State.SUCCEEDED: 120,
+        State.CANCELING: 0,
+    }
+
+
+def test_words_that_nobody_knows_are_counted_together_and_odd_counts_not_at_all() -> None:
+    counts = {"paused": 2, "Waiting": "3", "running": None, "failed": -1, "queued": True, "completed": 1.5}
+    assert count_jobs(answer({"counts": counts})) == {State.UNKNOWN: 5}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"counts": []}', b'{"counts": {"running": null}}'])
+def test_a_summary_without_counts_is_not_understood(body: bytes) -> None:
+    with pytest.raises(Failure) as caught:
+        count_jobs(answer(body))
+    assert caught.value.reason is Reason.INVALID_RESPONSE
+
+
+def test_the_summary_is_asked_only_where_the_config_wants_it() -> None:
+    assert sitecore().summary() is None
+    assert sitecore(summary=False).summary() is None
+
+
+@given(mutated([SUMMARY]) | st.binary(max_size=40))
+def test_no_summary_however_odd_does_more_than_fail(body: bytes) -> None:
+    counts = outcome(lambda: count_jobs(answer(body)))
+    if isinstance(counts, Failure):
+        assert counts.reason is Reason.INVALID_RESPONSE
+    else:
+        assert counts
+        assert all(type(number) is int and number >= 0 for number in counts.values())
+
+
+PAGING = st.fixed_dictionaries(
+    {},
+    optional={
+        "next": st.none() | st.text(max_size=4) | st.integers(),
+        "pageNumber": st.none() | st.integers(-1, 12) | st.text(max_size=2),
+        "pageSize": st.none() | st.integers(-1, 200),
+        "totalCount": st.none() | st.integers(-1, 3000),
+    },
+)
+
+
+@given(
+    bodies=st.lists(mutated(LISTINGS) | st.binary(max_size=40), max_size=4),
+    paging=st.lists(PAGING, min_size=1, max_size=5),
+    jobs=st.lists(st.builds(job, st.text() | st.sampled_from(["Failed", None]), st.text()), max_size=3),
+    keys=st.sampled_from([{}, {"newer_than": "1h"}]),
+)
+def test_no_page_however_odd_does_more_than_fail(
+    bodies: list[bytes], paging: list[dict[str, object]], jobs: list[object], keys: dict[str, object]
+) -> None:
+    pages = [*(page(*jobs, **each) for each in paging), *map(answer, bodies)]
+    count = 0
+
+    def reply(_: Ask) -> Answer:
+        nonlocal count
+        count += 1
+        return pages[count % len(pages)]
+
+    result = outcome(lambda: discover(sitecore(), keys, reply, now=NOW))
+    if isinstance(result, Failure):
+        assert result.reason is Reason.INVALID_RESPONSE
+        assert len(result.detail) <= 120
+    else:
+        assert_listed(sitecore(), result)
+        assert all(urlsplit(ask.path).path == JOBS for ask in result.asks)
+    # Each token is followed once and no page number twice, in two listings at most.
+    assert count <= 2 * (2 * len(pages) + 13)
+
+
+def test_every_stored_listing_is_read_here() -> None:
+    for body in LISTINGS:
+        assert json.loads(body)["data"]

@@ -1,0 +1,201 @@
+"""Jobs that are found: a whole exporter against vendors whose listings come, go and misbehave."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tests.vendor import Asked, Samples, Told, exporter, vendor
+
+SITECORE = """systems:
+  xmc:
+    provider: sitecore
+    base_url: {url}
+    min_interval: 0s
+    labels: {{squad: web}}
+    discover: {{}}
+"""
+TWINS = """systems:
+  twins:
+    provider: itwin
+    service: reality-modeling
+    base_url: {url}
+    min_interval: 0s
+    discover: {{itwin_id: 3f0e8a4c-6f6e-4d3c-9c43-0d1c5a2f7b11}}
+    max_jobs: 10000
+"""
+LISTING = "/authoring/publishing/v1/jobs"
+
+
+def published(job_id: str, status: str = "Running", **system: Any) -> dict[str, Any]:
+    times = {"finishTime": "2026-01-01T00:00:00Z"} if status in ("Completed", "Failed") else {}
+    return {
+        "id": job_id,
+        "name": f"Job {job_id}",
+        "system": {"status": status, "tenantId": "t", **times, **system},
+    }
+
+
+def listing(*jobs: dict[str, Any]) -> Told:
+    return Told({"next": None, "data": list(jobs)})
+
+
+def jobs(samples: Samples) -> set[str]:
+    return {labels["job_id"] for labels, _ in samples.all("remote_job_up")}
+
+
+async def test_found_jobs_come_and_go_with_the_listing_and_cost_no_second_call(tmp_path: Path) -> None:
+    answers = iter(
+        [
+            listing(published("a"), published("b", "Queued")),
+            listing(published("b"), published("c", "Completed")),
+        ]
+    )
+    async with (
+        vendor(lambda _: next(answers)) as xmc,
+        exporter(SITECORE.format(url=xmc.url), tmp_path) as running,
+    ):
+        first = await running.scrape()
+        assert {job: first.state(job) for job in jobs(first)} == {"a": "running", "b": "queued"}
+        assert first.all("remote_job_up", job_id="a")[0][0]["squad"] == "web"
+        assert first.all("remote_job_info", job_id="a")[0][0]["job_name"] == "Job a"
+        second = await running.scrape()
+        assert {job: second.state(job) for job in jobs(second)} == {"b": "running", "c": "succeeded"}
+        assert second.get_one("remote_job_exporter_jobs", system="xmc") == 2
+        assert len(xmc.asked) == 2
+
+
+async def test_a_failed_listing_keeps_the_jobs_and_marks_the_system(tmp_path: Path) -> None:
+    answers = iter([listing(published("a")), Told(status=500), listing(published("a"))])
+    async with (
+        vendor(lambda _: next(answers)) as xmc,
+        exporter(SITECORE.format(url=xmc.url), tmp_path) as running,
+    ):
+        assert (await running.scrape()).get_one("remote_job_system_up", system="xmc") == 1
+        broken = await running.scrape()
+        assert broken.get_one("remote_job_system_up", system="xmc") == 0
+        assert broken.get_one("remote_job_system_read_error_info", reason="server_error") == 1
+        assert (broken.reason("a"), broken.state("a")) == ("server_error", None)
+        mended = await running.scrape()
+        assert mended.get_one("remote_job_system_up", system="xmc") == 1
+        assert mended.state("a") == "running"
+
+
+async def test_a_failed_run_outlives_the_listing_that_forgets_it(tmp_path: Path) -> None:
+    answers = iter([listing(published("a", "Failed", finishTime=None), published("b")), listing(), listing()])
+    async with (
+        vendor(lambda _: next(answers)) as xmc,
+        exporter(SITECORE.format(url=xmc.url), tmp_path) as running,
+    ):
+        await running.scrape()
+        for _ in range(2):
+            samples = await running.scrape()
+            assert jobs(samples) == {"a"}
+            assert samples.state("a") == "failed"
+
+
+async def test_what_is_over_the_limit_is_counted_and_nothing_written_by_hand_is_lost(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Told:
+        if urlsplit(asked.path).path == LISTING:
+            return listing(*(published(f"j{number}") for number in range(30)))
+        return Told(published(asked.path.rpartition("/")[2], "Queued"))
+
+    text = SITECORE + "    max_jobs: 10\n    jobs: [{{id: j3, name: By hand}}, {{id: other}}]\n"
+    async with vendor(answer) as xmc, exporter(text.format(url=xmc.url), tmp_path) as running:
+        samples = await running.scrape()
+        assert len(jobs(samples)) == 10
+        assert {"j3", "other"} <= jobs(samples)
+        assert samples.get_one("remote_job_system_jobs_dropped", system="xmc") == 21
+        assert samples.all("remote_job_info", job_id="j3")[0][0]["job_name"] == "By hand"
+        assert sum(1 for path in xmc.count() if path.endswith("/j3")) == 1
+
+
+def twin(number: int, state: str) -> dict[str, Any]:
+    return {
+        "id": f"job-{number}",
+        "name": f"Scan {number}",
+        "type": "FillImageProperties",
+        "state": state,
+        "executionInfo": {
+            "createdDateTime": "2026-01-01T00:00:00Z",
+            "startedDateTime": "2026-01-01T00:01:00Z",
+        },
+    }
+
+
+def scans(pages: int, size: int, running: int) -> Callable[[Asked], Told]:
+    """An iTwin with so many jobs in so many pages, of which the first are running."""
+
+    def answer(asked: Asked) -> Told:
+        if asked.path.endswith("/progress"):
+            return Told({"progress": {"percentage": 25, "state": "Active"}})
+        page = int(parse_qs(urlsplit(asked.path).query).get("continuationToken", ["0"])[0])
+        first = page * size
+        found = [twin(n, "Active" if n < running else "Success") for n in range(first, first + size)]
+        more = {
+            "next": {"href": f"{asked.path.partition('&continuationToken')[0]}&continuationToken={page + 1}"}
+        }
+        return Told({"jobs": found, "_links": more if page + 1 < pages else {}})
+
+    return answer
+
+
+async def test_thousands_of_jobs_take_one_call_a_page_and_one_a_running_job(tmp_path: Path) -> None:
+    async with (
+        vendor(scans(50, 100, 40)) as twins,
+        exporter(TWINS.format(url=twins.url), tmp_path) as running,
+    ):
+        samples = await running.scrape()
+        assert len(samples.all("remote_job_up")) == 5000
+        assert all(value == 1 for _, value in samples.all("remote_job_up"))
+        assert samples.get_one("remote_job_progress_ratio", job_id="job-7") == 0.25
+        assert len(twins.asked) == 50 + 40
+
+
+async def test_a_listing_that_goes_round_in_circles_ends_with_a_clear_reason(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Told:
+        page = parse_qs(urlsplit(asked.path).query).get("continuationToken", ["b"])[0]
+        link = (
+            asked.path.partition("&continuationToken")[0]
+            + f"&continuationToken={'b' if page == 'a' else 'a'}"
+        )
+        return Told({"jobs": [twin(1, "Active")], "_links": {"next": {"href": link}}})
+
+    async with vendor(answer) as twins, exporter(TWINS.format(url=twins.url), tmp_path) as running:
+        samples = await running.scrape()
+        assert samples.get_one("remote_job_system_read_error_info", reason="invalid_response") == 1
+        assert len(twins.asked) < 10
+
+
+async def test_a_late_listing_serves_the_next_scrape(tmp_path: Path) -> None:
+    slow = Told(listing(published("a")).body, after=lambda: asyncio.sleep(0.5))
+    async with vendor(lambda _: slow) as xmc, exporter(SITECORE.format(url=xmc.url), tmp_path) as running:
+        assert jobs(await running.scrape(timeout=0.3)) == set()
+        await asyncio.sleep(0.5)
+        assert (await running.scrape(timeout=0.3)).state("a") == "running"
+        assert len(xmc.asked) == 1
+
+
+async def test_the_systems_own_count_is_shown_by_our_states_and_only_while_it_is_known(
+    tmp_path: Path,
+) -> None:
+    counts = iter([Told({"counts": {"queued": 2, "completed": 40, "failed": 1}}), Told(status=503)])
+
+    def answer(asked: Asked) -> Told:
+        return next(counts) if asked.path.endswith("/summary") else listing(published("a"))
+
+    text = SITECORE + "    summary: true\n"
+    async with vendor(answer) as xmc, exporter(text.format(url=xmc.url), tmp_path) as running:
+        samples = await running.scrape()
+        shown = {
+            labels["state"]: value for labels, value in samples.all("remote_job_system_jobs", system="xmc")
+        }
+        assert {state: shown[state] for state in ("queued", "succeeded", "failed")} == {
+            "queued": 2,
+            "succeeded": 40,
+            "failed": 1,
+        }
+        later = await running.scrape()
+        assert later.all("remote_job_system_jobs") == []
+        assert later.state("a") == "running"

@@ -1,0 +1,398 @@
+"""Every recipe, as it stands, through a whole exporter and against answers of the documented shape."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+
+from exporter.job import State
+from tests.vendor import Asked, Exporter, Samples, Told, Vendor, exporter, vendor
+
+ROOT = Path(__file__).parent.parent
+RECIPES = ROOT / "examples" / "recipes"
+DATA = Path(__file__).parent / "data" / "recipes"
+
+CREATED, STARTED, ENDED = 1_772_359_200, 1_772_359_320, 1_772_359_650
+"""10:00:00, 10:02:00 and 10:07:30 of 2026-03-01."""
+
+QUEUED_AT = "remote_job_queued_timestamp_seconds"
+STARTED_AT = "remote_job_start_timestamp_seconds"
+ENDED_AT = "remote_job_end_timestamp_seconds"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one recipe asks and what it makes of the answers.
+
+    Args:
+        answers: files by path; after a ``?`` the parameters that the request must have, the first that
+            fits is answered.
+        states: of every job, by ``job_id``.
+        samples: values by metric and ``job_id``; ``None`` is no series.
+        info: labels of ``remote_job_info`` of one job.
+        headers: of the answer to a path.
+        query: what the request of the listing must hold besides.
+    """
+
+    answers: Mapping[str, str]
+    states: Mapping[str, str]
+    samples: Mapping[tuple[str, str], float | None]
+    info: tuple[str, Mapping[str, str]]
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    authorization: str = "Bearer sesame"
+
+
+ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z"
+
+TABLE: dict[str, Recipe] = {
+    "github-actions": Recipe(
+        answers={
+            "/repos/octo-org/octo-repo/actions/runs/30433642": "run.json",
+            "/repos/octo-org/octo-repo/actions/runs?page=1": "runs.json",
+        },
+        states={
+            "30433642": "succeeded",
+            "30433700": "running",
+            "30433701": "queued",
+            "30433702": "failed",
+            "30433703": "canceled",
+            "30433704": "failed",
+            "30433705": "idle",
+            "30433706": "unknown",
+        },
+        samples={
+            (QUEUED_AT, "30433642"): CREATED,
+            (STARTED_AT, "30433642"): STARTED,
+            (ENDED_AT, "30433642"): ENDED,
+            ("remote_job_run_duration_seconds", "30433642"): 330,
+            ("remote_job_run_number", "30433702"): 562,
+            (STARTED_AT, "30433700"): STARTED,
+            (ENDED_AT, "30433700"): None,
+            (STARTED_AT, "30433701"): None,
+        },
+        info=("30433700", {"job_name": "Build", "job_type": "push", "job_level": "main"}),
+        query={"per_page": "100", "created": f">={ISO}"},
+    ),
+    "gitlab-pipelines": Recipe(
+        answers={
+            "/api/v4/projects/21/pipelines/287": "pipeline.json",
+            "/api/v4/projects/21/pipelines?page=1": "pipelines.json",
+        },
+        states={
+            "287": "succeeded",
+            "288": "running",
+            "289": "queued",
+            "290": "failed",
+            "291": "canceling",
+            "292": "canceled",
+            "293": "idle",
+        },
+        samples={
+            (QUEUED_AT, "287"): CREATED,
+            (STARTED_AT, "287"): CREATED + 14,
+            (ENDED_AT, "287"): CREATED + 350,
+            (ENDED_AT, "290"): CREATED + 351.185,
+            (STARTED_AT, "290"): None,
+            (ENDED_AT, "288"): None,
+        },
+        info=("288", {"job_name": "Build pipeline", "job_type": "push", "job_level": "main"}),
+        query={"per_page": "100", "updated_after": ISO},
+    ),
+    "jenkins": Recipe(
+        answers={"/job/nightly/api/json": "job.json", "/api/json": "jobs.json"},
+        states={
+            "nightly": "succeeded_with_errors",
+            "compile": "running",
+            "deploy": "queued",
+            "lint": "failed",
+            "docs": "canceled",
+        },
+        samples={
+            (STARTED_AT, "nightly"): CREATED,
+            (ENDED_AT, "nightly"): CREATED + 330.5,
+            ("remote_job_last_success_timestamp_seconds", "nightly"): CREATED + 330.5,
+            ("remote_job_last_success_timestamp_seconds", "deploy"): 1_772_273_100,
+            ("remote_job_last_failure_timestamp_seconds", "lint"): CREATED + 330.5,
+            ("remote_job_run_number", "compile"): 101,
+            (STARTED_AT, "compile"): CREATED,
+            (ENDED_AT, "compile"): None,
+            (STARTED_AT, "deploy"): None,
+            ("remote_job_enabled", "docs"): 0,
+            ("remote_job_enabled", "nightly"): 1,
+        },
+        info=("lint", {"job_name": "lint", "job_kind": "slot"}),
+        query={"tree": r"jobs\[name,.*lastBuild\[number,.*"},
+        authorization="Basic ZXhwb3J0ZXI6c2VzYW1l",
+    ),
+    "azure-pipelines": Recipe(
+        answers={
+            "/fabrikam/Fiber/_apis/build/builds/506": "build.json",
+            "/fabrikam/Fiber/_apis/build/builds?continuationToken=2026/03": "builds-2.json",
+            "/fabrikam/Fiber/_apis/build/builds": "builds.json",
+        },
+        states={
+            "506": "succeeded_with_errors",
+            "510": "running",
+            "511": "queued",
+            "512": "failed",
+            "505": "canceled",
+            "504": "canceling",
+        },
+        samples={
+            (QUEUED_AT, "506"): CREATED + 0.123456,
+            (STARTED_AT, "506"): STARTED,
+            (ENDED_AT, "506"): ENDED,
+            (STARTED_AT, "511"): None,
+        },
+        info=("512", {"job_name": "Fiber-CI", "job_type": "individualCI", "job_level": "refs/heads/main"}),
+        headers={"builds.json": {"x-ms-continuationtoken": "2026/03"}},
+        query={"api-version": "7.1", "$top": "200", "minTime": ISO},
+        authorization="Basic ZXhwb3J0ZXI6c2VzYW1l",
+    ),
+    "airflow": Recipe(
+        answers={
+            "/api/v2/dags/billing/dagRuns/manual__2026-03-01T06:00:00+00:00": "run.json",
+            "/api/v2/dags/~/dagRuns?offset=0": "runs.json",
+        },
+        states={
+            "billing/manual__2026-03-01T06:00:00+00:00": "succeeded",
+            "billing/scheduled__2026-03-01T00:00:00+00:00": "failed",
+            "import/scheduled__2026-03-01T00:00:00+00:00": "running",
+            "import/manual__2026-03-01T09:59:59.123456+00:00": "queued",
+        },
+        samples={
+            (QUEUED_AT, "billing/scheduled__2026-03-01T00:00:00+00:00"): CREATED,
+            (STARTED_AT, "billing/scheduled__2026-03-01T00:00:00+00:00"): STARTED,
+            (ENDED_AT, "billing/scheduled__2026-03-01T00:00:00+00:00"): ENDED,
+            (ENDED_AT, "import/scheduled__2026-03-01T00:00:00+00:00"): None,
+        },
+        info=(
+            "billing/scheduled__2026-03-01T00:00:00+00:00",
+            {"job_name": "Billing", "job_type": "scheduled"},
+        ),
+        query={"limit": "100", "updated_at_gte": ISO},
+    ),
+    "argo-workflows": Recipe(
+        answers={
+            "/api/v1/workflows/argo/nightly-import-x7k2p": "workflow.json",
+            "/api/v1/workflows/argo?listOptions.continue=eyJ2IjoibWV0YSJ9==": "workflows-2.json",
+            "/api/v1/workflows/argo": "workflows.json",
+        },
+        states={
+            "nightly-import-x7k2p": "running",
+            "build-aaaaa": "succeeded",
+            "build-bbbbb": "failed",
+            "build-ccccc": "failed",
+            "build-ddddd": "queued",
+        },
+        samples={
+            ("remote_job_items", "nightly-import-x7k2p"): 7,
+            ("remote_job_items_processed", "nightly-import-x7k2p"): 3,
+            ("remote_job_progress_ratio", "nightly-import-x7k2p"): None,
+            ("remote_job_items", "build-ddddd"): None,
+            (QUEUED_AT, "build-bbbbb"): CREATED,
+            (STARTED_AT, "build-bbbbb"): STARTED,
+            (ENDED_AT, "build-bbbbb"): ENDED,
+        },
+        info=("build-aaaaa", {"job_name": "build", "job_kind": "run"}),
+        query={"listOptions.limit": "100", "fields": r"metadata\.continue,items\.metadata\.name,.*"},
+    ),
+    "databricks-jobs": Recipe(
+        answers={
+            "/oidc/v1/token": "",
+            "/api/2.2/jobs/runs/get?run_id=455644833": "run.json",
+            "/api/2.2/jobs/runs/list?page_token=CAEomPuciYcxMKbM9JvMlwU=": "runs-2.json",
+            "/api/2.2/jobs/runs/list": "runs.json",
+        },
+        states={
+            "455644833": "succeeded",
+            "900000000000000001": "running",
+            "2": "canceling",
+            "3": "failed",
+            "4": "succeeded_with_errors",
+            "5": "failed",
+            "6": "canceled",
+            "7": "queued",
+        },
+        samples={
+            (STARTED_AT, "455644833"): STARTED,
+            (ENDED_AT, "455644833"): ENDED,
+            (ENDED_AT, "900000000000000001"): None,
+        },
+        info=("3", {"job_name": "Nightly load", "job_type": "JOB_RUN"}),
+        query={"limit": "25", "start_time_from": r"\d+"},
+    ),
+    "awx": Recipe(
+        answers={
+            "/api/v2/jobs/1042/": "job.json",
+            "/api/v2/jobs/?page=2": "jobs-2.json",
+            "/api/v2/jobs/": "jobs.json",
+        },
+        states={
+            "1042": "succeeded",
+            "1050": "running",
+            "1049": "queued",
+            "1048": "failed",
+            "1047": "failed",
+            "1046": "canceled",
+        },
+        samples={
+            (QUEUED_AT, "1042"): CREATED + 0.123456,
+            (STARTED_AT, "1042"): STARTED,
+            (ENDED_AT, "1042"): ENDED,
+            (STARTED_AT, "1049"): None,
+        },
+        info=("1048", {"job_name": "Patch", "job_type": "scheduled"}),
+        query={"page_size": "100", "or__finished__gte": ISO},
+    ),
+}
+
+TOKEN = Told({"access_token": "sesame", "token_type": "Bearer", "expires_in": 3600})
+
+
+def config(name: str, url: str, folder: Path) -> str:
+    """The recipe's text, at the vendor's address, with a secret that is there and no old runs left out."""
+    secret = folder / "secret"
+    secret.write_text("sesame\n")
+    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+    found = re.search(r"base_url: (https://[^/\s]+)", text)
+    assert found is not None
+    text = text.replace(found[1], url)
+    text = re.sub(r"\{file: [^}]+\}", f"{{file: {secret}}}", text)
+    return re.sub(r"newer_than: \w+", "newer_than: 50y", text)
+
+
+def told(name: str, asked: Asked) -> Told:
+    recipe = TABLE[name]
+    url = urlsplit(asked.path)
+    given = set(parse_qsl(url.query))
+    for place, file in recipe.answers.items():
+        path, _, query = place.partition("?")
+        wanted = {tuple(pair.split("=", 1)) for pair in query.split("&") if pair}
+        if path == unquote(url.path) and wanted <= given:
+            if not file:
+                return TOKEN
+            return Told((DATA / name / file).read_bytes(), headers=recipe.headers.get(file, {}))
+    return Told({"message": "not found"}, status=404)
+
+
+async def scraped(name: str, folder: Path) -> tuple[Samples, Vendor]:
+    async with vendor(lambda asked: told(name, asked)) as playing:
+        running: Exporter
+        async with exporter(config(name, playing.url, folder), folder) as running:
+            return await running.scrape(), playing
+
+
+def test_every_recipe_is_tested() -> None:
+    assert {file.stem for file in RECIPES.glob("*.yaml")} == set(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+async def test_a_recipe_reads_and_lists_what_its_vendor_documents(name: str, tmp_path: Path) -> None:
+    recipe = TABLE[name]
+    samples, _ = await scraped(name, tmp_path)
+    assert {job_id: samples.state(job_id) for job_id in recipe.states} == recipe.states
+    jobs = {labels["job_id"] for labels, _ in samples.all("remote_job_up")}
+    assert jobs == set(recipe.states)
+    assert all(value == 1 for _, value in samples.all("remote_job_up"))
+    assert [value for _, value in samples.all("remote_job_system_up")] == [1]
+    for (metric, job_id), value in recipe.samples.items():
+        got = samples.get_one(metric, job_id=job_id)
+        assert got == (None if value is None else pytest.approx(value, abs=1e-3)), (metric, job_id)
+    job_id, labels = recipe.info
+    (info,) = samples.all("remote_job_info", job_id=job_id, provider="json")
+    assert labels.items() <= info[0].items()
+
+
+@pytest.mark.parametrize("name", TABLE)
+async def test_a_recipe_costs_one_call_a_page_and_one_a_job_by_hand(name: str, tmp_path: Path) -> None:
+    recipe = TABLE[name]
+    _, playing = await scraped(name, tmp_path)
+    calls = [asked for asked in playing.asked if not asked.path.startswith("/oidc/")]
+    assert len(calls) == len([file for file in recipe.answers.values() if file])
+    assert {asked.headers["authorization"] for asked in calls} == {recipe.authorization}
+    assert {asked.method for asked in calls} == {"GET"}
+    queries = [dict(parse_qsl(urlsplit(asked.path).query)) for asked in calls]
+    assert any(
+        all(re.fullmatch(value, query.get(key, "")) for key, value in recipe.query.items())
+        for query in queries
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("argo-workflows", "none.json"), ("databricks-jobs", "none.json")]
+)
+async def test_a_listing_without_jobs_is_understood(
+    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = TABLE[name]
+    listing = list(recipe.answers)[-1]
+    monkeypatch.setitem(
+        TABLE,
+        name,
+        Recipe({**recipe.answers, listing: file}, recipe.states, {}, recipe.info),
+    )
+    samples, _ = await scraped(name, tmp_path)
+    assert [value for _, value in samples.all("remote_job_system_up")] == [1]
+    assert len(samples.all("remote_job_up")) == 1
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_recipe_cites_where_its_facts_are_documented(name: str) -> None:
+    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+    comments = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    assert re.search(r"https://[a-z.-]+\.(com|io|org)/", comments)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_recipe_names_only_states_that_there_are(name: str) -> None:
+    assert set(TABLE[name].states.values()) <= set(State)
+
+
+POSTED = """
+systems:
+  graph:
+    provider: json
+    base_url: {url}
+    read:
+      method: POST
+      path: /graphql
+      body:
+        query: "query($id: ID!) {{ job(id: $id) {{ state }} }}"
+        variables: {{id: "{{id}}"}}
+      root: data.job
+      state: state
+      states: {{running: [BUSY]}}
+      progress: done / total
+    jobs: [{{id: 'a"}},x'}}]
+"""
+
+
+async def test_a_query_is_posted_and_its_answer_read(tmp_path: Path) -> None:
+    answer = Told({"data": {"job": {"state": "busy", "done": 3, "total": 4}}})
+    async with (
+        vendor(lambda _: answer) as graph,
+        exporter(POSTED.format(url=graph.url), tmp_path) as running,
+    ):
+        samples = await running.scrape()
+        assert samples.state('a"},x') == "running"
+        assert samples.get_one("remote_job_progress_ratio", job_id='a"},x') == 0.75
+        (asked,) = graph.asked
+        assert (asked.method, asked.path) == ("POST", "/graphql")
+        assert asked.headers["content-type"] == "application/json"
+        assert b'"variables": {"id": "a\\"},x"}' in asked.body
+
+
+async def test_a_wrong_type_is_told_as_an_answer_that_makes_no_sense(tmp_path: Path) -> None:
+    answer = Told({"data": {"job": {"state": "busy", "done": "three", "total": 4}}})
+    async with (
+        vendor(lambda _: answer) as graph,
+        exporter(POSTED.format(url=graph.url), tmp_path) as running,
+    ):
+        samples = await running.scrape()
+        assert samples.reason('a"},x') == "invalid_response"
+        assert samples.state('a"},x') is None
