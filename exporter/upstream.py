@@ -4,7 +4,6 @@ Drives a provider's generator and turns whatever goes wrong into a `Failure` wit
 many reads run at a time, and when, is the collector's business.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from exporter.providers.base import Answer, Ask, Counting, DiscoverKeys, Found, 
 from exporter.providers.fields import count
 from exporter.renewal import Renewal
 from exporter.trace import Trace
-from exporter.transport import Reply, Route, Tls, Wire, not_after
+from exporter.transport import Reply, Route, Tls, Wires, not_after
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +36,6 @@ MAX_PAGES = 500
 MAX_FOUND = 100_000
 LISTING_SECONDS = 60.0
 MAX_PREPARED = 1000
-STAMP_SECONDS = 5.0
 USER_AGENT = f"remote-job-exporter/{__version__}"
 
 
@@ -135,7 +133,7 @@ class Upstream:
         self._renewal = Renewal(credential, route, timeout, meters)
         self._prepared: dict[Ask, tuple[object, PreparedRequest]] = {}
         self._explained = False
-        self._wires = _Wires(route, concurrency, timeout)
+        self._wires = Wires(route, max_connections=concurrency, grace=timeout)
         self._certificate = _Certificate(route.tls)
 
     async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
@@ -170,6 +168,7 @@ class Upstream:
         self, steps: Steps | Listing | Counting, bounds: _Bounds, found: dict[str, Found]
     ) -> tuple[Any, Failure | None]:
         """What a provider returns, or why it did not."""
+        self._wires.enter()
         try:
             return await self._drive(steps, bounds, found), None
         except Failure as failure:
@@ -178,6 +177,8 @@ class Upstream:
             mistake = Failure(Reason.INTERNAL, type(error).__name__)
             mistake.__cause__ = error
             return None, mistake
+        finally:
+            self._wires.leave()
 
     def credentials_expiry(self) -> float | None:
         """Unix time at which the first of the credentials ends unless somebody acts, where that is known."""
@@ -312,61 +313,6 @@ class Upstream:
         request = kept[1].copy()
         self._credential.apply(request)
         return request
-
-
-class _Wires:
-    """The wire of a system, made anew when its TLS files change; lives as long as whoever reads."""
-
-    def __init__(self, route: Route, connections: int, grace: float) -> None:
-        self._route = route
-        self._grace = grace
-        self._connections = connections
-        self._stamp = route.tls.stamp()
-        self._look_at = time.monotonic() + STAMP_SECONDS
-        self._wire: Wire | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._reads = 0
-        self._idle: asyncio.Future[None] | None = None
-        self._closed = False
-
-    def enter(self) -> None:
-        """A read begins: it may need a wire until it leaves, for what it has not asked yet too."""
-        self._reads += 1
-
-    def leave(self) -> None:
-        """A read is over."""
-        self._reads -= 1
-        if self._idle is not None and not self._reads and not self._idle.done():
-            self._idle.set_result(None)
-
-    def current(self) -> Wire:
-        if self._closed:
-            raise Failure(Reason.INTERNAL, "the system is closed")
-        now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + STAMP_SECONDS
-            stamp = self._route.tls.stamp()
-            if stamp not in (None, self._stamp):  # None: somebody is replacing a file just now
-                self._stamp = stamp
-                self._retire(self._grace)
-        if self._wire is None:
-            self._wire = Wire(self._route, max_connections=self._connections)
-        return self._wire
-
-    def _retire(self, grace: float) -> None:
-        if self._wire is not None:
-            task = asyncio.get_running_loop().create_task(self._wire.close(grace))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-        self._wire = None
-
-    async def close(self, grace: float) -> None:
-        if self._reads and grace:
-            self._idle = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._idle], timeout=grace)
-        self._closed = True
-        self._retire(0.0)
-        await asyncio.gather(*self._closing)
 
 
 class _Certificate:

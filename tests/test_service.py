@@ -52,7 +52,9 @@ async def test_one_hanging_system_leaves_the_others_complete_and_the_scrape_in_t
         vendor(lambda _: Told(after=hang)) as stuck,
         vendor(lambda _: Told(caps())) as docs,
         exporter(
-            "systems:\n" + caps_config(stuck.url, 40, name="stuck") + caps_config(docs.url, 40), tmp_path
+            "systems:\n" + caps_config(stuck.url, 40, name="stuck") + caps_config(docs.url, 40),
+            tmp_path,
+            offset=0.5,
         ) as running,
     ):
         began = time.monotonic()

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter import service, upstream
+from exporter import service
 from exporter.auth.oauth2 import OAuth2
 from exporter.job import Category, Job, State, Status
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Ask
 from exporter.providers.caps import Caps
+from exporter.transport import wires
 from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying
 from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
 
@@ -108,7 +109,7 @@ async def test_the_timeout_is_for_the_whole_read_however_many_requests_it_takes(
 async def test_a_replaced_ca_file_is_trusted_and_the_old_one_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream, "STAMP_SECONDS", 0.0)
+    monkeypatch.setattr(wires, "STAMP_SECONDS", 0.0)
     theirs, other = trustme.CA(), trustme.CA()
     tls, ca_file = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / "ca.pem"
     theirs.issue_cert("127.0.0.1").configure_cert(tls)

@@ -172,11 +172,11 @@ class Exporter:
 
 
 @asynccontextmanager
-async def exporter(text: str, folder: Path) -> AsyncIterator[Exporter]:
-    """An exporter of the config ``text``."""
+async def exporter(text: str, folder: Path, *, offset: float = 0.1) -> AsyncIterator[Exporter]:
+    """An exporter of the config ``text`` that is ready ``offset`` seconds before the scraper gives up."""
     file = folder / "config.yaml"
     file.write_text(text)
-    service = Service(file, Options(listen=("127.0.0.1:0",), timeout_offset=0.1, shutdown_timeout=1))
+    service = Service(file, Options(listen=("127.0.0.1:0",), timeout_offset=offset, shutdown_timeout=1))
     await service.start()
     try:
         yield Exporter(service)

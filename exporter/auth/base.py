@@ -109,9 +109,11 @@ class Watched:
         """The number, and the values that it stands for."""
         values = tuple(secret.reveal() for secret in self._secrets)
         if values != self._values:
-            self._values = values
+            # Files of one set are replaced together, so none is taken that was looked at before another.
+            self.look_again()
+            self._values = tuple(secret.reveal() for secret in self._secrets)
             self._version += 1
-        return self._version, values
+        return self._version, self._values
 
     def look_again(self) -> None:
         """Before the secrets count as refused: their files may have changed since the last look."""

@@ -11,6 +11,7 @@ from exporter.transport.certificate import not_after
 from exporter.transport.reply import Headers, Reply, Timing
 from exporter.transport.route import Route, Tls
 from exporter.transport.wire import Wire
+from exporter.transport.wires import Wires
 
 __all__ = [
     "CurlAdapter",
@@ -20,6 +21,7 @@ __all__ = [
     "Timing",
     "Tls",
     "Wire",
+    "Wires",
     "blocking_session",
     "not_after",
 ]

@@ -5,7 +5,6 @@ the two is real: who is due, what the vendor's answers say about it, credentials
 """
 
 import json
-import logging
 import sys
 import time
 from collections.abc import Callable
@@ -232,16 +231,18 @@ class Adapter(BaseAdapter):
 
 
 @pytest.fixture
-def live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Day], service.Service]:
+def live(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> Callable[[Day], service.Service]:
     # The trouble of a day is a lot to tell, and its thousands of pages are not looked at.
-    monkeypatch.setattr(logging.getLogger("exporter"), "level", logging.ERROR)
+    caplog.set_level("ERROR", logger="exporter")
     monkeypatch.setattr("exporter.meters.Meters.render", lambda *_, **__: b"")
 
     def begin(day: Day) -> service.Service:
         for name, module in list(sys.modules.items()):
             if name.startswith("exporter.") and getattr(module, "time", None) is time:
                 monkeypatch.setattr(module, "time", day.clock)
-        monkeypatch.setattr("exporter.upstream.Wire", lambda *_, **__: Instant(day))
+        monkeypatch.setattr("exporter.transport.wires.Wire", lambda *_, **__: Instant(day))
         monkeypatch.setattr("exporter.renewal.blocking_session", lambda *_, **__: Adapter(day).session())
         (tmp_path / "key").write_text("first")
         (tmp_path / "config.yaml").write_text(CONFIG)

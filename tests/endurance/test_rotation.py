@@ -326,7 +326,7 @@ def issued(authority: trustme.CA, name: str) -> dict[str, bytes]:
 async def test_client_certificate_and_ca_are_replaced_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.upstream.STAMP_SECONDS", 0.1)
+    monkeypatch.setattr("exporter.transport.wires.STAMP_SECONDS", 0.1)
     old, new, clients = trustme.CA(), trustme.CA(), trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.verify_mode = ssl.CERT_REQUIRED
