@@ -9,6 +9,7 @@ that of the measured process alone, user and system time.
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import re
 import resource
@@ -30,6 +31,7 @@ from prometheus_client.registry import Collector
 JOBS = 1000
 ROUNDS = 5
 THREADS = 16
+PAGES, PAGE_SIZE, RUNNING = 50, 100, 500
 COUNTS = 50
 ANSWER = (
     b'{"job_status":"Running","is_incremental":false,"is_on_demand":true,"is_scheduled":null,'
@@ -42,19 +44,50 @@ ANSWER = (
 )
 
 
+def _response(body: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return head + body
+
+
 def _responses() -> Iterator[bytes]:
     """Never the same twice in a row, so that nothing can be kept from the read before."""
     for number in itertools.cycle(range(COUNTS)):
-        body = ANSWER % (number, number / COUNTS, number)
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-        yield head + body
+        yield _response(ANSWER % (number, number / COUNTS, number))
+
+
+def _pages() -> list[bytes]:
+    """The listing of an iTwin whose first jobs are running."""
+    times = {"createdDateTime": "2026-10-20T05:38:05Z", "startedDateTime": "2026-10-20T05:39:05Z"}
+    pages = []
+    for page in range(PAGES):
+        numbers = range(page * PAGE_SIZE, (page + 1) * PAGE_SIZE)
+        jobs = [
+            {
+                "id": f"job-{number}",
+                "name": f"Scan {number}",
+                "type": "FillImageProperties",
+                "state": "Active" if number < RUNNING else "Success",
+                "executionInfo": times
+                if number < RUNNING
+                else {**times, "endedDateTime": times["startedDateTime"]},
+            }
+            for number in numbers
+        ]
+        href = f"/reality-modeling/jobs?continuationToken={page + 1}"
+        links = {"next": {"href": href}} if page + 1 < PAGES else {}
+        pages.append(_response(json.dumps({"jobs": jobs, "_links": links}).encode()))
+    return pages
+
+
+PROGRESS = _response(b'{"progress":{"percentage":25,"state":"Active"}}')
 
 
 class _Answering(asyncio.Protocol):
-    """Answers at once, whatever was asked."""
+    """Answers at once: listings, progress, and to anything else how a docset stands."""
 
-    def __init__(self, responses: Iterator[bytes]) -> None:
+    def __init__(self, responses: Iterator[bytes], pages: list[bytes]) -> None:
         self._responses = responses
+        self._pages = pages
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -62,17 +95,23 @@ class _Answering(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._got += data
-        requests_whole = self._got.count(b"\r\n\r\n")
-        if requests_whole:
-            self._got = self._got.rpartition(b"\r\n\r\n")[2]
-            answers = itertools.islice(self._responses, requests_whole)
-            self._transport.write(b"".join(answers))  # type: ignore[attr-defined]
+        *requests_whole, self._got = self._got.split(b"\r\n\r\n")
+        for request in requests_whole:
+            self._transport.write(self._answer(request))  # type: ignore[attr-defined]
+
+    def _answer(self, request: bytes) -> bytes:
+        target = request.partition(b" HTTP/")[0]
+        if target.endswith(b"/progress"):
+            return PROGRESS
+        if b"/jobs?" in target:
+            return self._pages[int(target.partition(b"continuationToken=")[2] or b"0")]
+        return next(self._responses)
 
 
 async def _answer_for_ever(port: int) -> None:
     loop = asyncio.get_running_loop()
-    responses = _responses()
-    server = await loop.create_server(lambda: _Answering(responses), "127.0.0.1", port, backlog=1024)
+    responses, pages = _responses(), _pages()
+    server = await loop.create_server(lambda: _Answering(responses, pages), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 
@@ -114,22 +153,35 @@ def _memory(pid: int) -> float:
     return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
 
 
-def _config(url: str, folder: str, jobs: int, min_interval: str) -> str:
+def _docsets(url: str, jobs: int, min_interval: str) -> str:
+    """A config of so many jobs written by hand."""
     lines = ["defaults:", f"  min_interval: {min_interval}", "systems:", "  docs:", "    provider: caps"]
     lines += [f"    base_url: {url}", "    jobs:"]
     lines += [f"      - {{project_id: p, build_job_id: '{n}', locale: en-US}}" for n in range(jobs)]
-    file = Path(folder) / "config.yaml"
-    file.write_text("\n".join(lines))
-    return str(file)
+    return "\n".join(lines)
+
+
+def _found(url: str) -> str:
+    """A config of a system whose jobs are found."""
+    guid = "3f0e8a4c-6f6e-4d3c-9c43-0d1c5a2f7b11"
+    return f"""systems:
+  twins:
+    provider: itwin
+    service: reality-modeling
+    base_url: {url}
+    max_jobs: 10000
+    discover: {{itwin_id: {guid}}}
+"""
 
 
 @contextlib.contextmanager
-def _exporter(url: str, *, jobs: int, min_interval: str) -> Iterator[tuple[int, str, float]]:
+def _exporter(config: str) -> Iterator[tuple[int, str, float]]:
     """Process id, address and seconds to be ready of a running exporter."""
     address = f"127.0.0.1:{_free_port()}"
     with tempfile.TemporaryDirectory() as folder:
-        file = _config(url, folder, jobs, min_interval)
-        arguments = ("-m", "exporter", "serve", "--config.file", file, "--web.listen-address", address)
+        file = Path(folder) / "config.yaml"
+        file.write_text(config)
+        arguments = ("-m", "exporter", "serve", "--config.file", str(file), "--web.listen-address", address)
         with _process(*arguments, ready=f"http://{address}/-/ready") as (child, seconds):
             yield child.pid, f"http://{address}/metrics", seconds
 
@@ -166,7 +218,7 @@ def _plain_cost(url: str, mode: str) -> float:
 
 def _read_cost(url: str) -> float:
     """CPU seconds of the whole exporter for each job read, served and scraped included."""
-    with _exporter(url, jobs=JOBS, min_interval="0s") as (pid, metrics, _):
+    with _exporter(_docsets(url, JOBS, "0s")) as (pid, metrics, _):
         page = requests.get(metrics, timeout=30).text
         if page.count("remote_job_up{") != JOBS:
             sys.exit("not every job is on the page")
@@ -178,7 +230,7 @@ def _read_cost(url: str) -> float:
 
 def _quiet_scrape(url: str) -> tuple[float, float]:
     """CPU seconds of a scrape that asks nobody, and of prometheus-client on the same samples."""
-    with _exporter(url, jobs=JOBS, min_interval="10m") as (pid, metrics, _):
+    with _exporter(_docsets(url, JOBS, "10m")) as (pid, metrics, _):
         page = requests.get(metrics, timeout=30).text
         rounds = 50
         began = _cpu(pid)
@@ -193,10 +245,24 @@ def _quiet_scrape(url: str) -> tuple[float, float]:
 
 def _small(url: str) -> tuple[float, float]:
     """Memory in MB with 100 jobs after ten scrapes, and seconds from start to ready."""
-    with _exporter(url, jobs=100, min_interval="0s") as (pid, metrics, seconds):
+    with _exporter(_docsets(url, 100, "0s")) as (pid, metrics, seconds):
         for _ in range(10):
             requests.get(metrics, timeout=30)
         return _memory(pid), seconds
+
+
+def _discovered(url: str) -> float:
+    """Seconds of a scrape that lists all pages and asks every running job."""
+    with _exporter(_found(url)) as (_, metrics, _):
+        began = time.monotonic()
+        page = requests.get(metrics, timeout=30).text
+        seconds = time.monotonic() - began
+    if (
+        page.count("\nremote_job_up{") != PAGES * PAGE_SIZE
+        or page.count("remote_job_progress_ratio{") < RUNNING
+    ):
+        sys.exit("not every found job is on the page")
+    return seconds
 
 
 def _report() -> None:
@@ -207,6 +273,7 @@ def _report() -> None:
         fresh, session = _plain_cost(url, "plain"), _plain_cost(url, "session")
         quiet, client = _quiet_scrape(url)
         memory, seconds = _small(url)
+        listed = _discovered(url)
     for name, value, unit, digits, ratio in (
         ("CPU per job read, rendered and served", ours * 1e6, "µs", 0, None),
         (f"  requests.get().json(), {THREADS} threads", fresh * 1e6, "µs", 0, ours / fresh),
@@ -215,6 +282,7 @@ def _report() -> None:
         ("  prometheus_client.generate_latest, the same", client * 1e3, "ms", 1, quiet / client),
         ("memory with 100 jobs", memory, "MB", 1, None),
         ("ready after", seconds, "s", 2, None),
+        (f"scrape that finds {PAGES * PAGE_SIZE} jobs in {PAGES} pages", listed, "s", 2, None),
     ):
         print(f"{name:48}{value:8.{digits}f} {unit}" + (f"   ratio {ratio:.3f}" if ratio else ""))
 
