@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.web.listen import listen_on
 from exporter.web.server import ListenError
 from tests.web.clients import (
     GET,
@@ -97,3 +98,13 @@ async def test_a_bad_address_is_one_line_that_names_it(start: Start, address: st
     assert text.startswith("cannot listen on ")
     assert (address if address.isprintable() else ascii(address)) in text
     assert text.isprintable()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", ":0"])
+async def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements(address: str) -> None:
+    (listener,) = await listen_on(address)
+    with listener, socket.create_connection(("127.0.0.1", listener.getsockname()[1])):
+        listener.settimeout(5)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
