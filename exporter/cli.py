@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter import __version__, config, demo, log, reference, service
+from exporter import __version__, config, demo, log, plugins, reference, service
 from exporter.config import ConfigError, Mistake, System
 from exporter.explain import explain
 from exporter.query import Pairs, QueryError
@@ -25,6 +25,7 @@ _ENV = "REMOTE_JOB_EXPORTER_"
 PROBE_SECONDS = 600.0
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class _Number(click.FloatRange):
@@ -155,8 +156,8 @@ def serve(  # noqa: PLR0913  # one argument a flag
 
     SIGHUP or POST /-/reload make it read its configuration again.
 
-    Exit codes: 0 ended by SIGTERM or SIGINT, 1 the configuration is wrong or an address cannot be
-    listened on, 2 wrong use.
+    Exit codes: 0 ended by SIGTERM or SIGINT, 1 the configuration is wrong, a plug-in is broken or an
+    address cannot be listened on, 2 wrong use.
     """
     log.setup(log_level, log_format)
     options = service.Options(
@@ -166,6 +167,7 @@ def serve(  # noqa: PLR0913  # one argument a flag
         watch=config_watch,
         web_config=web_config_file,
         shard=_shard(shard_index, shard_count),
+        plugins=_plugins(),
     )
     _fail_in_one_line(lambda: asyncio.run(service.serve(config_file, options)))
 
@@ -185,8 +187,9 @@ def check(file: Path, web_config_file: Path | None, format_: str) -> None:
 
     Prints every mistake on its own line: F:LINE: path.to.key: what is wrong, what is allowed.
 
-    Exit codes: 0 no mistakes, 1 mistakes, 2 wrong use.
+    Exit codes: 0 no mistakes, 1 mistakes or a broken plug-in, 2 wrong use.
     """
+    _plugins()
     mistakes: list[Mistake] = []
     systems: tuple[System, ...] = ()
     try:
@@ -220,11 +223,12 @@ def probe(config_file: Path, system: str, keys: Sequence[str]) -> None:
 
     Secrets are masked. The keys are those of jobs: in the configuration.
 
-    Exit codes: 0 read, 1 not read or the configuration is wrong, 2 wrong use.
+    Exit codes: 0 read, 1 not read, the configuration is wrong or a plug-in is broken, 2 wrong use.
     """
     log.setup("error", "logfmt")
     if odd := [number for number, pair in enumerate(keys, 1) if "=" not in pair]:
         raise click.UsageError(f"argument {odd[0]} after SYSTEM is not KEY=VALUE")
+    _plugins()
     pairs = [("system", system), *(pair.split("=", 1) for pair in keys)]
     _fail_in_one_line(lambda: _probe(config_file, [(name, value) for name, value in pairs]))
 
@@ -281,8 +285,9 @@ def demo_(web_listen_address: str, listen_address: str, speed: float, seed: int)
 def schema() -> None:
     """Prints the JSON Schema of the configuration file, for editors.
 
-    Exit codes: 0 done, 2 wrong use.
+    Exit codes: 0 done, 1 a plug-in is broken, 2 wrong use.
     """
+    _plugins()
     click.echo(json.dumps(config.json_schema(), indent=2))
 
 
@@ -291,8 +296,9 @@ def schema() -> None:
 def docs(table: str) -> None:
     """Prints a reference table as Markdown, made from the code.
 
-    Exit codes: 0 done, 2 wrong use.
+    Exit codes: 0 done, 1 a plug-in is broken, 2 wrong use.
     """
+    _plugins()
     match table:
         case "metrics":
             text = reference.metrics()
@@ -310,11 +316,15 @@ def _shard(index: str, count: int) -> Shard:
         raise click.UsageError(f"--shard.index {index} --shard.count {count}: {error}") from None
 
 
-def _fail_in_one_line(run: Callable[[], None]) -> None:
+def _plugins() -> tuple[plugins.Plugin, ...]:
+    return _fail_in_one_line(plugins.load)
+
+
+def _fail_in_one_line(run: Callable[[], T]) -> T:
     """Ends with exit code 1 and a line on stderr for what a user can mend."""
     try:
-        run()
-    except (ConfigError, ListenError) as error:
+        return run()
+    except (ConfigError, ListenError, plugins.PluginError) as error:
         for line in str(error).splitlines():
             click.echo(f"{_COMMAND}: {line}", err=True)
         sys.exit(1)

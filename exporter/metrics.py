@@ -44,6 +44,12 @@ class JobView:
     read_at: float
     read_seconds: float
 
+    @property
+    def name(self) -> str:
+        """The job's name for people: as configured, else as the vendor calls it, else none."""
+        known = self.history.status
+        return self.job.name or (known.name if known is not None else "")
+
 
 @dataclass(frozen=True, slots=True)
 class SystemView:
@@ -104,8 +110,8 @@ def _status_info(view: JobView) -> Samples:
 
 def _info(view: JobView) -> Samples:
     job, known = view.job, view.history.status
-    words = (job.name or known.name, known.type, known.level) if known else (job.name, "", "")
-    return (((job.provider, job.kind.value, *words), 1),)
+    words = (known.type, known.level) if known else ("", "")
+    return (((job.provider, job.kind.value, view.name, *words), 1),)
 
 
 def _expected(view: JobView) -> Samples:

@@ -18,6 +18,7 @@ from exporter.collector import Collector
 from exporter.config import System
 from exporter.meters import Meters
 from exporter.pacing import Rules
+from exporter.plugins import Plugin
 from exporter.probed import Probe
 from exporter.providers import PROVIDERS
 from exporter.query import Pairs
@@ -48,6 +49,7 @@ class Options:
         watch: read the config again whenever its files change.
         shard: which of the config's jobs are watched here.
         web_config: the file of certificates and users, if any; it is always watched.
+        plugins: what was taken of other distributions, to be shown.
     """
 
     listen: Sequence[str] = (":10072",)
@@ -56,6 +58,7 @@ class Options:
     watch: bool = False
     web_config: Path | None = None
     shard: Shard = field(default_factory=Shard)
+    plugins: Sequence[Plugin] = ()
 
 
 class Service:
@@ -86,6 +89,7 @@ class Service:
             self._meters,
             timeout_offset=self._options.timeout_offset,
             reload=self.reload,
+            plugins=self._options.plugins,
         )
         app: ASGIApp = self._app.asgi
         tls = None
@@ -270,7 +274,8 @@ async def serve(file: Path, options: Options) -> None:
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
         addresses = " ".join(service.addresses)
-        _log.info("listening", extra={"version": __version__, "addresses": addresses})
+        shown = {"plugins": ", ".join(map(str, options.plugins))} if options.plugins else {}
+        _log.info("listening", extra={"version": __version__, "addresses": addresses, **shown})
         await stop.wait()
         _log.info("stopping; scrapes under way may finish")
         for task in list(tasks):

@@ -11,7 +11,7 @@ def job_table(views: Iterable[JobView]) -> str:
     """One line a job: system, name, state in our word, the vendor's word, progress."""
     rows = [("SYSTEM", "JOB", "STATE", "VENDOR SAYS", "PROGRESS")]
     for view in views:
-        name = view.job.name or view.job.id
+        name = view.name or view.job.id
         rows.append(
             (
                 view.job.system,

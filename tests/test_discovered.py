@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from exporter.shard import Shard
 from tests.vendor import Asked, Samples, Told, exporter, vendor
 
 SITECORE = """systems:
@@ -199,3 +200,29 @@ async def test_the_systems_own_count_is_shown_by_our_states_and_only_while_it_is
         later = await running.scrape()
         assert later.all("remote_job_system_jobs") == []
         assert later.state("a") == "running"
+
+
+async def test_every_job_is_in_exactly_one_shard_found_or_written_by_hand(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Told:
+        if asked.path.endswith("/summary"):
+            return Told({"counts": {"queued": 2}})
+        if urlsplit(asked.path).path == LISTING:
+            return listing(*(published(f"found-{number}") for number in range(20)))
+        return Told(published(asked.path.rpartition("/")[2], "Queued"))
+
+    by_hand = ", ".join(f"{{id: hand-{number}}}" for number in range(20))
+    text = SITECORE + f"    summary: true\n    jobs: [{by_hand}]\n".replace("{", "{{").replace("}", "}}")
+    seen = []
+    async with vendor(answer) as xmc:
+        for index in range(3):
+            async with exporter(text.format(url=xmc.url), tmp_path, shard=Shard(index, 3)) as running:
+                samples = await running.scrape()
+                info = samples.get_one("remote_job_exporter_shard_info", shard=str(index), shards="3")
+                assert info == 1
+                assert bool(samples.all("remote_job_system_jobs")) is (index == 0)
+                assert f"shard {index} of 3" in (await running.get("/")).text
+                seen.append(jobs(samples))
+        reads = [path for path in xmc.count().elements() if "/hand-" in path]
+    assert sum(len(each) for each in seen) == len(set().union(*seen)) == 40
+    assert all(seen)
+    assert len(reads) == len(set(reads)) == 20

@@ -14,6 +14,9 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.service import Options, Service
+from exporter.shard import Shard
+
+WHOLE = Shard()
 
 
 @dataclass(frozen=True)
@@ -172,11 +175,14 @@ class Exporter:
 
 
 @asynccontextmanager
-async def exporter(text: str, folder: Path, *, offset: float = 0.1) -> AsyncIterator[Exporter]:
+async def exporter(
+    text: str, folder: Path, *, offset: float = 0.1, shard: Shard = WHOLE
+) -> AsyncIterator[Exporter]:
     """An exporter of the config ``text`` that is ready ``offset`` seconds before the scraper gives up."""
     file = folder / "config.yaml"
     file.write_text(text)
-    service = Service(file, Options(listen=("127.0.0.1:0",), timeout_offset=offset, shutdown_timeout=1))
+    options = Options(listen=("127.0.0.1:0",), timeout_offset=offset, shutdown_timeout=1, shard=shard)
+    service = Service(file, options)
     await service.start()
     try:
         yield Exporter(service)

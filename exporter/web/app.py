@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,6 +23,7 @@ from exporter.explain import explain
 from exporter.exposition import accepts_gzip, negotiate
 from exporter.job import Job
 from exporter.meters import Meters
+from exporter.plugins import Plugin
 from exporter.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
 from exporter.trace import Trace
 from exporter.web.pages import landing
@@ -49,6 +50,7 @@ class App:
     Args:
         timeout_offset: seconds taken off Prometheus's scrape timeout, for the answer's way back.
         reload: reads the configuration again; raises `ConfigError` when it is not taken.
+        plugins: what was taken of other distributions, shown at ``/``.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class App:
         *,
         timeout_offset: float,
         reload: Callable[[], Awaitable[None]],
+        plugins: Sequence[Plugin] = (),
     ) -> None:
         self.ready = True
         self._collector = collector
         self._meters = meters
         self._timeout_offset = timeout_offset
         self._read_config_again = reload
+        self._plugins = plugins
         self._scrapes = asyncio.Semaphore(MAX_SCRAPES)
         self._probes = asyncio.Semaphore(MAX_PROBES)
         self.asgi = Starlette(
@@ -169,7 +173,7 @@ class App:
     async def _landing(self, request: Request) -> Response:
         shard = self._collector.shard
         place = f"This is shard {shard.index} of {shard.count}." if shard.count > 1 else ""
-        return HTMLResponse(landing(__version__, place, self._collector.overview()))
+        return HTMLResponse(landing(__version__, place, self._collector.overview(), self._plugins))
 
     async def _healthy(self, request: Request) -> Response:
         return PlainTextResponse("healthy\n")

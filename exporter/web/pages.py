@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from html import escape
 
+from exporter.plugins import Plugin
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem }
@@ -11,13 +13,18 @@ td, th { text-align: left; padding: .2rem 1rem .2rem 0 }
 """
 
 
-def landing(version: str, shard: str, systems: Iterable[tuple[str, int, str]]) -> str:
+def landing(
+    version: str, shard: str, systems: Iterable[tuple[str, int, str]], plugins: Iterable[Plugin] = ()
+) -> str:
     """The page at ``/``.
 
     Args:
         shard: which of how many this is, as a sentence; empty where there is only one.
         systems: name, number of jobs and trouble (empty when there is none) of each.
+        plugins: what was taken of other distributions.
     """
+    taken = escape(", ".join(map(str, plugins)))
+    added = f"<p>Plug-ins: {taken}</p>\n" if taken else ""
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{jobs}</td><td>{escape(trouble) or 'up'}</td></tr>"
         for name, jobs, trouble in systems
@@ -35,6 +42,6 @@ def landing(version: str, shard: str, systems: Iterable[tuple[str, int, str]]) -
 <li><a href="-/healthy">/-/healthy</a> and <a href="-/ready">/-/ready</a></li>
 </ul>
 <table><thead><tr><th>System</th><th>Jobs</th><th>State</th></tr></thead><tbody>{rows}</tbody></table>
-</body>
+{added}</body>
 </html>
 """
