@@ -62,9 +62,12 @@ class Discovery:
         self.pace.failed(now, failure)
 
     def late(self, seconds: float) -> None:
-        """A scrape's deadline passed before the listing was read."""
+        """A scrape's deadline passed before the listing was read.
+
+        That concerns the jobs which only the listing tells of; how one ended for good stays true.
+        """
         for watched in self.jobs.values():
-            if watched.read is None:
+            if watched.listed and not (watched.known and watched.known.final):
                 watched.late(seconds)
 
 

@@ -152,19 +152,30 @@ class Service:
     async def _load(self) -> None:
         # In a thread: a large config would hold the loop.
         systems = (await asyncio.to_thread(config.load, self._file)).systems
-        before, self._upstreams = self._upstreams, {}
+        before, upstreams = dict(self._upstreams), {}
         for system in systems:
             kept = before.get(system.name)
             if kept is not None and _reached_alike(kept[0], system):
-                self._upstreams[system.name] = system, before.pop(system.name)[1]
+                upstreams[system.name] = system, before.pop(system.name)[1]
             else:
-                self._upstreams[system.name] = system, _upstream(system, self._meters)
-        self.collector.replace(_plan(system, upstream) for system, upstream in self._upstreams.values())
+                upstreams[system.name] = system, self._upstream(system)
+        self.collector.replace([_plan(system, upstream) for system, upstream in upstreams.values()])
+        self._upstreams = upstreams
         for system, upstream in before.values():
             self._close_later(upstream, system.timeout)
         self._meters.reloaded(worked=True)
         jobs = sum(len(system.jobs) for system in systems)
         _log.info("config taken", extra={"systems": len(systems), "jobs": jobs})
+
+    def _upstream(self, system: System) -> Upstream:
+        try:
+            return _upstream(system, self._meters)
+        except Exception as error:  # noqa: BLE001  a plug-in's own fault; its text may hold a secret
+            _log.exception("a system could not be set up", extra={"system": system.name})
+            what = f"could not be set up ({type(error).__name__})"
+            raise config.ConfigError(
+                [config.Mistake(self._file, 1, f"systems.{system.name}", what)]
+            ) from None
 
     def _close_later(self, upstream: Upstream, grace: float) -> None:
         """Lets reads under way end, which nobody waits for here."""

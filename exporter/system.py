@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from exporter.discovery import Discovery, chosen
@@ -16,7 +17,7 @@ from exporter.failure import Failure, Reason
 from exporter.job import Job
 from exporter.meters import SystemMeters
 from exporter.pacing import Pace, Rules, Why
-from exporter.providers.base import DiscoverKeys
+from exporter.providers.base import DiscoverKeys, Found
 from exporter.shard import Shard
 from exporter.summary import Summary
 from exporter.upstream import Listed, Reading, Upstream
@@ -244,15 +245,26 @@ class System:
         for job_id, each in keep.items():
             if each is None:
                 discovery.jobs[job_id].listed = True  # forgotten by the vendor, and shown as it ended
-                continue
+            else:
+                self._take_found(discovery, job_id, each, listed)
+        if listed.found:
+            discovery.tells_states = any(each.status is not None for each in listed.found.values())
+        self._meters.watching(sum(1 for _ in self.watched()))
+
+    def _take_found(self, discovery: Discovery, job_id: str, each: Found, listed: Listed) -> None:
+        try:
             if job_id not in discovery.jobs:
                 discovery.jobs[job_id] = self._watch(self.plan.job(each.keys, each.name))
             watched = discovery.jobs[job_id]
             watched.listed = each.complete
             if each.status is not None:
                 watched.tell(each.status, listed.read_at, listed.seconds)
-        discovery.tells_states = any(each.status is not None for each in found.values())
-        self._meters.watching(sum(1 for _ in self.watched()))
+        except Exception:  # noqa: BLE001  a mistake of ours costs this job, not all that were found
+            _log.exception(
+                "a found job could not be shown", extra={"system": self.plan.name, "job_id": job_id}
+            )
+            if job_id in discovery.jobs:
+                discovery.jobs[job_id].broken(Reading(None, None, listed.read_at, listed.seconds))
 
     def _tell_listing(self, before: Failure | None, failure: Failure | None) -> None:
         """Logs trouble with the listing when it begins, changes or ends."""
@@ -350,6 +362,10 @@ def discovery_of(plan: Plan, old: System | None, watch: Callable[[Job], Watched]
     before = old.discovery if old is not None and old.plan.home == plan.home else None
     if before is not None and before.keys == plan.discover:
         discovery.failure, discovery.dropped = before.failure, before.dropped
+        discovery.tells_states, discovery.pace = before.tells_states, before.pace
+        discovery.pace.rules = plan.rules
+        if before.read is not None:  # a listing that is thrown away has to be asked anew
+            discovery.pace.asked_at = -inf
         discovery.ended = before.ended
         by_hand = {job.id for job in plan.jobs}
         for job_id, watched in before.jobs.items():

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+import requests
+
+from exporter.job import Status
 from exporter.shard import Shard
+from exporter.watched import Watched
 from tests.vendor import Asked, Samples, Told, exporter, vendor
 
 SITECORE = """systems:
@@ -226,3 +231,86 @@ async def test_every_job_is_in_exactly_one_shard_found_or_written_by_hand(tmp_pa
     assert sum(len(each) for each in seen) == len(set().union(*seen)) == 40
     assert all(seen)
     assert len(reads) == len(set(reads)) == 20
+
+
+RECIPE = """systems:
+  ci:
+    provider: json
+    base_url: {url}
+    min_interval: 0s
+    final_interval: 10m
+    read: {{path: "/job/{{id}}", state: s}}
+    discover: {{path: /jobs, items: jobs, keys: {{id: id}}, interval: 500ms}}
+"""
+
+
+async def test_a_late_listing_hides_no_job_that_is_read_by_itself(tmp_path: Path) -> None:
+    slow = False
+
+    def answer(asked: Asked) -> Told:
+        if asked.path == "/jobs":
+            body = {"jobs": [{"id": "a"}]}
+            return Told(body, after=(lambda: asyncio.sleep(0.5)) if slow else None)
+        return Told({"s": "succeeded"})
+
+    async with vendor(answer) as ci, exporter(RECIPE.format(url=ci.url), tmp_path) as running:
+        assert (await running.scrape()).state("a") == "succeeded"
+        await asyncio.sleep(0.6)
+        slow = True
+        for _ in range(3):
+            assert (await running.scrape(timeout=0.3)).state("a") == "succeeded"
+        assert ci.count()["/job/a"] == 1
+
+
+async def test_a_late_listing_does_not_hide_a_failed_run_that_it_has_forgotten(tmp_path: Path) -> None:
+    listings = iter([listing(published("a", "Failed", finishTime=None)), listing()])
+    late = Told(listing().body, after=lambda: asyncio.sleep(0.5))
+    async with (
+        vendor(lambda _: next(listings, late)) as xmc,
+        exporter(SITECORE.format(url=xmc.url), tmp_path) as running,
+    ):
+        for _ in range(2):
+            assert (await running.scrape()).state("a") == "failed"
+        for _ in range(2):
+            assert (await running.scrape(timeout=0.3)).state("a") == "failed"
+
+
+async def test_a_mistake_of_ours_with_one_found_job_costs_that_job_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Watched.tell
+
+    def broken(self: Watched, status: Status, read_at: float, seconds: float) -> None:
+        if self.job.id == "b":
+            raise RuntimeError("a mistake")
+        whole(self, status, read_at, seconds)
+
+    monkeypatch.setattr(Watched, "tell", broken)
+    jobs_listed = listing(published("a"), published("b"), published("c"))
+    async with (
+        vendor(lambda _: jobs_listed) as xmc,
+        exporter(SITECORE.format(url=xmc.url), tmp_path) as running,
+    ):
+        samples = await running.scrape()
+        assert [samples.state(job) for job in "abc"] == ["running", None, "running"]
+        assert samples.reason("b") == "internal"
+
+
+async def test_a_listing_keeps_its_pace_over_a_reload(tmp_path: Path) -> None:
+    limited = Told(status=503, headers={"Retry-After": "60"})
+    async with vendor(lambda _: limited) as xmc, exporter(SITECORE.format(url=xmc.url), tmp_path) as running:
+        for _ in range(3):
+            await running.scrape()
+            await asyncio.to_thread(requests.post, running.url + "/-/reload", timeout=10)
+        assert len(xmc.asked) == 1
+
+
+async def test_a_listing_that_was_empty_is_looked_at_again_at_once(tmp_path: Path) -> None:
+    text = RECIPE.replace("interval: 500ms", "interval: 10m, state: s")
+    found = iter([[], [{"id": "a", "s": "failed"}]])
+    async with (
+        vendor(lambda _: Told({"jobs": next(found)})) as ci,
+        exporter(text.format(url=ci.url), tmp_path) as one,
+    ):
+        await one.scrape()
+        assert (await one.scrape()).state("a") == "failed"
