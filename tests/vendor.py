@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.service import Options, Service
 from exporter.shard import Shard
+from tests.sockets import accepting
 
 WHOLE = Shard()
 
@@ -55,16 +56,12 @@ class Vendor:
         self.at_once = 0
         self.most_at_once = 0
         self.url = ""
-        self._connections: set[asyncio.Task[None]] = set()
 
     def count(self) -> Counter[str]:
         """How often each path was asked."""
         return Counter(asked.path for asked in self.asked)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
         certificate = (writer.get_extra_info("peercert") or {}).get("serialNumber", "")
         try:
             while (asked := await _request(reader, certificate)) is not None:
@@ -79,16 +76,8 @@ class Vendor:
                     self.at_once -= 1
                 writer.write(told.render())
                 await writer.drain()
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
             pass
-        finally:
-            self._connections.discard(task)
-            writer.close()
-
-    async def end(self) -> None:
-        for task in list(self._connections):
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
 
 
 async def _request(reader: asyncio.StreamReader, certificate: str) -> Asked | None:
@@ -106,14 +95,9 @@ async def _request(reader: asyncio.StreamReader, certificate: str) -> Asked | No
 async def vendor(answer: Callable[[Asked], Told], tls: ssl.SSLContext | None = None) -> AsyncIterator[Vendor]:
     """A vendor on a free port of 127.0.0.1."""
     playing = Vendor(answer)
-    server = await asyncio.start_server(playing.serve, "127.0.0.1", 0, ssl=tls)
-    playing.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with accepting(playing.serve, tls) as port:
+        playing.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         yield playing
-    finally:
-        server.close()
-        await playing.end()
-        await server.wait_closed()
 
 
 class Samples(dict[tuple[str, frozenset[tuple[str, str]]], float]):

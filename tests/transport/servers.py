@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.sockets import accepting
+
 Script = Callable[["Server", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -30,37 +32,21 @@ class Server:
 async def listening(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """A server that plays ``script`` to everybody who connects."""
     server = Server()
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
         server.accepts += 1
         server.open += 1
         try:
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with suppress(OSError, asyncio.IncompleteReadError):
                 await script(server, reader, writer)
                 await writer.drain()
         finally:
             server.open -= 1
-            tasks.discard(task)
-            writer.close()
 
     if tls:
         tls.sni_callback = lambda _, name, __: server.names.append(name)
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    server.port = listener.sockets[0].getsockname()[1]
-    try:
+    async with accepting(serve, tls) as server.port:
         yield server
-    finally:
-        listener.close()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        # A turn of the loop for the transports to let go of their sockets.
-        await asyncio.sleep(0.01)
 
 
 def answer(body: bytes = b"{}", status: str = "200 OK", **headers: str) -> bytes:
