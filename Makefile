@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 DEV := $(VENV)/.dev
+# More than cores: most tests wait for clocks and sockets.
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format docs lock clean
@@ -28,7 +30,7 @@ demo: $(RUN) ## Exporter and simulator in one process, nothing to configure
 	@$(BIN)/python -m exporter demo $(ARGS)
 
 test: lint ## Everything that must hold before a commit
-	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
 
 lint: $(DEV) ## ruff and mypy
 	@$(BIN)/ruff check .
