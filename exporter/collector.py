@@ -79,25 +79,33 @@ class Collector:
         watched.adopt(job, plan.rules, current_only=plan.current_only)
         return watched
 
-    async def scrape(self, seconds: float, format_: Format) -> bytes:
+    async def scrape(self, seconds: float, format_: Format, *, jobs: bool = True) -> bytes:
         """Reads every job that is due, for ``seconds`` at most, and renders the page.
 
         Jobs that were not read by then show reason ``deadline``. A config that changes meanwhile is
         read again from the start, within the same time.
+
+        Args:
+            seconds: to wait for reads.
+            format_: of the page.
+            jobs: whether it shows them; if not, none is read, only what systems tell of themselves.
         """
         end = time.monotonic() + seconds
         plans = -1
         while plans != self._plans:
             plans = self._plans
-            await self._collect(end)
-        return self.render(format_)
+            await self._collect(end, jobs=jobs)
+        return self._render(format_, jobs=jobs)
 
-    async def _collect(self, end: float) -> None:
+    async def _collect(self, end: float, *, jobs: bool) -> None:
         systems = dict(self._systems)
         began = time.monotonic()
         scrape = Scrape(asyncio.get_running_loop().create_future())
         for system in systems.values():
-            system.join(scrape, began)
+            if jobs:
+                system.join(scrape, began)
+            else:
+                system.join_summary(scrape, began)
         await _wait(scrape, end)
         for read in scrape.waiting_for:
             read.owner.late(time.monotonic() - began)
@@ -176,7 +184,7 @@ class Collector:
             for name, system in self._systems.items()
         ]
 
-    def render(self, format_: Format, *, jobs: bool = True) -> bytes:
+    def _render(self, format_: Format, *, jobs: bool) -> bytes:
         """The page a scraper gets; with ``jobs`` false that of the systems and the exporter itself."""
         openmetrics = format_ is Format.OPENMETRICS
         for name, system in self._systems.items():

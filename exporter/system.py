@@ -91,8 +91,7 @@ class System:
         Found jobs wait for the listing where it is due: it tells which there are and how they stand.
         """
         self._forget_given_up()
-        if self.summary is not None:
-            self._join_summary(self.summary, scrape, now)
+        self.join_summary(scrape, now)
         listing = self.join_listing(scrape, now)
         self._join_reads(scrape, now, self.jobs.values() if listing else self.watched())
 
@@ -174,8 +173,10 @@ class System:
     def _join_listing(self, discovery: Discovery, scrape: Scrape, now: float) -> Why | None:
         return self._join_whole(discovery, functools.partial(self._list, discovery), scrape, now)
 
-    def _join_summary(self, summary: Summary, scrape: Scrape, now: float) -> Why | None:
-        return self._join_whole(summary, functools.partial(self._count, summary), scrape, now)
+    def join_summary(self, scrape: Scrape, now: float) -> None:
+        """Asks for the system's own count if there is one and it is due; one under way is shared."""
+        if self.summary is not None:
+            self._join_whole(self.summary, functools.partial(self._count, self.summary), scrape, now)
 
     def _join_whole(
         self,

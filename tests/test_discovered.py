@@ -12,7 +12,7 @@ import requests
 from exporter.job import Status
 from exporter.shard import Shard
 from exporter.watched import Watched
-from tests.vendor import Asked, Samples, Told, exporter, vendor
+from tests.vendor import Asked, Samples, Told, exporter, read_samples, vendor
 
 SITECORE = """systems:
   xmc:
@@ -205,6 +205,16 @@ async def test_the_systems_own_count_is_shown_by_our_states_and_only_while_it_is
         later = await running.scrape()
         assert later.all("remote_job_system_jobs") == []
         assert later.state("a") == "running"
+
+
+async def test_the_systems_own_count_is_asked_and_shown_without_the_jobs_too(tmp_path: Path) -> None:
+    async with (
+        vendor(lambda _: Told({"counts": {"queued": 2}})) as xmc,
+        exporter((SITECORE + "    summary: true\n").format(url=xmc.url), tmp_path) as running,
+    ):
+        page = read_samples((await running.get("/metrics?jobs=false")).text)
+        assert page.get_one("remote_job_system_jobs", system="xmc", state="queued") == 2
+        assert [asked.path.rpartition("/")[2] for asked in xmc.asked] == ["summary"]
 
 
 async def test_every_job_is_in_exactly_one_shard_found_or_written_by_hand(tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def _run(raw: str, start: object, build_time: object) -> _Run:
     state, started, duration = _state(raw), _epoch(start), count(build_time)
     ended = None
     if state not in _ACTIVE and started is not None and duration and duration < _MAX_DURATION_MS:
-        ended = started + duration / 1000
+        ended = round(started + duration / 1000, 3)
     return _Run(raw, state, started, ended)
 
 

@@ -93,10 +93,7 @@ class App:
 
     async def _page(self, request: Request, *, jobs: bool) -> Response:
         format_ = negotiate(request.headers.get("accept", ""))
-        if jobs:
-            page = await self._collector.scrape(self._seconds(request, TIMEOUT_HEADER), format_)
-        else:
-            page = self._collector.render(format_, jobs=False)
+        page = await self._collector.scrape(self._seconds(request, TIMEOUT_HEADER), format_, jobs=jobs)
         return await _answer(request, page, format_.value)
 
     async def _probe(self, request: Request) -> Response:
