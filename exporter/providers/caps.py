@@ -120,7 +120,7 @@ def _run(body: Mapping[str, Any]) -> str:
     blob = body.get("latest_blob_id")
     if isinstance(blob, int) and not isinstance(blob, bool):
         blob = str(blob)
-    return f"{text(blob)} {text(body.get('started_at'))}".strip()
+    return f"{text(blob, 64)} {text(body.get('started_at'), 63)}".strip()
 
 
 def _times(body: Mapping[str, Any], state: State) -> tuple[float | None, float | None]:

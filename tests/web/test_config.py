@@ -373,6 +373,7 @@ def flow(tree: object) -> str:
 
 @relaxed
 @given(trees, st.sampled_from(KEYS), trees)
+@example(None, "cert", "\x80")
 def test_any_values_under_known_keys(tree: object, key: str, value: object) -> None:
     check(flow(tree).encode())
     check(f"{TLS}  {key or 'x'}: {flow(value)}\n".encode())
