@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from exporter import __version__, config, demo, log, plugins, reference, service
 from exporter.config import ConfigError, Mistake, System
@@ -76,6 +77,11 @@ _listen = _option(
     metavar="A",
     help="Where to listen: :PORT, HOST:PORT, [IPV6]:PORT or unix:/PATH. May be given more than once.",
 )
+_systemd_socket = _option(
+    "--web.systemd-socket",
+    is_flag=True,
+    help="Listen on the sockets that a systemd .socket unit passes, in place of addresses.",
+)
 _web_config = _option(
     "--web.config.file",
     type=click.Path(path_type=Path),
@@ -133,6 +139,7 @@ def cli() -> None:
 @_config_file
 @_watch
 @_listen
+@_systemd_socket
 @_web_config
 @_offset
 @_shutdown
@@ -144,6 +151,7 @@ def serve(  # noqa: PLR0913  # one argument a flag
     config_file: Path,
     config_watch: bool,
     web_listen_address: Sequence[str],
+    web_systemd_socket: bool,
     web_config_file: Path | None,
     web_timeout_offset: float,
     web_shutdown_timeout: float,
@@ -154,14 +162,17 @@ def serve(  # noqa: PLR0913  # one argument a flag
 ) -> None:
     """The exporter: asks the configured jobs whenever it is scraped.
 
-    SIGHUP or POST /-/reload make it read its configuration again.
+    SIGHUP or POST /-/reload make it read its configuration again. Where systemd asks for it, it is told
+    what goes on, and pings its watchdog.
 
     Exit codes: 0 ended by SIGTERM or SIGINT, 1 the configuration is wrong, a plug-in is broken or an
     address cannot be listened on, 2 wrong use.
     """
     log.setup(log_level, log_format)
+    if web_systemd_socket and _given("web_listen_address"):
+        raise click.UsageError("--web.systemd-socket and --web.listen-address exclude each other")
     options = service.Options(
-        web_listen_address,
+        None if web_systemd_socket else web_listen_address,
         web_timeout_offset,
         web_shutdown_timeout,
         watch=config_watch,
@@ -307,6 +318,11 @@ def docs(table: str) -> None:
         case _:
             text = reference.commands(cli)
     click.echo(text, nl=False)
+
+
+def _given(name: str) -> bool:
+    """Whether an argument of this command comes from its user."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _shard(index: str, count: int) -> Shard:

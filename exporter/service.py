@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from exporter.providers import PROVIDERS
 from exporter.query import Pairs
 from exporter.shard import Shard
 from exporter.system import Plan
+from exporter.systemd import Notifier
 from exporter.trace import Trace
 from exporter.transport import Route
 from exporter.upstream import MAX_PREPARED, Upstream
@@ -43,7 +46,8 @@ class Options:
     """What the command line says of serving.
 
     Args:
-        listen: addresses such as ``:10072``, ``127.0.0.1:10072`` or ``unix:/path``.
+        listen: addresses such as ``:10072``, ``127.0.0.1:10072`` or ``unix:/path``; ``None``: the sockets
+            that systemd passed.
         timeout_offset: seconds taken off Prometheus's scrape timeout.
         shutdown_timeout: seconds that scrapes under way have to finish at the end.
         watch: read the config again whenever its files change.
@@ -52,7 +56,7 @@ class Options:
         plugins: what was taken of other distributions, to be shown.
     """
 
-    listen: Sequence[str] = (":10072",)
+    listen: Sequence[str] | None = (":10072",)
     timeout_offset: float = 0.5
     shutdown_timeout: float = 15.0
     watch: bool = False
@@ -62,11 +66,17 @@ class Options:
 
 
 class Service:
-    """An exporter of the config in ``file`` (or folder); lives on one event loop, has a start and a stop."""
+    """An exporter of the config in ``file`` (or folder); lives on one event loop, has a start and a stop.
 
-    def __init__(self, file: Path, options: Options) -> None:
+    Attributes:
+        watched: what the config taken last has, in words.
+    """
+
+    def __init__(self, file: Path, options: Options, notifier: Notifier | None = None) -> None:
+        self.watched = "nothing yet"
         self._file = file
         self._options = options
+        self._notifier = notifier or Notifier({})
         self._meters = Meters(__version__, shard=options.shard)
         self._upstreams: dict[str, tuple[System, Upstream]] = {}
         self._reloading = asyncio.Lock()
@@ -79,8 +89,13 @@ class Service:
 
         Raises:
             ConfigError: the config, or that of the web, has mistakes.
-            ListenError: an address cannot be listened on.
+            ListenError: an address cannot be listened on, or systemd passed no socket.
         """
+        # Whoever asks for a reload this early waits: it ends with word that the exporter listens.
+        async with self._reloading:
+            await self._start()
+
+    async def _start(self) -> None:
         if self._options.web_config is not None:
             self._security = Security(self._options.web_config)
         await self._load()
@@ -111,16 +126,20 @@ class Service:
             ConfigError: it has mistakes; what was watched before is still watched.
         """
         async with self._reloading:
+            await self._notifier.reloading()
+            refused = ""
             try:
                 await self._load()
             except config.ConfigError as error:
                 self._meters.reloaded(worked=False)
                 first, more = error.mistakes[0], len(error.mistakes) - 1
                 _log.error("config not taken", extra={"mistake": str(first), "more_mistakes": more})
+                refused = f"config not taken: {first}; still "
                 raise
             finally:
                 # Reading a config leaves circles behind, which are looked for rarely (see `serve`).
                 gc.collect()
+                await self._notifier.ready(refused + self.watched)
 
     async def stop(self) -> None:
         """Lets scrapes under way finish, then ends every connection."""
@@ -166,6 +185,8 @@ class Service:
         self._meters.reloaded(worked=True)
         jobs = sum(len(system.jobs) for system in systems)
         _log.info("config taken", extra={"systems": len(systems), "jobs": jobs})
+        found = ", and the jobs that are found" if any(system.discover for system in systems) else ""
+        self.watched = f"{jobs} jobs of {len(systems)} systems{found}"
 
     def _upstream(self, system: System) -> Upstream:
         try:
@@ -262,7 +283,8 @@ async def serve(file: Path, options: Options) -> None:
         ConfigError: the config has mistakes.
         ListenError: an address cannot be listened on.
     """
-    service = Service(file, options)
+    notifier = Notifier(os.environ)
+    service = Service(file, options, notifier)
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -275,6 +297,9 @@ async def serve(file: Path, options: Options) -> None:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
+    if notifier.watchdog is not None:
+        # The watchdog ends a stuck process by SIGABRT: where it was stuck then stands in the journal.
+        faulthandler.enable()
     with stop_signals() as stop:
         loop.add_signal_handler(signal.SIGHUP, lambda: start(reload()))
         await service.start()
@@ -287,8 +312,13 @@ async def serve(file: Path, options: Options) -> None:
         addresses = " ".join(service.addresses)
         shown = {"plugins": ", ".join(map(str, options.plugins))} if options.plugins else {}
         _log.info("listening", extra={"version": __version__, "addresses": addresses, **shown})
+        await notifier.ready(service.watched)
+        # To the very end: scrapes under way may finish, however soon systemd would miss the pings.
+        alive = loop.create_task(notifier.keep_alive())
         await stop.wait()
         _log.info("stopping; scrapes under way may finish")
+        await notifier.stopping("scrapes under way may finish")
         for task in list(tasks):
             task.cancel()
         await service.stop()
+        alive.cancel()

@@ -101,7 +101,7 @@ class Connection:
     def close_if_idle(self) -> None:
         """Closes, unless a whole request is being worked on."""
         if self._http.stream is None:
-            self._writer.close()
+            self._hang_up()
 
     def abort(self) -> None:
         """Cuts the connection; whoever reads or writes it finds out."""
@@ -157,13 +157,18 @@ class Connection:
             if self._writer.can_write_eof():
                 self._writer.write_eof()
             else:
-                self._writer.close()
+                self._hang_up()
 
     async def _close(self) -> None:
         self._expect(self._limits.farewell_timeout)
-        self._writer.close()
+        self._hang_up()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
+
+    def _hang_up(self) -> None:
+        # Closed twice, asyncio's TLS loses hold of the connection and could not cut it any more.
+        if not self._writer.is_closing():
+            self._writer.close()
 
     def _expect(self, seconds: float | None) -> None:
         if self._deadline is not None:

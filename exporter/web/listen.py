@@ -7,6 +7,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from exporter import systemd
+
 BACKLOG = 128
 
 
@@ -41,6 +43,21 @@ async def listen_on(address: str) -> list[socket.socket]:
     return listeners
 
 
+def listeners_of_systemd() -> list[socket.socket]:
+    """The sockets that systemd listens on for this process.
+
+    Raises:
+        ListenError: it has passed none, or one that cannot be used.
+    """
+    try:
+        listeners = systemd.passed_sockets(os.environ)
+    except ValueError as error:
+        raise ListenError(f"cannot listen on the sockets of systemd: {error}") from None
+    for listener in listeners:
+        _prepare(listener)
+    return listeners
+
+
 def _host_and_port(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -69,11 +86,16 @@ def _listen_everywhere(port: int) -> socket.socket:
 
 def _listen_tcp(place: Any, family: int, *, dualstack_ipv6: bool = False) -> socket.socket:
     listener = socket.create_server(place, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack_ipv6)
-    listener.settimeout(0)
-    # Accepted sockets inherit it. asyncio sets it only where a socket names its protocol, and without
-    # it every answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _prepare(listener)
     return listener
+
+
+def _prepare(listener: socket.socket) -> None:
+    listener.settimeout(0)
+    if listener.family != socket.AF_UNIX:
+        # Accepted sockets inherit it. asyncio sets it only where a socket names its protocol, and without
+        # it every answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _listen_unix(path: str) -> socket.socket:
@@ -87,7 +109,7 @@ def _listen_unix(path: str) -> socket.socket:
     except OSError:
         listener.close()
         raise
-    listener.settimeout(0)
+    _prepare(listener)
     return listener
 
 
@@ -119,6 +141,7 @@ def shown(listener: socket.socket, scheme: str) -> str:
     """Where a socket listens: ``http://127.0.0.1:10072`` or ``unix:/path``."""
     name = listener.getsockname()
     if listener.family == socket.AF_UNIX:
-        return f"unix:{name}"
+        # An abstract name is bytes that begin with a zero.
+        return f"unix:@{os.fsdecode(name[1:])}" if isinstance(name, bytes) else f"unix:{name}"
     host = f"[{name[0]}]" if listener.family == socket.AF_INET6 else name[0]
     return f"{scheme}://{host}:{name[1]}"

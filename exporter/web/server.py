@@ -19,7 +19,7 @@ from hypercorn.typing import ASGIFramework
 from starlette.types import ASGIApp
 
 from exporter.web.connection import SLICE_BYTES, Connection, Limits
-from exporter.web.listen import ListenError, listen_on, reason, shown
+from exporter.web.listen import ListenError, listen_on, listeners_of_systemd, reason, shown
 
 __all__ = ["Limits", "ListenError", "Server"]
 
@@ -36,7 +36,7 @@ class Server:
     Args:
         app: an ASGI 3 application; the lifespan protocol is not spoken.
         listen: ``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT`` for all interfaces, or ``unix:PATH``. Port 0
-            is any free one.
+            is any free one. ``None``: the sockets that systemd passed.
         ssl_context: what new connections speak, or who tells it anew for each of them; may be
             replaced at any time, for rotated certificates.
 
@@ -47,7 +47,7 @@ class Server:
     def __init__(
         self,
         app: ASGIApp,
-        listen: Sequence[str],
+        listen: Sequence[str] | None,
         *,
         limits: Limits = Limits(),  # noqa: B008  # frozen
         ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
@@ -55,7 +55,7 @@ class Server:
         self.ssl_context = ssl_context
         self.addresses: tuple[str, ...] = ()
         self._app = ASGIWrapper(cast("ASGIFramework", app))
-        self._listen = tuple(listen)
+        self._listen = listen
         self._limits = limits
         self._config = _config(limits)
         self._context = WorkerContext(None)
@@ -68,10 +68,12 @@ class Server:
         """Binds every address and accepts; on the first bad one nothing stays bound.
 
         Raises:
-            ListenError: an address is malformed, in use or not ours.
+            ListenError: an address is malformed, in use or not ours, or systemd passed no socket.
         """
         try:
-            for address in self._listen:
+            if self._listen is None:
+                self._listeners += listeners_of_systemd()
+            for address in self._listen or ():
                 self._listeners += await listen_on(address)
         except ListenError:
             self._stop_listening()
@@ -109,7 +111,8 @@ class Server:
             loop.remove_reader(listener)
             name = listener.getsockname()
             listener.close()
-            if listener.family == socket.AF_UNIX:
+            # Systemd goes on listening on its own: whoever comes now is served after the restart.
+            if listener.family == socket.AF_UNIX and self._listen is not None:
                 Path(name).unlink(missing_ok=True)
         self._listeners.clear()
 
