@@ -37,10 +37,14 @@ class Prometheus:
         return {target["scrapePool"]: (target["health"], target["lastError"]) for target in targets}
 
 
-def static(name: str, target: str, **settings: object) -> dict[str, object]:
-    """A scrape job of one target, an address with or without its scheme."""
-    host = target.removeprefix("http://").removeprefix("https://")
-    return {"job_name": name, "static_configs": [{"targets": [host]}], **settings}
+def static(name: str, *targets: str, **settings: object) -> dict[str, object]:
+    """A scrape job of targets, addresses with or without their scheme."""
+    hosts = [_host(target) for target in targets]
+    return {"job_name": name, "static_configs": [{"targets": hosts}], **settings}
+
+
+def _host(address: str) -> str:
+    return address.removeprefix("http://").removeprefix("https://")
 
 
 @contextmanager
@@ -52,6 +56,8 @@ def scraping(
     every: str = "1s",
     timeout: str = "900ms",
     labels: Mapping[str, str] | None = None,
+    rules: Sequence[Path] = (),
+    alertmanager: str | None = None,
 ) -> Iterator[Prometheus]:
     """Starts one that is ready to answer.
 
@@ -59,16 +65,33 @@ def scraping(
         program: its path.
         folder: for its files; paths in `jobs` begin here.
         jobs: its ``scrape_configs``.
+        every: how long from scrape to scrape, and from one evaluation of the rules to the next.
         labels: external ones; another set of them scrapes at other moments.
+        rules: files of rules.
+        alertmanager: the address that alerts are sent to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    every_ = {"scrape_interval": every, "scrape_timeout": timeout, "external_labels": labels or {}}
-    config = folder / "prometheus.yaml"
-    config.write_text(json.dumps({"global": every_, "scrape_configs": jobs}))
+    managers = [{"static_configs": [{"targets": [_host(alertmanager)]}]}] if alertmanager else []
+    times = {"scrape_interval": every, "scrape_timeout": timeout, "evaluation_interval": every}
+    config = {
+        "global": {**times, "external_labels": labels or {}},
+        "rule_files": [str(file.absolute()) for file in rules],
+        "alerting": {"alertmanagers": managers},
+        "scrape_configs": jobs,
+    }
+    file = folder / "prometheus.yaml"
+    file.write_text(json.dumps(config))
+    flags = (f"--config.file={file}", f"--storage.tsdb.path={folder}/data")
+    with started(program, folder, *flags) as prometheus:
+        yield prometheus
+
+
+@contextmanager
+def started(program: str, folder: Path, *flags: str) -> Iterator[Prometheus]:
+    """One with these flags, ready to answer on a port of its own; `folder` is for what it prints."""
     # It cannot be told to choose a free port itself; somebody else may take this one meanwhile.
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-    flags = (f"--config.file={config}", f"--storage.tsdb.path={folder}/data")
     with running(folder / "log", program, *flags, f"--web.listen-address={address}") as process:
         process.says("(Server is ready)")
         yield Prometheus(f"http://{address}", process)

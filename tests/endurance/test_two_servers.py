@@ -1,5 +1,6 @@
 """Two real Prometheus servers scrape one exporter, and its vendor notices one."""
 
+import functools
 import time
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def scraped(prometheus: Prometheus, seconds: float) -> float:
 def test_a_second_prometheus_adds_no_calls_to_the_vendor(tmp_path: Path, program: Program) -> None:
     path = program("prometheus", "prometheus")
     counting = Counting()
-    every = {"every": f"{EVERY * 1000:g}ms", "timeout": f"{EVERY * 1000:g}ms"}
+    every = f"{EVERY * 1000:g}ms"
+    scraped_by = functools.partial(scraping, path, every=every, timeout=every)
     with vendor_beside(counting) as vendor:
         auth = f"auth: {{type: oauth2, token_url: '{vendor.url}/token', client_id: c, client_secret: s}}"
         config = tmp_path / "config.yaml"
@@ -48,8 +50,8 @@ def test_a_second_prometheus_adds_no_calls_to_the_vendor(tmp_path: Path, program
         config.write_text(settings + caps_config(vendor.url, JOBS, more=auth))
         with (
             serving(tmp_path / "exporter", config) as (_, address),
-            scraping(path, tmp_path / "a", [static("a", address)], labels={"replica": "a"}, **every) as one,
-            scraping(path, tmp_path / "b", [static("b", address)], labels={"replica": "b"}, **every) as other,
+            scraped_by(tmp_path / "a", [static("a", address)], labels={"replica": "a"}) as one,
+            scraped_by(tmp_path / "b", [static("b", address)], labels={"replica": "b"}) as other,
         ):
             until(lambda: min(scraped(server, 60) for server in (one, other)) >= 2, "two scrapes of each")
             began = time.monotonic()

@@ -1,0 +1,30 @@
+// Rules and dashboards of this folder as a monitoring mixin. Tried with jsonnet and go-jsonnet 0.22; jsonnet 0.18, which
+// Debian has, breaks off at a YAML text of several lines.
+{
+  _config+:: {
+    // Where alerts link to.
+    grafanaUrl: 'https://grafana.example.com',
+    runbookUrl: 'https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks',
+  },
+
+  local rules = std.strReplace(
+    std.strReplace(importstr 'alerts/rules.yaml', 'https://grafana.example.com', $._config.grafanaUrl),
+    'https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks',
+    $._config.runbookUrl,
+  ),
+
+  // Recording rules and alerts are one group: the alerts need what is recorded just before them.
+  prometheusAlerts+:: {
+    groups+: std.parseYaml(rules).groups,
+  },
+  prometheusRules+:: {
+    groups+: [],
+  },
+
+  grafanaDashboards+:: {
+    'remote-job-overview.json': import 'dashboards/overview.json',
+    'remote-job-system.json': import 'dashboards/system.json',
+    'remote-job-job.json': import 'dashboards/job.json',
+    'remote-job-exporter.json': import 'dashboards/exporter.json',
+  },
+}

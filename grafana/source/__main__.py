@@ -1,0 +1,5 @@
+"""``python -m grafana.source``."""
+
+from grafana.source.build import write
+
+write()

@@ -1,0 +1,260 @@
+"""The exporter itself: does it keep up, with what, and is its config in force."""
+
+from grafana_foundation_sdk.builders import heatmap, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana.source import alerts
+from grafana.source.frame import Row, firing_marks, framed, starts
+from grafana.source.panels import (
+    NO_RULES,
+    Column,
+    Text,
+    badge,
+    dashed,
+    limits,
+    lines,
+    now,
+    number,
+    over_time,
+    rows,
+    stacked,
+    timeline,
+    warmth,
+)
+from grafana.source.queries import INFO, PROVIDER, of_systems, own, quantile, rate, raw, recorded
+from grafana.source.words import ACCEPTED, UP
+
+_ABOUT = "The exporter itself: whether it answers in time, what it costs, and which config it works with."
+_EMPTY = (
+    "No exporter fits the variables and filters above: it has none of the labels that the config gives jobs."
+)
+_CONFIG = "remote_job_exporter_config_last_reload"
+_BUCKETS = raw("remote_job_exporter_scrape_duration_seconds_bucket")
+_ABOUT_EXPORTERS = 'alertname=~"RemoteJobExporter.+"'
+# Scrape timeout of Prometheus's defaults, less the exporter's offset.
+_DEADLINE = 9.5
+
+
+def dashboard() -> Dashboard:
+    """For one exporter, its replicas or its shards."""
+    return framed(
+        "exporter",
+        _ABOUT,
+        [
+            Row("Now", [*_numbers(), _instances(), alerts.table_of_firing(_ABOUT_EXPORTERS, size=(24, 6))]),
+            Row("Scrapes", [_up(), _durations(), _spread(), _cut(), _samples()]),
+            Row("What it costs", [_cpu(), _memory(), _files()]),
+            Row("What it does", [_requests(), _failures(), _skipped(), _jobs(), _providers(), _config()]),
+        ],
+        [firing_marks(_ABOUT_EXPORTERS), starts()],
+    )
+
+
+def _numbers() -> list[stat.Panel]:
+    up = Text(
+        "Answering",
+        "Exporters that answered the last scrape, of those known within the day. None: no job is watched; "
+        "see its process and its log.",
+        "No exporter",
+    )
+    config = Text(
+        "Config",
+        "Whether the config was accepted when it was last read. Refused: an exporter goes on with the one it "
+        "had; the command check names the mistakes.",
+        "No exporter",
+    )
+    jobs = Text("Jobs known", "Jobs of all systems; replicas count once, shards add up.", "No exporter")
+    restarts = Text(
+        "Restarts in the time shown",
+        "How often exporters started anew. Each forgets what it saw of past runs; its log says why it ended.",
+        "No exporter",
+    )
+    accepted = raw(f"{_CONFIG}_successful")
+    each = f"max by (cluster, shard, system) ({_sharded(raw('remote_job_exporter_jobs'))})"
+    starts = own(f"changes({raw('process_start_time_seconds')}[$__range])")
+    return [
+        badge(up, "short", (6, 4), now(f"sum({own(raw('up'), alive=False)})", "up")).thresholds(
+            limits((1, "green"), base="red")
+        ),
+        badge(config, "none", (6, 4), now(f"min({accepted})", "config")).mappings(ACCEPTED),
+        number(jobs, "short", (6, 4), now(f"sum({each})", "jobs")),
+        badge(restarts, "short", (6, 4), now(f"sum({starts})", "restarts")).thresholds(limits((1, "orange"))),
+    ]
+
+
+def _sharded(expression: str) -> str:
+    """With the label shard, so that replicas count once and shards add up."""
+    place = "cluster, job, instance"
+    shard = f"topk by ({place}) (1, {raw('remote_job_exporter_shard_info')})"
+    return f"{expression} * on ({place}) group_left (shard) {shard}"
+
+
+def _instances() -> table.Panel:
+    text = Text(
+        "Instances",
+        "Every exporter that answers: version, shard, since when it runs and when its config was last "
+        "accepted. Versions that differ: an update is under way, or one was forgotten.",
+        _EMPTY,
+    )
+    columns = [
+        Column("instance", "Instance"),
+        Column("version", "Version"),
+        Column("revision", "Revision"),
+        Column("python_version", "Python"),
+        Column("shard", "Shard"),
+        Column("shards", "Shards"),
+        Column("Value #C", "Running since", unit="dateTimeFromNow"),
+        Column("Value #D", "Config", mappings=ACCEPTED),
+        Column("Value #E", "Config accepted", unit="dateTimeFromNow"),
+        Column("Value #F", "Jobs", unit="short"),
+    ]
+    place = "cluster, namespace, job, instance"
+    expressions = [
+        f"max by ({place}, version, revision, python_version) ({raw('remote_job_exporter_build_info')})",
+        f"max by ({place}, shard, shards) ({raw('remote_job_exporter_shard_info')})",
+        f"1000 * max by ({place}) ({own(raw('process_start_time_seconds'))})",
+        f"max by ({place}) ({raw(f'{_CONFIG}_successful')})",
+        f"1000 * max by ({place}) ({raw(f'{_CONFIG}_success_timestamp_seconds')})",
+        f"sum by ({place}) ({raw('remote_job_exporter_jobs')})",
+    ]
+    return rows(text, columns, (24, 6), *expressions, hide=("job", "Value #A", "Value #B"))
+
+
+def _up() -> statetimeline.Panel:
+    text = Text(
+        "Answering over time",
+        "When each exporter answered its scrapes. Gaps: Prometheus did not ask.",
+        _EMPTY,
+    )
+    return timeline(text, UP, (24, 5), over_time(own(raw("up"), alive=False), "{{instance}}"))
+
+
+def _durations() -> timeseries.Panel:
+    text = Text(
+        "Scrapes against the deadline",
+        "How long the exporter took (half and 99 of 100 scrapes) and how long Prometheus waited. The dashed "
+        "line is the deadline of a scrape timeout of 10 s; jobs not read by then are shown from the read "
+        "before, or as failed. Near it: a longer scrape timeout, more concurrency, or shards.",
+        _EMPTY,
+    )
+    queries = [
+        over_time(quantile(0.5, "instance", _BUCKETS), "{{instance}} p50"),
+        over_time(quantile(0.99, "instance", _BUCKETS), "{{instance}} p99"),
+        over_time(own(raw("scrape_duration_seconds")), "{{instance}} as Prometheus sees it"),
+    ]
+    limit, style = dashed(_DEADLINE)
+    return lines(text, "s", (12, 9), *queries).thresholds(limit).thresholds_style(style)
+
+
+def _spread() -> heatmap.Panel:
+    text = Text(
+        "Scrapes by duration", "Scrapes by how long they took: the stronger the colour, the more.", _EMPTY
+    )
+    return warmth(text, "s", (12, 9), f"sum by (le) ({rate(_BUCKETS)})")
+
+
+def _cut() -> timeseries.Panel:
+    text = Text(
+        "Reads cut by the deadline",
+        "Reads that did not begin before the deadline of their scrape. They come first the next time; if it "
+        "goes on, there is too much to ask: a longer scrape timeout, more concurrency, or shards.",
+        _EMPTY,
+    )
+    failures = of_systems("remote_job_exporter_request_failures_total", 'reason="deadline"')
+    query = over_time(f"sum by (instance, system) ({rate(failures)})", "{{instance}} {{system}}")
+    return lines(text, "ops", (12, 8), query)
+
+
+def _samples() -> timeseries.Panel:
+    text = Text(
+        "Samples a scrape",
+        "Samples in each answer. Steadily growing: a listing finds ever more jobs; bound it by newer_than.",
+        _EMPTY,
+    )
+    return lines(text, "short", (12, 8), over_time(own(raw("scrape_samples_scraped")), "{{instance}}"))
+
+
+def _cpu() -> timeseries.Panel:
+    text = Text(
+        "CPU",
+        "Cores used. It is one event loop: near 1 it can do no more, and scrapes become slow. Use shards.",
+        _EMPTY,
+    )
+    query = over_time(own(rate(raw("process_cpu_seconds_total"))), "{{instance}}")
+    return lines(text, "short", (8, 8), query)
+
+
+def _memory() -> timeseries.Panel:
+    text = Text(
+        "Memory",
+        "Memory in use. It grows with the number of jobs; growing with the same number is a bug to report.",
+        _EMPTY,
+    )
+    query = over_time(own(raw("process_resident_memory_bytes")), "{{instance}}")
+    return lines(text, "bytes", (8, 8), query)
+
+
+def _files() -> timeseries.Panel:
+    text = Text(
+        "Open files",
+        "Files and sockets in use, as a part of what the process may have. Near 100 % connections fail: "
+        "raise the limit (LimitNOFILE), or lower concurrency.",
+        _EMPTY,
+    )
+    used = f"{raw('process_open_fds')} / {raw('process_max_fds')}"
+    return lines(text, "percentunit", (8, 8), over_time(own(used), "{{instance}}"))
+
+
+def _requests() -> timeseries.Panel:
+    text = Text("Requests", "Requests that the systems answered, by system.", _EMPTY)
+    query = f"sum by (system) ({rate(of_systems('remote_job_exporter_requests_total'))})"
+    return lines(text, "reqps", (8, 8), over_time(query, "{{system}}"))
+
+
+def _failures() -> timeseries.Panel:
+    text = Text(
+        "Failed requests",
+        "Requests that did not work, by reason. All systems at once: look at the exporter's own network, "
+        "DNS or proxy.",
+        "No request failed in the time shown.",
+    )
+    query = f"sum by (reason) ({rate(of_systems('remote_job_exporter_request_failures_total'))}) > 0"
+    return lines(text, "reqps", (8, 8), over_time(query, "{{reason}}"))
+
+
+def _skipped() -> timeseries.Panel:
+    text = Text(
+        "Skipped reads",
+        "Reads that were not due, so that the last result was shown. fresh: read just before, for another "
+        "scraper; final: the run has ended for good; pacing: the vendor or a back-off forbids asking.",
+        _EMPTY,
+    )
+    query = f"sum by (why) ({rate(of_systems('remote_job_exporter_reads_skipped_total'))})"
+    return stacked(text, "ops", (8, 8), over_time(query, "{{why}}"))
+
+
+def _jobs() -> timeseries.Panel:
+    text = Text(
+        "Jobs by system",
+        "Jobs known of each system; replicas count once, shards add up.",
+        _EMPTY,
+    )
+    each = f"max by (cluster, shard, system) ({_sharded(of_systems('remote_job_exporter_jobs'))})"
+    return stacked(text, "short", (8, 8), over_time(f"sum by (system) ({each})", "{{system}}"))
+
+
+def _providers() -> timeseries.Panel:
+    text = Text("Jobs by provider", "Jobs that are watched, by the kind of system that runs them.", NO_RULES)
+    query = over_time(f"count by (provider) ({recorded(INFO, PROVIDER)})", "{{provider}}")
+    return stacked(text, "short", (8, 8), query)
+
+
+def _config() -> statetimeline.Panel:
+    text = Text(
+        "Config over time",
+        "When the config was in force as it stands in the file. Refused: the command check names the "
+        "mistakes.",
+        _EMPTY,
+    )
+    accepted = raw(f"{_CONFIG}_successful")
+    return timeline(text, ACCEPTED, (8, 8), over_time(accepted, "{{instance}}"))

@@ -1,0 +1,133 @@
+"""The dashboards keep the rules of dashboard-linter and ours; what they link to is there."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT
+from tests.grafana.dashboards import FILES, FOLDER, Dashboard, load_all
+from tests.grafana.house import house, link_mistakes, page_exists
+from tests.grafana.linter import LINTER, Finding, Rule, parsed
+from tests.grafana.series import everything, labels_of, rules
+
+NAMES = (*LINTER, *house((), {}))
+
+
+@dataclass(frozen=True)
+class Exempt:
+    """What a rule does not hold for, by patterns, and why."""
+
+    rule: str
+    why: str
+    says: str = "*"
+    metric: str = "*"
+    dashboard: str = "*"
+    panel: str = "*"
+
+    def covers(self, rule: str, dashboard: Dashboard, finding: Finding) -> bool:
+        pairs = (
+            (rule, self.rule),
+            (dashboard.name, self.dashboard),
+            (finding.panel, self.panel),
+            (finding.metric, self.metric),
+            (finding.text, self.says),
+        )
+        return all(fnmatchcase(text, pattern) for text, pattern in pairs)
+
+
+EXEMPT = (
+    Exempt(
+        "target-instance-rule",
+        "what the rules record is one series a job, whichever exporter read it",
+        metric="remote_job:*",
+    ),
+    Exempt(
+        "target-instance-rule", "alerts about a job are one, whichever exporter read it", metric="ALERTS*"
+    ),
+    Exempt(
+        "target-job-rule",
+        "an alert without a job tells that there is no exporter at all",
+        says='*{*job=~"$job|"*}',
+        metric="ALERTS*",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All dashboards, and the rules by name."""
+
+    dashboards: tuple[Dashboard, ...]
+    rules: dict[str, Rule]
+
+    def findings(self, rule: str) -> Iterator[tuple[Dashboard, Finding]]:
+        for dashboard in self.dashboards:
+            yield from ((dashboard, finding) for finding in self.rules[rule](dashboard))
+
+
+@pytest.fixture(scope="module")
+def suite() -> Suite:
+    dashboards = load_all()
+    return Suite(dashboards, LINTER | house(dashboards, everything()))
+
+
+@pytest.mark.parametrize("rule", NAMES)
+def test_the_dashboards_keep(rule: str, suite: Suite) -> None:
+    broken = [
+        f"{dashboard.name} / {finding.panel}: {finding.text}"
+        for dashboard, finding in suite.findings(rule)
+        if not any(one.covers(rule, dashboard, finding) for one in EXEMPT)
+    ]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("exempt", EXEMPT, ids=lambda one: f"{one.rule}: {one.why}")
+def test_no_exception_is_idle(exempt: Exempt, suite: Suite) -> None:
+    assert any(exempt.covers(exempt.rule, *found) for found in suite.findings(exempt.rule))
+
+
+def test_the_links_of_the_alerts_lead_somewhere(suite: Suite) -> None:
+    mistakes = []
+    for rule in (rule for rule in rules() if "alert" in rule):
+        annotations = rule["annotations"]
+        assert isinstance(annotations, dict)
+        address = re.fullmatch(r"https://[^/]+/d/([^?{]+)(.*)", annotations["dashboard_url"], re.DOTALL)
+        assert address is not None, rule["alert"]
+        mistakes += [
+            f"{rule['alert']}: {what}" for what in link_mistakes(suite.dashboards, *address.groups())
+        ]
+        if not page_exists(annotations["runbook_url"]):
+            mistakes.append(f"{rule['alert']}: no page {annotations['runbook_url']}")
+    assert not mistakes, "\n".join(mistakes)
+
+
+def test_the_files_are_what_the_code_makes(tmp_path: Path) -> None:
+    # In a process of its own: the SDK warns of itself when it is imported.
+    make = "import sys, pathlib, grafana.source.build as it; it.write(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", make, tmp_path], cwd=ROOT, check=True, timeout=60)
+    made, committed = (
+        {file.name: file.read_bytes() for file in folder.iterdir()} for folder in (tmp_path, FOLDER)
+    )
+    assert committed.keys() == made.keys()
+    other = [name for name in made if made[name] != committed[name]]
+    assert not other, f"not what python -m grafana.source writes: {other}"
+
+
+def test_the_files_are_in_order() -> None:
+    for name in FILES:
+        text = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
+        assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def test_the_rules_ask_for_what_exists() -> None:
+    known, told = everything(), list[str]()
+    for rule in rules():
+        labels_of(parsed(str(rule["expr"])), known, lambda _, text: told.append(text))
+    assert not told, "\n".join(told)
