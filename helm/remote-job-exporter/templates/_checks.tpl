@@ -1,0 +1,37 @@
+{{/* Refuses what the schema cannot see. */}}
+{{- define "remote-job-exporter.validate" -}}
+{{- if not (include "remote-job-exporter.configured" .) }}
+{{- if or .Values.sharding.enabled (include "remote-job-exporter.webConfigured" .) }}
+{{- fail "sharding and webConfig need a configuration: set config, existingConfigMap or existingSecret" }}
+{{- end }}
+{{- else if not (or (get .Values.config "systems") .Values.existingConfigMap.name .Values.existingSecret.name) }}
+{{- fail "config has no systems, and there is no existingConfigMap or existingSecret to have them" }}
+{{- end }}
+{{- if le (float64 .Values.terminationGracePeriodSeconds) (float64 .Values.web.shutdownTimeout) }}
+{{- fail "terminationGracePeriodSeconds must be longer than web.shutdownTimeout" }}
+{{- end }}
+{{- end }}
+
+{{/* The custom APIs that these values need, by the value that asks for them. */}}
+{{- define "remote-job-exporter.apis" -}}
+{{- $apis := dict
+  "serviceMonitor" "monitoring.coreos.com/v1/ServiceMonitor"
+  "podMonitor" "monitoring.coreos.com/v1/PodMonitor"
+  "probe" "monitoring.coreos.com/v1/Probe"
+  "scrapeConfig" "monitoring.coreos.com/v1alpha1/ScrapeConfig"
+  "prometheusRule" "monitoring.coreos.com/v1/PrometheusRule"
+  "externalSecret" "external-secrets.io/v1/ExternalSecret"
+  "keda" "keda.sh/v1alpha1/ScaledObject"
+  "verticalPodAutoscaler" "autoscaling.k8s.io/v1/VerticalPodAutoscaler" }}
+{{- range $key, $api := $apis }}
+{{- if (get $.Values $key).enabled }}
+{{ $key }}: {{ $api }}
+{{- end }}
+{{- end }}
+{{- if .Values.route.main.enabled }}
+route: gateway.networking.k8s.io/v1/HTTPRoute
+{{- end }}
+{{- if and .Values.dashboards.enabled .Values.dashboards.grafanaOperator.enabled }}
+dashboards: grafana.integreatly.org/v1beta1/GrafanaDashboard
+{{- end }}
+{{- end }}

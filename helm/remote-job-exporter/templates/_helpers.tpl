@@ -1,0 +1,90 @@
+{{/* Names. 50 characters leave room for what Kubernetes and this chart append to them. */}}
+{{- define "remote-job-exporter.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "remote-job-exporter.fullname" -}}
+{{- $name := include "remote-job-exporter.name" . }}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
+{{- .Values.fullnameOverride | default $full | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "remote-job-exporter.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace }}
+{{- end }}
+
+{{/* The Service's address, as every namespace can ask for it. */}}
+{{- define "remote-job-exporter.host" -}}
+{{- include "remote-job-exporter.fullname" . }}.{{ include "remote-job-exporter.namespace" . }}.svc
+{{- end }}
+
+{{- define "remote-job-exporter.serviceAccountName" -}}
+{{- $own := .Values.serviceAccount.create | ternary (include "remote-job-exporter.fullname" .) "default" }}
+{{- .Values.serviceAccount.name | default $own }}
+{{- end }}
+
+{{/* Labels. Only these two select: they never change between versions. */}}
+{{- define "remote-job-exporter.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "remote-job-exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "remote-job-exporter.labels" -}}
+{{- $labels := include "remote-job-exporter.selectorLabels" . | fromYaml }}
+{{- toYaml (merge $labels (include "remote-job-exporter.commonLabels" . | fromYaml)) }}
+{{- end }}
+
+{{/* Those of objects that must not be taken for the exporter, too. */}}
+{{- define "remote-job-exporter.commonLabels" -}}
+{{- $labels := dict
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/part-of" "remote-job-exporter"
+  "app.kubernetes.io/managed-by" .Release.Service }}
+{{- toYaml (merge $labels .Values.commonLabels) }}
+{{- end }}
+
+{{/* `metadata` of an object: list of the root, what to append to the name, and a map that may hold the object's own
+name, namespace, labels and annotations. */}}
+{{- define "remote-job-exporter.metadata" -}}
+{{- $root := index . 0 }}
+{{- $own := index . 2 -}}
+name: {{ get $own "name" | default (printf "%s%s" (include "remote-job-exporter.fullname" $root) (index . 1)) }}
+namespace: {{ get $own "namespace" | default (include "remote-job-exporter.namespace" $root) }}
+labels:
+  {{- $labels := include "remote-job-exporter.labels" $root | fromYaml }}
+  {{- toYaml (merge $labels (get $own "labels" | default dict)) | nindent 2 }}
+{{- with get $own "annotations" }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "remote-job-exporter.image" -}}
+{{- $registry := .Values.global.imageRegistry | default .Values.image.registry }}
+{{- with $registry }}{{ . }}/{{ end }}{{ .Values.image.repository }}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}
+{{- else }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{- define "remote-job-exporter.imagePullSecrets" -}}
+{{- with concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - {{ kindIs "string" . | ternary (dict "name" .) . | toYaml }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty where there is something to watch; else the exporter runs its demo. */}}
+{{- define "remote-job-exporter.configured" -}}
+{{- if or .Values.config .Values.existingConfigMap.name .Values.existingSecret.name }}true{{ end }}
+{{- end }}
+
+{{/* How many pods: none said where something else scales. */}}
+{{- define "remote-job-exporter.replicas" -}}
+{{- if not (or .Values.autoscaling.enabled .Values.keda.enabled) }}
+replicas: {{ .Values.replicas }}
+{{- end }}
+{{- end }}

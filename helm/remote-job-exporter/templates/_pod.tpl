@@ -1,0 +1,59 @@
+{{/* The pod template of the Deployment or StatefulSet. */}}
+{{- define "remote-job-exporter.pod" -}}
+{{- include "remote-job-exporter.validate" . -}}
+metadata:
+  labels:
+    {{- $labels := include "remote-job-exporter.labels" . | fromYaml }}
+    {{- toYaml (mergeOverwrite (dict) .Values.podLabels $labels) | nindent 4 }}
+  annotations:
+    kubectl.kubernetes.io/default-container: exporter
+    {{- if and .Values.config .Values.configReload.enabled (eq .Values.configReload.mode "checksum") }}
+    checksum/config: {{ toYaml .Values.config | sha256sum }}
+    {{- end }}
+    {{- with .Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "remote-job-exporter.serviceAccountName" . }}
+  automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
+  {{- /* Variables of Services would begin as the exporter's own do. */}}
+  enableServiceLinks: false
+  {{- with include "remote-job-exporter.imagePullSecrets" . | trim }}{{ nindent 2 . }}{{ end }}
+  {{- with include "remote-job-exporter.scheduling" . | trim }}{{ nindent 2 . }}{{ end }}
+  {{- with .Values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- range . }}
+    - {{ toYaml . | nindent 6 | trim }}
+      {{- if not (hasKey . "labelSelector") }}
+      labelSelector:
+        matchLabels:
+          {{- include "remote-job-exporter.selectorLabels" $ | nindent 10 }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+  terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+  securityContext:
+    {{- toYaml .Values.podSecurityContext | nindent 4 }}
+  {{- with .Values.extraInitContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    {{- include "remote-job-exporter.container" . | nindent 4 }}
+    {{- with .Values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "remote-job-exporter.volumes" . | nindent 4 }}
+{{- end }}
+
+{{/* Where pods run and how they find names. */}}
+{{- define "remote-job-exporter.scheduling" -}}
+{{- $keys := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "runtimeClassName" }}
+{{- $keys = concat $keys (list "schedulerName" "dnsPolicy" "dnsConfig" "hostAliases") }}
+{{- range $key := $keys }}
+{{- with get $.Values $key }}
+{{ dict $key . | toYaml }}
+{{- end }}
+{{- end }}
+{{- end }}

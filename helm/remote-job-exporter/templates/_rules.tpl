@@ -1,0 +1,61 @@
+{{/* The groups of files/rules.yaml, fitted to this release. They are changed as text and data, never rendered: the
+templates in them are Prometheus's. */}}
+{{- define "remote-job-exporter.rules" -}}
+{{- $own := .Values.prometheusRule }}
+{{- $groups := (include "remote-job-exporter.rulesText" . | fromYaml).groups }}
+{{- $known := dict }}
+{{- $fitted := list }}
+{{- range $group := $groups }}
+{{- $rules := list }}
+{{- range $rule := $group.rules }}
+{{- $alert := get $rule "alert" }}
+{{- $_ := set $known $alert true }}
+{{- if not $alert }}
+{{- $rules = append $rules $rule }}
+{{- else if not (get $own.disabled $alert) }}
+{{- $rules = append $rules (include "remote-job-exporter.alert" (list $own $rule) | fromYaml) }}
+{{- end }}
+{{- end }}
+{{- with $own.interval }}{{ $_ := set $group "interval" . }}{{ end }}
+{{- $fitted = append $fitted (set $group "rules" $rules) }}
+{{- end }}
+{{- range $name := concat (keys $own.disabled) (keys $own.overrides) }}
+{{- if not (hasKey $known $name) }}
+{{- fail (printf "prometheusRule: there is no alert %s; there are: %s" $name (keys $known | sortAlpha | join " ")) }}
+{{- end }}
+{{- end }}
+{{- with $own.extraRules }}
+{{- $fitted = append $fitted (dict "name" "remote-job-exporter-extra" "rules" .) }}
+{{- end }}
+{{- toYaml $fitted }}
+{{- end }}
+
+{{/* The file, with the names of this place in it. */}}
+{{- define "remote-job-exporter.rulesText" -}}
+{{- $own := .Values.prometheusRule }}
+{{- $runbooks := "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks/" }}
+{{- .Files.Get "files/rules.yaml"
+  | replace $runbooks (printf "%s/" (trimSuffix "/" $own.runbookUrl))
+  | replace "instance, pod, container, endpoint, service, namespace" (join ", " $own.droppedLabels)
+  | replace "job=~\".*remote-job-exporter.*\"" (include "remote-job-exporter.scraped" .) }}
+{{- end }}
+
+{{/* One alert: list of the values and the rule. */}}
+{{- define "remote-job-exporter.alert" -}}
+{{- $own := index . 0 }}
+{{- $rule := index . 1 }}
+{{- $change := get $own.overrides $rule.alert | default dict }}
+{{- $labels := mergeOverwrite (dict) $rule.labels $own.ruleLabels (pick $change "severity") }}
+{{- $labels = mergeOverwrite $labels (get $change "labels" | default dict) }}
+{{- $annotations := deepCopy $rule.annotations }}
+{{- if $own.dashboardUrl }}
+{{- $base := printf "%s/" (trimSuffix "/" $own.dashboardUrl) }}
+{{- $_ := set $annotations "dashboard_url" (replace "https://grafana.example.com/d/" $base $annotations.dashboard_url) }}
+{{- else }}
+{{- $annotations = omit $annotations "dashboard_url" }}
+{{- end }}
+{{- $annotations = mergeOverwrite $annotations $own.ruleAnnotations (get $change "annotations" | default dict) }}
+{{- $keep := empty $own.keepFiringFor | ternary dict (dict "keep_firing_for" $own.keepFiringFor) }}
+{{- $changed := mergeOverwrite $keep $rule (pick $change "expr" "for" "keep_firing_for") }}
+{{- toYaml (set (set $changed "labels" $labels) "annotations" $annotations) }}
+{{- end }}

@@ -1,0 +1,74 @@
+{{/* One volume holds configuration and credentials: the kubelet swaps all of it at once, and a path in the
+configuration begins at its folder. */}}
+{{- define "remote-job-exporter.volumes" -}}
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
+{{- if include "remote-job-exporter.configured" . }}
+- name: config
+  projected:
+    {{- /* 0440: fsGroup may read, others not. */}}
+    defaultMode: 0440
+    sources:
+      {{- include "remote-job-exporter.configSources" . | fromYamlArray | toYaml | nindent 6 }}
+{{- end }}
+{{- if include "remote-job-exporter.webConfigured" . }}
+- name: web
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- include "remote-job-exporter.webSources" . | fromYamlArray | toYaml | nindent 6 }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "remote-job-exporter.configSources" -}}
+{{- $fullname := include "remote-job-exporter.fullname" . }}
+{{- if .Values.config }}
+- configMap:
+    name: {{ $fullname }}
+{{- end }}
+{{- range $kind, $from := dict "configMap" .Values.existingConfigMap "secret" .Values.existingSecret }}
+{{- if $from.name }}
+- {{ $kind }}:
+    name: {{ $from.name }}
+    {{- with $from.key }}
+    items:
+      - key: {{ . }}
+        path: {{ $kind | kebabcase }}.yaml
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- range .Values.credentials }}
+- secret:
+    name: {{ .secretName }}
+    items:
+      - key: {{ .key }}
+        path: credentials/{{ get . "name" | default .key }}
+{{- end }}
+{{- if and .Values.externalSecret.enabled .Values.externalSecret.data }}
+- secret:
+    name: {{ $fullname }}-credentials
+    items:
+      {{- range .Values.externalSecret.data }}
+      - key: {{ .secretKey }}
+        path: credentials/{{ .secretKey }}
+      {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "remote-job-exporter.webSources" -}}
+{{- with .Values.webConfig }}
+- secret:
+    name: {{ .existingSecret.name | default (printf "%s-web" (include "remote-job-exporter.fullname" $)) }}
+    items:
+      - key: {{ empty .existingSecret.name | ternary "web-config.yaml" .existingSecret.key }}
+        path: web-config.yaml
+{{- with .tls.secretName }}
+- secret:
+    name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,78 @@
+{{/* Not empty where a web config is used. */}}
+{{- define "remote-job-exporter.webConfigured" -}}
+{{- with .Values.webConfig }}
+{{- if or .config .existingSecret.name .tls.secretName }}true{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty where HTTPS is spoken. */}}
+{{- define "remote-job-exporter.tls" -}}
+{{- with .Values.webConfig }}
+{{- if or .tls.enabled .tls.secretName (hasKey .config "tls_server_config") }}true{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty where only clients with a certificate get in. */}}
+{{- define "remote-job-exporter.clientCertificates" -}}
+{{- $type := dig "tls_server_config" "client_auth_type" "" .Values.webConfig.config }}
+{{- if eq $type "RequireAndVerifyClientCert" }}true{{ end }}
+{{- end }}
+
+{{- define "remote-job-exporter.scheme" -}}
+{{ include "remote-job-exporter.tls" . | empty | ternary "http" "https" }}
+{{- end }}
+
+{{/* The text of a web config that is given as values; the files of the TLS Secret lie beside it. */}}
+{{- define "remote-job-exporter.webConfig" -}}
+{{- $config := deepCopy .Values.webConfig.config }}
+{{- if .Values.webConfig.tls.secretName }}
+{{- $pair := dict "cert_file" "tls.crt" "key_file" "tls.key" }}
+{{- $config = mergeOverwrite (dict "tls_server_config" $pair) $config }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
+{{/* A probe: list of the root, its values and its path. The kubelet has no client certificate, so where one is
+needed it only connects. */}}
+{{- define "remote-job-exporter.probe" -}}
+{{- $root := index . 0 }}
+{{- $probe := index . 1 }}
+{{- $get := dict "path" (index . 2) "port" "http" "scheme" (include "remote-job-exporter.scheme" $root | upper) }}
+{{- $handler := dict "httpGet" $get }}
+{{- if include "remote-job-exporter.clientCertificates" $root }}
+{{- $handler = dict "tcpSocket" (dict "port" "http") }}
+{{- end }}
+{{- if or (hasKey $probe "httpGet") (hasKey $probe "tcpSocket") (hasKey $probe "exec") }}
+{{- $handler = dict }}
+{{- end }}
+{{- toYaml (merge (deepCopy $probe) $handler) }}
+{{- end }}
+
+{{/* How Prometheus gets in: list of the root and a monitor's values, which win over what fits `webConfig`. */}}
+{{- define "remote-job-exporter.access" -}}
+{{- $root := index . 0 }}
+{{- $own := index . 1 }}
+{{- $web := $root.Values.webConfig }}
+{{- $tls := dict }}
+{{- with $web.tls.secretName }}
+{{- $tls = dict "serverName" (include "remote-job-exporter.host" $root) }}
+{{- with $web.tls.caKey }}
+{{- $tls = merge $tls (dict "ca" (dict "secret" (dict "name" $web.tls.secretName "key" .))) }}
+{{- end }}
+{{- end }}
+{{- with $own.tlsConfig | default $tls }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $user := dict }}
+{{- with $web.basicAuth }}
+{{- if .secretName }}
+{{- $name := dict "name" .secretName "key" .usernameKey }}
+{{- $user = dict "username" $name "password" (dict "name" .secretName "key" .passwordKey) }}
+{{- end }}
+{{- end }}
+{{- with $own.basicAuth | default $user }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
