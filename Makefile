@@ -8,10 +8,10 @@ DEV := $(VENV)/.dev
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs lock clean
+.PHONY: help demo test lint format docs lock release-check clean
 
 help: ## Shows this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 …"; exit 1; }
@@ -41,12 +41,17 @@ format: $(DEV) ## Formats the code and mends what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-docs: $(DEV) ## Writes the generated reference tables
+docs: $(DEV) ## Writes what is generated: reference tables, dashboards, the chart's schema and table
 	@$(BIN)/python -m tests.generate
+	@$(BIN)/python -m grafana.source
+	@$(BIN)/python -m helm.generate
 
 lock: $(DEV) ## Pins every dependency with its hashes
 	@cd requirements && PIP_FIND_LINKS= ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate $(ARGS) --output-file runtime.txt ../pyproject.toml
 	@cd requirements && PIP_FIND_LINKS= ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate $(ARGS) --output-file dev.txt dev.in
+
+release-check: $(DEV) ## All that names the version agrees, with TAG=v1.2.3 the tag too; prints what is released
+	@$(BIN)/python -m tests.release $(TAG)
 
 clean: ## Removes what the other targets made
 	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

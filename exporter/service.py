@@ -77,7 +77,8 @@ class Service:
         self._file = file
         self._options = options
         self._notifier = notifier or Notifier({})
-        self._meters = Meters(__version__, shard=options.shard)
+        revision = os.environ.get("REMOTE_JOB_EXPORTER_REVISION", "")  # set by whoever builds the image
+        self._meters = Meters(__version__, revision, shard=options.shard)
         self._upstreams: dict[str, tuple[System, Upstream]] = {}
         self._reloading = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()

@@ -1,0 +1,58 @@
+# Two images come from this file. As it stands: Debian, slim, with a shell to look around with.
+# Without a shell, on python3-debian13:nonroot of the distroless project:
+#   --build-arg RUNTIME_IMAGE=<its address> --build-arg RUNTIME_PYTHON=/usr/bin/python3
+# Both base images need the same minor version of Python.
+ARG BUILD_IMAGE=python:3.13-slim-trixie
+ARG RUNTIME_IMAGE=python:3.13-slim-trixie
+
+FROM ${BUILD_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ENV APP=/opt/remote-job-exporter
+WORKDIR /src
+COPY requirements requirements
+# The lock file's own pip first: older ones cannot take the hashes of hatchling from a constraint.
+RUN python3 -m venv /build \
+    && sed -n '/^pip==/,/[^\\]$/p' requirements/dev.txt > /build/pip.txt \
+    && /build/bin/pip install --require-hashes --only-binary=:all: -r /build/pip.txt \
+    && /build/bin/pip install --require-hashes --only-binary=:all: -c requirements/dev.txt hatchling \
+    && python3 -m venv --without-pip "$APP" && rm "$APP"/bin/?ctivate* \
+    && /build/bin/pip --python "$APP/bin/python3" install --require-hashes --only-binary=:all: --no-compile \
+        -r requirements/runtime.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY exporter exporter
+# Bytecode that asks for no time stamp: the same from every build, and good on a read-only root.
+RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /build . \
+    && /build/bin/pip --python "$APP/bin/python3" install --no-deps --no-compile /build/*.whl \
+    && "$APP/bin/python3" -m compileall -q --invalidation-mode unchecked-hash "$APP/lib"
+# The environment is for the interpreter of the image that runs, wherever that lies.
+ARG RUNTIME_PYTHON=/usr/local/bin/python3
+RUN ln -sf "$RUNTIME_PYTHON" "$APP/bin/python3" \
+    && printf 'home = %s\ninclude-system-site-packages = false\n' "${RUNTIME_PYTHON%/*}" > "$APP/pyvenv.cfg"
+
+FROM ${RUNTIME_IMAGE}
+COPY --from=build /opt/remote-job-exporter /opt/remote-job-exporter
+# The config is a folder, so that a file or a ConfigMap can be mounted; HTTP answers at port 10072.
+ENV PATH=/opt/remote-job-exporter/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    REMOTE_JOB_EXPORTER_CONFIG_FILE=/etc/remote-job-exporter
+USER 65532:65532
+EXPOSE 10072
+# Whoever answers or hangs up is alive, also where the port speaks TLS and wants a certificate.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
+    CMD ["python3", "-ISc", "import socket; s = socket.create_connection(('127.0.0.1', 10072), 4); s.sendall(b'GET /-/healthy HTTP/1.0\\r\\n\\r\\n'); s.recv(1)"]
+ENTRYPOINT ["remote-job-exporter"]
+CMD ["serve"]
+ARG VERSION=0.0.0
+ARG REVISION=
+ARG CREATED=1970-01-01T00:00:00Z
+ENV REMOTE_JOB_EXPORTER_REVISION=$REVISION
+LABEL org.opencontainers.image.title="remote-job-exporter" \
+      org.opencontainers.image.description="Prometheus exporter for publishing and build jobs that run elsewhere" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED" \
+      org.opencontainers.image.source="https://github.com/remote-job-exporter/remote-job-exporter" \
+      org.opencontainers.image.url="https://github.com/remote-job-exporter/remote-job-exporter" \
+      org.opencontainers.image.documentation="https://github.com/remote-job-exporter/remote-job-exporter/blob/main/README.md" \
+      org.opencontainers.image.vendor="The remote-job-exporter authors" \
+      org.opencontainers.image.licenses="Apache-2.0"

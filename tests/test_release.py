@@ -1,0 +1,156 @@
+"""What is checked before a release, and the workflows that make one."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter import __version__
+from tests.release import CHART, ROOT, mistakes, notes
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+TAG = f"v{__version__}"
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The files that a release is checked by, ready to be released."""
+    for name in ("README.md", "CHANGELOG.md", "exporter/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("docs", "examples", CHART):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    changes = (tmp_path / "CHANGELOG.md").read_text()
+    (tmp_path / "CHANGELOG.md").write_text(changes.replace(" - unreleased", " - 2026-01-31"))
+    return tmp_path
+
+
+@pytest.fixture
+def edit(copy: Path) -> Edit:
+    def edit(name: str, old: str, new: str) -> None:
+        text = (copy / name).read_text()
+        assert old in text
+        (copy / name).write_text(text.replace(old, new, 1))
+
+    return edit
+
+
+def test_all_that_names_the_version_agrees() -> None:
+    assert mistakes(ROOT) == []
+
+
+def test_what_is_ready_can_be_released(copy: Path) -> None:
+    assert mistakes(copy, TAG) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("exporter/__init__.py", __version__, "9.9.9", "Chart.yaml: version is"),
+        (
+            f"{CHART}/Chart.yaml",
+            f"\nversion: {__version__}",
+            "\nversion: 9.9.9",
+            "Chart.yaml: version is 9.9.9",
+        ),
+        (
+            f"{CHART}/Chart.yaml",
+            f'appVersion: "{__version__}"',
+            'appVersion: "9"',
+            "Chart.yaml: appVersion is 9",
+        ),
+        (f"{CHART}/Chart.yaml", f"exporter:{__version__}", "exporter:9.9.9", "Chart.yaml: image is 9.9.9"),
+        (f"{CHART}/values.yaml", '\n  tag: ""', "\n  tag: 9.9.9", "values.yaml: image.tag is 9.9.9"),
+        ("CHANGELOG.md", f"## [{__version__}]", "## [9.9.9]", "CHANGELOG.md: newest heading is 9.9.9"),
+        ("CHANGELOG.md", "2026-01-31", "unreleased", "CHANGELOG.md: 0.1.0 is unreleased"),
+        ("README.md", "# ", "remote-job-exporter:9.9.9\n# ", "README.md: image is 9.9.9"),
+    ],
+)
+def test_one_place_that_names_another_version_is_told(
+    copy: Path, edit: Edit, name: str, old: str, new: str, told: str
+) -> None:
+    edit(name, old, new)
+    assert any(told in mistake for mistake in mistakes(copy, TAG))
+
+
+def test_a_tag_of_another_version_is_told(copy: Path) -> None:
+    assert mistakes(copy, "v9.9.9") == [f"the tag is v9.9.9, not {TAG}"]
+
+
+def test_the_command_fails_with_a_line_for_each_mistake() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.release", "v9.9.9"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert f"the tag is v9.9.9, not {TAG}" in ended.stdout.splitlines()
+
+
+def test_release_notes_are_the_newest_part_of_the_changelog(copy: Path) -> None:
+    (copy / "CHANGELOG.md").write_text(
+        "# Changelog\n\n## [2.0.0] - 2026-02-01\n\nNew.\n\n## [1.0.0] - 2026-01-01\n"
+    )
+    assert notes(copy) == "New."
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [("github-workflows", WORKFLOWS), ("dependabot", [ROOT / ".github" / "dependabot.yml"])],
+)
+def test_workflows_are_what_their_schema_allows(schema: str, files: list[Path]) -> None:
+    check = Path(sys.executable).with_name("check-jsonschema")
+    assert files
+    checked = subprocess.run(
+        [check, "--builtin-schema", f"vendor.{schema}", *files], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def _workflow(name: str) -> Any:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text())
+
+
+def test_no_workflow_has_a_right_that_a_job_did_not_ask_for() -> None:
+    assert _workflow("ci.yaml")["permissions"] == {"contents": "read"}
+    made = _workflow("release.yaml")
+    assert made["permissions"] == {}
+    rights = {name: job["permissions"] for name, job in made["jobs"].items()}
+    assert {name for name, right in rights.items() if right.get("contents") == "write"} == {"publish"}
+    assert {name for name, right in rights.items() if right.get("packages") == "write"} == {"image", "chart"}
+
+
+def test_every_action_is_of_a_certain_version() -> None:
+    for file in WORKFLOWS:
+        for job in _workflow(file.name)["jobs"].values():
+            for step in job.get("steps", []):
+                assert "@v" in step.get("uses", "@v"), step
+
+
+def test_the_release_builds_what_the_dockerfile_says_from_pinned_images() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    job = _workflow("release.yaml")["jobs"]["image"]
+    (given,) = [step["with"]["build-args"] for step in job["steps"] if "build-args" in step.get("with", {})]
+    names = {line.split("=")[0] for line in given.split() if "=" in line}
+    assert names == {
+        line.split()[1].split("=")[0] for line in dockerfile.splitlines() if line.startswith("ARG ")
+    }
+    slim, distroless = job["strategy"]["matrix"]["include"]
+    assert f"ARG RUNTIME_IMAGE={slim['runtime']}\n" in dockerfile
+    assert distroless["runtime"] == "${{ vars.DISTROLESS_IMAGE }}"
+    assert all(image["python"] in dockerfile for image in (slim, distroless))
+
+
+def test_ci_runs_on_every_python_from_the_oldest_supported() -> None:
+    matrix = _workflow("ci.yaml")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert matrix == ["3.11", "3.12", "3.13", "3.14"]
+    assert 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text()
