@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.chart.chart import CI_VALUES, KUBERNETES, Object, Rendered, render, values_of
+from tests.chart.chart import CHART, CI_VALUES, KUBERNETES, Object, Rendered, render, values_of
 
 VALUES = {file: values_of(file) for file in CI_VALUES}
 
@@ -24,6 +24,7 @@ class Case:
 
     file: Path
     kube: str
+    chart: Path = CHART
 
     def __str__(self) -> str:
         return f"{self.file.name} on {self.kube}"
@@ -54,7 +55,7 @@ class Case:
 
 @cache
 def _rendered(case: Case) -> Rendered:
-    return render(case.values, kube=case.kube)
+    return render(case.values, kube=case.kube, chart=case.chart)
 
 
 CASES = [Case(file, kube) for file in CI_VALUES for kube in KUBERNETES]

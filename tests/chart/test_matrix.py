@@ -108,7 +108,7 @@ def test_the_schema_of_a_custom_resource_is_closed(kind: str) -> None:
 
     for place in places(one):
         worse = deepcopy(one)
-        there = worse
+        there: Any = worse
         for key in place:
             there = there[key]
         there["noSuchField"] = [{}]
@@ -118,7 +118,10 @@ def test_the_schema_of_a_custom_resource_is_closed(kind: str) -> None:
 
 def test_pods_fit_the_restricted_standard() -> None:
     none(
-        f"{case}: {fault}" for case in CASES for pod in pods_of(case.objects) for fault in pods.unrestricted(pod)
+        f"{case}: {fault}"
+        for case in CASES
+        for pod in pods_of(case.objects)
+        for fault in pods.unrestricted(pod)
     )
 
 
@@ -127,7 +130,9 @@ def test_no_name_stands_twice_in_a_pod() -> None:
 
 
 def test_each_volume_is_mounted_and_each_mount_has_its_volume() -> None:
-    none(f"{case}: {fault}" for case in CASES for pod in pods_of(case.objects) for fault in pods.unmounted(pod))
+    none(
+        f"{case}: {fault}" for case in CASES for pod in pods_of(case.objects) for fault in pods.unmounted(pod)
+    )
 
 
 def _selectors(one: Object) -> Iterator[dict[str, str]]:
@@ -156,10 +161,11 @@ LONG = {"fullnameOverride": "n" * 80, "commonLabels": {"team": "publishing"}}
 
 
 def test_names_and_labels_are_of_a_length_and_shape_that_is_allowed() -> None:
+    all_objects = [(case, one) for case in CASES for one in case.objects]
     long = [(case, one) for case in NEWEST for one in render({**case.values, **LONG}, name="r" * 53)]
 
     def faults() -> Iterator[str]:
-        for case, one in [*((case, one) for case in CASES for one in case.objects), *long]:
+        for case, one in all_objects + long:
             name = one["metadata"]["name"]
             if not NAME.fullmatch(name) or len(name) > (63 if one["kind"] in SHORT else 253):
                 yield f"{case}: {title(one)}"

@@ -80,6 +80,21 @@ def test_what_is_missing_is_named(values: dict[str, Any], place: str) -> None:
     assert place in refusal(values)
 
 
+@pytest.mark.parametrize("config", [{}, {"basic_auth_users": {"a": "b"}}])
+def test_https_without_a_certificate_is_refused_as_probes_would_never_succeed(config: dict[str, Any]) -> None:
+    assert "needs a certificate" in refusal({**CONFIG, "webConfig": {"tls": ON, "config": config}})
+    existing = {"tls": ON, "existingSecret": {"name": "web"}}
+    assert refusal({**CONFIG, "webConfig": existing}) == ""
+
+
+def test_two_credentials_that_would_be_one_file_are_refused() -> None:
+    first = {"secretName": "a", "key": "token"}
+    fetched = {**STORE, "data": [{"secretKey": "token", "remoteRef": {"key": "a"}}]}
+    assert "token token" in refusal({**CONFIG, "credentials": [first, {**first, "secretName": "b"}]})
+    assert "token token" in refusal({**CONFIG, "credentials": [first], "externalSecret": fetched})
+    assert refusal({**CONFIG, "credentials": [first, {**first, "name": "other"}]}) == ""
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -1,4 +1,4 @@
-"""The rules of the release: still rules for Prometheus whatever is changed in them, and changed where asked."""
+"""The rules of the release: changed where asked, and still rules for Prometheus whatever is changed."""
 
 import re
 import subprocess
@@ -107,7 +107,9 @@ def test_labels_and_annotations_for_all_yield_to_those_of_one_alert() -> None:
 
 @pytest.mark.parametrize("end", ["", "/"])
 def test_each_link_leads_to_the_places_that_are_told(end: str) -> None:
-    changed = alerts(runbookUrl=f"https://wiki.example.org/r{end}", dashboardUrl=f"https://g.example.org/d{end}")
+    changed = alerts(
+        runbookUrl=f"https://wiki.example.org/r{end}", dashboardUrl=f"https://g.example.org/d{end}"
+    )
     for name, rule in changed.items():
         told = ALERTS[name]["annotations"]
         assert rule["annotations"]["runbook_url"] == f"https://wiki.example.org/r/{name}.md"

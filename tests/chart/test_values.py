@@ -135,7 +135,9 @@ ALSO = {
 }
 
 
-@pytest.mark.parametrize("wrong", ["text", 1, 1.5, True, [1], {"a": 1}], ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize(
+    "wrong", ["text", 1, 1.5, True, [1], {"a": 1}], ids=lambda wrong: type(wrong).__name__
+)
 def test_a_value_of_another_type_is_refused_by_its_name(wrong: object) -> None:
     """All at once, as Helm names each mistake."""
     values: dict[str, Any] = {}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chart import wiring
 from tests.chart.chart import render
-from tests.chart.matrix import CASES, NEWEST, Case, case, none, title
+from tests.chart.matrix import CASES, NEWEST, Case, case, none, selects, title
 from tests.chart.wiring import Place
 
 
@@ -73,7 +73,7 @@ def test_a_network_policy_for_chosen_peers_lets_the_pod_of_helm_test_in_as_well(
     (policy,) = found.of("NetworkPolicy")
     allowed = [peer["podSelector"]["matchLabels"] for peer in policy["spec"]["ingress"][0]["from"][1:]]
     (tester,) = Place(found).others
-    assert [wiring.selects(labels, tester.labels) for labels in allowed] == [True]
+    assert [selects(labels, tester.labels) for labels in allowed] == [True]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ class Place:
             if spec.get("clusterIP") == "None":
                 own = [f"{self.workload['metadata']['name']}-{index}" for index in range(self.replicas)]
                 if host in {f"{pod}.{name}" for pod in own} and int(port) in self.ports.values():
-                    return self.workload["spec"].get("serviceName") == service["metadata"]["name"]
+                    return bool(self.workload["spec"].get("serviceName") == service["metadata"]["name"])
             elif host == name:
                 return int(port) in {one["port"] for one in spec["ports"]}
         return False
@@ -127,7 +127,10 @@ def references(place: Place) -> Iterator[str]:
     for one in place.case.of("GrafanaDashboard"):
         told = one["spec"]["configMapRef"]
         source = there["ConfigMap", told["name"]]
-        if told["key"] not in source["data"] or one["metadata"]["namespace"] != source["metadata"]["namespace"]:
+        if (
+            told["key"] not in source["data"]
+            or one["metadata"]["namespace"] != source["metadata"]["namespace"]
+        ):
             yield f"{title(one)} does not find {told}"
 
 

@@ -10,6 +10,21 @@
 {{- if le (float64 .Values.terminationGracePeriodSeconds) (float64 .Values.web.shutdownTimeout) }}
 {{- fail "terminationGracePeriodSeconds must be longer than web.shutdownTimeout" }}
 {{- end }}
+{{- with .Values.webConfig }}
+{{- if and .tls.enabled (not (or .tls.secretName .existingSecret.name (hasKey .config "tls_server_config"))) }}
+{{- fail "webConfig.tls.enabled needs a certificate: set webConfig.tls.secretName, config or existingSecret" }}
+{{- end }}
+{{- end }}
+{{- $files := list }}
+{{- range .Values.credentials }}
+{{- $files = append $files (get . "name" | default .key) }}
+{{- end }}
+{{- range .Values.externalSecret.enabled | ternary .Values.externalSecret.data list }}
+{{- $files = append $files .secretKey }}
+{{- end }}
+{{- if ne (len $files) (uniq $files | len) }}
+{{- fail (printf "credentials: two of them would be one file; give one another name: %s" (join " " $files)) }}
+{{- end }}
 {{- end }}
 
 {{/* The custom APIs that these values need, by the value that asks for them. */}}

@@ -6,13 +6,11 @@ metadata:
     {{- $labels := include "remote-job-exporter.labels" . | fromYaml }}
     {{- toYaml (mergeOverwrite (dict) .Values.podLabels $labels) | nindent 4 }}
   annotations:
-    kubectl.kubernetes.io/default-container: exporter
+    {{- $annotations := dict "kubectl.kubernetes.io/default-container" "exporter" }}
     {{- if and .Values.config .Values.configReload.enabled (eq .Values.configReload.mode "checksum") }}
-    checksum/config: {{ toYaml .Values.config | sha256sum }}
+    {{- $_ := set $annotations "checksum/config" (toYaml .Values.config | sha256sum) }}
     {{- end }}
-    {{- with .Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- toYaml (mergeOverwrite $annotations .Values.podAnnotations) | nindent 4 }}
 spec:
   serviceAccountName: {{ include "remote-job-exporter.serviceAccountName" . }}
   automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
