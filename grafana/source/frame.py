@@ -21,8 +21,9 @@ from grafana.source.queries import (
 )
 
 Variable = dashboard.QueryVariable | dashboard.DatasourceVariable | dashboard.AdHocVariable
-_EXPORTER = "remote_job_exporter_build_info"
-_CLUSTER, _NAMESPACE, _SCRAPE_JOB = 'cluster=~"$cluster"', 'namespace=~"$namespace"', 'job=~"$job"'
+_EXPORTER, _JOB = "remote_job_exporter_build_info", "remote_job_up"
+_PLACE = _CLUSTER, _NAMESPACE = 'cluster=~"$cluster"', 'namespace=~"$namespace"'
+_SCRAPE_JOB = 'job=~"$job"'
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ def _variables(*, one_job: bool) -> list[Variable]:
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
         _several("cluster", f"label_values({_EXPORTER}, cluster)", everything=".*"),
         _several("namespace", f"label_values({selector(_EXPORTER, _CLUSTER)}, namespace)", everything=".*"),
-        _place("job", _CLUSTER, _NAMESPACE),
-        _place("instance", _CLUSTER, _NAMESPACE, _SCRAPE_JOB),
-        _several("system", f"label_values({raw('remote_job_up')}, system)"),
+        _seen("job", selector(_EXPORTER, *_PLACE), selector(_JOB, *_PLACE)),
+        _seen("instance", selector(_EXPORTER, *_PLACE, _SCRAPE_JOB), selector(_JOB, *_PLACE, _SCRAPE_JOB)),
+        _seen("system", raw("remote_job_system_up"), raw(_JOB)),
         _several("provider", f"label_values({of_systems('remote_job_info')}, provider)"),
     ]
     if one_job:
@@ -83,10 +84,10 @@ def _several(name: str, query: str, everything: str = ".+") -> dashboard.QueryVa
     return variable.all_value(everything).current(model.VariableOption(text="All", value="$__all"))
 
 
-def _place(label: str, *matchers: str) -> dashboard.QueryVariable:
-    """A label of the scrape: exporters have it, and so have jobs that are probed one by one."""
-    scraped = (f"group by ({label}) ({selector(one, *matchers)})" for one in (_EXPORTER, "remote_job_up"))
-    return _several(label, f"query_result({' or '.join(scraped)})").regex(f'/{label}="([^"]+)"/')
+def _seen(label: str, exporters: str, jobs: str) -> dashboard.QueryVariable:
+    """A label that exporters have, also one that is down by now, and jobs that are probed one by one."""
+    groups = (f"group by ({label}) ({one})" for one in (f"last_over_time({exporters}[$__range])", jobs))
+    return _several(label, f"query_result({' or '.join(groups)})").regex(f'/{label}="([^"]+)"/')
 
 
 def _the_job() -> dashboard.QueryVariable:

@@ -1,6 +1,5 @@
 """The dashboards keep the rules of dashboard-linter and ours; what they link to is there."""
 
-import json
 import re
 import subprocess
 import sys
@@ -12,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.command import ROOT
-from tests.grafana.dashboards import FILES, FOLDER, Dashboard, load_all
+from tests.grafana.dashboards import FOLDER, Dashboard, load_all
 from tests.grafana.house import house, link_mistakes, page_exists
-from tests.grafana.linter import LINTER, Finding, Rule, parsed
-from tests.grafana.series import everything, labels_of, rules
+from tests.grafana.linter import LINTER, Finding, Rule
+from tests.grafana.series import everything, rules
 
 NAMES = (*LINTER, *house((), {}))
 
@@ -118,16 +117,3 @@ def test_the_files_are_what_the_code_makes(tmp_path: Path) -> None:
     assert committed.keys() == made.keys()
     other = [name for name in made if made[name] != committed[name]]
     assert not other, f"not what python -m grafana.source writes: {other}"
-
-
-def test_the_files_are_in_order() -> None:
-    for name in FILES:
-        text = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
-        assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def test_the_rules_ask_for_what_exists() -> None:
-    known, told = everything(), list[str]()
-    for rule in rules():
-        labels_of(parsed(str(rule["expr"])), known, lambda _, text: told.append(text))
-    assert not told, "\n".join(told)
