@@ -1,5 +1,6 @@
 """What is checked before a release, and the workflows that make one."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 import yaml
 
 from exporter import __version__
+from tests.chart.chart import render
+from tests.chart.matrix import exporter
 from tests.release import CHART, ROOT, mistakes, notes
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
@@ -148,6 +151,29 @@ def test_the_release_builds_what_the_dockerfile_says_from_pinned_images() -> Non
     assert f"ARG RUNTIME_IMAGE={slim['runtime']}\n" in dockerfile
     assert distroless["runtime"] == "${{ vars.DISTROLESS_IMAGE }}"
     assert all(image["python"] in dockerfile for image in (slim, distroless))
+
+
+def test_the_chart_that_is_released_takes_the_image_from_where_it_was_pushed(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / CHART, tmp_path / CHART)
+    for name, script in {"helm": "echo Digest: sha256:abc", "cosign": 'echo "$@" > signed'}.items():
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (script,) = [step["run"] for step in _workflow("release.yaml")["jobs"]["chart"]["steps"] if "run" in step]
+    told = {
+        "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
+        "REGISTRY": "registry.example.com:5000",
+        "CHARTS": "registry.example.com:5000/owner/charts",
+        "GITHUB_REPOSITORY": "owner/remote-job-exporter",
+        "GITHUB_REF_NAME": TAG,
+    }
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=told, check=True)
+    signed = (tmp_path / "signed").read_text()
+    assert signed == "sign --yes registry.example.com:5000/owner/charts/remote-job-exporter@sha256:abc\n"
+    image = f"registry.example.com:5000/owner/remote-job-exporter:{__version__}"
+    rendered = render(chart=tmp_path / CHART)
+    assert exporter(rendered)["image"] == image
+    assert f"image: {image}\n" in (tmp_path / CHART / "Chart.yaml").read_text()
 
 
 def test_ci_runs_on_every_python_from_the_oldest_supported() -> None:

@@ -69,8 +69,9 @@ def render(
     kube: str = "1.37",
     apis: Sequence[str] = (),
     chart: Path = CHART,
+    strict: bool = True,
 ) -> Rendered:
-    """Renders strictly: a value that a template misspells is an error.
+    """Renders strictly unless told otherwise: a value that a template misspells is an error.
 
     Raises:
         helm_python.HelmError: the values are refused, or a template fails.
@@ -80,7 +81,7 @@ def render(
         "namespace": namespace,
         "kube_version": f"v{kube}.0",
         "api_versions": list(apis),
-        "strict": True,
+        "strict": strict,
     }
     # The public method has no options for versions and strictness; the release of the library is pinned.
     raw = _loaded(chart)._raw()  # noqa: SLF001  # the same

@@ -162,6 +162,10 @@ def test_rules_of_ones_own_make_a_group_of_their_own() -> None:
             'job="web",namespace="mon"',
         ),
         (
+            {"serviceMonitor": {"enabled": True, "jobLabel": "app.kubernetes.io/component"}},
+            'job="metrics",namespace="mon"',
+        ),
+        (
             {"podMonitor": {"enabled": True, "jobLabel": "tier"}, "podLabels": {"tier": "web"}},
             'job="web",namespace="mon"',
         ),

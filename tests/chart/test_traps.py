@@ -1,10 +1,11 @@
 """Mistakes that charts of other exporters have made, each by a sentence that says what holds here."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import helm_python
 import pytest
 import yaml
 from yamllint import linter
@@ -12,7 +13,7 @@ from yamllint.config import YamlLintConfig
 
 from tests.chart import pods
 from tests.chart.chart import CHART, Rendered, render
-from tests.chart.matrix import CASES, VALUES, exporter, none, parsed
+from tests.chart.matrix import CASES, VALUES, exporter, none, parsed, selects
 from tests.chart.matrix import pods as pods_of
 from tests.command import ROOT
 
@@ -167,6 +168,82 @@ def test_labels_of_ones_own_never_change_what_is_selected() -> None:
     assert selector.items() <= changed.one("Deployment")["spec"]["template"]["metadata"]["labels"].items()
 
 
+def test_labels_of_all_objects_yield_to_those_of_one() -> None:
+    common = {"app.kubernetes.io/component": "exporter", "release": "mine", "tier": "all"}
+    told = {
+        "commonLabels": common,
+        "operatorLabels": {"release": "kube-prometheus-stack"},
+        "serviceMonitor": ON,
+        "podLabels": {"tier": "pods"},
+    }
+    rendered = render(told)
+    monitor, service = rendered.one("ServiceMonitor"), rendered.one("Service")
+    assert monitor["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    assert selects(monitor["spec"]["selector"]["matchLabels"], service["metadata"]["labels"])
+    assert (service["metadata"]["labels"]["release"], service["metadata"]["labels"]["tier"]) == (
+        "mine",
+        "all",
+    )
+    pod = rendered.one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert (pod["tier"], pod["app.kubernetes.io/component"]) == ("pods", "exporter")
+
+
+def test_names_that_look_like_numbers_stay_text() -> None:
+    """Such as a commit for the name of a release: 5e12345 is a number to YAML."""
+    told = {
+        "fullnameOverride": "0777",
+        "nameOverride": "1",
+        "existingSecret": {"name": "12", "key": "1e5"},
+        "existingConfigMap": {"name": "0x1f", "key": "10"},
+        "credentials": [{"secretName": "7e3", "key": "0123"}],
+        "webConfig": {"tls": {"secretName": "99"}},
+        "serviceMonitor": {**ON, "jobLabel": "1"},
+        "scrapeConfig": {**ON, "jobName": "5"},
+        "ingress": {**ON, "hosts": [{"host": "a.example.com", "paths": [{"path": "/"}]}]},
+        "autoscaling": ON,
+    }
+    for one in render(told, name="5e12345", namespace="1234"):
+        numbers = [(path, value) for path, value in _leaves(one) if isinstance(value, int | float)]
+        names = ("name", "key", "namespace", "Name", "jobLabel", "instance", "matchNames")
+        none(f"{one['kind']}: {path} is {value}" for path, value in numbers if path[-1].endswith(names))
+
+
+def _leaves(told: Any, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The values that hold no others, by their keys."""
+    if isinstance(told, dict):
+        for key, below in told.items():
+            yield from _leaves(below, *above, key)
+    elif isinstance(told, list):
+        for below in told:
+            yield from _leaves(below, *above)
+    else:
+        yield above, told
+
+
+def test_a_key_with_nothing_behind_it_is_as_good_as_none() -> None:
+    """As when all that stands below a key in a values file has been commented out."""
+    told = {
+        "existingSecret": {"name": "jobs"},
+        "webConfig": {"tls": {"secretName": "tls"}},
+        "networkPolicy": ON,
+        **dict.fromkeys(("serviceMonitor", "scrapeConfig", "prometheusRule", "dashboards"), ON),
+    }
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    emptied = helm_python.Chart.load(CHART).merge_values(told)
+    count = _empty(emptied, defaults)
+    assert count > 60
+    assert render(emptied, strict=False).texts == render(told).texts
+
+
+def _empty(values: dict[str, Any], defaults: Mapping[str, Any]) -> int:
+    """Sets to null what is an empty map or list both here and by default, and counts."""
+    both = [(key, value) for key, value in values.items() if key in defaults]
+    nothing = [key for key, value in both if value in ({}, [])]
+    values.update(dict.fromkeys(nothing))
+    below = [(value, defaults[key]) for key, value in both if isinstance(value, dict) and value]
+    return len(nothing) + sum(_empty(*pair) for pair in below)
+
+
 def test_environment_and_volumes_of_ones_own_stand_beside_those_of_the_chart() -> None:
     told = {
         **CONFIGURED,
@@ -186,6 +263,20 @@ def test_environment_and_volumes_of_ones_own_stand_beside_those_of_the_chart() -
         "TZ",
     ]
     assert {one["name"] for one in pod.spec["volumes"]} == {"tmp", "config", "web", "ca"}
+
+
+def test_a_variable_of_ones_own_takes_the_place_of_that_of_a_proxy() -> None:
+    """Of two with one name, the API server warns, and may keep any."""
+    mine = {"name": "http_proxy", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}}}
+    proxy = {"http": "http://p.example.com:1", "none": ".svc"}
+    env = exporter(render({"proxy": proxy, "extraEnv": [mine]}))["env"]
+    assert env == [{"name": "no_proxy", "value": ".svc"}, mine]
+
+
+def test_a_secret_in_the_configuration_can_be_kept_out_of_config_maps() -> None:
+    objects = [*render(VALUES[CHART / "ci/14-secret-values.yaml"])]
+    holding = [one["kind"] for one in objects if "as-text-in-the-values" in yaml.safe_dump(one)]
+    assert holding == ["Secret"]
 
 
 def test_each_probe_has_its_own_settings() -> None:

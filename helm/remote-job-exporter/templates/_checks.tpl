@@ -4,14 +4,14 @@
 {{- if or .Values.sharding.enabled (include "remote-job-exporter.webConfigured" .) }}
 {{- fail "sharding and webConfig need a configuration: set config, existingConfigMap or existingSecret" }}
 {{- end }}
-{{- else if not (or (get .Values.config "systems") .Values.existingConfigMap.name .Values.existingSecret.name) }}
+{{- else if not (or (get (.Values.config | default dict) "systems") .Values.existingConfigMap.name .Values.existingSecret.name) }}
 {{- fail "config has no systems, and there is no existingConfigMap or existingSecret to have them" }}
 {{- end }}
 {{- if le (float64 .Values.terminationGracePeriodSeconds) (float64 .Values.web.shutdownTimeout) }}
 {{- fail "terminationGracePeriodSeconds must be longer than web.shutdownTimeout" }}
 {{- end }}
 {{- with .Values.webConfig }}
-{{- if and .tls.enabled (not (or .tls.secretName .existingSecret.name (hasKey .config "tls_server_config"))) }}
+{{- if and .tls.enabled (not (or .tls.secretName .existingSecret.name (hasKey (.config | default dict) "tls_server_config"))) }}
 {{- fail "webConfig.tls.enabled needs a certificate: set webConfig.tls.secretName, config or existingSecret" }}
 {{- end }}
 {{- end }}

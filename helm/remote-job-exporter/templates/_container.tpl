@@ -73,12 +73,18 @@
 
 {{- define "remote-job-exporter.env" -}}
 {{- $env := list }}
+{{- $own := .Values.extraEnv | default list }}
+{{- $named := list }}
+{{- range $own }}
+{{- $named = append $named (get . "name") }}
+{{- end }}
 {{- range $key, $name := dict "http" "http_proxy" "https" "https_proxy" "none" "no_proxy" }}
-{{- with get $.Values.proxy $key }}
-{{- $env = append $env (dict "name" $name "value" .) }}
+{{- $value := get $.Values.proxy $key }}
+{{- if and $value (not (has $name $named)) }}
+{{- $env = append $env (dict "name" $name "value" $value) }}
 {{- end }}
 {{- end }}
-{{- with concat $env .Values.extraEnv }}
+{{- with concat $env $own }}
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}

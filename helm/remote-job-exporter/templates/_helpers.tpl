@@ -25,23 +25,29 @@
 
 {{/* Labels. Only these two select: they never change between versions. */}}
 {{- define "remote-job-exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "remote-job-exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "remote-job-exporter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
+{{/* All labels of an object: list of the root and its own ones, which win over `commonLabels`. */}}
 {{- define "remote-job-exporter.labels" -}}
-{{- $labels := include "remote-job-exporter.selectorLabels" . | fromYaml }}
-{{- toYaml (merge $labels (include "remote-job-exporter.commonLabels" . | fromYaml)) }}
+{{- $root := index . 0 }}
+{{- $labels := include "remote-job-exporter.selectorLabels" $root | fromYaml }}
+{{- $labels = merge $labels (include "remote-job-exporter.chartLabels" $root | fromYaml) }}
+{{- toYaml (merge $labels (index . 1 | default dict) ($root.Values.commonLabels | default dict)) }}
 {{- end }}
 
-{{/* Those of objects that must not be taken for the exporter, too. */}}
-{{- define "remote-job-exporter.commonLabels" -}}
-{{- $labels := dict
+{{- define "remote-job-exporter.chartLabels" -}}
+{{- toYaml (dict
   "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
   "app.kubernetes.io/version" .Chart.AppVersion
   "app.kubernetes.io/part-of" "remote-job-exporter"
-  "app.kubernetes.io/managed-by" .Release.Service }}
-{{- toYaml (merge $labels .Values.commonLabels) }}
+  "app.kubernetes.io/managed-by" .Release.Service) }}
+{{- end }}
+
+{{/* The Service's own labels: they tell it from the headless one, so that each pod is scraped once. */}}
+{{- define "remote-job-exporter.serviceLabels" -}}
+{{- toYaml (merge (dict "app.kubernetes.io/component" "metrics") (.Values.service.labels | default dict)) }}
 {{- end }}
 
 {{/* `metadata` of an object: list of the root, what to append to the name, and a map that may hold the object's own
@@ -49,11 +55,10 @@ name, namespace, labels and annotations. */}}
 {{- define "remote-job-exporter.metadata" -}}
 {{- $root := index . 0 }}
 {{- $own := index . 2 -}}
-name: {{ get $own "name" | default (printf "%s%s" (include "remote-job-exporter.fullname" $root) (index . 1)) }}
-namespace: {{ get $own "namespace" | default (include "remote-job-exporter.namespace" $root) }}
+name: {{ get $own "name" | default (printf "%s%s" (include "remote-job-exporter.fullname" $root) (index . 1)) | quote }}
+namespace: {{ get $own "namespace" | default (include "remote-job-exporter.namespace" $root) | quote }}
 labels:
-  {{- $labels := include "remote-job-exporter.labels" $root | fromYaml }}
-  {{- toYaml (merge $labels (get $own "labels" | default dict)) | nindent 2 }}
+  {{- include "remote-job-exporter.labels" (list $root (get $own "labels")) | nindent 2 }}
 {{- with get $own "annotations" }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -69,7 +74,7 @@ annotations:
 {{- end }}
 
 {{- define "remote-job-exporter.imagePullSecrets" -}}
-{{- with concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
+{{- with concat (.Values.global.imagePullSecrets | default list) (.Values.imagePullSecrets | default list) }}
 imagePullSecrets:
   {{- range . }}
   - {{ kindIs "string" . | ternary (dict "name" .) . | toYaml }}

@@ -2,7 +2,7 @@
 {{- define "remote-job-exporter.monitorMetadata" -}}
 {{- $root := index . 0 }}
 {{- $own := pick (index . 2) "namespace" "annotations" }}
-{{- $labels := mergeOverwrite (dict) $root.Values.operatorLabels (index . 2).labels }}
+{{- $labels := merge (dict) ((index . 2).labels | default dict) ($root.Values.operatorLabels | default dict) }}
 {{- include "remote-job-exporter.metadata" (list $root (index . 1) (set $own "labels" $labels)) }}
 {{- end }}
 
@@ -49,12 +49,12 @@ a PodMonitor, the value of a label where `jobLabel` names one. */}}
 {{- define "remote-job-exporter.scraped" -}}
 {{- $namespace := include "remote-job-exporter.namespace" . }}
 {{- $fullname := include "remote-job-exporter.fullname" . }}
-{{- $labels := merge (dict) .Values.service.labels (include "remote-job-exporter.labels" . | fromYaml) }}
-{{- $job := get $labels .Values.serviceMonitor.jobLabel | default $fullname }}
+{{- $labels := include "remote-job-exporter.labels" (list . (include "remote-job-exporter.serviceLabels" . | fromYaml)) | fromYaml }}
+{{- $job := get $labels (.Values.serviceMonitor.jobLabel | default "") | default $fullname }}
 {{- if .Values.podMonitor.enabled }}
-{{- $labels = merge (dict) .Values.podLabels (include "remote-job-exporter.labels" . | fromYaml) }}
+{{- $labels = include "remote-job-exporter.labels" (list . .Values.podLabels) | fromYaml }}
 {{- $name := printf "%s/%s" (.Values.podMonitor.namespace | default $namespace) $fullname }}
-{{- $job = get $labels .Values.podMonitor.jobLabel | default $name }}
+{{- $job = get $labels (.Values.podMonitor.jobLabel | default "") | default $name }}
 {{- end }}
 {{- if .Values.prometheusRule.job -}}
 job=~{{ quote .Values.prometheusRule.job }}

@@ -1,7 +1,7 @@
 {{/* Ports that must be open outwards, as JSON: those of the values and those in addresses. */}}
 {{- define "remote-job-exporter.egressPorts" -}}
 {{- $addresses := list .Values.proxy.http .Values.proxy.https }}
-{{- range $system := get .Values.config "systems" | default dict }}
+{{- range $system := get (.Values.config | default dict) "systems" | default dict }}
 {{- $login := get $system "auth" | default dict }}
 {{- $addresses = append $addresses (get $system "base_url") }}
 {{- $addresses = append $addresses (get $system "proxy_url") }}
@@ -22,5 +22,5 @@
 {{/* Those of the pod of `helm test`, which no Service may select. */}}
 {{- define "remote-job-exporter.testLabels" -}}
 app.kubernetes.io/name: {{ include "remote-job-exporter.name" . }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}

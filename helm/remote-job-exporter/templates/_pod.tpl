@@ -3,16 +3,15 @@
 {{- include "remote-job-exporter.validate" . -}}
 metadata:
   labels:
-    {{- $labels := include "remote-job-exporter.labels" . | fromYaml }}
-    {{- toYaml (mergeOverwrite (dict) .Values.podLabels $labels) | nindent 4 }}
+    {{- include "remote-job-exporter.labels" (list . .Values.podLabels) | nindent 4 }}
   annotations:
     {{- $annotations := dict "kubectl.kubernetes.io/default-container" "exporter" }}
     {{- if and .Values.config .Values.configReload.enabled (eq .Values.configReload.mode "checksum") }}
     {{- $_ := set $annotations "checksum/config" (toYaml .Values.config | sha256sum) }}
     {{- end }}
-    {{- toYaml (mergeOverwrite $annotations .Values.podAnnotations) | nindent 4 }}
+    {{- toYaml (mergeOverwrite $annotations (.Values.podAnnotations | default dict)) | nindent 4 }}
 spec:
-  serviceAccountName: {{ include "remote-job-exporter.serviceAccountName" . }}
+  serviceAccountName: {{ include "remote-job-exporter.serviceAccountName" . | quote }}
   automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
   {{- /* Variables of Services would begin as the exporter's own do. */}}
   enableServiceLinks: false

@@ -2,6 +2,8 @@
 templates in them are Prometheus's. */}}
 {{- define "remote-job-exporter.rules" -}}
 {{- $own := .Values.prometheusRule }}
+{{- $disabled := $own.disabled | default dict }}
+{{- $overrides := $own.overrides | default dict }}
 {{- $groups := (include "remote-job-exporter.rulesText" . | fromYaml).groups }}
 {{- $known := dict }}
 {{- $fitted := list }}
@@ -12,14 +14,14 @@ templates in them are Prometheus's. */}}
 {{- $_ := set $known $alert true }}
 {{- if not $alert }}
 {{- $rules = append $rules $rule }}
-{{- else if not (get $own.disabled $alert) }}
-{{- $rules = append $rules (include "remote-job-exporter.alert" (list $own $rule) | fromYaml) }}
+{{- else if not (get $disabled $alert) }}
+{{- $rules = append $rules (include "remote-job-exporter.alert" (list $own (get $overrides $alert) $rule) | fromYaml) }}
 {{- end }}
 {{- end }}
 {{- with $own.interval }}{{ $_ := set $group "interval" . }}{{ end }}
 {{- $fitted = append $fitted (set $group "rules" $rules) }}
 {{- end }}
-{{- range $name := concat (keys $own.disabled) (keys $own.overrides) }}
+{{- range $name := concat (keys $disabled) (keys $overrides) }}
 {{- if not (hasKey $known $name) }}
 {{- fail (printf "prometheusRule: there is no alert %s; there are: %s" $name (keys $known | sortAlpha | join " ")) }}
 {{- end }}
@@ -40,13 +42,13 @@ templates in them are Prometheus's. */}}
   | replace "job=~\".*remote-job-exporter.*\"" (include "remote-job-exporter.scraped" .) }}
 {{- end }}
 
-{{/* One alert: list of the values and the rule. */}}
+{{/* One alert: list of the values, what they change of it, if anything, and the rule. */}}
 {{- define "remote-job-exporter.alert" -}}
 {{- $own := index . 0 }}
-{{- $rule := index . 1 }}
-{{- $change := get $own.overrides $rule.alert | default dict }}
-{{- $labels := mergeOverwrite (dict) $rule.labels $own.ruleLabels (pick $change "severity") }}
-{{- $labels = mergeOverwrite $labels (get $change "labels" | default dict) }}
+{{- $change := index . 1 | default dict }}
+{{- $rule := index . 2 }}
+{{- $labels := mergeOverwrite (dict) $rule.labels ($own.ruleLabels | default dict) }}
+{{- $labels = mergeOverwrite $labels (pick $change "severity") (get $change "labels" | default dict) }}
 {{- $annotations := deepCopy $rule.annotations }}
 {{- if $own.dashboardUrl }}
 {{- $base := printf "%s/" (trimSuffix "/" $own.dashboardUrl) }}
@@ -54,7 +56,8 @@ templates in them are Prometheus's. */}}
 {{- else }}
 {{- $annotations = omit $annotations "dashboard_url" }}
 {{- end }}
-{{- $annotations = mergeOverwrite $annotations $own.ruleAnnotations (get $change "annotations" | default dict) }}
+{{- $annotations = mergeOverwrite $annotations ($own.ruleAnnotations | default dict) }}
+{{- $annotations = mergeOverwrite $annotations (get $change "annotations" | default dict) }}
 {{- $keep := empty $own.keepFiringFor | ternary dict (dict "keep_firing_for" $own.keepFiringFor) }}
 {{- $changed := mergeOverwrite $keep $rule (pick $change "expr" "for" "keep_firing_for") }}
 {{- toYaml (set (set $changed "labels" $labels) "annotations" $annotations) }}

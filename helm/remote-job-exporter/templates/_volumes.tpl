@@ -27,25 +27,25 @@ configuration begins at its folder. */}}
 {{- define "remote-job-exporter.configSources" -}}
 {{- $fullname := include "remote-job-exporter.fullname" . }}
 {{- if .Values.config }}
-- configMap:
-    name: {{ $fullname }}
+- {{ .Values.configInSecret | ternary "secret" "configMap" }}:
+    name: {{ $fullname | quote }}
 {{- end }}
 {{- range $kind, $from := dict "configMap" .Values.existingConfigMap "secret" .Values.existingSecret }}
 {{- if $from.name }}
 - {{ $kind }}:
-    name: {{ $from.name }}
+    name: {{ $from.name | quote }}
     {{- with $from.key }}
     items:
-      - key: {{ . }}
+      - key: {{ . | quote }}
         path: {{ $kind | kebabcase }}.yaml
     {{- end }}
 {{- end }}
 {{- end }}
 {{- range .Values.credentials }}
 - secret:
-    name: {{ .secretName }}
+    name: {{ .secretName | quote }}
     items:
-      - key: {{ .key }}
+      - key: {{ .key | quote }}
         path: credentials/{{ get . "name" | default .key }}
 {{- end }}
 {{- if and .Values.externalSecret.enabled .Values.externalSecret.data }}
@@ -53,7 +53,7 @@ configuration begins at its folder. */}}
     name: {{ $fullname }}-credentials
     items:
       {{- range .Values.externalSecret.data }}
-      - key: {{ .secretKey }}
+      - key: {{ .secretKey | quote }}
         path: credentials/{{ .secretKey }}
       {{- end }}
 {{- end }}
@@ -62,13 +62,13 @@ configuration begins at its folder. */}}
 {{- define "remote-job-exporter.webSources" -}}
 {{- with .Values.webConfig }}
 - secret:
-    name: {{ .existingSecret.name | default (printf "%s-web" (include "remote-job-exporter.fullname" $)) }}
+    name: {{ .existingSecret.name | default (printf "%s-web" (include "remote-job-exporter.fullname" $)) | quote }}
     items:
-      - key: {{ empty .existingSecret.name | ternary "web-config.yaml" .existingSecret.key }}
+      - key: {{ empty .existingSecret.name | ternary "web-config.yaml" .existingSecret.key | quote }}
         path: web-config.yaml
 {{- with .tls.secretName }}
 - secret:
-    name: {{ . }}
+    name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

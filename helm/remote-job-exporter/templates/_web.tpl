@@ -8,13 +8,13 @@
 {{/* Not empty where HTTPS is spoken. */}}
 {{- define "remote-job-exporter.tls" -}}
 {{- with .Values.webConfig }}
-{{- if or .tls.enabled .tls.secretName (hasKey .config "tls_server_config") }}true{{ end }}
+{{- if or .tls.enabled .tls.secretName (hasKey (.config | default dict) "tls_server_config") }}true{{ end }}
 {{- end }}
 {{- end }}
 
 {{/* Not empty where only clients with a certificate get in. */}}
 {{- define "remote-job-exporter.clientCertificates" -}}
-{{- $type := dig "tls_server_config" "client_auth_type" "" .Values.webConfig.config }}
+{{- $type := dig "tls_server_config" "client_auth_type" "" (.Values.webConfig.config | default dict) }}
 {{- if eq $type "RequireAndVerifyClientCert" }}true{{ end }}
 {{- end }}
 
@@ -24,7 +24,7 @@
 
 {{/* The text of a web config that is given as values; the files of the TLS Secret lie beside it. */}}
 {{- define "remote-job-exporter.webConfig" -}}
-{{- $config := deepCopy .Values.webConfig.config }}
+{{- $config := .Values.webConfig.config | default dict | deepCopy }}
 {{- if .Values.webConfig.tls.secretName }}
 {{- $pair := dict "cert_file" "tls.crt" "key_file" "tls.key" }}
 {{- $config = mergeOverwrite (dict "tls_server_config" $pair) $config }}
