@@ -26,7 +26,7 @@ OURS = "REMOTE_JOB_EXPORTER_"
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T | None], what: str, seconds: float = 20) -> T:
+def until(look: Callable[[], T | None], what: str, seconds: float = 60) -> T:
     """Looks again and again until there is something to see; fails loudly when there never is."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -47,7 +47,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         [*COMMAND, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         cwd=ROOT,
         env=environment(env),
@@ -84,7 +84,7 @@ class Running:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Sends the signal; the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_serve_is_ready_soon_and_says_where(config: Path, tmp_path: Path) -> Non
     began = time.monotonic()
     with serving(tmp_path / "exporter", config) as (exporter, address):
         assert get(f"{address}/-/ready").status_code == 200
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert exporter.end() == 0
     first, *_ = (line for line in exporter.stderr.splitlines() if "listening" in line)
     assert f"version={__version__}" in first

@@ -277,17 +277,17 @@ async def test_a_probed_job_that_is_found_later_keeps_its_past(tmp_path: Path) -
 
 
 async def test_a_probe_ends_before_its_deadline_and_says_so(tmp_path: Path) -> None:
-    late = Told(caps("Running"), after=lambda: asyncio.sleep(0.8))
+    late = Told(caps("Running"), after=lambda: asyncio.sleep(1.5))
     async with (
         vendor(lambda _: late) as docs,
         exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
     ):
         began = time.monotonic()
         answer = await running.get(probe_of("x"), **{"X-Prometheus-Scrape-Timeout-Seconds": "0.4"})
-        assert time.monotonic() - began < 0.8
+        assert time.monotonic() - began < 1.5
         samples = read_samples(answer.text)
         assert (samples.get_one("probe_success"), samples.reason("p/x/en")) == (0, "deadline")
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1.5)
         assert (await probe(running, "x")).state("p/x/en") == "running"
         assert len(docs.asked) == 1
 

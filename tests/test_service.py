@@ -54,12 +54,12 @@ async def test_one_hanging_system_leaves_the_others_complete_and_the_scrape_in_t
         exporter(
             "systems:\n" + caps_config(stuck.url, 40, name="stuck") + caps_config(docs.url, 40),
             tmp_path,
-            offset=0.5,
+            offset=2,
         ) as running,
     ):
         began = time.monotonic()
-        samples = await running.scrape(timeout=1.0)
-        assert time.monotonic() - began < 1.0
+        samples = await running.scrape(timeout=3)
+        assert time.monotonic() - began < 3
         assert all(value == 1 for _, value in samples.all("remote_job_up", system="docs"))
         ups = samples.all("remote_job_up", system="stuck")
         assert [value for _, value in ups] == [0.0] * 40
@@ -369,13 +369,18 @@ async def test_trouble_is_logged_when_it_begins_changes_and_ends_not_at_every_sc
 
 
 async def test_a_scrape_under_way_finishes_when_the_exporter_stops(tmp_path: Path) -> None:
-    slow = Told(caps(), after=lambda: asyncio.sleep(0.4))
+    asked = asyncio.Event()
+
+    async def slowly() -> None:
+        asked.set()
+        await asyncio.sleep(0.4)
+
     async with (
-        vendor(lambda _: slow) as docs,
+        vendor(lambda _: Told(caps(), after=slowly)) as docs,
         exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
     ):
         scrape = asyncio.create_task(running.scrape())
-        await asyncio.sleep(0.2)
+        await asked.wait()
         await running.service.stop()
         assert (await scrape).state("p/0/en") == "succeeded"
 
@@ -403,7 +408,7 @@ async def test_a_job_slower_than_every_scrape_still_shows_what_it_answered(tmp_p
         for _ in range(4):
             samples = await running.scrape(timeout=0.3)
             shown.append(samples.state("p/0/en") or samples.reason("p/0/en"))
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.9)
         assert shown == ["deadline", "running", "deadline", "running"]
         assert len(docs.asked) == 2
 
@@ -442,7 +447,7 @@ async def test_a_job_that_was_late_when_the_limit_came_does_not_stay_late(tmp_pa
         first = await running.scrape(timeout=0.3)
         assert {first.reason("a"), first.reason("b")} == {"deadline"}
         await asyncio.sleep(0.4)
-        second = await running.scrape(timeout=0.3)
+        second = await running.scrape()
         assert {second.reason("a"), second.reason("b")} == {"rate_limited"}
 
 

@@ -90,6 +90,13 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
+    with blocking_session() as session:
+        yield session
+
+
+@pytest.fixture
+def impatient() -> Iterator[Session]:
+    """A session for servers that hang."""
     with blocking_session(timeout=0.3) as session:
         yield session
 

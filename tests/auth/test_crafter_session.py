@@ -131,14 +131,14 @@ def test_a_login_that_gives_no_session_is_a_failure(
     assert len(server.asked) == 1
 
 
-def test_a_login_that_hangs_is_given_up(server: Server, session: Session) -> None:
+def test_a_login_that_hangs_is_given_up(server: Server, impatient: Session) -> None:
     server.hang.clear()
-    assert fault(studio(server.url), session).detail == "the login could not be asked (timeout)"
+    assert fault(studio(server.url), impatient).detail == "the login could not be asked (timeout)"
 
 
 def test_a_login_whose_answer_has_no_end_is_given_up(server: Server) -> None:
     server.body = b" " * 100_000
-    with blocking_session(timeout=2, max_bytes=10_000) as session:
+    with blocking_session(max_bytes=10_000) as session:
         assert "could not be asked (too_large)" in fault(studio(server.url), session).detail
 
 

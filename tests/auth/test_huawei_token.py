@@ -208,9 +208,9 @@ def test_an_answer_without_a_usable_token_is_a_failure(token: str) -> None:
         assert "X-Subject-Token" in fault(huawei(), session).detail
 
 
-def test_an_endpoint_that_hangs_is_given_up(server: Server, session: Session) -> None:
+def test_an_endpoint_that_hangs_is_given_up(server: Server, impatient: Session) -> None:
     server.hang.clear()
-    assert "could not be asked (timeout)" in fault(huawei(server.url), session).detail
+    assert "could not be asked (timeout)" in fault(huawei(server.url), impatient).detail
 
 
 def test_a_password_that_is_no_text_is_a_failure(session: Session) -> None:

@@ -1,7 +1,6 @@
 import base64
 import json
 import socket
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -303,16 +302,14 @@ def test_the_kind_of_token_may_be_missing_and_in_any_case(
     assert sent(credential)["Authorization"] == f"Bearer {TOKEN}"
 
 
-def test_an_endpoint_that_hangs_is_given_up(server: Server, session: Session) -> None:
+def test_an_endpoint_that_hangs_is_given_up(server: Server, impatient: Session) -> None:
     server.hang.clear()
-    began = time.monotonic()
-    assert "could not be asked (timeout)" in fault(oauth2(server.url), session).detail
-    assert time.monotonic() - began < 2
+    assert "could not be asked (timeout)" in fault(oauth2(server.url), impatient).detail
 
 
 def test_an_endpoint_that_answers_without_end_is_given_up(server: Server) -> None:
     server.body = b" " * 100_000
-    with blocking_session(timeout=2, max_bytes=10_000) as session:
+    with blocking_session(max_bytes=10_000) as session:
         assert "could not be asked (too_large)" in fault(oauth2(server.url), session).detail
 
 

@@ -81,7 +81,7 @@ async def test_a_call_may_name_its_own_deadline(seconds: float | tuple[float | N
         with pytest.raises(Failure) as caught:
             await asyncio.to_thread(blocking_session().get, server.url(), timeout=seconds)
     assert caught.value.reason is Reason.TIMEOUT
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
 
 
 async def test_the_session_has_a_deadline_and_a_limit_of_its_own() -> None:
