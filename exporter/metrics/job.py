@@ -1,29 +1,21 @@
-"""The one table of metrics: name, type, help, stability, and how each is got from what is known.
-
-Names and meanings are a promise to users. Nothing here formats; `exporter.exposition` does.
-"""
+"""The metrics of a job."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any
 
 from exporter.failure import Reason
 from exporter.history import RESULTS, History
 from exporter.job import Category, Expect, Items, Job, State, Status
+from exporter.metrics.base import Metric, Samples, Value, because
 
 MAX_CATEGORIES = 50
 OTHER = "other"
 _EXPECTATIONS = tuple(field.name for field in fields(Expect))
 
-Value = float | int | None
-Samples = tuple[tuple[tuple[str, ...], float | int], ...]
-"""Of each sample the values of the metric's own labels, and the number."""
-
 _STATES: Mapping[State, Samples] = {
     state: tuple(((other.value,), int(other is state)) for other in State) for state in State
 }
-
-Type = Literal["gauge", "counter", "info", "stateset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +41,6 @@ class JobView:
         """The job's name for people: as configured, else as the vendor calls it, else none."""
         known = self.history.status
         return self.job.name or (known.name if known is not None else "")
-
-
-@dataclass(frozen=True, slots=True)
-class SystemView:
-    """All that is known of one system at one moment; ``reason`` tells why it is not up."""
-
-    reason: Reason | None = None
-    rate_limit_remaining: int | None = None
-    credentials_expiry: float | None = None
-    jobs_dropped: int | None = None
-    jobs: Mapping[State, int] | None = None
-
-
-View = TypeVar("View")
-
-
-@dataclass(frozen=True, slots=True)
-class Metric(Generic[View]):
-    """One metric family.
-
-    Args:
-        name: of the family's samples, in both formats.
-        get: a value, or for a metric with labels of its own all its samples; ``None`` and no samples
-            are an absent series.
-        labels: besides the identity that every series carries.
-        kept: shown also while reads fail, because it is history or config rather than state.
-    """
-
-    name: str
-    help: str
-    get: Callable[[View], Any]
-    type: Type = "gauge"
-    labels: tuple[str, ...] = ()
-    kept: bool = False
-    stability: Literal["stable", "experimental"] = "stable"
 
 
 def _of(read: Callable[[Status], Value]) -> Callable[[JobView], Value]:
@@ -118,10 +75,6 @@ def _expected(view: JobView) -> Samples:
     expect = view.job.expect
     limits = ((name, getattr(expect, name)) for name in _EXPECTATIONS)
     return tuple(((name,), seconds) for name, seconds in limits if seconds is not None)
-
-
-def _reason(reason: Reason | None) -> Samples:
-    return () if reason is None else (((reason.value,), 1),)
 
 
 def _finished(view: JobView) -> Samples:
@@ -196,7 +149,7 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     Metric(
         "remote_job_read_error_info",
         "Why the last attempt to read the job failed; absent while reads work.",
-        lambda view: _reason(view.reason),
+        lambda view: because(view.reason),
         labels=("reason",),
         kept=True,
         type="info",
@@ -356,72 +309,3 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         _of(lambda status: status.run_number),
     ),
 )
-
-
-def _jobs(view: SystemView) -> Samples:
-    return tuple(((state.value,), jobs) for state, jobs in (view.jobs or {}).items())
-
-
-SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
-    Metric(
-        "remote_job_system_up",
-        "1 while credentials could be had and were not refused, and the listing, if any, was understood.",
-        lambda view: int(view.reason is None),
-    ),
-    Metric(
-        "remote_job_system_read_error_info",
-        "Why the system as a whole cannot be read; absent while it can.",
-        lambda view: _reason(view.reason),
-        labels=("reason",),
-        type="info",
-    ),
-    Metric(
-        "remote_job_system_jobs",
-        "Jobs of the system by state, as the system itself counts them (summary).",
-        _jobs,
-        labels=("state",),
-    ),
-    Metric(
-        "remote_job_system_jobs_dropped",
-        "Jobs found by a listing that are over max_jobs and not shown.",
-        lambda view: view.jobs_dropped,
-    ),
-    Metric(
-        "remote_job_system_rate_limit_remaining",
-        "Calls the vendor still allows in the current window, where it says so.",
-        lambda view: view.rate_limit_remaining,
-    ),
-    Metric(
-        "remote_job_system_credentials_expiry_timestamp_seconds",
-        "When the credentials end unless somebody acts: a fixed JWT or the client certificate.",
-        lambda view: view.credentials_expiry,
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeView:
-    """How one probe went."""
-
-    success: bool
-    seconds: float
-
-
-PROBE_METRICS: tuple[Metric[ProbeView], ...] = (
-    Metric(
-        "probe_success",
-        "1 when the job that was probed could be read, else 0; the same as its remote_job_up.",
-        lambda view: int(view.success),
-    ),
-    Metric("probe_duration_seconds", "How long answering the probe took.", lambda view: view.seconds),
-)
-
-IDENTITY = ("system", "job_id")
-"""The labels that every series of a job begins with."""
-
-LABELS: frozenset[str] = frozenset(
-    [*IDENTITY, "state", "code", "why", "shard", "shards", "version", "revision", "python_version"]
-    + [label for metric in JOB_METRICS for label in metric.labels]
-    + [label for metric in SYSTEM_METRICS for label in metric.labels]
-)
-"""Every label name of ours, which a config must not give to jobs."""

@@ -1,0 +1,41 @@
+"""What a metric is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from exporter.failure import Reason
+
+Value = float | int | None
+Samples = tuple[tuple[tuple[str, ...], float | int], ...]
+"""Of each sample the values of the metric's own labels, and the number."""
+
+Type = Literal["gauge", "counter", "info", "stateset"]
+
+View = TypeVar("View")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(Generic[View]):
+    """One metric family.
+
+    Args:
+        name: of the family's samples, in both formats.
+        get: a value, or for a metric with labels of its own all its samples; ``None`` and no samples
+            are an absent series.
+        labels: besides the identity that every series carries.
+        kept: shown also while reads fail, because it is history or config rather than state.
+    """
+
+    name: str
+    help: str
+    get: Callable[[View], Any]
+    type: Type = "gauge"
+    labels: tuple[str, ...] = ()
+    kept: bool = False
+    stability: Literal["stable", "experimental"] = "stable"
+
+
+def because(reason: Reason | None) -> Samples:
+    """The sample of an info metric that tells a reason, if there is one."""
+    return () if reason is None else (((reason.value,), 1),)
