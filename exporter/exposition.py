@@ -8,7 +8,7 @@ both; only the lines about a family differ.
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic
+from typing import Any, Generic
 
 from exporter.metrics import Metric, Samples, View
 
@@ -78,14 +78,14 @@ def render_row(
     )
 
 
-def _lines(metric: Metric[View], identity: str, got: object, *, current_only: bool) -> bytes:
+def _lines(metric: Metric[View], identity: str, got: Any, *, current_only: bool) -> bytes:
     if got is None:
         return b""
     name = metric.name
     if not metric.labels:
         series = f"{name}{{{identity}}}" if identity else name
-        return f"{series} {number_text(got)}\n".encode()  # type: ignore[arg-type]
-    samples: Samples = got  # type: ignore[assignment]
+        return f"{series} {number_text(got)}\n".encode()
+    samples: Samples = got
     if current_only and metric.type == "stateset":
         samples = tuple(sample for sample in samples if sample[1])
     labels = metric.labels

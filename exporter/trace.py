@@ -8,6 +8,7 @@ import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from requests import PreparedRequest
@@ -114,9 +115,9 @@ class Trace:
         """It was not answered."""
         self._end(failure=str(failure))
 
-    def _end(self, **what: object) -> None:
+    def _end(self, **what: Any) -> None:
         if not self.more:
-            self.exchanges[-1] = replace(self.exchanges[-1], **what)  # type: ignore[arg-type]
+            self.exchanges[-1] = replace(self.exchanges[-1], **what)
 
     def _told(self, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         for name, told in headers.items():
