@@ -21,7 +21,7 @@ from grafana.source.panels import (
     timeline,
     warmth,
 )
-from grafana.source.queries import INFO, PROVIDER, of_systems, own, quantile, rate, raw, recorded
+from grafana.source.queries import INFO, PROVIDER, of_systems, own, per_second, quantile, rate, raw, recorded
 from grafana.source.words import ACCEPTED, UP
 
 _ABOUT = "The exporter itself: whether it answers in time, what it costs, and which config it works with."
@@ -207,7 +207,7 @@ def _files() -> timeseries.Panel:
 
 def _requests() -> timeseries.Panel:
     text = Text("Requests", "Requests that the systems answered, by system.", _EMPTY)
-    query = f"sum by (system) ({rate(of_systems('remote_job_exporter_requests_total'))})"
+    query = per_second("remote_job_exporter_requests_total", "system")
     return lines(text, "reqps", (8, 8), over_time(query, "{{system}}"))
 
 
@@ -218,7 +218,7 @@ def _failures() -> timeseries.Panel:
         "DNS or proxy.",
         "No request failed in the time shown.",
     )
-    query = f"sum by (reason) ({rate(of_systems('remote_job_exporter_request_failures_total'))}) > 0"
+    query = per_second("remote_job_exporter_request_failures_total", "reason") + " > 0"
     return lines(text, "reqps", (8, 8), over_time(query, "{{reason}}"))
 
 
@@ -229,7 +229,7 @@ def _skipped() -> timeseries.Panel:
         "scraper; final: the run has ended for good; pacing: the vendor or a back-off forbids asking.",
         _EMPTY,
     )
-    query = f"sum by (why) ({rate(of_systems('remote_job_exporter_reads_skipped_total'))})"
+    query = per_second("remote_job_exporter_reads_skipped_total", "why")
     return stacked(text, "ops", (8, 8), over_time(query, "{{why}}"))
 
 

@@ -115,6 +115,11 @@ def rate(metric: str) -> str:
     return f"rate({metric}[$__rate_interval])"
 
 
+def per_second(counter: str, *labels: str) -> str:
+    """What the exporter counts of systems, a second, by labels."""
+    return f"sum by ({', '.join(labels)}) ({rate(of_systems(counter))})"
+
+
 def quantile(value: float, by: str, buckets: str) -> str:
     """Of a histogram, for each of these labels."""
     return f"histogram_quantile({value}, sum by (le, {by}) ({rate(buckets)}))"

@@ -22,7 +22,7 @@ from grafana.source.panels import (
     timeline,
     warmth,
 )
-from grafana.source.queries import JOB, each_job, of_systems, quantile, rate, with_name
+from grafana.source.queries import JOB, each_job, of_systems, per_second, quantile, rate, with_name
 from grafana.source.words import STATES, UP
 
 _ABOUT = "The systems that run the jobs: whether they can be read, how fast they answer and what they refuse."
@@ -162,7 +162,7 @@ def _requests() -> timeseries.Panel:
         "often; 5xx: the vendor's trouble. A 404 of iTwin's progress only says that the job is not at work.",
         _NOT_ASKED,
     )
-    query = f"sum by (system, code) ({rate(of_systems('remote_job_exporter_requests_total'))}) > 0"
+    query = per_second("remote_job_exporter_requests_total", "system", "code") + " > 0"
     return lines(text, "reqps", (12, 9), over_time(query, "{{system}} {{code}}"))
 
 
@@ -173,7 +173,7 @@ def _errors() -> timeseries.Panel:
         "means.",
         "No request failed in the time shown.",
     )
-    query = f"sum by (system, reason) ({rate(of_systems('remote_job_exporter_request_failures_total'))}) > 0"
+    query = per_second("remote_job_exporter_request_failures_total", "system", "reason") + " > 0"
     return lines(text, "reqps", (12, 9), over_time(query, "{{system}} {{reason}}"))
 
 
@@ -206,7 +206,7 @@ def _skipped() -> timeseries.Panel:
         "the scrape.",
         _NOT_ASKED,
     )
-    query = f"sum by (system, why) ({rate(of_systems('remote_job_exporter_reads_skipped_total'))}) > 0"
+    query = per_second("remote_job_exporter_reads_skipped_total", "system", "why") + " > 0"
     return stacked(text, "ops", (12, 8), over_time(query, "{{system}} {{why}}"))
 
 

@@ -128,7 +128,6 @@ def test_reloads_under_scrapes_fail_nothing_and_leave_nothing_behind(tmp_path: P
             samples = read_samples(requests.get(f"{address}/metrics", timeout=20).text)
             assert exporter.end() == 0
     assert [scraper.wrong for scraper in scrapers] == [[], []]
-    assert min(scraper.scrapes for scraper in scrapers) >= RELOADS
     assert samples.get_one(
         "remote_job_exporter_request_failures_total", system="changes", reason="internal"
     ) in (0, None)
