@@ -10,11 +10,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 ENV APP=/opt/remote-job-exporter
 WORKDIR /src
 COPY requirements requirements
-# The lock file's own pip first: older ones cannot take the hashes of hatchling from a constraint.
 RUN python3 -m venv /build \
-    && sed -n '/^pip==/,/[^\\]$/p' requirements/dev.txt > /build/pip.txt \
-    && /build/bin/pip install --require-hashes --only-binary=:all: -r /build/pip.txt \
-    && /build/bin/pip install --require-hashes --only-binary=:all: -c requirements/dev.txt hatchling \
+    && /build/bin/pip install --require-hashes --only-binary=:all: -r requirements/build.txt \
     && python3 -m venv --without-pip "$APP" && rm "$APP"/bin/?ctivate* \
     && /build/bin/pip --python "$APP/bin/python3" install --require-hashes --only-binary=:all: --no-compile \
         -r requirements/runtime.txt

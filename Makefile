@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs lock release-check clean
+.PHONY: help demo test lint format docs lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -46,9 +46,21 @@ docs: $(DEV) ## Writes what is generated: reference tables, dashboards, the char
 	@$(BIN)/python -m grafana.source
 	@$(BIN)/python -m helm.generate
 
+# Extras stay in the lock files: an old pip looks for another version of what is pinned without them.
+COMPILE := ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate
+
 lock: $(DEV) ## Pins every dependency with its hashes
-	@cd requirements && PIP_FIND_LINKS= ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate $(ARGS) --output-file runtime.txt ../pyproject.toml
-	@cd requirements && PIP_FIND_LINKS= ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate $(ARGS) --output-file dev.txt dev.in
+	@cd requirements && export PIP_FIND_LINKS= \
+		&& $(COMPILE) $(ARGS) --output-file runtime.txt ../pyproject.toml \
+		&& $(COMPILE) $(ARGS) --output-file build.txt build.in \
+		&& $(COMPILE) $(ARGS) --output-file dev.txt dev.in
+
+lock-check: $(VENV)/pyvenv.cfg ## Installs the pinned dependencies with the oldest supported pip, aside
+	@rm -rf $(VENV)/oldest
+	@$(PYTHON) -m venv $(VENV)/oldest
+	@$(VENV)/oldest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oldest-pip.txt
+	@$(VENV)/oldest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@rm -rf $(VENV)/oldest
 
 release-check: $(DEV) ## All that names the version agrees, with TAG=v1.2.3 the tag too; prints what is released
 	@$(BIN)/python -m tests.release $(TAG)

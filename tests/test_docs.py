@@ -238,7 +238,11 @@ def test_a_room_imports_only_rooms_below_it() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    development = (ROOT / "requirements" / "dev.in").read_text(encoding="utf-8").split("\n")
+    development = [
+        line
+        for name in ("build.in", "dev.in")
+        for line in (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines()
+    ]
     wanted = [re.split(r"[<>=!~\[ ]", line)[0] for line in [*project["dependencies"], *development] if line]
     told = {
         cells[0].strip("`"): cells[1:]

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -106,13 +107,13 @@ def _unpack(release: str, folder: Path) -> None:
 
 def wheels(python: str) -> Path:
     """A folder of what the lock files pin, for that version of Python on Linux."""
-    locks = [ROOT / "requirements" / name for name in ("runtime.txt", "dev.txt")]
+    locks = [ROOT / "requirements" / name for name in ("runtime.txt", "build.txt")]
     pinned = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()[:16]
     with _once(f"wheels-{python}-{pinned}") as folder:
         if not folder.exists():
             with TemporaryDirectory(dir=CACHE) as fetched:
-                or_skip(lambda: _download(python, fetched, "-r", locks[0]), "wheels")
-                or_skip(lambda: _download(python, fetched, "-c", locks[1], "hatchling", "pip"), "wheels")
+                for lock in locks:
+                    or_skip(partial(_download, python, fetched, "-r", lock), "wheels")
                 shutil.copytree(fetched, folder)
     return folder
 

@@ -25,12 +25,12 @@ ARGUMENTS = {
 }
 PROGRAMS = ("bin/*", "sbin/*", "usr/sbin/*", "usr/bin/[!p]*", "usr/bin/p[!y]*")
 NEEDED = {
-    *("LICENSE", "README.md", "pyproject.toml", "requirements/dev.txt", "requirements/runtime.txt"),
+    *("LICENSE", "README.md", "pyproject.toml", "requirements/build.txt", "requirements/runtime.txt"),
     *("exporter/cli.py", "exporter/py.typed", "exporter/web/app.py"),
 }
 LYING_ABOUT = {
     *(".env", ".git/config", ".venv/bin/python", "config.yaml", "docs/README.md", "id_rsa"),
-    *("requirements/dev.in", "exporter/__pycache__/cli.cpython-313.pyc", "exporter/web/odd.pyc"),
+    *("requirements/dev.txt", "exporter/__pycache__/cli.cpython-313.pyc", "exporter/web/odd.pyc"),
 }
 
 
