@@ -7,9 +7,9 @@ runs on one event loop; nothing here waits but for reads.
 
 import asyncio
 import functools
-import time
 from collections.abc import Iterable, Iterator
 
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.exposition import Format, Page, render_row
 from exporter.job import Job
 from exporter.meters import Meters
@@ -30,13 +30,14 @@ class Collector:
         shard: which jobs are watched here; every system is, so that it can be listed and probed.
     """
 
-    def __init__(self, meters: Meters, shard: Shard | None = None) -> None:
+    def __init__(self, meters: Meters, shard: Shard | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._meters = meters
         self.shard = shard or Shard()
         self._systems: dict[str, System] = {}
         self._job_page: Page[JobView] = Page(JOB_METRICS)
         self._system_page: Page[SystemView] = Page(SYSTEM_METRICS)
-        self._probed = Probed()
+        self._probed = Probed(clock)
         self._plans = 0
 
     def replace(self, plans: Iterable[Plan]) -> None:
@@ -58,7 +59,7 @@ class Collector:
             jobs = {job.id: watch(job) for job in plan.jobs if self.shard.owns(plan.name, job.id)}
             discovery = discovery_of(plan, old, watch)
             meters = self._meters.of(plan.name)
-            self._systems[plan.name] = System(plan, jobs, discovery, watch, meters, self.shard)
+            self._systems[plan.name] = System(plan, jobs, discovery, watch, meters, self.shard, self._clock)
         kept = {watched for system in self._systems.values() for watched in system.watched()}
         for name, system in before.items():
             for watched in system.watched():
@@ -75,7 +76,7 @@ class Collector:
         if watched is None and (watched := self._probed.take(job)) is not None:
             watched.move(self._job_page)
         if watched is None:
-            return Watched(job, plan.rules, self._job_page, current_only=plan.current_only)
+            return Watched(job, plan.rules, self._job_page, self._clock, current_only=plan.current_only)
         watched.adopt(job, plan.rules, current_only=plan.current_only)
         return watched
 
@@ -90,7 +91,7 @@ class Collector:
             format_: of the page.
             jobs: whether it shows them; if not, none is read, only what systems tell of themselves.
         """
-        end = time.monotonic() + seconds
+        end = self._clock.monotonic() + seconds
         plans = -1
         while plans != self._plans:
             plans = self._plans
@@ -99,16 +100,16 @@ class Collector:
 
     async def _collect(self, end: float, *, jobs: bool) -> None:
         systems = dict(self._systems)
-        began = time.monotonic()
+        began = self._clock.monotonic()
         scrape = Scrape(asyncio.get_running_loop().create_future())
         for system in systems.values():
             if jobs:
                 system.join(scrape, began)
             else:
                 system.join_summary(scrape, began)
-        await _wait(scrape, end)
+        await self._wait(scrape, end)
         for read in scrape.waiting_for:
-            read.owner.late(time.monotonic() - began)
+            read.owner.late(self._clock.monotonic() - began)
         for system in systems.values():
             system.tell_late()
 
@@ -125,17 +126,17 @@ class Collector:
         Raises:
             QueryError: they name no job; also where a config says so that came meanwhile.
         """
-        began = time.monotonic()
+        began = self._clock.monotonic()
         while True:
             plans = self._plans
             system, watched = self._find(pairs)
             scrape = Scrape(asyncio.get_running_loop().create_future(), {watched}, trace)
-            why_not = system.join_job(scrape, time.monotonic(), watched)
-            await _wait(scrape, began + seconds)
+            why_not = system.join_job(scrape, self._clock.monotonic(), watched)
+            await self._wait(scrape, began + seconds)
             # Under a new config, or where the listing knows it no more, the same words may mean another job.
             if plans == self._plans and not watched.dropped:
                 break
-        took = time.monotonic() - began
+        took = self._clock.monotonic() - began
         if scrape.waiting_for:
             watched.late(took)
         return Probe(watched, took, why_not, trace)
@@ -157,14 +158,14 @@ class Collector:
             ``None`` where a first listing is still under way after ``seconds``, so that nobody
             knows yet which jobs there are.
         """
-        end = time.monotonic() + seconds
+        end = self._clock.monotonic() + seconds
         plans = -1
         while plans != self._plans:
             plans = self._plans
             scrape = Scrape(asyncio.get_running_loop().create_future(), ())
             for system in self._systems.values():
-                system.join_listing(scrape, time.monotonic())
-            await _wait(scrape, end)
+                system.join_listing(scrape, self._clock.monotonic())
+            await self._wait(scrape, end)
         systems = self._systems.values()
         if any(system.discovery is not None and not system.discovery.ended for system in systems):
             return None
@@ -209,11 +210,10 @@ class Collector:
         """Ends all reads."""
         await asyncio.gather(*(system.close() for system in self._systems.values()))
 
-
-async def _wait(scrape: Scrape, end: float) -> None:
-    try:
-        if scrape.waiting_for:
-            await asyncio.wait([scrape.done], timeout=max(0.0, end - time.monotonic()))
-    finally:
-        # Also when the scraper hung up: what nobody waits for is not asked.
-        scrape.abandon()
+    async def _wait(self, scrape: Scrape, end: float) -> None:
+        try:
+            if scrape.waiting_for:
+                await asyncio.wait([scrape.done], timeout=max(0.0, end - self._clock.monotonic()))
+        finally:
+            # Also when the scraper hung up: what nobody waits for is not asked.
+            scrape.abandon()

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from exporter.clock import SYSTEM_CLOCK
 from exporter.secret import Secret, SecretError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
@@ -188,7 +189,7 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
             case {"env": str(name), **rest} if not rest:
                 return Secret.env(name)
             case {"file": str(path), **rest} if not rest and path:
-                return Secret.file(in_folder(path, info))
+                return Secret.file(in_folder(path, info), (info.context or {}).get("clock", SYSTEM_CLOCK))
     except SecretError as error:
         raise ValueError(str(error)) from None
     raise ValueError(f"not a secret; {hint}")

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from exporter.clock import Clock
 from exporter.exposition import Format, Page, render_row
 from exporter.job import Job
 from exporter.metrics import JOB_METRICS, PROBE_METRICS, JobView, ProbeView
@@ -46,7 +47,8 @@ class Probe:
 class Probed:
     """The jobs probed last, at most 1,000 of them; what is known of older ones is forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._page: Page[JobView] = Page(JOB_METRICS)
         self._jobs: OrderedDict[tuple[str, tuple[str, ...]], Watched] = OrderedDict()
 
@@ -55,7 +57,9 @@ class Probed:
         key = _key(job)
         watched = self._jobs.get(key)
         if watched is None:
-            watched = self._jobs[key] = Watched(job, rules, self._page, current_only=current_only)
+            watched = self._jobs[key] = Watched(
+                job, rules, self._page, self._clock, current_only=current_only
+            )
             if len(self._jobs) > MAX_PROBED:
                 self._jobs.popitem(last=False)[1].drop()
         else:

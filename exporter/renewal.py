@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from exporter.auth.base import Credential
+from exporter.clock import Clock
 from exporter.failure import Failure, Reason
 from exporter.meters import SystemMeters
 from exporter.transport import Route, blocking_session
@@ -25,7 +25,10 @@ class Renewal:
         timeout: seconds for one of its calls.
     """
 
-    def __init__(self, credential: Credential, route: Route, timeout: float, meters: SystemMeters) -> None:
+    def __init__(
+        self, credential: Credential, route: Route, timeout: float, meters: SystemMeters, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._credential = credential
         self._meters = meters
         self._session = blocking_session(route, timeout=timeout)
@@ -45,7 +48,7 @@ class Renewal:
         Raises:
             Failure: reason ``auth``: it cannot be had, or not before the deadline.
         """
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if self._credential.must_renew(now):
             serves = self._credential.serves(now)
             if self._under_way is None and not self._holds_back(now, serves=serves):
@@ -75,7 +78,7 @@ class Renewal:
     async def _renew(self) -> None:
         version = self._credential.version()
         try:
-            await _in_thread(lambda: self._credential.renew(self._session, time.monotonic()))
+            await _in_thread(lambda: self._credential.renew(self._session, self._clock.monotonic()))
         except Failure as failure:
             self._failed(version, failure.detail or failure.reason)
         except Exception as error:  # noqa: BLE001  whatever it was, its text may hold a secret
@@ -86,7 +89,7 @@ class Renewal:
             self._under_way = None
 
     def _failed(self, version: object, trouble: str) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         serves = self._credential.serves(now)
         self._trouble, self._failed_at = trouble, (version, serves)
         self._wait = min(self._wait * 2, BACKOFF[1]) or BACKOFF[0]

@@ -7,10 +7,11 @@ file is looked at again when it has changed, so a rotated secret needs no restar
 
 import logging
 import os
-import time
 from collections.abc import Hashable
 from pathlib import Path
 from typing import NoReturn, Protocol
+
+from exporter.clock import SYSTEM_CLOCK, Clock
 
 _log = logging.getLogger(__name__)
 
@@ -55,13 +56,13 @@ class Secret:
         return cls(_Plain(value))
 
     @classmethod
-    def file(cls, path: Path) -> "Secret":
+    def file(cls, path: Path, clock: Clock = SYSTEM_CLOCK) -> "Secret":
         """The content of a file without its last line break, read again when the file changes.
 
         Raises:
             SecretError: it cannot be read, is empty, is not UTF-8 text or is over 64 KiB.
         """
-        return cls(_File(path))
+        return cls(_File(path, clock))
 
     def reveal(self) -> str:
         """The value itself; for the wire only."""
@@ -110,10 +111,11 @@ class _Plain:
 class _File:
     """A file that may be replaced at any time; the last good value stays while it is not there."""
 
-    __slots__ = ("_look_at", "_lost", "_path", "_stamp", "_value")
+    __slots__ = ("_clock", "_look_at", "_lost", "_path", "_stamp", "_value")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
+        self._clock = clock
         self._lost = False
         self._look_at = 0.0
         self._stamp, self._value = self._load()
@@ -122,7 +124,7 @@ class _File:
         return self._path
 
     def read(self) -> str:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now >= self._look_at:
             self._look_at = now + LOOK_AGAIN_SECONDS
             self._refresh()

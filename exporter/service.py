@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from exporter import __version__, config
 from exporter.auth import CREDENTIALS
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collector import Collector
 from exporter.config import System
 from exporter.meters import Meters
@@ -72,7 +73,14 @@ class Service:
         watched: what the config taken last has, in words.
     """
 
-    def __init__(self, file: Path, options: Options, notifier: Notifier | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        options: Options,
+        notifier: Notifier | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._clock = clock
         self.watched = "nothing yet"
         self._file = file
         self._options = options
@@ -83,7 +91,7 @@ class Service:
         self._reloading = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
         self._security: Security | None = None
-        self.collector = Collector(self._meters, options.shard)
+        self.collector = Collector(self._meters, options.shard, clock)
 
     async def start(self) -> None:
         """Reads the config and begins to listen.
@@ -98,7 +106,7 @@ class Service:
 
     async def _start(self) -> None:
         if self._options.web_config is not None:
-            self._security = Security(self._options.web_config)
+            self._security = Security(self._options.web_config, self._clock)
         await self._load()
         self._app = App(
             self.collector,
@@ -106,6 +114,7 @@ class Service:
             timeout_offset=self._options.timeout_offset,
             reload=self.reload,
             plugins=self._options.plugins,
+            clock=self._clock,
         )
         app: ASGIApp = self._app.asgi
         tls = None
@@ -171,7 +180,7 @@ class Service:
 
     async def _load(self) -> None:
         # In a thread: a large config would hold the loop.
-        systems = (await asyncio.to_thread(config.load, self._file)).systems
+        systems = (await asyncio.to_thread(config.load, self._file, self._clock)).systems
         before, upstreams = dict(self._upstreams), {}
         for system in systems:
             kept = before.get(system.name)
@@ -191,7 +200,7 @@ class Service:
 
     def _upstream(self, system: System) -> Upstream:
         try:
-            return _upstream(system, self._meters)
+            return _upstream(system, self._meters, self._clock)
         except Exception as error:  # noqa: BLE001  a plug-in's own fault; its text may hold a secret
             _log.exception("a system could not be set up", extra={"system": system.name})
             what = f"could not be set up ({type(error).__name__})"
@@ -222,7 +231,7 @@ def _reached_alike(one: System, other: System) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
-def _upstream(system: System, meters: Meters) -> Upstream:
+def _upstream(system: System, meters: Meters, clock: Clock) -> Upstream:
     return Upstream(
         base_url=system.base_url,
         provider=PROVIDERS[system.provider](system.options),
@@ -232,6 +241,7 @@ def _upstream(system: System, meters: Meters) -> Upstream:
         concurrency=system.concurrency,
         headers=system.headers,
         meters=meters.of(system.name),
+        clock=clock,
     )
 
 

@@ -5,12 +5,12 @@ import functools
 import heapq
 import itertools
 import logging
-import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from exporter.clock import Clock
 from exporter.discovery import Discovery, chosen
 from exporter.exposition import label_text
 from exporter.failure import Failure, Reason
@@ -64,7 +64,9 @@ class System:
         watch: Callable[[Job], Watched],
         meters: SystemMeters,
         shard: Shard,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self.plan = plan
         self.upstream = plan.upstream
         self.jobs = jobs
@@ -200,18 +202,18 @@ class System:
 
     async def _count(self, summary: Summary, read: Read) -> None:
         try:
-            summary.pace.asked(time.monotonic())
+            summary.pace.asked(self._clock.monotonic())
             counted = await self.upstream.count_jobs()
             summary.unserved = not read.scrapes
             summary.counts = counted.counts
             if counted.failure is not None:
-                summary.pace.failed(time.monotonic(), counted.failure)
+                summary.pace.failed(self._clock.monotonic(), counted.failure)
         finally:
             read.end()
 
     async def _list(self, discovery: Discovery, read: Read) -> None:
         try:
-            discovery.pace.asked(time.monotonic())
+            discovery.pace.asked(self._clock.monotonic())
             listed = await self.upstream.list_jobs(discovery.keys, read.trace)
             discovery.unserved, discovery.ended = not read.scrapes, True
             if self._retired:  # whoever waits asks anew, under the config that holds now
@@ -219,14 +221,14 @@ class System:
             self._take_listed(discovery, listed)
             for scrape in read.scrapes:
                 jobs = discovery.jobs.values() if scrape.only is None else scrape.only
-                self._join_reads(scrape, time.monotonic(), [each for each in jobs if not each.dropped])
+                self._join_reads(scrape, self._clock.monotonic(), [each for each in jobs if not each.dropped])
         finally:
             read.end()
 
     def _take_listed(self, discovery: Discovery, listed: Listed) -> None:
         self._tell_listing(discovery.failure, listed.failure)
         if listed.failure is not None:
-            discovery.failed(time.monotonic(), listed.failure)
+            discovery.failed(self._clock.monotonic(), listed.failure)
             for watched in discovery.jobs.values():
                 if watched.listed and not (watched.known and watched.known.final):
                     self._take(watched, Reading(None, listed.failure, listed.read_at, listed.seconds))
@@ -328,7 +330,7 @@ class System:
                 await self._ask(read, watched)
 
     async def _ask(self, read: Read, watched: Watched) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         try:
             if now < self.upstream.not_before:  # forbidden since the read was queued
                 watched.held()
@@ -343,7 +345,7 @@ class System:
 
     def _take(self, watched: Watched, reading: Reading) -> None:
         try:
-            watched.take(reading, time.monotonic())
+            watched.take(reading, self._clock.monotonic())
         except Exception:  # noqa: BLE001  a mistake of ours costs this job, not all jobs behind it
             _log.exception("a status could not be shown", extra=watched.place)
             watched.broken(reading)

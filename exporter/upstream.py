@@ -5,10 +5,9 @@ many reads run at a time, and when, is the collector's business.
 """
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Any
@@ -17,6 +16,7 @@ from requests import PreparedRequest, Request
 
 from exporter import __version__
 from exporter.auth.base import Credential
+from exporter.clock import Clock
 from exporter.failure import Failure, Reason, reason_of_status
 from exporter.job import Job, State, Status
 from exporter.meters import SystemMeters
@@ -82,8 +82,7 @@ class _Bounds:
     max_asks: int
     trace: Trace | None = None
 
-    def remaining(self) -> float:
-        now = time.monotonic()
+    def remaining(self, now: float) -> float:
         return min(self.deadline - now, self.timeout)
 
     def count(self, ask: Ask, asked: set[Ask]) -> None:
@@ -108,7 +107,7 @@ class Upstream:
         headers: sent with every request besides those of the ask and of the credential.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all by keyword
         self,
         *,
         base_url: str,
@@ -119,7 +118,9 @@ class Upstream:
         concurrency: int,
         headers: Mapping[str, str],
         meters: SystemMeters,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self.provider = provider
         self.rate_limit_remaining: int | None = None
         self.not_before = -inf
@@ -130,10 +131,10 @@ class Upstream:
         self._meters = meters
         self._credential = credential
         credential.bind(base_url, self._headers)
-        self._renewal = Renewal(credential, route, timeout, meters)
+        self._renewal = Renewal(credential, route, timeout, meters, clock)
         self._prepared: dict[Ask, tuple[object, PreparedRequest]] = {}
         self._explained = False
-        self._wires = Wires(route, max_connections=concurrency, grace=timeout)
+        self._wires = Wires(route, clock, max_connections=concurrency, grace=timeout)
         self._certificate = _Certificate(route.tls)
 
     async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
@@ -143,25 +144,25 @@ class Upstream:
             previous: the status that was understood before, if any.
             trace: takes in what is sent and comes back.
         """
-        read_at, began = time.time(), time.monotonic()
+        read_at, began = self._clock.time(), self._clock.monotonic()
         bounds = _Bounds(began + self._timeout, self._timeout, MAX_BODY, MAX_ASKS, trace)
         status, failure = await self._attempt(self.provider.read(job, previous), bounds, {})
-        return Reading(status, failure, read_at, time.monotonic() - began)
+        return Reading(status, failure, read_at, self._clock.monotonic() - began)
 
     async def list_jobs(self, keys: DiscoverKeys, trace: Trace | None = None) -> Listed:
         """Lists the jobs of the system once; every fault is in the answer, none is raised."""
-        read_at, began = time.time(), time.monotonic()
+        read_at, began = self._clock.time(), self._clock.monotonic()
         found: dict[str, Found] = {}
         bounds = _Bounds(began + LISTING_SECONDS, self._timeout, MAX_LISTING_BODY, MAX_PAGES, trace)
         _, failure = await self._attempt(self.provider.discover(keys, read_at), bounds, found)
-        return Listed({} if failure else found, failure, read_at, time.monotonic() - began)
+        return Listed({} if failure else found, failure, read_at, self._clock.monotonic() - began)
 
     async def count_jobs(self) -> Counted:
         """Asks the system how many jobs it has in each state; every fault is in the answer."""
         steps = self.provider.summary()
         if steps is None:
             return Counted(None, None)
-        bounds = _Bounds(time.monotonic() + self._timeout, self._timeout, MAX_BODY, MAX_ASKS)
+        bounds = _Bounds(self._clock.monotonic() + self._timeout, self._timeout, MAX_BODY, MAX_ASKS)
         return Counted(*(await self._attempt(steps, bounds, {})))
 
     async def _attempt(
@@ -236,7 +237,7 @@ class Upstream:
             return Answer(reply.status, reply.body, reply.headers, self._base_url + ask.path)
         reason = reason_of_status(reply.status)
         self._meters.failed(reason)
-        wait = _retry_after(reply.headers, self.provider.retry_after_headers)
+        wait = _retry_after(reply.headers, self.provider.retry_after_headers, self._clock.time())
         detail = f"HTTP status {reply.status}"
         if why := self._credential.explain(reply.headers) if reply.status == 401 else "":
             detail = f"{detail}: {why}"
@@ -252,7 +253,7 @@ class Upstream:
         wait = retry_after(failure)
         limited = failure.reason is Reason.RATE_LIMITED and self.provider.rate_limit_scope == "system"
         if limited and wait is not None:
-            self.not_before = max(self.not_before, time.monotonic() + wait)
+            self.not_before = max(self.not_before, self._clock.monotonic() + wait)
 
     async def _send(self, ask: Ask, bounds: _Bounds) -> Reply:
         """Sends one request with proof of who we are; a refused credential is renewed once."""
@@ -265,7 +266,7 @@ class Upstream:
 
     async def _send_once(self, ask: Ask, version: object, bounds: _Bounds) -> Reply:
         request = self._prepare(ask, version)
-        remaining = bounds.remaining()
+        remaining = bounds.remaining(self._clock.monotonic())
         if remaining <= 0:
             raise Failure(Reason.TIMEOUT, "no time left for another request")
         wire = self._wires.current()
@@ -332,7 +333,7 @@ class _Certificate:
         return self._expiry
 
 
-def _retry_after(headers: Mapping[str, str], names: tuple[str, ...]) -> float | None:
+def _retry_after(headers: Mapping[str, str], names: tuple[str, ...], now: float) -> float | None:
     """How many seconds to wait: ``Retry-After`` as a number or a date (RFC 9110 section 10.2.3)."""
     value = next((headers[name] for name in names if name in headers), "")
     seconds = count(value)
@@ -344,4 +345,4 @@ def _retry_after(headers: Mapping[str, str], names: tuple[str, ...]) -> float | 
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return max(0.0, moment.timestamp() - now)

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from exporter.clock import Clock
 from exporter.exposition import Format, Page, Row, label_text, render_row
 from exporter.failure import Failure, Reason
 from exporter.history import History
@@ -88,15 +88,18 @@ class Watched:
         detail: why the last attempt failed, in our own words.
     """
 
-    def __init__(self, job: Job, rules: Rules, page: Page[JobView], *, current_only: bool) -> None:
+    def __init__(
+        self, job: Job, rules: Rules, page: Page[JobView], clock: Clock, *, current_only: bool
+    ) -> None:
         self.job = job
+        self._clock = clock
         self.pace = Pace(rules)
         self.read: Read | None = None
         self.listed = False
         self.unserved = False
         self.view: JobView | None = None
         self.detail = ""
-        self._history = History(watched_since=round(time.time(), 3))
+        self._history = History(watched_since=round(self._clock.time(), 3))
         self._page: Page[JobView] | None = page
         self._reason: Reason | None = None
         self._label(current_only=current_only)
@@ -156,7 +159,7 @@ class Watched:
         known = self.known
         if self.listed or known is None or known.state is not status.state:
             self.pace.final = status.final
-            self._history.observe(status, round(time.time(), 3))
+            self._history.observe(status, round(self._clock.time(), 3))
             self._tell(None)
             self.detail = ""
             self._show(status, None, read_at, seconds)
@@ -169,7 +172,7 @@ class Watched:
             failure, status = None, self.known
         if status is not None:
             self.pace.read(self.known, status)
-            self._history.observe(status, round(time.time(), 3))
+            self._history.observe(status, round(self._clock.time(), 3))
         elif failure is not None:
             self.pace.failed(now, failure)
         self._tell(failure)
@@ -179,13 +182,13 @@ class Watched:
     def late(self, seconds: float) -> None:
         """A scrape's deadline passed before the job was read."""
         self.detail = "no answer before the scrape's deadline; what is under way serves the next one"
-        self._show(None, Reason.DEADLINE, time.time() - seconds, seconds)
+        self._show(None, Reason.DEADLINE, self._clock.time() - seconds, seconds)
 
     def held(self) -> None:
         """The vendor wants no request of the whole system, and nothing better is known of the job."""
         if self.view is None or self.view.reason is Reason.DEADLINE:
             self.detail = "the vendor wants no request of ours to this system for now"
-            self._show(None, Reason.RATE_LIMITED, time.time(), 0.0)
+            self._show(None, Reason.RATE_LIMITED, self._clock.time(), 0.0)
 
     def broken(self, reading: Reading) -> None:
         """What was read could not be taken in."""

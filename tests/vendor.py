@@ -13,6 +13,7 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.service import Options, Service
 from exporter.shard import Shard
 from tests.sockets import accepting
@@ -160,13 +161,13 @@ class Exporter:
 
 @asynccontextmanager
 async def exporter(
-    text: str, folder: Path, *, offset: float = 0.1, shard: Shard = WHOLE
+    text: str, folder: Path, *, offset: float = 0.1, shard: Shard = WHOLE, clock: Clock = SYSTEM_CLOCK
 ) -> AsyncIterator[Exporter]:
     """An exporter of the config ``text`` that is ready ``offset`` seconds before the scraper gives up."""
     file = folder / "config.yaml"
     file.write_text(text)
     options = Options(listen=("127.0.0.1:0",), timeout_offset=offset, shutdown_timeout=1, shard=shard)
-    service = Service(file, options)
+    service = Service(file, options, clock=clock)
     await service.start()
     try:
         yield Exporter(service)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import yaml
 from exporter.config.mistakes import ConfigError, Mistake, shown, translate
 from exporter.config.models import NEVER, Defaults, Expectations, JobKeys, Settings, file_model
@@ -90,7 +91,7 @@ def stamp(path: Path) -> object:
     return tuple((file, stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size) for file, stat in stats)
 
 
-def load(path: Path) -> Config:
+def load(path: Path, clock: Clock = SYSTEM_CLOCK) -> Config:
     """Reads a config file, or a folder whose ``*.yaml`` files, in order of name, are one config.
 
     Secrets and TLS files are looked at, the network is not. Files beginning with a dot are left out.
@@ -98,7 +99,7 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: with every mistake, up to 1000.
     """
-    files = [_read(file) for file in _files(path)]
+    files = [_read(file, clock) for file in _files(path)]
     mistakes = [mistake for file in files for mistake in file.mistakes]
     mistakes += _between(files, path)
     if mistakes:
@@ -127,8 +128,8 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read(path: Path) -> File:
-    context = {"folder": path.parent}
+def _read(path: Path, clock: Clock) -> File:
+    context = {"folder": path.parent, "clock": clock}
     return read(path, file_model(), context, lambda root: _between_keys(root, context))
 
 

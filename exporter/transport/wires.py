@@ -1,8 +1,8 @@
 """The wire of one system, made anew when its TLS files change."""
 
 import asyncio
-import time
 
+from exporter.clock import Clock
 from exporter.failure import Failure, Reason
 from exporter.transport.route import Route
 from exporter.transport.wire import Wire
@@ -19,12 +19,13 @@ class Wires:
         grace: seconds that requests under way have to end on a wire that is given up.
     """
 
-    def __init__(self, route: Route, *, max_connections: int, grace: float) -> None:
+    def __init__(self, route: Route, clock: Clock, *, max_connections: int, grace: float) -> None:
+        self._clock = clock
         self._route = route
         self._grace = grace
         self._max_connections = max_connections
         self._stamp = route.tls.stamp()
-        self._look_at = time.monotonic() + STAMP_SECONDS
+        self._look_at = self._clock.monotonic() + STAMP_SECONDS
         self._wire: Wire | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._readers = 0
@@ -49,7 +50,7 @@ class Wires:
         """
         if self._closed:
             raise Failure(Reason.INTERNAL, "the system is closed")
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now >= self._look_at:
             self._look_at = now + STAMP_SECONDS
             stamp = self._route.tls.stamp()

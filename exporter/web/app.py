@@ -5,7 +5,6 @@ import gzip
 import json
 import logging
 import re
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from exporter import __version__
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collector import Collector
 from exporter.config import ConfigError
 from exporter.explain import explain
@@ -61,7 +61,9 @@ class App:
         timeout_offset: float,
         reload: Callable[[], Awaitable[None]],
         plugins: Sequence[Plugin] = (),
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self.ready = True
         self._collector = collector
         self._meters = meters
@@ -143,7 +145,7 @@ class App:
         if bound.locked():
             work.close()
             return PlainTextResponse("too many scrapes at once\n", 503)
-        began = time.monotonic()
+        began = self._clock.monotonic()
         async with bound:
             scrape = asyncio.create_task(work)
             hung_up = asyncio.create_task(_hung_up(request.receive))
@@ -153,7 +155,7 @@ class App:
                 hung_up.cancel()
                 scrape.cancel()
                 await asyncio.wait((scrape, hung_up))
-                self._meters.scrapes.observe(time.monotonic() - began)
+                self._meters.scrapes.observe(self._clock.monotonic() - began)
         return Response() if scrape.cancelled() else scrape.result()
 
     def _seconds(self, request: Request, header: str) -> float:

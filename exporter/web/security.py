@@ -4,7 +4,6 @@ import base64
 import binascii
 import logging
 import ssl
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import ConfigError, Mistake
 from exporter.web.config import RateLimit, WebConfig, load
 from exporter.web.passwords import BusyError, Passwords
@@ -41,13 +41,14 @@ class Security:
         ConfigError: the file has mistakes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = path
+        self._clock = clock
         self._files = {path}
         self._stamp, config = self._read()
         if isinstance(config, ConfigError):
             raise config
-        self._look_at = time.monotonic() + LOOK_AGAIN_SECONDS
+        self._look_at = self._clock.monotonic() + LOOK_AGAIN_SECONDS
         self._complain_from = 0.0
         self._passwords: Passwords | None = None
         self._bucket = Bucket(config.rate_limit)
@@ -81,7 +82,7 @@ class Security:
                 if credentials:
                     self._complain(client)
                 return PlainTextResponse("unauthorized\n", 401, {"WWW-Authenticate": CHALLENGE})
-        if not self._bucket.take(time.monotonic()):
+        if not self._bucket.take(self._clock.monotonic()):
             return PlainTextResponse("too many requests\n", 429, {"Retry-After": "1"})
         return None
 
@@ -92,7 +93,7 @@ class Security:
 
     def look_again(self) -> None:
         """Reads the files again if they have changed; looks once a second at most."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now < self._look_at:
             return
         self._look_at = now + LOOK_AGAIN_SECONDS
@@ -148,7 +149,7 @@ class Security:
 
     def _complain(self, client: str) -> None:
         # Whoever guesses passwords shall not fill the log as well.
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now >= self._complain_from:
             self._complain_from = now + COMPLAINT_SECONDS
             _log.warning("a request came with a wrong user or password", extra={"client": client})

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from requests import Request, Session
 
 from exporter.auth.huawei_aksk import HuaweiAkSk, HuaweiAkSkKeys
+from exporter.clock import SYSTEM_CLOCK
 from exporter.failure import Failure, Reason
 from exporter.job import Job, Kind
 from exporter.meters import Meters
@@ -263,6 +264,7 @@ async def reading(credential: HuaweiAkSk, url: str) -> Any:
         concurrency=2,
         headers={"X-Team": "builds"},
         meters=Meters("0").of("builds"),
+        clock=SYSTEM_CLOCK,
     )
     keys = {"job_id": JOB_ID, "build_no": "7"}
     job = Job(system="builds", id=f"{JOB_ID}/7", kind=Kind.RUN, provider="codearts", keys=keys)

@@ -5,8 +5,6 @@ the two is real: who is due, what the vendor's answers say about it, credentials
 """
 
 import json
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +23,7 @@ from exporter.exposition import Format
 from exporter.failure import Failure, Reason
 from exporter.pacing import Rules
 from exporter.transport.reply import Headers, Reply, Timing
+from tests.clock import FakeClock
 from tests.endurance.book import Book, Told
 
 DAY = 86_400.0
@@ -57,20 +56,6 @@ systems:
 
 
 @dataclass
-class Clock:
-    """Stands in for the module ``time`` in every room of the exporter."""
-
-    now: float = 0.0
-    epoch: float = 1_772_366_400.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.epoch + self.now
-
-
-@dataclass
 class Vendor:
     """One job: its life, its moods, and the book that it keeps.
 
@@ -81,7 +66,7 @@ class Vendor:
         calm: it is never in a bad mood.
     """
 
-    clock: Clock
+    clock: FakeClock
     rules: Rules
     random: Random
     body: Callable[[float], tuple[dict[str, Any], object, bool]]
@@ -165,7 +150,7 @@ class Day:
     """
 
     def __init__(self, seed: int, *, calm: bool = False) -> None:
-        self.clock, self.random = Clock(), Random(seed)
+        self.clock, self.random = FakeClock(epoch=1_772_366_400.0), Random(seed)
         self.tokens: list[tuple[float, bool]] = []
         self.grants = True
         plain = Rules(MIN_INTERVAL, FINAL_INTERVAL)
@@ -239,14 +224,12 @@ def live(
     monkeypatch.setattr("exporter.meters.Meters.render", lambda *_, **__: b"")
 
     def begin(day: Day) -> service.Service:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("exporter.") and getattr(module, "time", None) is time:
-                monkeypatch.setattr(module, "time", day.clock)
         monkeypatch.setattr("exporter.transport.wires.Wire", lambda *_, **__: Instant(day))
         monkeypatch.setattr("exporter.renewal.blocking_session", lambda *_, **__: Adapter(day).session())
         (tmp_path / "key").write_text("first")
         (tmp_path / "config.yaml").write_text(CONFIG)
-        return service.Service(tmp_path / "config.yaml", service.Options(listen=("127.0.0.1:0",)))
+        options = service.Options(listen=("127.0.0.1:0",))
+        return service.Service(tmp_path / "config.yaml", options, clock=day.clock)
 
     return begin
 

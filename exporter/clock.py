@@ -1,0 +1,28 @@
+"""The clock that everything reads that looks at the time; tests pass one that they turn by hand."""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What tells the time."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never set back. For ages, intervals and deadlines."""
+
+    def time(self) -> float:
+        """Unix time in seconds. For times that are shown."""
+
+
+class _SystemClock:
+    """The clock of the machine."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def time(self) -> float:
+        return time.time()
+
+
+SYSTEM_CLOCK: Clock = _SystemClock()
+"""The clock of the machine."""
