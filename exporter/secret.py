@@ -7,9 +7,11 @@ file is looked at again when it has changed, so a rotated secret needs no restar
 
 import logging
 import os
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import NoReturn, Protocol
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from exporter.clock import SYSTEM_CLOCK, Clock
 
@@ -17,7 +19,20 @@ _log = logging.getLogger(__name__)
 
 MASK = "***"
 MAX_BYTES = 64 * 1024
+_SECRET_PARAMETER = re.compile(r"auth|cred|key|pass|pwd|secret|sig|token", re.IGNORECASE)
 LOOK_AGAIN_SECONDS = 1.0
+
+
+def masked_url(url: str) -> str:
+    """An address whose parameters hide what may be a secret by its name."""
+    parts = urlsplit(url)
+    if not _SECRET_PARAMETER.search(parts.query):
+        return url
+    pairs = [
+        (name, MASK if _SECRET_PARAMETER.search(name) else value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    return parts._replace(query=urlencode(pairs, safe="*", quote_via=quote)).geturl()
 
 
 class SecretError(ValueError):

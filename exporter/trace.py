@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import quote
 
 from requests import PreparedRequest
 
 from exporter.failure import Failure
-from exporter.secret import MASK
+from exporter.secret import MASK, masked_url
 from exporter.transport import Reply, Timing
 
 MAX_EXCHANGES = 20
@@ -45,7 +45,6 @@ _TOLD = frozenset(
 )
 # What limits are left, and by which number the vendor's support finds a request again.
 _TOLD_TOO = re.compile(r"rate-?limit|(request|correlation|trace)-?id$")
-_SECRET_PARAMETER = re.compile(r"auth|cred|key|pass|pwd|secret|sig|token", re.IGNORECASE)
 _PIECES = re.compile(r"[\s,;=\"]+")
 
 Shown = tuple[tuple[str, str], ...]
@@ -100,7 +99,7 @@ class Trace:
             for name, value in request.headers.items()
         )
         body = len(request.body or b"")
-        self.exchanges.append(Exchange(str(plain.method), shown_url(str(plain.url)), headers, body))
+        self.exchanges.append(Exchange(str(plain.method), masked_url(str(plain.url)), headers, body))
 
     def answered(self, reply: Reply) -> None:
         """It was answered, whatever the status."""
@@ -128,18 +127,6 @@ class Trace:
                 yield _printable(name), MASK
             else:
                 yield _printable(name), _printable(value)
-
-
-def shown_url(url: str) -> str:
-    """An address whose parameters hide what may be a secret by its name."""
-    parts = urlsplit(url)
-    if not _SECRET_PARAMETER.search(parts.query):
-        return url
-    pairs = [
-        (name, MASK if _SECRET_PARAMETER.search(name) else value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-    ]
-    return parts._replace(query=urlencode(pairs, safe="*", quote_via=quote)).geturl()
 
 
 def _bare(location: str) -> str:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from requests import PreparedRequest, Request
 
 from exporter.failure import Failure, Reason
-from exporter.trace import MAX_EXCHANGES, Trace, shown_url
+from exporter.secret import masked_url
+from exporter.trace import MAX_EXCHANGES, Trace
 from tests.command import run, serving, vendor_beside
 from tests.test_probe import probe_of, publishing
 from tests.vendor import Asked, Told, Vendor, caps, caps_config, exporter, vendor
@@ -377,7 +378,7 @@ def test_of_many_exchanges_the_first_are_kept_and_the_rest_counted() -> None:
     ],
 )
 def test_parameters_that_sound_like_secrets_are_masked(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
+    assert masked_url(url) == shown
 
 
 JSON = """

@@ -1,5 +1,6 @@
 """One easy handle: set up once, lent to one transfer after another."""
 
+import logging
 import math
 import os
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from requests import PreparedRequest
 from requests.utils import should_bypass_proxies
 
 from exporter.failure import Failure, Reason
+from exporter.secret import masked_url
 from exporter.transport.faults import (
     BAD_ARGUMENT,
     BAD_CERTIFICATE,
@@ -20,6 +22,8 @@ from exporter.transport.faults import (
 )
 from exporter.transport.reply import Headers, Reply, Timing
 from exporter.transport.route import Route, Tls
+
+_log = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_CONNECTION_SECONDS = 600
@@ -35,11 +39,22 @@ class Handle:
     ``load`` a request, let libcurl carry it, take the ``reply``, and ``clear`` in any case.
     """
 
-    __slots__ = ("_body", "_body_limit", "_body_room", "_head", "_head_room", "_plain", "_route", "curl")
+    __slots__ = (
+        "_body",
+        "_body_limit",
+        "_body_room",
+        "_head",
+        "_head_room",
+        "_plain",
+        "_request",
+        "_route",
+        "curl",
+    )
 
     def __init__(self, route: Route) -> None:
         self.curl = pycurl.Curl()
         self._route = route
+        self._request: PreparedRequest | None = None
         self._body: list[bytes] = []
         self._head: list[bytes] = []
         self._body_limit = self._body_room = self._head_room = 0
@@ -64,6 +79,7 @@ class Handle:
         Raises:
             Failure: ``internal``, it cannot be sent by this wire.
         """
+        self._request = request
         curl, url = self.curl, request.url or ""
         if not url.startswith(("http://", "https://")) or not url.isascii():
             raise Failure(Reason.INTERNAL, "only prepared URLs of http and https can be sent")
@@ -89,10 +105,13 @@ class Handle:
         Raises:
             Failure: the code is not 0.
         """
-        if code:
-            raise self._failure(code)
-        if not _whole(self._head):
-            raise Failure(Reason.CONNECT, "the connection was closed in the middle of the headers")
+        failure = self._failure(code) if code else None
+        if not code and not _whole(self._head):
+            failure = Failure(Reason.CONNECT, "the connection was closed in the middle of the headers")
+        if _log.isEnabledFor(logging.DEBUG):
+            self._log(failure)
+        if failure is not None:
+            raise failure
         curl, body = self.curl, self._body
         return Reply(
             status=curl.getinfo(pycurl.RESPONSE_CODE),
@@ -101,8 +120,23 @@ class Handle:
             timing=_timing(curl),
         )
 
+    def _log(self, failure: Failure | None) -> None:
+        """One line for the transfer that has ended."""
+        seconds = round(self.curl.getinfo(pycurl.TOTAL_TIME), 6)
+        request = self._request
+        if request is None:
+            return
+        end = (
+            {"status": self.curl.getinfo(pycurl.RESPONSE_CODE)}
+            if failure is None
+            else {"reason": failure.reason, "detail": failure.detail}
+        )
+        url = masked_url(request.url or "")
+        _log.debug("request", extra={"method": request.method, "url": url, **end, "seconds": seconds})
+
     def clear(self) -> None:
         """Forgets the transfer: nothing of it, no header either, is left for the next."""
+        self._request = None
         self._body, self._head = [], []
         if self._plain:
             self.curl.unsetopt(pycurl.HTTPHEADER)
