@@ -80,7 +80,8 @@ class Meters:
         )
         self.scrapes = Histogram(
             "remote_job_exporter_scrape_duration_seconds",
-            "How long answering a scrape took.",
+            "How long answering a scrape, a probe or service discovery took, by path.",
+            ["handler"],
             buckets=_SCRAPE_BUCKETS,
             registry=self.registry,
         )

@@ -16,7 +16,7 @@ PROMISED = {
     "remote_job_exporter_request_failures_total": {"system", "reason"},
     "remote_job_exporter_request_duration_seconds_bucket": {"system", "le"},
     "remote_job_exporter_reads_skipped_total": {"system", "why"},
-    "remote_job_exporter_scrape_duration_seconds_bucket": {"le"},
+    "remote_job_exporter_scrape_duration_seconds_bucket": {"handler", "le"},
     "remote_job_exporter_jobs": {"system"},
 }
 
@@ -34,6 +34,7 @@ def test_every_metric_that_was_promised_is_there_with_its_labels(meters: Meters)
     docs = meters.of("docs")
     docs.answered(200, 0.1)
     docs.watching(3)
+    meters.scrapes.labels("/metrics")
     labels = {name: set(dict(labels)) for name, labels in shown(meters)}
     assert labels.items() >= PROMISED.items()
 
@@ -88,8 +89,10 @@ def test_codes_that_nobody_defined_are_one(meters: Meters) -> None:
 
 
 def test_scrapes_are_measured(meters: Meters) -> None:
-    meters.scrapes.observe(0.3)
-    assert shown(meters).get_one("remote_job_exporter_scrape_duration_seconds_count") == 1
+    meters.scrapes.labels("/metrics").observe(0.3)
+    meters.scrapes.labels("/sd").observe(0.1)
+    count = "remote_job_exporter_scrape_duration_seconds_count"
+    assert shown(meters).get_one(count, handler="/metrics") == 1
 
 
 def test_nothing_is_shown_of_when_a_series_was_made(meters: Meters) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -81,8 +82,11 @@ class App:
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
                 Route("/-/reload", self._reload, methods=["POST"]),
-            ]
+            ],
+            exception_handlers={404: _refused, 405: _refused},
         )
+        for path in ("/metrics", "/probe", "/sd"):
+            meters.scrapes.labels(path)  # starts at 0
         # What is not a path of ours is 404, with a slash at its end too.
         self.asgi.router.redirect_slashes = False
 
@@ -155,7 +159,8 @@ class App:
                 hung_up.cancel()
                 scrape.cancel()
                 await asyncio.wait((scrape, hung_up))
-                self._meters.scrapes.observe(self._clock.monotonic() - began)
+                took = self._clock.monotonic() - began
+                self._meters.scrapes.labels(request.scope["path"]).observe(took)
         return Response() if scrape.cancelled() else scrape.result()
 
     def _seconds(self, request: Request, header: str) -> float:
@@ -189,6 +194,13 @@ async def _answer(request: Request, body: bytes, content_type: str) -> Response:
         body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
         headers["Content-Encoding"] = "gzip"
     return Response(body, headers=headers)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """A path or a method that the exporter does not have, in one line that ends."""
+    if not isinstance(error, HTTPException):
+        raise error
+    return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
 
 
 def _target(job: Job, host: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _EMPTY = (
     "No exporter fits the variables and filters above: it has none of the labels that the config gives jobs."
 )
 _CONFIG = "remote_job_exporter_config_last_reload"
-_BUCKETS = raw("remote_job_exporter_scrape_duration_seconds_bucket")
+_BUCKETS = raw("remote_job_exporter_scrape_duration_seconds_bucket", 'handler="/metrics"')
 _ABOUT_EXPORTERS = 'alertname=~"RemoteJobExporter.+"'
 # Scrape timeout of Prometheus's defaults, less the exporter's offset.
 _DEADLINE = 9.5
