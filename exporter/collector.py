@@ -6,7 +6,7 @@ runs on one event loop; nothing here waits but for reads.
 """
 
 import asyncio
-import functools
+import logging
 from collections.abc import Iterable, Iterator
 
 from exporter.clock import SYSTEM_CLOCK, Clock
@@ -14,12 +14,25 @@ from exporter.exposition import Format, Page, render_row
 from exporter.job import Job
 from exporter.meters import Meters
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
+from exporter.outages import Outages
 from exporter.probed import Probe, Probed
 from exporter.query import Pairs, keys_of
 from exporter.shard import Shard
-from exporter.system import Plan, System, discovery_of
+from exporter.system import Overview, Plan, System
 from exporter.trace import Trace
 from exporter.watched import Scrape, Watched
+
+_log = logging.getLogger(__name__)
+
+UNLISTED_SECONDS = 300.0
+"""How long service discovery waits for the first success of a listing before it leaves the system out."""
+
+
+class UnlistedError(Exception):
+    """Some systems have not been listed yet; ``str()`` names them."""
+
+    def __init__(self, systems: Iterable[str]) -> None:
+        super().__init__(", ".join(systems))
 
 
 class Collector:
@@ -39,6 +52,7 @@ class Collector:
         self._system_page: Page[SystemView] = Page(SYSTEM_METRICS)
         self._probed = Probed(clock)
         self._plans = 0
+        self._unlisted = frozenset[str]()
 
     def replace(self, plans: Iterable[Plan]) -> None:
         """Watches exactly these systems from now on.
@@ -48,54 +62,57 @@ class Collector:
         """
         before, self._systems = self._systems, {}
         self._plans += 1
-        for system in before.values():
-            system.retire()
         for plan in plans:
-            old = before.get(plan.name)
-            known = {watched.job.id: watched for watched in old.watched()} if old else {}
-            if old is None or old.plan.home != plan.home:
-                known = {}
-            watch = functools.partial(self._watch, plan, known)
-            jobs = {job.id: watch(job) for job in plan.jobs if self.shard.owns(plan.name, job.id)}
-            discovery = discovery_of(plan, old, watch)
+            old = before.pop(plan.name, None)
+            if old is not None and old.plan.home != plan.home:
+                self._end(old)
+                old = None
             meters = self._meters.of(plan.name)
-            self._systems[plan.name] = System(plan, jobs, discovery, watch, meters, self.shard, self._clock)
-        kept = {watched for system in self._systems.values() for watched in system.watched()}
+            outages = old.outages if old is not None else Outages(plan.name)
+            outages.place = plan.upstream.place
+            self._systems[plan.name] = System(
+                plan, self._make, meters, outages, self.shard, self._clock, before=old
+            )
         for name, system in before.items():
-            for watched in system.watched():
-                if watched not in kept:
-                    watched.drop()
-            if name not in self._systems or self._systems[name].plan.home != system.plan.home:
-                self._probed.forget([name])
-            if name not in self._systems:
-                self._system_page.drop(name)
-                self._meters.forget(name)
+            self._end(system)
+            self._system_page.drop(name)
+            self._meters.forget(name)
 
-    def _watch(self, plan: Plan, known: dict[str, Watched], job: Job) -> Watched:
-        watched = known.pop(job.id, None)
-        if watched is None and (watched := self._probed.take(job)) is not None:
-            watched.move(self._job_page)
+    def _end(self, system: System) -> None:
+        """Nothing that is known of a system's jobs holds any more."""
+        jobs, _ = system.hand_over()
+        for watched in jobs.values():
+            watched.drop()
+        self._probed.forget([system.plan.name])
+
+    def _make(self, plan: Plan, outages: Outages, job: Job) -> Watched:
+        """A job that becomes known, with what was read of it when somebody probed it."""
+        watched = self._probed.take(job)
         if watched is None:
-            return Watched(job, plan.rules, self._job_page, self._clock, current_only=plan.current_only)
+            return Watched(
+                job, plan.rules, self._job_page, outages, self._clock, current_only=plan.current_only
+            )
+        watched.move(self._job_page)
         watched.adopt(job, plan.rules, current_only=plan.current_only)
         return watched
 
     async def scrape(self, seconds: float, format_: Format, *, jobs: bool = True) -> bytes:
         """Reads every job that is due, for ``seconds`` at most, and renders the page.
 
-        Jobs that were not read by then show reason ``deadline``. A config that changes meanwhile is
-        read again from the start, within the same time.
+        Jobs that were not read by then show reason ``deadline``. Where the config changes meanwhile, its
+        jobs are read from the start, within the same time.
 
         Args:
             seconds: to wait for reads.
             format_: of the page.
             jobs: whether it shows them; if not, none is read, only what systems tell of themselves.
         """
-        end = self._clock.monotonic() + seconds
-        plans = -1
+        end, plans = self._clock.monotonic() + seconds, -1
         while plans != self._plans:
             plans = self._plans
             await self._collect(end, jobs=jobs)
+            if self._clock.monotonic() >= end:
+                break
         return self._render(format_, jobs=jobs)
 
     async def _collect(self, end: float, *, jobs: bool) -> None:
@@ -111,7 +128,7 @@ class Collector:
         for read in scrape.waiting_for:
             read.owner.late(self._clock.monotonic() - began)
         for system in systems.values():
-            system.tell_late()
+            system.log_outages()
 
     async def probe(self, pairs: Pairs, seconds: float, trace: Trace | None = None) -> Probe:
         """Reads one job of a configured system if it is due, for ``seconds`` at most.
@@ -133,12 +150,13 @@ class Collector:
             scrape = Scrape(asyncio.get_running_loop().create_future(), {watched}, trace)
             why_not = system.join_job(scrape, self._clock.monotonic(), watched)
             await self._wait(scrape, began + seconds)
+            took = self._clock.monotonic() - began
             # Under a new config, or where the listing knows it no more, the same words may mean another job.
-            if plans == self._plans and not watched.dropped:
+            if (plans == self._plans and not watched.dropped) or took >= seconds:
                 break
-        took = self._clock.monotonic() - began
         if scrape.waiting_for:
             watched.late(took)
+        system.log_outages()
         return Probe(watched, took, why_not, trace)
 
     def _find(self, pairs: Pairs) -> tuple[System, Watched]:
@@ -148,48 +166,58 @@ class Collector:
         job, plan = system.job(keys), system.plan
         watched = system.find(job)
         if watched is None:
-            watched = self._probed.watch(job, plan.rules, current_only=plan.current_only)
+            watched = self._probed.watch(job, plan.rules, system.outages, current_only=plan.current_only)
         return system, watched
 
-    async def jobs(self, seconds: float) -> list[Job] | None:
+    async def jobs(self, seconds: float) -> list[Job]:
         """Every job of this shard, once the listings that are due have been read, none of the jobs.
 
-        Returns:
-            ``None`` where a first listing is still under way after ``seconds``, so that nobody
-            knows yet which jobs there are.
+        Raises:
+            UnlistedError: a listing has not succeeded yet, so nobody knows which jobs there are. After
+                `UNLISTED_SECONDS` the jobs that are known have to do.
         """
-        end = self._clock.monotonic() + seconds
-        plans = -1
+        end, plans = self._clock.monotonic() + seconds, -1
         while plans != self._plans:
             plans = self._plans
             scrape = Scrape(asyncio.get_running_loop().create_future(), ())
             for system in self._systems.values():
                 system.join_listing(scrape, self._clock.monotonic())
             await self._wait(scrape, end)
-        systems = self._systems.values()
-        if any(system.discovery is not None and not system.discovery.ended for system in systems):
-            return None
-        return [watched.job for system in systems for watched in system.watched()]
+            if self._clock.monotonic() >= end:
+                break
+        self._check_listed()
+        return [watched.job for system in self._systems.values() for watched in system.watched()]
+
+    def _check_listed(self) -> None:
+        now = self._clock.monotonic()
+        waits = {
+            name: now - system.discovery.unlisted_since
+            for name, system in self._systems.items()
+            if system.discovery is not None and system.discovery.unlisted_since is not None
+        }
+        if any(seconds < UNLISTED_SECONDS for seconds in waits.values()):
+            raise UnlistedError(waits)
+        missing = frozenset(waits)
+        if missing - self._unlisted:
+            fields = {"systems": ", ".join(waits)}
+            _log.warning("service discovery leaves out systems that could not be listed yet", extra=fields)
+        self._unlisted = missing
 
     def views(self) -> Iterator[JobView]:
         """What is known of each job that has been asked about."""
         for system in self._systems.values():
-            for watched in system.watched():
-                if watched.view is not None:
-                    yield watched.view
+            yield from system.views()
 
-    def overview(self) -> list[tuple[str, int, str]]:
-        """Name, number of jobs and trouble of each system, for people."""
-        return [
-            (name, sum(1 for _ in system.watched()), system.trouble() or "")
-            for name, system in self._systems.items()
-        ]
+    def overview(self) -> list[Overview]:
+        """How each system does, for people."""
+        return [system.overview() for system in self._systems.values()]
 
     def _render(self, format_: Format, *, jobs: bool) -> bytes:
         """The page a scraper gets; with ``jobs`` false that of the systems and the exporter itself."""
         openmetrics = format_ is Format.OPENMETRICS
         for name, system in self._systems.items():
             upstream = system.upstream
+            self._meters.of(name).watching(system.count())
             view = SystemView(
                 system.trouble(),
                 upstream.rate_limit_remaining,

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from exporter.failure import Failure
 from exporter.job import State, Status
-from exporter.pacing import Pace, Why
+from exporter.pacing import Pace, Rules, Why
 from exporter.providers.base import DiscoverKeys, Found
+from exporter.upstream import Listed
 from exporter.watched import Read, Watched
 
 FAILED_STAYS = 86400.0
@@ -16,33 +18,55 @@ FAILED_STAYS = 86400.0
 
 @dataclass(eq=False, slots=True)
 class Discovery:
-    """The listings of one system.
+    """The listing of one system and the jobs that are watched because of it.
 
     Args:
         keys: the system's ``discover:``.
-        max_jobs: how many found jobs are watched at most.
+        max_jobs: how many jobs are watched at most, hand-written ones included.
         pace: when the listing was asked and may be asked again.
+        unlisted_since: monotonic time since which no listing by these keys has been understood; ``None``
+            once one has.
 
     Attributes:
-        jobs: what is watched because a listing named it, by ``job_id``.
+        jobs: what is watched because of a listing, by ``job_id``.
+        former: jobs that are not shown any more; the next listing may name them again.
+        listed: what the last listing that was understood named; ``None`` until there is one.
         read: the listing that is under way.
         failure: why the last listing failed.
         dropped: jobs over `max_jobs`.
-        unserved: what the last listing brought has not been shown by any scrape yet.
-        ended: a listing has been read to its end, or has failed.
-        tells_states: the last listing told how jobs stand, so it is worth a look at each scrape.
+        unserved: no scrape has shown yet what the last listing brought.
+        tells_states: the last listing had states of jobs, so it is read at each scrape.
     """
 
     keys: DiscoverKeys
     max_jobs: int
     pace: Pace
+    unlisted_since: float | None
     jobs: dict[str, Watched] = field(default_factory=dict)
+    former: dict[str, Watched] = field(default_factory=dict)
+    listed: Listed | None = None
     read: Read | None = None
     failure: Failure | None = None
     dropped: int = 0
     unserved: bool = False
-    ended: bool = False
     tells_states: bool = True
+
+    def under(self, keys: DiscoverKeys, max_jobs: int, rules: Rules, now: float) -> "Discovery":
+        """What a changed config leaves of this one; the jobs are for the system to carry over.
+
+        A listing by the same keys keeps its pace. By other keys, and where one under way is given up, it
+        is due at once, unless the vendor asked to wait. What was listed before counts as long as the keys
+        name the same jobs.
+        """
+        same = keys.names_the_jobs_of(self.keys)
+        new = Discovery(keys, max_jobs, self.pace, self.unlisted_since if same else now)
+        self.pace.rules = rules
+        if keys != self.keys or self.read is not None:
+            self.pace.asked_at = -inf
+        if same:
+            new.listed, new.failure, new.dropped = self.listed, self.failure, self.dropped
+            new.tells_states, new.unserved = self.tells_states, self.unserved
+        return new
 
     def why_not(self, now: float) -> Why | None:
         """Why the listing may not be asked at ``now``, or ``None`` if it may.
@@ -60,6 +84,12 @@ class Discovery:
         """The listing that was asked last was not understood."""
         self.failure = failure
         self.pace.failed(now, failure)
+
+    def succeeded(self, listed: Listed) -> None:
+        """The listing that was asked last was understood."""
+        self.failure, self.unlisted_since, self.listed = None, None, listed
+        if listed.found:
+            self.tells_states = any(each.status is not None for each in listed.found.values())
 
     def late(self, seconds: float) -> None:
         """A scrape's deadline passed before the listing was read.

@@ -8,6 +8,7 @@ from exporter.clock import Clock
 from exporter.exposition import Format, Page, render_row
 from exporter.job import Job
 from exporter.metrics import JOB_METRICS, PROBE_METRICS, JobView, ProbeView
+from exporter.outages import Outages
 from exporter.pacing import Rules, Why
 from exporter.trace import Trace
 from exporter.watched import Watched
@@ -34,7 +35,7 @@ class Probe:
     def success(self) -> bool:
         """Whether the last attempt to read the job was understood."""
         view = self.watched.view
-        return view is not None and view.reason is None
+        return view is not None and view.reason is None and not self.watched.dropped
 
     def render(self, format_: Format) -> bytes:
         """The job's families as on the page of all jobs, and those of the probe."""
@@ -52,13 +53,13 @@ class Probed:
         self._page: Page[JobView] = Page(JOB_METRICS)
         self._jobs: OrderedDict[tuple[str, tuple[str, ...]], Watched] = OrderedDict()
 
-    def watch(self, job: Job, rules: Rules, *, current_only: bool) -> Watched:
+    def watch(self, job: Job, rules: Rules, outages: Outages, *, current_only: bool) -> Watched:
         """The job, known from earlier probes or new."""
         key = _key(job)
         watched = self._jobs.get(key)
         if watched is None:
             watched = self._jobs[key] = Watched(
-                job, rules, self._page, self._clock, current_only=current_only
+                job, rules, self._page, outages, self._clock, current_only=current_only
             )
             if len(self._jobs) > MAX_PROBED:
                 self._jobs.popitem(last=False)[1].drop()

@@ -5,9 +5,9 @@ import functools
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 from exporter.clock import Clock
@@ -16,6 +16,8 @@ from exporter.exposition import label_text
 from exporter.failure import Failure, Reason
 from exporter.job import Job
 from exporter.meters import SystemMeters
+from exporter.metrics import JobView
+from exporter.outages import Outages
 from exporter.pacing import Pace, Rules, Why
 from exporter.providers.base import DiscoverKeys, Found
 from exporter.shard import Shard
@@ -53,39 +55,118 @@ class Plan:
     max_jobs: int = 0
 
 
-class System:
-    """One system's jobs, its queue (longest unread first) and its readers."""
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How the jobs of one system can be read.
 
-    def __init__(
+    Args:
+        jobs: how many are watched.
+        readable: those whose last read worked.
+        failing: those whose last read failed; the others have not been read yet.
+        reason: why the system as a whole cannot be read, else why most of the failing jobs fail.
+        example: a job that fails for it, if there is one.
+    """
+
+    system: str
+    jobs: int
+    readable: int
+    failing: int
+    reason: Reason | None
+    example: Job | None
+
+
+class System:
+    """One system's jobs, its queue (longest unread first) and its readers.
+
+    Args:
+        plan: how it is watched.
+        make: makes a job that is not known yet.
+        outages: counts why jobs of the system cannot be read.
+        before: the same system as the config before had it, if what is known of its jobs still holds.
+            It hands all of it over and watches nothing any more.
+    """
+
+    def __init__(  # what it is made of, each one thing
         self,
         plan: Plan,
-        jobs: Mapping[str, Watched],
-        discovery: Discovery | None,
-        watch: Callable[[Job], Watched],
+        make: Callable[[Plan, Outages, Job], Watched],
         meters: SystemMeters,
+        outages: Outages,
         shard: Shard,
         clock: Clock,
+        before: "System | None" = None,
     ) -> None:
-        self._clock = clock
         self.plan = plan
         self.upstream = plan.upstream
-        self.jobs = jobs
-        self.discovery = discovery
-        self._watch = watch
-        self._shard = shard
-        counted = shard.index == 0 and plan.upstream.provider.summary() is not None
-        self.summary = Summary(Pace(plan.rules)) if counted else None
-        self._by_hand = {job.id: job for job in plan.jobs}
+        self.outages = outages
         self.identity = label_text({"system": plan.name, **plan.labels})
+        self._clock = clock
+        self._make = functools.partial(make, plan, outages)
+        self._shard = shard
+        self._by_hand = {job.id: job for job in plan.jobs}
         self._concurrency = plan.concurrency
         self._meters = meters
         self._queue: list[tuple[float, int, Read, Watched]] = []
         self._order = itertools.count()
         self._readers: set[asyncio.Task[None]] = set()
         self._listings: set[asyncio.Task[None]] = set()
-        self._late = False
         self._retired = False
-        meters.watching(sum(1 for _ in self.watched()))
+        known, found = before.hand_over() if before is not None else ({}, frozenset[str]())
+        own = [job for job in plan.jobs if shard.owns(plan.name, job.id)]
+        self.jobs = {job.id: self._written(job, known) for job in own}
+        self.summary = self._summary(before)
+        self.discovery = self._discovery(before, known, found)
+        for watched in known.values():
+            watched.drop()
+        if self.discovery is not None and self.discovery.listed is not None:
+            self._choose(self.discovery, self.discovery.listed)
+
+    def _written(self, job: Job, known: dict[str, Watched]) -> Watched:
+        """A hand-written job, with what is known of it."""
+        if job.id not in known or known[job.id].job.keys != job.keys:
+            return self._make(job)
+        watched = known.pop(job.id)
+        self._adopt(watched, job)
+        watched.listed = False  # it is read by itself now
+        return watched
+
+    def _adopt(self, watched: Watched, job: Job) -> None:
+        watched.adopt(job, self.plan.rules, current_only=self.plan.current_only)
+
+    def _summary(self, before: "System | None") -> Summary | None:
+        if self._shard.index != 0 or self.upstream.provider.summary() is None:
+            return None
+        if before is None or before.summary is None:
+            return Summary(Pace(self.plan.rules))
+        before.summary.pace.rules = self.plan.rules
+        return before.summary
+
+    def _discovery(
+        self, before: "System | None", known: dict[str, Watched], found: Collection[str]
+    ) -> Discovery | None:
+        """The listing; takes out of ``known`` what it has found, or may find next.
+
+        What other keys found stays until the first listing by these: an outage at that moment must not
+        look as if the jobs were gone.
+        """
+        plan, now = self.plan, self._clock.monotonic()
+        if plan.discover is None:
+            return None
+        old = before.discovery if before is not None else None
+        if old is None:
+            discovery = Discovery(plan.discover, plan.max_jobs, Pace(plan.rules), now)
+        else:
+            discovery = old.under(plan.discover, plan.max_jobs, plan.rules, now)
+        names = set(self.upstream.provider.key_names())
+        for job_id in [each for each, watched in known.items() if watched.job.keys.keys() == names]:
+            watched = known.pop(job_id)
+            if job_id in found:
+                self._adopt(watched, plan.job(watched.job.keys, watched.job.name))
+                discovery.jobs[job_id] = watched
+            else:
+                watched.drop()
+                discovery.former[job_id] = watched
+        return discovery
 
     def join(self, scrape: Scrape, now: float) -> None:
         """Queues a read for every job that is due; one already under way is shared.
@@ -215,52 +296,64 @@ class System:
         try:
             discovery.pace.asked(self._clock.monotonic())
             listed = await self.upstream.list_jobs(discovery.keys, read.trace)
-            discovery.unserved, discovery.ended = not read.scrapes, True
             if self._retired:  # whoever waits asks anew, under the config that holds now
                 return
-            self._take_listed(discovery, listed)
+            discovery.unserved = not read.scrapes
+            self._tell_listing(discovery.failure, listed.failure)
+            if listed.failure is not None:
+                self._listing_failed(discovery, listed.failure, listed)
+            else:
+                discovery.succeeded(listed)
+                self._choose(discovery, listed, news=True)
             for scrape in read.scrapes:
                 jobs = discovery.jobs.values() if scrape.only is None else scrape.only
                 self._join_reads(scrape, self._clock.monotonic(), [each for each in jobs if not each.dropped])
         finally:
             read.end()
 
-    def _take_listed(self, discovery: Discovery, listed: Listed) -> None:
-        self._tell_listing(discovery.failure, listed.failure)
-        if listed.failure is not None:
-            discovery.failed(self._clock.monotonic(), listed.failure)
-            for watched in discovery.jobs.values():
-                if watched.listed and not (watched.known and watched.known.final):
-                    self._take(watched, Reading(None, listed.failure, listed.read_at, listed.seconds))
-            return
-        discovery.failure = None
+    def _listing_failed(self, discovery: Discovery, failure: Failure, listed: Listed) -> None:
+        discovery.failed(self._clock.monotonic(), failure)
+        for watched in discovery.jobs.values():
+            if watched.listed and not (watched.known and watched.known.final):
+                self._take(watched, Reading(None, failure, listed.read_at, listed.seconds))
+
+    def _choose(self, discovery: Discovery, listed: Listed, *, news: bool = False) -> None:
+        """Watches what a listing named, as far as the config wants it.
+
+        Args:
+            news: the listing has just been read. Else only the config has changed, and what is known of a
+                job may be newer than what the listing says of it.
+        """
         found = {job_id: each for job_id, each in listed.found.items() if job_id not in self._by_hand}
         keep, discovery.dropped = chosen(
             found,
             discovery.jobs,
             newer_than=discovery.keys.newer_than,
             max_jobs=max(0, discovery.max_jobs - len(self._by_hand)),
-            now=listed.read_at,
+            now=listed.read_at if news else self._clock.time(),
         )
         keep = {job_id: each for job_id, each in keep.items() if self._shard.owns(self.plan.name, job_id)}
         for job_id in discovery.jobs.keys() - keep.keys():
-            discovery.jobs.pop(job_id).drop()
+            watched = discovery.jobs.pop(job_id)
+            watched.drop()
+            discovery.former[job_id] = watched
         for job_id, each in keep.items():
             if each is None:
                 discovery.jobs[job_id].listed = True  # forgotten by the vendor, and shown as it ended
             else:
-                self._take_found(discovery, job_id, each, listed)
-        if listed.found:
-            discovery.tells_states = any(each.status is not None for each in listed.found.values())
-        self._meters.watching(sum(1 for _ in self.watched()))
+                self._show_found(discovery, job_id, each, listed, news=news)
+        if news:
+            discovery.former.clear()
 
-    def _take_found(self, discovery: Discovery, job_id: str, each: Found, listed: Listed) -> None:
+    def _show_found(
+        self, discovery: Discovery, job_id: str, each: Found, listed: Listed, *, news: bool
+    ) -> None:
         try:
             if job_id not in discovery.jobs:
-                discovery.jobs[job_id] = self._watch(self.plan.job(each.keys, each.name))
+                discovery.jobs[job_id] = self._found(discovery, each)
             watched = discovery.jobs[job_id]
             watched.listed = each.complete
-            if each.status is not None:
+            if each.status is not None and (news or watched.known is None):
                 watched.tell(each.status, listed.read_at, listed.seconds)
         except Exception:  # noqa: BLE001  a mistake of ours costs this job, not all that were found
             _log.exception(
@@ -269,6 +362,14 @@ class System:
             if job_id in discovery.jobs:
                 discovery.jobs[job_id].broken(Reading(None, None, listed.read_at, listed.seconds))
 
+    def _found(self, discovery: Discovery, each: Found) -> Watched:
+        job = self.plan.job(each.keys, each.name)
+        watched = discovery.former.pop(job.id, None)
+        if watched is None or watched.job.keys != job.keys:
+            return self._make(job)
+        self._adopt(watched, job)
+        return watched
+
     def _tell_listing(self, before: Failure | None, failure: Failure | None) -> None:
         """Logs trouble with the listing when it begins, changes or ends."""
         system = {"system": self.plan.name}
@@ -276,7 +377,7 @@ class System:
             if before is not None:
                 _log.info("jobs can be listed again", extra=system)
         elif before is None or before.reason is not failure.reason:
-            trouble = {"reason": failure.reason, "detail": failure.detail}
+            trouble = {"reason": failure.reason, **self.outages.place, "detail": failure.detail}
             _log.warning("jobs cannot be listed", extra={**system, **trouble}, exc_info=failure.__cause__)
 
     def _why_not(self, watched: Watched, now: float) -> Why | None:
@@ -290,31 +391,53 @@ class System:
         watched.unserved = False
         return why
 
-    def tell_late(self) -> None:
-        """Logs when the system begins or ceases to be too slow for the scrapes."""
-        reasons = [watched.view.reason for watched in self.watched() if watched.view is not None]
-        late = reasons.count(Reason.DEADLINE)
-        if bool(late) is not self._late:
-            self._late = bool(late)
-            system = {"system": self.plan.name, "jobs": late}
-            if late:
-                _log.warning("jobs were not read before the scrape's deadline", extra=system)
-            else:
-                _log.info("all jobs were read before the scrape's deadline again", extra=system)
+    def log_outages(self) -> None:
+        """Logs which failures of reads began, changed much or ended."""
+        self.outages.log(self._clock.monotonic())
 
     def trouble(self) -> Reason | None:
         """Why the system as a whole cannot be read: its listing, or a credential not had or refused."""
         if self.discovery is not None and self.discovery.failure is not None:
             return self.discovery.failure.reason
-        reasons = {watched.view.reason for watched in self.watched() if watched.view is not None}
+        reasons = {view.reason for view in self.views()}
         return next((reason for reason in (Reason.AUTH, Reason.UNAUTHORIZED) if reason in reasons), None)
 
-    def retire(self) -> None:
-        """Sends nothing more; whoever waits for what was not sent has to ask anew."""
+    def overview(self) -> Overview:
+        """How its jobs can be read."""
+        failing = [view for view in self.views() if view.reason is not None]
+        readable = sum(1 for _ in self.views()) - len(failing)
+        commonest = Counter(view.reason for view in failing).most_common(1)
+        worst = self.trouble() or (commonest[0][0] if commonest else None)
+        example = next((view.job for view in failing if view.reason is worst), None)
+        return Overview(self.plan.name, self.count(), readable, len(failing), worst, example)
+
+    def views(self) -> Iterator[JobView]:
+        """What is known of each job that was asked."""
+        return (watched.view for watched in self.watched() if watched.view is not None)
+
+    def count(self) -> int:
+        """How many jobs are watched, hand-written or found."""
+        return len(self.jobs) + (len(self.discovery.jobs) if self.discovery is not None else 0)
+
+    def hand_over(self) -> tuple[dict[str, Watched], frozenset[str]]:
+        """Sends nothing more and gives up all jobs; who waits for what was not sent has to ask again.
+
+        Returns:
+            The jobs by ``job_id``, those that the next listing may name again among them, and the ids of
+            those that a listing has found.
+        """
         self._retired = True
         for _, _, read, _ in self._queue:
             read.end()
         self._queue.clear()
+        jobs, found = dict(self.jobs), dict[str, Watched]()
+        self.jobs = {}
+        if self.discovery is not None:
+            found = dict(self.discovery.jobs)
+            jobs = {**self.discovery.former, **found, **jobs}
+            self.discovery.jobs.clear()
+            self.discovery.former.clear()
+        return jobs, frozenset(found)
 
     async def close(self) -> None:
         """Ends all reads."""
@@ -355,23 +478,3 @@ def _start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> N
     task = asyncio.get_running_loop().create_task(work)
     tasks.add(task)
     task.add_done_callback(tasks.discard)
-
-
-def discovery_of(plan: Plan, old: System | None, watch: Callable[[Job], Watched]) -> Discovery | None:
-    """The listings of a system; what they have found so far stays if the config still asks for it."""
-    if plan.discover is None:
-        return None
-    discovery = Discovery(plan.discover, plan.max_jobs, Pace(plan.rules))
-    before = old.discovery if old is not None and old.plan.home == plan.home else None
-    if before is not None and before.keys == plan.discover:
-        discovery.failure, discovery.dropped = before.failure, before.dropped
-        discovery.tells_states, discovery.pace = before.tells_states, before.pace
-        discovery.pace.rules = plan.rules
-        if before.read is not None:  # a listing that is thrown away has to be asked anew
-            discovery.pace.asked_at = -inf
-        discovery.ended = before.ended
-        by_hand = {job.id for job in plan.jobs}
-        for job_id, watched in before.jobs.items():
-            if job_id not in by_hand:
-                discovery.jobs[job_id] = watch(plan.job(watched.job.keys, watched.job.name))
-    return discovery

@@ -11,6 +11,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Any
+from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Request
 
@@ -98,8 +99,9 @@ class Upstream:
 
     Attributes:
         not_before: monotonic time until which the vendor wants no request of ours at all.
+        place: the host that is asked and the proxy in use, for log lines.
         max_prepared: how many requests are kept ready; the oldest are made anew.
-        rate_limit_remaining: calls the vendor still allows, where it says so.
+        rate_limit_remaining: calls the vendor still allows, where its last response says so.
 
     Args:
         base_url: the address that every ask's path is appended to.
@@ -134,6 +136,7 @@ class Upstream:
         self._renewal = Renewal(credential, route, timeout, meters, clock)
         self._prepared: dict[Ask, tuple[object, PreparedRequest]] = {}
         self._explained = False
+        self.place = _place(base_url, route)
         self._wires = Wires(route, clock, max_connections=concurrency, grace=timeout)
         self._certificate = _Certificate(route.tls)
 
@@ -275,6 +278,7 @@ class Upstream:
         try:
             reply = await wire.send(request, timeout=remaining, max_bytes=bounds.max_bytes)
         except Failure as failure:
+            self.rate_limit_remaining = None
             if bounds.trace is not None:
                 bounds.trace.failed(failure)
             raise
@@ -285,9 +289,7 @@ class Upstream:
         if self._credential.keeps_cookies and 200 <= reply.status < 300:
             self._credential.answered(version, reply.headers.every("set-cookie"))
         if header := self.provider.rate_limit_remaining_header:
-            remaining_calls = count(reply.headers.get(header))
-            if remaining_calls is not None:
-                self.rate_limit_remaining = remaining_calls
+            self.rate_limit_remaining = count(reply.headers.get(header))
         return reply
 
     def _plain(self, ask: Ask) -> PreparedRequest:
@@ -331,6 +333,11 @@ class _Certificate:
         if stamp not in (None, self._stamp):
             self._stamp, self._expiry = stamp, not_after(self._tls.cert_file)
         return self._expiry
+
+
+def _place(base_url: str, route: Route) -> dict[str, str]:
+    proxy = route.proxy(base_url)
+    return {"host": urlsplit(base_url).netloc, **({"proxy": proxy} if proxy else {})}
 
 
 def _retry_after(headers: Mapping[str, str], names: tuple[str, ...], now: float) -> float | None:

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from exporter.clock import Clock
 from exporter.exposition import Format, Page, Row, label_text, render_row
-from exporter.failure import Failure, Reason
+from exporter.failure import Reason
 from exporter.history import History
 from exporter.job import Job, Status
 from exporter.metrics import JOB_METRICS, JobView
+from exporter.outages import Example, Outages
 from exporter.pacing import Pace, Rules
 from exporter.trace import Trace
 from exporter.upstream import Reading
@@ -78,6 +79,7 @@ class Watched:
 
     Args:
         page: where its row is shown.
+        outages: counts why jobs of its system cannot be read.
         current_only: of ``remote_job_state`` show only the series that is 1.
 
     Attributes:
@@ -89,7 +91,14 @@ class Watched:
     """
 
     def __init__(
-        self, job: Job, rules: Rules, page: Page[JobView], clock: Clock, *, current_only: bool
+        self,
+        job: Job,
+        rules: Rules,
+        page: Page[JobView],
+        outages: Outages,
+        clock: Clock,
+        *,
+        current_only: bool,
     ) -> None:
         self.job = job
         self._clock = clock
@@ -100,23 +109,29 @@ class Watched:
         self.view: JobView | None = None
         self.detail = ""
         self._history = History(watched_since=round(self._clock.time(), 3))
+        self._home = page
         self._page: Page[JobView] | None = page
+        self._outages = outages
         self._reason: Reason | None = None
         self._label(current_only=current_only)
 
     def adopt(self, job: Job, rules: Rules, *, current_only: bool) -> None:
-        """Goes on under a new config: what is known of the job stays, what is said of it may change."""
+        """Is shown under a new config: what is known of the job stays, what is said of it may change."""
         self.job = job
         self.pace.rules = rules
         self._label(current_only=current_only)
         if self.view is not None:
-            self._put(replace(self.view, job=job))
+            self.view = replace(self.view, job=job)
+        self._restore()
 
     def drop(self) -> None:
-        """Leaves the page for good; a read under way changes nothing any more."""
+        """Leaves the page; a read under way shows nothing any more."""
         if self._page is not None:
             self._page.drop(self)
         self._page = None
+        if self._reason is not None:
+            self._outages.changed(self._reason, None, Example(self.job.id, "", ""))
+        self._reason = None
 
     @property
     def dropped(self) -> bool:
@@ -126,9 +141,14 @@ class Watched:
     def move(self, page: Page[JobView]) -> None:
         """Is shown on another page from now on."""
         self.drop()
-        self._page = page
+        self._home = page
+        self._restore()
+
+    def _restore(self) -> None:
+        self._page = self._home
         if self.view is not None:
             self._put(self.view)
+            self._count(self.view.reason)
 
     def render(self, format_: Format) -> bytes:
         """The families of this job alone."""
@@ -160,7 +180,6 @@ class Watched:
         if self.listed or known is None or known.state is not status.state:
             self.pace.final = status.final
             self._history.observe(status, round(self._clock.time(), 3))
-            self._tell(None)
             self.detail = ""
             self._show(status, None, read_at, seconds)
 
@@ -175,9 +194,10 @@ class Watched:
             self._history.observe(status, round(self._clock.time(), 3))
         elif failure is not None:
             self.pace.failed(now, failure)
-        self._tell(failure)
         self.detail = failure.detail if failure else ""
-        self._show(status, failure.reason if failure else None, reading.read_at, reading.seconds)
+        error = failure.__cause__ if failure else None
+        reason = failure.reason if failure else None
+        self._show(status, reason, reading.read_at, reading.seconds, error=error)
 
     def late(self, seconds: float) -> None:
         """A scrape's deadline passed before the job was read."""
@@ -195,8 +215,17 @@ class Watched:
         self.detail = "what was read could not be shown"
         self._show(None, Reason.INTERNAL, reading.read_at, reading.seconds)
 
-    def _show(self, status: Status | None, reason: Reason | None, read_at: float, seconds: float) -> None:
+    def _show(
+        self,
+        status: Status | None,
+        reason: Reason | None,
+        read_at: float,
+        seconds: float,
+        *,
+        error: BaseException | None = None,
+    ) -> None:
         self._put(JobView(self.job, self._history, status, reason, round(read_at, 3), round(seconds, 6)))
+        self._count(reason, error)
 
     def _put(self, view: JobView) -> None:
         if self._page is None:
@@ -207,15 +236,14 @@ class Watched:
         )
         self._page.put(self, self._row)
 
-    def _tell(self, failure: Failure | None) -> None:
-        """Logs trouble when it begins, changes or ends; not at every scrape."""
-        reason = failure.reason if failure else None
-        if reason is self._reason:
+    def _count(self, reason: Reason | None, error: BaseException | None = None) -> None:
+        """Counts why the job cannot be read now; ``None`` where it can."""
+        if reason is self._reason or self.dropped:
             return
+        name = self.view.name if self.view is not None else self.job.name
+        self._outages.changed(self._reason, reason, Example(self.job.id, name, self.detail, error))
         self._reason = reason
-        if failure is None:
-            _log.info("job can be read again", extra=self.place)
+        if reason is None:
+            _log.debug("job can be read again", extra=self.place)
         else:
-            trouble = {"reason": failure.reason, "detail": failure.detail}
-            # A mistake of ours has a cause worth seeing; a vendor's fault has none.
-            _log.warning("job cannot be read", extra={**self.place, **trouble}, exc_info=failure.__cause__)
+            _log.debug("job cannot be read", extra={**self.place, "reason": reason, "detail": self.detail})

@@ -328,7 +328,7 @@ def test_the_demo_shows_its_jobs_and_where_to_look(tmp_path: Path) -> None:
         landing = get(metrics.removesuffix("metrics"))
         assert demo.end(signal.SIGINT) == 0
     # Some of the simulated systems are down or rate limited now and then.
-    assert all('level=warning msg="job cannot be read"' in line for line in demo.stderr.splitlines())
+    assert all('level=warning msg="jobs cannot be read"' in line for line in demo.stderr.splitlines())
     assert told.startswith(f"remote-job-exporter {__version__} watches ")
     assert "SYSTEM" in told
     assert {labels["provider"] for labels, _ in samples.all("remote_job_info")} == PROVIDERS
@@ -347,7 +347,8 @@ def test_logs_are_logfmt_lines(config: Path, tmp_path: Path) -> None:
         exporter.end()
     assert all(line.startswith("time=") and " level=" in line for line in exporter.stderr.splitlines())
     (line,) = (line for line in exporter.stderr.splitlines() if "cannot be read" in line)
-    assert ' level=warning msg="job cannot be read" system=docs job_id=p/0/en reason=connect ' in line
+    start = 'level=warning msg="jobs cannot be read" system=docs reason=connect jobs=1 host=127.0.0.1:1 '
+    assert f" {start}job_id=p/0/en " in line
 
 
 def test_logs_are_json_objects_where_that_is_wanted(config: Path, tmp_path: Path) -> None:
@@ -366,7 +367,7 @@ def test_logs_are_json_objects_where_that_is_wanted(config: Path, tmp_path: Path
     (line,) = map(json.loads, exporter.stderr.splitlines())
     assert {key: line[key] for key in ("level", "msg", "system", "job_id", "reason")} == {
         "level": "warning",
-        "msg": "job cannot be read",
+        "msg": "jobs cannot be read",
         "system": "docs",
         "job_id": "p/0/en",
         "reason": "connect",

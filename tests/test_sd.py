@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exporter.shard import Shard
+from tests.clock import FakeClock
 from tests.command import serving, until, vendor_beside
 from tests.conftest import Program
 from tests.prometheus import Prometheus, scraping, static
@@ -97,24 +97,49 @@ async def test_a_failed_listing_keeps_the_targets(tmp_path: Path) -> None:
         assert page.get_one("remote_job_system_up", system="xmc") == 0
 
 
-async def test_one_system_whose_listing_fails_hides_no_other(tmp_path: Path) -> None:
+async def test_prometheus_keeps_its_targets_until_each_listing_has_succeeded_once(tmp_path: Path) -> None:
+    broken = True
+
+    def answer(_: Asked) -> Told:
+        return Told(status=500) if broken else Told(listing(("job_1", "Running")))
+
+    async with vendor(answer) as xmc:
+        config = publishing(xmc.url, "discover: {}") + caps_config("http://127.0.0.1:1")
+        async with exporter(config, tmp_path, clock=(clock := FakeClock())) as running:
+            for _ in range(2):
+                answer_ = await running.get("/sd")
+                text = "not every system has been listed yet: xmc; ask again\n"
+                assert (answer_.status_code, answer_.text) == (503, text)
+                clock.turn(20)
+            broken = False
+            assert ids(await groups(running)) == ["xmc/job_1", "docs/p/0/en"]
+            broken = True
+            clock.turn(20)
+            assert ids(await groups(running)) == ["xmc/job_1", "docs/p/0/en"]
+
+
+async def test_after_five_minutes_the_systems_that_could_be_listed_are_served_and_the_log_names_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with vendor(lambda _: Told(status=500)) as xmc:
         config = publishing(xmc.url, "discover: {}") + caps_config("http://127.0.0.1:1")
-        async with exporter(config, tmp_path) as running:
-            assert ids(await groups(running)) == ["docs/p/0/en"]
+        async with exporter(config, tmp_path, clock=(clock := FakeClock())) as running:
+            clock.turn(299)
+            assert (await running.get("/sd")).status_code == 503
+            clock.turn(2)
+            for _ in range(3):
+                assert ids(await groups(running)) == ["docs/p/0/en"]
+            warned = [vars(record) for record in caplog.records if "service discovery" in record.message]
+            assert [record["systems"] for record in warned] == ["xmc"]
 
 
-async def test_while_nobody_knows_yet_which_jobs_there_are_prometheus_keeps_its_targets(
-    tmp_path: Path,
-) -> None:
+async def test_a_listing_that_is_not_read_in_time_is_no_reason_to_forget_its_targets(tmp_path: Path) -> None:
     gate = asyncio.Event()
     async with vendor(lambda _: Told(listing(("job_1", "Running")), after=gate.wait)) as xmc:
         config = publishing(xmc.url, "discover: {}") + caps_config("http://127.0.0.1:1")
         async with exporter(config, tmp_path) as running:
-            began = time.monotonic()
             answer = await running.get("/sd", **{"X-Prometheus-Refresh-Interval-Seconds": "0.4"})
-            assert time.monotonic() - began < 5
-            assert (answer.status_code, answer.text) == (503, "the jobs are still being listed; ask again\n")
+            assert answer.status_code == 503
             gate.set()
             assert ids(await groups(running)) == ["xmc/job_1", "docs/p/0/en"]
             assert len(xmc.asked) == 1

@@ -359,12 +359,13 @@ async def test_trouble_is_logged_when_it_begins_changes_and_ends_not_at_every_sc
     told = [
         (record.message, getattr(record, "reason", None))
         for record in caplog.records
-        if record.name == "exporter.watched"
+        if record.name == "exporter.outages"
     ]
     assert told == [
-        ("job cannot be read", "server_error"),
-        ("job cannot be read", "not_found"),
-        ("job can be read again", None),
+        ("jobs cannot be read", "server_error"),
+        ("read failures ended", "server_error"),
+        ("jobs cannot be read", "not_found"),
+        ("read failures ended", "not_found"),
     ]
 
 

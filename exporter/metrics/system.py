@@ -26,7 +26,8 @@ def _jobs(view: SystemView) -> Samples:
 SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
     Metric(
         "remote_job_system_up",
-        "1 while credentials could be had and were not refused, and the listing, if any, was understood.",
+        "1 while the credentials work and the listing, if there is one, is understood. It does not mean that "
+        "jobs can be read: see remote_job_up.",
         lambda view: int(view.reason is None),
     ),
     Metric(

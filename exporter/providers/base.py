@@ -117,6 +117,13 @@ class DiscoverKeys(Keys):
         None, description="leave out runs that ended longer ago; those that have not ended always stay"
     )
 
+    def names_the_jobs_of(self, other: "DiscoverKeys") -> bool:
+        """Whether both listings name the same jobs, but for the age of those and the pace of these."""
+        names = type(self).model_fields.keys() - {"newer_than", "interval"}
+        return type(self) is type(other) and all(
+            getattr(self, name) == getattr(other, name) for name in names
+        )
+
 
 class Provider(ABC):
     """One kind of system. Holds the system's own options and no state of any job.

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 import certifi
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from requests.utils import should_bypass_proxies
 
 from exporter.fields import Keys, in_folder
 
@@ -99,6 +100,20 @@ class Route:
 
     tls: Tls = field(default_factory=Tls)
     proxy_url: str | None = field(default=None, repr=False)
+
+    def proxy(self, url: str) -> str:
+        """Host and port of the proxy that requests to ``url`` pass; empty where there is none.
+
+        The variables are those that libcurl reads (https://everything.curl.dev/usingcurl/proxies/env.html).
+        """
+        proxy = self.proxy_url
+        if not proxy and not should_bypass_proxies(url, None):
+            secure = ("https_proxy", "HTTPS_PROXY")
+            names = secure if url.startswith("https:") else ("http_proxy",)
+            found = (os.environ.get(name) for name in (*names, "all_proxy", "ALL_PROXY"))
+            proxy = next(filter(None, found), None)
+        # Without a user name and a password, which it may hold.
+        return (proxy or "").rpartition("://")[2].partition("/")[0].rpartition("@")[2]
 
 
 DIRECT = Route()

@@ -18,7 +18,7 @@ from starlette.types import Receive
 
 from exporter import __version__
 from exporter.clock import SYSTEM_CLOCK, Clock
-from exporter.collector import Collector
+from exporter.collector import Collector, UnlistedError
 from exporter.config import ConfigError
 from exporter.explain import explain
 from exporter.exposition import accepts_gzip, negotiate
@@ -135,10 +135,11 @@ class App:
     async def _targets(self, request: Request, host: str) -> Response:
         # Prometheus waits as long as it refreshes, which it tells; it sends no scrape timeout here.
         seconds = min(self._seconds(request, REFRESH_HEADER), DEFAULT_TIMEOUT)
-        jobs = await self._collector.jobs(seconds)
-        if jobs is None:
+        try:
+            jobs = await self._collector.jobs(seconds)
+        except UnlistedError as error:
             # Prometheus keeps the targets it has: better than to lose those that are not known yet.
-            return PlainTextResponse("the jobs are still being listed; ask again\n", 503)
+            return PlainTextResponse(f"not every system has been listed yet: {error}; ask again\n", 503)
         body = await asyncio.to_thread(lambda: json.dumps([_target(job, host) for job in jobs]).encode())
         return await _answer(request, body, "application/json")
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from html import escape
+from urllib.parse import urlencode
 
 from exporter.plugins import Plugin
+from exporter.system import Overview
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }
@@ -13,22 +15,17 @@ td, th { text-align: left; padding: .2rem 1rem .2rem 0 }
 """
 
 
-def landing(
-    version: str, shard: str, systems: Iterable[tuple[str, int, str]], plugins: Iterable[Plugin] = ()
-) -> str:
+def landing(version: str, shard: str, systems: Iterable[Overview], plugins: Iterable[Plugin] = ()) -> str:
     """The page at ``/``.
 
     Args:
         shard: which of how many this is, as a sentence; empty where there is only one.
-        systems: name, number of jobs and trouble (empty when there is none) of each.
-        plugins: what was taken of other distributions.
+        systems: how each system does.
+        plugins: the plug-ins in use.
     """
-    taken = escape(", ".join(map(str, plugins)))
-    added = f"<p>Plug-ins: {taken}</p>\n" if taken else ""
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{jobs}</td><td>{escape(trouble) or 'up'}</td></tr>"
-        for name, jobs, trouble in systems
-    )
+    used = escape(", ".join(map(str, plugins)))
+    added = f"<p>Plug-ins: {used}</p>\n" if used else ""
+    rows = "".join(map(_row, systems))
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>remote-job-exporter</title><style>{_STYLE}</style></head>
@@ -41,7 +38,25 @@ def landing(
 <li><a href="sd">/sd</a>: the jobs as targets for Prometheus, each read by <code>/probe</code></li>
 <li><a href="-/healthy">/-/healthy</a> and <a href="-/ready">/-/ready</a></li>
 </ul>
-<table><thead><tr><th>System</th><th>Jobs</th><th>State</th></tr></thead><tbody>{rows}</tbody></table>
+<table><thead><tr><th>System</th><th>Readable jobs</th><th>Worst failure</th></tr></thead>
+<tbody>{rows}</tbody></table>
 {added}</body>
 </html>
 """
+
+
+def _row(system: Overview) -> str:
+    return (
+        f"<tr><td>{escape(system.system)}</td><td>{system.readable} of {system.jobs}</td>"
+        f"<td>{_failure(system)}</td></tr>"
+    )
+
+
+def _failure(system: Overview) -> str:
+    """Why jobs cannot be read, with a link to the explanation of one of them."""
+    if system.reason is None:
+        return "none" if system.readable == system.jobs else "not read yet"
+    if system.example is None:
+        return escape(system.reason)
+    query = urlencode({"system": system.system, **system.example.keys, "debug": "true"})
+    return f'{escape(system.reason)}: <a href="{escape(f"probe?{query}")}">explain one job</a>'

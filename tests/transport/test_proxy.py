@@ -97,3 +97,33 @@ async def test_a_proxy_whose_name_cannot_be(ask: Ask) -> None:
     with pytest.raises(Failure, match="proxy") as caught:
         await ask("http://127.0.0.1:1/", Route(proxy_url=f"http://{'a' * 64}.example.com:1/"))
     assert caught.value.reason is Reason.DNS
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "proxy_url", "shown"),
+    [
+        ("http://a.example.com", {}, None, ""),
+        (
+            "http://a.example.com",
+            {"http_proxy": "http://me:hush@p.example.com:3128/"},
+            None,
+            "p.example.com:3128",
+        ),
+        ("http://a.example.com", {"http_proxy": "p.example.com:3128"}, None, "p.example.com:3128"),
+        ("http://a.example.com", {"HTTP_PROXY": "p.example.com:3128"}, None, ""),
+        ("https://a.example.com", {"HTTPS_PROXY": "http://p.example.com:3128"}, None, "p.example.com:3128"),
+        ("https://a.example.com", {"http_proxy": "p.example.com:3128"}, None, ""),
+        ("https://a.example.com", {"ALL_PROXY": "p.example.com:3128"}, None, "p.example.com:3128"),
+        ("http://a.example.com", {"http_proxy": "p.example.com:1", "no_proxy": "example.com"}, None, ""),
+        ("http://a.example.com", {"no_proxy": "*"}, "http://q.example.com:8080", "q.example.com:8080"),
+    ],
+)
+def test_the_proxy_that_is_named_is_the_one_in_use_without_its_password(
+    url: str, environment: dict[str, str], proxy_url: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Route(proxy_url=proxy_url).proxy(url) == shown

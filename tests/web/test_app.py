@@ -208,10 +208,11 @@ async def test_the_format_is_the_one_asked_for(accept: str | None, content_type:
 async def test_the_landing_page_names_systems_jobs_and_trouble(tmp_path: Path) -> None:
     async with vendor(lambda _: Told(status=401)) as docs, exporter(config(docs.url, 3), tmp_path) as running:
         before = await ask(running, "GET", "/")
-        assert "<td>docs</td><td>3</td><td>up</td>" in before.text
+        assert "<td>docs</td><td>0 of 3</td><td>not read yet</td>" in before.text
         assert docs.asked == []
         await running.scrape()
-        assert "<td>docs</td><td>3</td><td>unauthorized</td>" in (await ask(running, "GET", "/")).text
+        after = (await ask(running, "GET", "/")).text
+        assert "<td>docs</td><td>0 of 3</td><td>unauthorized: <a href=" in after
         assert before.headers["Content-Type"].startswith("text/html")
         for path in ("metrics", "-/healthy", "-/ready"):
             assert f'href="{path}"' in before.text
