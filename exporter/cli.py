@@ -17,6 +17,7 @@ from exporter.config import ConfigError, Mistake, System
 from exporter.explain import explain
 from exporter.query import Pairs, QueryError
 from exporter.shard import Shard, ordinal
+from exporter.terminal import counted
 from exporter.web import config as web_config
 from exporter.web.server import ListenError
 
@@ -191,14 +192,14 @@ def serve(  # noqa: PLR0913  # one argument a flag
     "format_",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="How mistakes are printed.",
+    help="How errors are printed.",
 )
 def check(file: Path, web_config_file: Path | None, format_: str) -> None:
-    """Validates a configuration file or folder without touching the network.
+    """Validates the configuration without touching the network.
 
-    Prints every mistake on its own line: F:LINE: path.to.key: what is wrong, what is allowed.
+    Prints every error on its own line: F:LINE: path.to.key: what is wrong, what is allowed.
 
-    Exit codes: 0 no mistakes, 1 mistakes or a broken plug-in, 2 wrong use.
+    Exit codes: 0 no errors, 1 errors or a broken plug-in, 2 wrong use.
     """
     _plugins()
     mistakes: list[Mistake] = []
@@ -219,9 +220,9 @@ def check(file: Path, web_config_file: Path | None, format_: str) -> None:
     elif mistakes:
         click.echo("\n".join(map(str, mistakes)))
     else:
-        click.echo(f"{file}: {len(systems)} systems, {jobs} jobs, no mistakes")
+        click.echo(f"{file}: {counted(len(systems), 'system')}, {counted(jobs, 'job')}, no errors")
         if web_config_file:
-            click.echo(f"{web_config_file}: no mistakes")
+            click.echo(f"{web_config_file}: no errors")
     sys.exit(1 if mistakes else 0)
 
 
@@ -230,9 +231,10 @@ def check(file: Path, web_config_file: Path | None, format_: str) -> None:
 @click.argument("system")
 @click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
 def probe(config_file: Path, system: str, keys: Sequence[str]) -> None:
-    """Asks one job of a configured system once and explains what was asked, answered and understood.
+    """Asks one job of a system once and explains the answer.
 
-    Secrets are masked. The keys are those of jobs: in the configuration.
+    Prints what was asked, answered and understood. Secrets are masked. The keys are those of jobs: in the
+    configuration.
 
     Exit codes: 0 read, 1 not read, the configuration is wrong or a plug-in is broken, 2 wrong use.
     """

@@ -28,6 +28,7 @@ from exporter.query import Pairs
 from exporter.shard import Shard
 from exporter.system import Plan
 from exporter.systemd import Notifier
+from exporter.terminal import counted
 from exporter.trace import Trace
 from exporter.transport import Route
 from exporter.upstream import MAX_PREPARED, Upstream
@@ -196,7 +197,7 @@ class Service:
         jobs = sum(len(system.jobs) for system in systems)
         _log.info("config taken", extra={"systems": len(systems), "jobs": jobs})
         found = ", and the jobs that are found" if any(system.discover for system in systems) else ""
-        self.watched = f"{jobs} jobs of {len(systems)} systems{found}"
+        self.watched = f"{counted(jobs, 'job')} of {counted(len(systems), 'system')}{found}"
 
     def _upstream(self, system: System) -> Upstream:
         try:

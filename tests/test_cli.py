@@ -13,6 +13,7 @@ import pytest
 import requests
 import yaml
 from click import Group
+from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
@@ -196,10 +197,14 @@ def test_check_is_content_with_a_good_config() -> None:
     named = yaml.safe_load(GOOD.read_text())["systems"].values()
     systems, jobs = len(named), sum(len(system["jobs"]) for system in named)
     ended = run("check", str(GOOD))
-    assert (ended.returncode, ended.stdout) == (0, f"{GOOD}: {systems} systems, {jobs} jobs, no mistakes\n")
+    assert (ended.returncode, ended.stdout) == (0, f"{GOOD}: {systems} systems, {jobs} jobs, no errors\n")
     ended = run("check", str(GOOD), "--format", "json")
     assert ended.returncode == 0
     assert json.loads(ended.stdout) == {"mistakes": [], "systems": systems, "jobs": jobs}
+
+
+def test_check_counts_one_system_and_one_job_in_the_singular(config: Path) -> None:
+    assert run("check", str(config)).stdout == f"{config}: 1 system, 1 job, no errors\n"
 
 
 def test_check_of_a_file_that_is_not_there_is_a_mistake_of_one_line(tmp_path: Path) -> None:
@@ -253,6 +258,13 @@ def test_the_help_of_every_command_tells_its_exit_codes() -> None:
         assert "Exit codes: 0 " in ended.stdout
         assert "2 wrong use" in " ".join(ended.stdout.split())
     assert "Exit codes: 0 " in run("--help").stdout
+
+
+def test_the_list_of_commands_describes_each_whole_in_80_columns() -> None:
+    listed = CliRunner().invoke(cli, ["--help"], terminal_width=80).output.partition("Commands:\n")[2]
+    for name, command in cli.commands.items():
+        first, *_ = (command.help or "").splitlines()
+        assert f"  {name.ljust(max(map(len, cli.commands)))}  {first}\n" in listed
 
 
 def test_the_version_is_told() -> None:

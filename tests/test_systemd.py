@@ -85,7 +85,7 @@ def test_it_is_ready_when_it_listens_and_says_what_it_watches(
 ) -> None:
     flags = ("--config.file", str(config), "--web.listen-address", f"unix:{short}/http")
     with running(tmp_path / "exporter", *COMMAND, "serve", *flags, NOTIFY_SOCKET=manager.address) as exporter:
-        assert manager.hears("READY") == {"READY": "1", "STATUS": "2 jobs of 1 systems"}
+        assert manager.hears("READY") == {"READY": "1", "STATUS": "2 jobs of 1 system"}
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(f"{short}/http")
         assert exporter.end() == 0
@@ -111,16 +111,16 @@ def test_every_reload_is_announced_and_ended_with_what_became_of_it(
         exporter.process.send_signal(signal.SIGHUP)
         begun = told.hears("RELOADING")
         assert before <= int(begun["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
-        assert told.hears("READY")["STATUS"] == "5 jobs of 1 systems"
+        assert told.hears("READY")["STATUS"] == "5 jobs of 1 system"
 
         config.write_text("systems: 3\n")
         mistake = f"{config}:1: systems: must be a mapping (key: value)"
         exporter.process.send_signal(signal.SIGHUP)
         assert told.hears("RELOADING")
-        assert told.hears("READY")["STATUS"] == f"config not taken: {mistake}; still 5 jobs of 1 systems"
+        assert told.hears("READY")["STATUS"] == f"config not taken: {mistake}; still 5 jobs of 1 system"
         assert requests.post(f"{address}/-/reload", timeout=20).status_code == 500
         assert told.hears("RELOADING")
-        assert told.hears("READY")["STATUS"] == f"config not taken: {mistake}; still 5 jobs of 1 systems"
+        assert told.hears("READY")["STATUS"] == f"config not taken: {mistake}; still 5 jobs of 1 system"
 
 
 def test_a_config_that_is_watched_reloads_in_sight_of_systemd(

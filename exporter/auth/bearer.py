@@ -11,7 +11,7 @@ from exporter.secret import Secret
 
 
 def _token(secret: Secret) -> Secret:
-    # The commonest mistake: the whole header was pasted.
+    # A frequent error: the whole header was pasted.
     if any(character.isspace() for character in secret.reveal()):
         raise ValueError("must not hold spaces; allowed is the token alone, without the word Bearer")
     return secret

@@ -43,7 +43,7 @@ _LIMITS = {
     "less_than_equal": "must be at most {le}",
     "too_short": "must have at least {min_length} entry",
     "too_long": "must have at most {max_length} entries",
-    "string_too_short": "must have at least {min_length} characters",
+    "string_too_short": "must have {min_length} or more characters",
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "must match {pattern}",
 }

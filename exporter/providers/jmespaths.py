@@ -216,7 +216,8 @@ def _wrong_call(name: str, arguments: list[Node]) -> Iterator[str]:
     variadic = any(parameter.get("variadic") for parameter in signature)
     if len(arguments) < least or (len(arguments) > len(signature) and not variadic):
         more = "or more" if variadic else f"to {len(signature)}" if least < len(signature) else ""
-        yield f"gives {name}() {len(arguments)} arguments; allowed: {least} {more}".rstrip()
+        allowed = f"{least} {more}".rstrip()
+        yield f"has the wrong number of arguments for {name}(): {len(arguments)}; allowed: {allowed}"
     for argument, parameter in zip(arguments, signature, strict=False):
         if (argument["type"] == "expref") != (parameter.get("types") == ["expref"]):
             yield f"calls {name}() with an & too many or too few"

@@ -262,13 +262,16 @@ def test_bcrypt_is_imported_where_it_is_needed_only() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("flag", ["--format=text", "--format=json"])
-def test_check_knows_such_files(place: Place, flag: str) -> None:
+@pytest.mark.parametrize(
+    ("flag", "said"), [("--format=text", "no errors"), ("--format=json", '"mistakes": []')]
+)
+def test_check_knows_such_files(place: Place, flag: str, said: str) -> None:
     config = place.folder / "config.yaml"
     config.write_text("systems: {a: {provider: sitecore, base_url: 'https://a.example', jobs: [{id: a}]}}\n")
     arguments = ["check", str(config), "--web.config.file", str(place.write(TLS)), flag]
     good = CliRunner().invoke(cli, arguments)
-    assert (good.exit_code, good.output.count("mistakes")) == (0, 2 if flag == "--format=text" else 1)
+    assert good.exit_code == 0
+    assert all(said in line for line in good.output.splitlines())
     config.write_text("systems: {}\n")
     place.write(tls("min_version: TLS9"))
     bad = CliRunner().invoke(cli, arguments)
