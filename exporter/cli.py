@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from exporter import __version__, config, demo, log, plugins, reference, service
 from exporter.config import ConfigError, Mistake, System
 from exporter.explain import explain
+from exporter.fields import parse_duration
 from exporter.query import Pairs, QueryError
 from exporter.shard import Shard, ordinal
 from exporter.terminal import counted
@@ -40,6 +41,28 @@ class _Number(click.FloatRange):
         return number
 
 
+class _Seconds(_Number):
+    """A time in a range of seconds: a number of them, or a duration as in the configuration."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = parse_duration(value)
+        except ValueError:
+            try:
+                seconds = float(value)
+            except ValueError:
+                self.fail("allowed are seconds such as 0.5 and durations such as 500ms or 1m30s", param, ctx)
+        return super().convert(seconds, param, ctx)
+
+
+class _Level(click.Choice[str]):
+    """A level of log lines in upper or lower case; ``warn`` is ``warning``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        level: str = super().convert("warning" if value.casefold() == "warn" else value, param, ctx)
+        return level
+
+
 def _option(flag: str, argument: str = "", **settings: Any) -> Callable[[F], F]:
     """A flag in Prometheus's style that is also read from the environment."""
     name = flag.removeprefix("--").replace(".", "_").replace("-", "_")
@@ -51,7 +74,7 @@ def _option(flag: str, argument: str = "", **settings: Any) -> Callable[[F], F]:
 def _log_options(command: F) -> F:
     level = _option(
         "--log.level",
-        type=click.Choice(["debug", "info", "warning", "error"]),
+        type=_Level(["debug", "info", "warning", "error"], case_sensitive=False),
         default="info",
         help="Least severe log lines to print.",
     )
@@ -96,17 +119,17 @@ _watch = _option(
 )
 _offset = _option(
     "--web.timeout-offset",
-    type=_Number(0, 60),
+    type=_Seconds(0, 60),
     default=0.5,
     metavar="S",
-    help="Seconds to be ready before Prometheus's scrape timeout.",
+    help="How long before Prometheus's scrape timeout to be ready, as in 0.5 (seconds) or 500ms.",
 )
 _shutdown = _option(
     "--web.shutdown-timeout",
-    type=_Number(0, 600),
+    type=_Seconds(0, 600),
     default=15.0,
     metavar="S",
-    help="Seconds that scrapes under way have to finish after SIGTERM.",
+    help="How long scrapes under way have to finish after SIGTERM, as in 15 (seconds) or 15s.",
 )
 _shard_index = _option(
     "--shard.index",
