@@ -89,11 +89,11 @@ def _log_options(command: F) -> F:
 
 _config_file = _option(
     "--config.file",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="F",
-    help="The configuration: a YAML file, or a folder whose *.yaml files are one.",
+    help="The configuration: a YAML file, or a folder whose *.yaml files are one. As the argument F.",
 )
+_file = click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[F]")
 _listen = _option(
     "--web.listen-address",
     multiple=True,
@@ -160,6 +160,7 @@ def cli() -> None:
 
 
 @cli.command()
+@_file
 @_config_file
 @_watch
 @_listen
@@ -172,7 +173,8 @@ def cli() -> None:
 @_log_options
 def serve(  # noqa: PLR0913  # one argument a flag
     *,
-    config_file: Path,
+    file: Path | None,
+    config_file: Path | None,
     config_watch: bool,
     web_listen_address: Sequence[str],
     web_systemd_socket: bool,
@@ -192,6 +194,7 @@ def serve(  # noqa: PLR0913  # one argument a flag
     Exit codes: 0 ended by SIGTERM or SIGINT, 1 the configuration is wrong, a plug-in is broken or an
     address cannot be listened on, 2 wrong use.
     """
+    path = _config(file, config_file)
     log.setup(log_level, log_format)
     if web_systemd_socket and _given("web_listen_address"):
         raise click.UsageError("--web.systemd-socket and --web.listen-address exclude each other")
@@ -204,11 +207,12 @@ def serve(  # noqa: PLR0913  # one argument a flag
         shard=_shard(shard_index, shard_count),
         plugins=_plugins(),
     )
-    _fail_in_one_line(lambda: asyncio.run(service.serve(config_file, options)))
+    _fail_in_one_line(lambda: asyncio.run(service.serve(path, options)))
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="F")
+@_file
+@_config_file
 @_web_config
 @_option(
     "--format",
@@ -217,18 +221,19 @@ def serve(  # noqa: PLR0913  # one argument a flag
     default="text",
     help="How errors are printed.",
 )
-def check(file: Path, web_config_file: Path | None, format_: str) -> None:
+def check(file: Path | None, config_file: Path | None, web_config_file: Path | None, format_: str) -> None:
     """Validates the configuration without touching the network.
 
     Prints every error on its own line: F:LINE: path.to.key: what is wrong, what is allowed.
 
     Exit codes: 0 no errors, 1 errors or a broken plug-in, 2 wrong use.
     """
+    path = _config(file, config_file)
     _plugins()
     mistakes: list[Mistake] = []
     systems: tuple[System, ...] = ()
     try:
-        systems = config.load(file).systems
+        systems = config.load(path).systems
     except ConfigError as error:
         mistakes += error.mistakes
     try:
@@ -243,7 +248,7 @@ def check(file: Path, web_config_file: Path | None, format_: str) -> None:
     elif mistakes:
         click.echo("\n".join(map(str, mistakes)))
     else:
-        click.echo(f"{file}: {counted(len(systems), 'system')}, {counted(jobs, 'job')}, no errors")
+        click.echo(f"{path}: {counted(len(systems), 'system')}, {counted(jobs, 'job')}, no errors")
         if web_config_file:
             click.echo(f"{web_config_file}: no errors")
     sys.exit(1 if mistakes else 0)
@@ -251,22 +256,28 @@ def check(file: Path, web_config_file: Path | None, format_: str) -> None:
 
 @cli.command()
 @_config_file
-@click.argument("system")
-@click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
-def probe(config_file: Path, system: str, keys: Sequence[str]) -> None:
+@click.argument("words", nargs=-1, metavar="[F] SYSTEM [KEY=VALUE]...")
+def probe(config_file: Path | None, words: Sequence[str]) -> None:
     """Asks one job of a system once and explains the answer.
 
     Prints what was asked, answered and understood. Secrets are masked. The keys are those of jobs: in the
-    configuration.
+    configuration. With --config.file, or its environment variable, the first argument is SYSTEM.
 
     Exit codes: 0 read, 1 not read, the configuration is wrong or a plug-in is broken, 2 wrong use.
     """
-    log.setup("error", "logfmt")
+    file, hint = config_file, "with --config.file the first argument is SYSTEM"
+    if file is None:
+        hint = "without --config.file the first argument is F"
+        file, words = _config(next(map(Path, words), None), None), words[1:]
+    if not words or "=" in words[0]:
+        raise click.UsageError(f"SYSTEM is missing, the name of a system; {hint}")
+    system, *keys = words
     if odd := [number for number, pair in enumerate(keys, 1) if "=" not in pair]:
-        raise click.UsageError(f"argument {odd[0]} after SYSTEM is not KEY=VALUE")
+        raise click.UsageError(f"argument {odd[0]} after SYSTEM is not KEY=VALUE; {hint}")
+    log.setup("error", "logfmt")
     _plugins()
     pairs = [("system", system), *(pair.split("=", 1) for pair in keys)]
-    _fail_in_one_line(lambda: _probe(config_file, [(name, value) for name, value in pairs]))
+    _fail_in_one_line(lambda: _probe(file, [(name, value) for name, value in pairs]))
 
 
 def _probe(file: Path, pairs: Pairs) -> None:
@@ -343,6 +354,17 @@ def docs(table: str) -> None:
         case _:
             text = reference.commands(cli)
     click.echo(text, nl=False)
+
+
+def _config(file: Path | None, config_file: Path | None) -> Path:
+    """The configuration's file or folder, from the argument or the flag; the environment comes last."""
+    source = click.get_current_context().get_parameter_source("config_file")
+    if source is ParameterSource.COMMANDLINE and file not in (None, config_file):
+        raise click.UsageError("F and --config.file name two configurations; give one of them")
+    path = file or config_file
+    if path is None:
+        raise click.UsageError("the configuration is missing: give it as F or as --config.file F")
+    return path
 
 
 def _given(name: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from click import Group
+from click import Group, Option
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
@@ -287,7 +287,7 @@ def test_every_flag_of_serve_can_come_from_the_environment(config: Path, tmp_pat
         addresses = json.loads(line)["addresses"].split()
         assert len(set(addresses)) == 2
         assert [get(f"{address}/-/healthy").status_code for address in addresses] == [200, 200]
-    for flag in (option.envvar for option in cli.commands["serve"].params if hasattr(option, "envvar")):
+    for flag in (option.envvar for option in cli.commands["serve"].params if isinstance(option, Option)):
         assert str(flag).startswith("REMOTE_JOB_EXPORTER_")
 
 

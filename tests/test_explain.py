@@ -242,7 +242,7 @@ GOOD = ("docs", "project_id=p", "build_job_id=0", "locale=en")
         ((*GOOD[:3], "locale=.."), 2, "locale: must not be . or .."),
         ((*GOOD[:3], "locale=\udcff"), 2, "locale: is not UTF-8 text"),
         ((*GOOD, "sesame"), 2, "argument 4 after SYSTEM is not KEY=VALUE"),
-        ((), 2, "Missing argument 'SYSTEM'"),
+        ((), 2, "SYSTEM is missing"),
     ],
 )
 def test_wrong_use_of_the_command_is_exit_code_2_and_says_what_is_allowed(

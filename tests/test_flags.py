@@ -1,12 +1,41 @@
 """The command line in process: what flags take and how wrong use ends. Nothing is served here."""
 
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from click import ClickException
+from click.testing import CliRunner, Result
 
 from exporter.cli import cli
+from tests.vendor import caps_config
 
 SERVE = ("serve", "--config.file", "config.yaml")
 OFFSET = "REMOTE_JOB_EXPORTER_WEB_TIMEOUT_OFFSET"
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Commands set up logging for the whole process."""
+    root, ours = logging.getLogger(), logging.getLogger("exporter")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """A configuration of a system without a network."""
+    file = tmp_path / "config.yaml"
+    file.write_text("systems:\n" + caps_config("http://127.0.0.1:1"))
+    return str(file)
+
+
+def ended(*arguments: str, **env: str) -> Result:
+    return CliRunner(env=env).invoke(cli, arguments)
 
 
 def parsed(*arguments: str) -> dict[str, object]:
@@ -68,3 +97,73 @@ def test_a_level_of_the_log_may_be_in_any_case(command: tuple[str, ...], written
 def test_a_level_that_there_is_not_is_refused_with_those_there_are() -> None:
     message = refused(*SERVE, "--log.level", "warns")
     assert all(level in message for level in ("debug", "info", "warning", "error"))
+
+
+KEYS = ("project_id=p", "build_job_id=0", "locale=en")
+
+
+@pytest.mark.parametrize("command", ["check", "serve", "probe"])
+def test_a_configuration_that_is_not_named_is_an_error_of_use_that_names_both_ways(command: str) -> None:
+    done = ended(command)
+    assert done.exit_code == 2
+    assert "give it as F or as --config.file F" in done.output
+
+
+@pytest.mark.parametrize("given", [["F"], ["--config.file", "F"], ["--config.file", "F", "F"]], ids=" ".join)
+def test_check_takes_the_configuration_as_argument_and_as_flag(given: list[str], config: str) -> None:
+    done = ended("check", *(config if word == "F" else word for word in given))
+    assert (done.exit_code, done.output) == (0, f"{config}: 1 system, 1 job, no errors\n")
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_two_different_configurations_are_an_error_of_use(command: str, config: str) -> None:
+    done = ended(command, "--config.file", config, "other.yaml")
+    assert done.exit_code == 2
+    assert "F and --config.file name two configurations" in done.output
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_the_argument_wins_over_the_environment(command: str, tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent")
+    done = ended(command, absent, REMOTE_JOB_EXPORTER_CONFIG_FILE="other.yaml")
+    assert done.exit_code == 1
+    assert f"{absent}:1: cannot be read" in done.output
+    assert "other.yaml" not in done.output
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_the_environment_is_enough(command: str, tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent")
+    done = ended(command, REMOTE_JOB_EXPORTER_CONFIG_FILE=absent)
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert f"{absent}:1: cannot be read" in done.output
+
+
+def test_probe_takes_the_configuration_as_argument_flag_and_from_the_environment(config: str) -> None:
+    for done in (
+        ended("probe", config, "docs", *KEYS),
+        ended("probe", "--config.file", config, "docs", *KEYS),
+        ended("probe", "docs", *KEYS, REMOTE_JOB_EXPORTER_CONFIG_FILE=config),
+    ):
+        assert done.exit_code == 1  # nobody answers there
+        assert "connect" in done.output
+
+
+@pytest.mark.parametrize(
+    "words", [["F"], ["F", "id=1"], ["--config.file", "F"], ["--config.file", "F", "id=1"]], ids=" ".join
+)
+def test_a_probe_without_a_system_is_an_error_of_use(words: list[str], config: str) -> None:
+    done = ended("probe", *(config if word == "F" else word for word in words))
+    assert done.exit_code == 2
+    assert "SYSTEM is missing" in done.output
+
+
+def test_a_probe_of_two_configurations_says_which_argument_is_which(config: str) -> None:
+    done = ended("probe", "--config.file", config, config, "docs", *KEYS)
+    assert done.exit_code == 2
+    assert "argument 1 after SYSTEM is not KEY=VALUE; with --config.file the first argument is SYSTEM" in (
+        done.output
+    )
+    done = ended("probe", config, "docs", "en")
+    assert done.exit_code == 2
+    assert "not KEY=VALUE; without --config.file the first argument is F\n" in done.output
