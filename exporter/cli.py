@@ -221,7 +221,20 @@ def serve(  # noqa: PLR0913  # one argument a flag
     default="text",
     help="How errors are printed.",
 )
-def check(file: Path | None, config_file: Path | None, web_config_file: Path | None, format_: str) -> None:
+@_option(
+    "--no-secrets",
+    is_flag=True,
+    help="Leave out what only the exporter's host has: secrets in files and variables, and the files of tls. "
+    "The files that --web.config.file names are still read.",
+)
+def check(
+    *,
+    file: Path | None,
+    config_file: Path | None,
+    web_config_file: Path | None,
+    format_: str,
+    no_secrets: bool,
+) -> None:
     """Validates the configuration without touching the network.
 
     Prints every error on its own line: F:LINE: path.to.key: what is wrong, what is allowed.
@@ -233,7 +246,7 @@ def check(file: Path | None, config_file: Path | None, web_config_file: Path | N
     mistakes: list[Mistake] = []
     systems: tuple[System, ...] = ()
     try:
-        systems = config.load(path).systems
+        systems = config.load(path, host=not no_secrets).systems
     except ConfigError as error:
         mistakes += error.mistakes
     try:

@@ -5,6 +5,7 @@ puts the place in front of it.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -176,23 +177,45 @@ def in_folder(path: str | Path, info: ValidationInfo) -> Path:
     return folder / path
 
 
+def host_is_read(info: ValidationInfo) -> bool:
+    """Whether files and variables that the config names are looked at; ``host`` in the context says so."""
+    return (info.context or {}).get("host", True) is True
+
+
 def _secret(value: object, info: ValidationInfo) -> Secret:
     if isinstance(value, Secret):
         return value
-    hint = "allowed is a string, {env: NAME} or {file: PATH}"
+    hint, reads = "allowed is a string, {env: NAME} or {file: PATH}", host_is_read(info)
     try:
         match value:
             case str():
                 if not value:
                     raise ValueError(f"must not be empty; {hint}")
                 return Secret.plain(value)
-            case {"env": str(name), **rest} if not rest:
-                return Secret.env(name)
+            case {"env": str(name), **rest} if not rest and name:
+                return Secret.env(name) if reads else Secret.unread("env", name)
             case {"file": str(path), **rest} if not rest and path:
+                if not reads:
+                    return Secret.unread("file", path)
                 return Secret.file(in_folder(path, info), (info.context or {}).get("clock", SYSTEM_CLOCK))
     except SecretError as error:
         raise ValueError(str(error)) from None
     raise ValueError(f"not a secret; {hint}")
+
+
+def secret_check(check: Callable[[str], object]) -> AfterValidator:
+    """Has a secret's value checked when the config is read; one that is left unread is not checked.
+
+    Args:
+        check: is given the value; raises a ``ValueError``, whose text must not quote it.
+    """
+
+    def checked(secret: Secret) -> Secret:
+        if not secret.is_unread:
+            check(secret.reveal())
+        return secret
+
+    return AfterValidator(checked)
 
 
 class _SecretSchema:

@@ -79,6 +79,16 @@ class Secret:
         """
         return cls(_File(path, clock))
 
+    @classmethod
+    def unread(cls, *source: str) -> "Secret":
+        """A secret that is not looked up: its source as written, such as ``env`` and a name."""
+        return cls(_Unread(source))
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it has no value here, so that `reveal` raises a `SecretError`."""
+        return isinstance(self._source, _Unread)
+
     def reveal(self) -> str:
         """The value itself; for the wire only."""
         return self._source.read()
@@ -118,6 +128,22 @@ class _Plain:
 
     def read(self) -> str:
         return self._value
+
+    def look_again(self) -> None:
+        pass
+
+
+class _Unread:
+    __slots__ = ("_key",)
+
+    def __init__(self, key: Hashable) -> None:
+        self._key = key
+
+    def key(self) -> Hashable:
+        return self._key
+
+    def read(self) -> str:
+        raise SecretError("the secret is not read")
 
     def look_again(self) -> None:
         pass

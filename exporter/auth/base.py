@@ -8,13 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator
 from requests import PreparedRequest, Session
 from requests.auth import AuthBase
 
 from exporter.auth.jwt import jwt_expiry
 from exporter.failure import Failure, Reason
-from exporter.fields import Keys, SecretValue, check_header_value
+from exporter.fields import Keys, SecretValue, check_header_value, secret_check
 from exporter.secret import Secret
 
 
@@ -160,12 +159,7 @@ class FixedCredential(Credential):
         return self._expiry[1]
 
 
-def _header_secret(secret: Secret) -> Secret:
-    check_header_value(secret.reveal())
-    return secret
-
-
-HeaderSecret = Annotated[SecretValue, AfterValidator(_header_secret)]
+HeaderSecret = Annotated[SecretValue, secret_check(check_header_value)]
 """A secret that goes into a header as it is."""
 
 

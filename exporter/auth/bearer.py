@@ -2,26 +2,27 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from requests import PreparedRequest
 
 from exporter import fields
 from exporter.auth.base import FixedCredential, HeaderSecret, header_value
-from exporter.secret import Secret
 
 
-def _token(secret: Secret) -> Secret:
-    # A frequent error: the whole header was pasted.
-    if any(character.isspace() for character in secret.reveal()):
+def _check_token(value: str) -> None:
+    word, *more = value.split(maxsplit=1)
+    if more and word.casefold() in ("bearer", "basic"):
+        # A frequent error: the whole header was pasted.
+        raise ValueError(f"begins with the word {word.title()}; allowed is the token alone")
+    if any(character.isspace() for character in value):
         raise ValueError("must not hold spaces; allowed is the token alone, without the word Bearer")
-    return secret
 
 
 class BearerKeys(fields.Keys):
     """The token alone."""
 
     type: Literal["bearer"]
-    token: Annotated[HeaderSecret, AfterValidator(_token)] = Field(
+    token: Annotated[HeaderSecret, fields.secret_check(_check_token)] = Field(
         description="the token alone, without the word Bearer"
     )
 

@@ -9,6 +9,7 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote_to_bytes, urlsplit
 
@@ -19,7 +20,6 @@ from exporter import fields
 from exporter.auth.base import FixedCredential, secret_bytes
 from exporter.auth.dates import http_date
 from exporter.failure import Failure, Reason
-from exporter.secret import Secret
 
 ALGORITHM = "SDK-HMAC-SHA256"
 MAX_KEY_LENGTH = 128
@@ -39,14 +39,8 @@ def _word(value: str, limit: int) -> str:
     return value
 
 
-def _access_key(secret: Secret) -> Secret:
-    _word(secret.reveal(), MAX_KEY_LENGTH)
-    return secret
-
-
-def _security_token(secret: Secret) -> Secret:
-    _word(secret.reveal(), MAX_SECURITY_TOKEN_LENGTH)
-    return secret
+_check_access_key = partial(_word, limit=MAX_KEY_LENGTH)
+_check_security_token = partial(_word, limit=MAX_SECURITY_TOKEN_LENGTH)
 
 
 def _project_id(value: str) -> str:
@@ -59,11 +53,11 @@ class HuaweiAkSkKeys(fields.Keys):
     """A pair of keys; temporary ones come with a security token."""
 
     type: Literal["huawei_aksk"]
-    access_key: Annotated[fields.SecretValue, AfterValidator(_access_key)] = Field(
+    access_key: Annotated[fields.SecretValue, fields.secret_check(_check_access_key)] = Field(
         description="the access key (AK)"
     )
     secret_key: fields.SecretValue = Field(description="the secret access key (SK)")
-    security_token: Annotated[fields.SecretValue, AfterValidator(_security_token)] | None = Field(
+    security_token: Annotated[fields.SecretValue, fields.secret_check(_check_security_token)] | None = Field(
         None, description="the security token of temporary keys"
     )
     project_id: Annotated[str, AfterValidator(_project_id)] | None = Field(

@@ -91,15 +91,19 @@ def stamp(path: Path) -> object:
     return tuple((file, stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size) for file, stat in stats)
 
 
-def load(path: Path, clock: Clock = SYSTEM_CLOCK) -> Config:
+def load(path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True) -> Config:
     """Reads a config file, or a folder whose ``*.yaml`` files, in order of name, are one config.
 
-    Secrets and TLS files are looked at, the network is not. Files beginning with a dot are left out.
+    The network is not looked at. Files beginning with a dot are left out.
+
+    Args:
+        host: whether secrets in files and variables, and TLS files, are looked at. Without them the
+            config can only be checked: its secrets have no values.
 
     Raises:
         ConfigError: with every mistake, up to 1000.
     """
-    files = [_read(file, clock) for file in _files(path)]
+    files = [_read(file, clock, host=host) for file in _files(path)]
     mistakes = [mistake for file in files for mistake in file.mistakes]
     mistakes += _between(files, path)
     if mistakes:
@@ -128,8 +132,8 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read(path: Path, clock: Clock) -> File:
-    context = {"folder": path.parent, "clock": clock}
+def _read(path: Path, clock: Clock, *, host: bool) -> File:
+    context = {"folder": path.parent, "clock": clock, "host": host}
     return read(path, file_model(), context, lambda root: _between_keys(root, context))
 
 

@@ -10,7 +10,7 @@ import certifi
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 from requests.utils import should_bypass_proxies
 
-from exporter.fields import Keys, in_folder
+from exporter.fields import Keys, host_is_read, in_folder
 
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 
@@ -19,6 +19,8 @@ def _readable(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError("not a path; allowed is the name of a readable file")
     path = in_folder(value, info)
+    if not host_is_read(info):
+        return path
     try:
         with path.open("rb") as file:
             file.read(1)
@@ -50,7 +52,14 @@ class Tls(Keys):
     insecure_skip_verify: bool = Field(default=False, description="accept any certificate")
 
     @model_validator(mode="after")
-    def _usable(self) -> Self:
+    def _usable(self, info: ValidationInfo) -> Self:
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file needs cert_file")
+        if host_is_read(info):
+            self._load()
+        return self
+
+    def _load(self) -> None:
         # Found here, a mistake is one line at start; found by libcurl, it is an outage.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         for name, path in (("ca_file", self.ca_file), ("crl_file", self.crl_file)):
@@ -59,15 +68,12 @@ class Tls(Keys):
                     context.load_verify_locations(path)
             except (OSError, ValueError):
                 raise ValueError(f"{name}: {path} is no PEM file") from None
-        if self.key_file and not self.cert_file:
-            raise ValueError("key_file needs cert_file")
         try:
             if self.cert_file:
                 context.load_cert_chain(self.cert_file, self.key_file, password="")
         except (OSError, ValueError):
             place = self.key_file or self.cert_file
             raise ValueError(f"cert_file: {place} does not hold its unencrypted PEM key") from None
-        return self
 
     def trusted(self) -> str:
         """The CA file in force: ours, else the environment's ``SSL_CERT_FILE``, else certifi's."""

@@ -142,7 +142,10 @@ def test_a_value_that_breaks_a_header_is_refused_at_load_and_later(
 
 
 def test_the_word_bearer_in_a_token_is_told(secret_file: SecretFile) -> None:
-    assert "without the word Bearer" in mistake("bearer", token=secret_file("Bearer abc"))
+    assert "begins with the word Bearer; allowed is the token alone" in mistake(
+        "bearer", token=secret_file("bearer abc")
+    )
+    assert "without the word Bearer" in mistake("bearer", token=secret_file("a b c"))
 
 
 @pytest.mark.parametrize("username", ["a:b", "a\nb"])

@@ -1,0 +1,92 @@
+"""The command ``check`` in process: what it leaves out and what it warns of."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exporter.cli import cli
+from tests.config.conftest import BAD, GOOD
+
+HIDDEN = "hunter2"
+
+
+def check(path: Path, *flags: str, **env: str) -> Result:
+    done = CliRunner(env=env).invoke(cli, ["check", str(path), *flags])
+    assert HIDDEN not in done.output
+    return done
+
+
+# Every credential, with its secrets left to the host.
+ELSEWHERE = """
+systems:
+  a: &system
+    provider: sitecore
+    base_url: https://a.example
+    auth: {type: bearer, token: {file: absent/token}}
+    jobs: [{id: a}]
+  b: {<<: *system, auth: {type: basic, username: u, password: {env: REMOTE_JOB_TEST_UNSET}}}
+  c: {<<: *system, auth: {type: headers, headers: {A: {file: absent}, B: {env: REMOTE_JOB_TEST_UNSET}}}}
+  d:
+    <<: *system
+    auth: {type: oauth2, token_url: "https://a.example/t", client_id: x, client_secret: {file: absent}}
+  e:
+    <<: *system
+    auth:
+      type: huawei_aksk
+      access_key: {file: absent}
+      secret_key: {file: absent}
+      security_token: {env: REMOTE_JOB_TEST_UNSET}
+  f:
+    <<: *system
+    auth: {type: none}
+    tls: {ca_file: absent, crl_file: absent, cert_file: absent, key_file: absent}
+"""
+
+
+def test_without_secrets_what_only_the_host_has_is_not_looked_at(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(ELSEWHERE)
+    assert check(file).exit_code == 1
+    done = check(file, "--no-secrets")
+    assert (done.exit_code, done.output) == (0, f"{file}: 6 systems, 6 jobs, no errors\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        ("{env: X, file: y}", "not a secret; allowed is a string, {env: NAME} or {file: PATH}"),
+        ("{env: 42}", "not a secret; allowed is a string, {env: NAME} or {file: PATH}"),
+        ('{env: ""}', "not a secret; allowed is a string, {env: NAME} or {file: PATH}"),
+        ('{file: ""}', "not a secret; allowed is a string, {env: NAME} or {file: PATH}"),
+        ("[hunter2]", "not a secret; allowed is a string, {env: NAME} or {file: PATH}"),
+        ('""', "must not be empty; allowed is a string, {env: NAME} or {file: PATH}"),
+        ('"two hunter2"', "must not hold spaces; allowed is the token alone, without the word Bearer"),
+        ('"hunter2\\u00e9\\u20ac"', "must hold Latin-1 characters only"),
+    ],
+)
+def test_without_secrets_the_config_itself_is_checked_as_ever(
+    written: str, wrong: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(ELSEWHERE.replace("{file: absent/token}", written))
+    done = check(file, "--no-secrets")
+    assert (done.exit_code, done.output) == (1, f"{file}:6: systems.a.auth.token: {wrong}\n")
+
+
+def test_without_secrets_a_key_still_needs_its_certificate(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(ELSEWHERE.replace("cert_file: absent, ", ""))
+    done = check(file, "--no-secrets")
+    assert (done.exit_code, done.output) == (1, f"{file}:23: systems.f.tls: key_file needs cert_file\n")
+
+
+@pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
+def test_without_secrets_no_error_but_those_of_the_host_goes_missing(file: Path) -> None:
+    every = set(check(file).output.splitlines())
+    kept = set(check(file, "--no-secrets").output.splitlines())
+    if "no errors" in " ".join(kept):
+        kept = set()
+    assert kept <= every
+    assert all("cannot read " in line or "environment variable" in line for line in every - kept)
+    assert check(GOOD, "--no-secrets").exit_code == 0
