@@ -91,7 +91,7 @@ _config_file = _option(
     "--config.file",
     type=click.Path(path_type=Path),
     metavar="F",
-    help="The configuration: a YAML file, or a folder whose *.yaml files are one. As the argument F.",
+    help="The configuration: a YAML file, or a folder whose *.yaml files are one. Same as the argument F.",
 )
 _file = click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[F]")
 _listen = _option(
@@ -219,7 +219,7 @@ def serve(  # noqa: PLR0913  # one argument a flag
     "format_",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="How errors are printed.",
+    help="How errors and warnings are printed.",
 )
 @_option(
     "--no-secrets",
@@ -237,16 +237,19 @@ def check(
 ) -> None:
     """Validates the configuration without touching the network.
 
-    Prints every error on its own line: F:LINE: path.to.key: what is wrong, what is allowed.
+    Prints every error on its own line: F:LINE: path.to.key: what is wrong, what is allowed. Where there is
+    none, lines that begin with "warning: " show what is allowed and surely not meant.
 
     Exit codes: 0 no errors, 1 errors or a broken plug-in, 2 wrong use.
     """
     path = _config(file, config_file)
     _plugins()
     mistakes: list[Mistake] = []
+    warnings: list[Mistake] = []
     systems: tuple[System, ...] = ()
     try:
-        systems = config.load(path, host=not no_secrets).systems
+        loaded = config.load(path, host=not no_secrets)
+        systems, warnings = loaded.systems, config.warnings(loaded, host=not no_secrets)
     except ConfigError as error:
         mistakes += error.mistakes
     try:
@@ -257,13 +260,18 @@ def check(
     jobs = sum(len(system.jobs) for system in systems)
     counts = {} if mistakes else {"systems": len(systems), "jobs": jobs}
     if format_ == "json":
-        click.echo(json.dumps({"mistakes": [mistake.as_dict() for mistake in mistakes], **counts}))
-    elif mistakes:
-        click.echo("\n".join(map(str, mistakes)))
+        found = {"mistakes": mistakes, "warnings": warnings}
+        listed = {name: [each.as_dict() for each in several] for name, several in found.items()}
+        lines = [json.dumps({**listed, **counts})]
     else:
-        click.echo(f"{path}: {counted(len(systems), 'system')}, {counted(jobs, 'job')}, no errors")
-        if web_config_file:
-            click.echo(f"{web_config_file}: no errors")
+        lines = [*map(str, mistakes), *(f"warning: {warning}" for warning in warnings)]
+        if not mistakes:
+            more = f", {counted(len(warnings), 'warning')}" if warnings else ""
+            lines.append(
+                f"{path}: {counted(len(systems), 'system')}, {counted(jobs, 'job')}, no errors{more}"
+            )
+            lines += [f"{web_config_file}: no errors"] if web_config_file else []
+    click.echo("\n".join(lines))
     sys.exit(1 if mistakes else 0)
 
 

@@ -5,9 +5,9 @@ puts the place in front of it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -24,6 +24,11 @@ from pydantic_core import CoreSchema, core_schema
 
 from exporter.clock import SYSTEM_CLOCK
 from exporter.secret import Secret, SecretError
+
+T = TypeVar("T")
+
+Place = tuple[str | int, ...]
+"""Keys and indexes that lead to a value."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 # https://prometheus.io/docs/prometheus/latest/configuration/configuration/: <duration>, and 0.
@@ -62,6 +67,22 @@ class Keys(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
     )
+
+
+def inside(value: object, kind: type[T], place: Place = ()) -> Iterator[tuple[Place, T]]:
+    """Every value of a type in validated keys, with its place below ``place``."""
+    parts: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, kind):
+        yield place, value
+    elif isinstance(value, BaseModel):
+        fields = type(value).model_fields.items()
+        parts = ((field.alias or name, getattr(value, name)) for name, field in fields)
+    elif isinstance(value, Mapping):
+        parts = value.items()
+    elif isinstance(value, list | tuple):
+        parts = enumerate(value)
+    for part, each in parts:
+        yield from inside(each, kind, (*place, part))
 
 
 def parse_duration(value: object) -> float:

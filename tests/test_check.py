@@ -1,5 +1,6 @@
 """The command ``check`` in process: what it leaves out and what it warns of."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,48 @@ def check(path: Path, *flags: str, **env: str) -> Result:
     done = CliRunner(env=env).invoke(cli, ["check", str(path), *flags])
     assert HIDDEN not in done.output
     return done
+
+
+ODD = BAD[0].parent.parent / "odd" / "min_interval.yaml"
+
+
+def test_warnings_are_lines_of_their_own_and_no_errors() -> None:
+    done = check(ODD)
+    *lines, last = done.output.splitlines()
+    said = "is over 1m, so that scrapes may show values that old; keep it under the scrape interval"
+    assert done.exit_code == 0
+    assert lines == [
+        f"warning: {ODD}:3: defaults.min_interval: {said}",
+        f"warning: {ODD}:8: systems.a.min_interval: {said}",
+    ]
+    assert last == f"{ODD}: 3 systems, 3 jobs, no errors, 2 warnings"
+
+
+def test_programs_find_warnings_beside_the_errors() -> None:
+    done = check(ODD, "--format", "json")
+    found = json.loads(done.output)
+    assert (done.exit_code, found["mistakes"], found["systems"], found["jobs"]) == (0, [], 3, 3)
+    lines = [
+        f"warning: {one['file']}:{one['line']}: {one['path']}: {one['text']}" for one in found["warnings"]
+    ]
+    assert lines == check(ODD).output.splitlines()[:-1]
+
+
+def test_a_config_with_errors_is_not_looked_through_for_warnings(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("defaults: {min_interval: 1d}\nsystems: {}\n")
+    done = check(file, "--format", "json")
+    assert (done.exit_code, json.loads(done.output)["warnings"]) == (1, [])
+    assert "warning" not in check(file).output
+
+
+def test_an_error_in_the_web_config_hides_no_warning(tmp_path: Path) -> None:
+    web = tmp_path / "web.yaml"
+    web.write_text("rate_limit: {burst: 0}\n")
+    done = check(ODD, "--web.config.file", str(web))
+    first, *lines = done.output.splitlines()
+    assert (done.exit_code, first) == (1, f"{web}:1: rate_limit.burst: must be at least 1")
+    assert lines == check(ODD).output.splitlines()[:-1]
 
 
 # Every credential, with its secrets left to the host.

@@ -200,7 +200,7 @@ def test_check_is_content_with_a_good_config() -> None:
     assert (ended.returncode, ended.stdout) == (0, f"{GOOD}: {systems} systems, {jobs} jobs, no errors\n")
     ended = run("check", str(GOOD), "--format", "json")
     assert ended.returncode == 0
-    assert json.loads(ended.stdout) == {"mistakes": [], "systems": systems, "jobs": jobs}
+    assert json.loads(ended.stdout) == {"mistakes": [], "warnings": [], "systems": systems, "jobs": jobs}
 
 
 def test_check_counts_one_system_and_one_job_in_the_singular(config: Path) -> None:

@@ -109,7 +109,9 @@ def test_every_config_example_is_good(block: str, tmp_path: Path, monkeypatch: p
     secret.write_text("sesame\n")
     file = tmp_path / "config.yaml"
     file.write_text(re.sub(r"\{file: [^}]+\}", f"{{file: {secret}}}", block))
-    assert config.load(file).systems
+    loaded = config.load(file)
+    assert loaded.systems
+    assert config.warnings(loaded) == []
 
 
 def test_the_readme_and_each_page_of_a_system_have_an_example() -> None:
@@ -139,6 +141,15 @@ def test_every_reason_has_its_section_in_troubleshooting() -> None:
     sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^#)", text, re.DOTALL | re.MULTILINE))
     assert list(sections) == [reason.value for reason in Reason]
     assert all(len(section.split()) > 10 for section in sections.values())
+
+
+def test_every_warning_of_check_is_explained() -> None:
+    table = rows((DOCS / "check.md").read_text(encoding="utf-8"))
+    known = [re.escape(text).replace("…", ".*") for cells in table for text in cells[0].split("<br>")]
+    files = (ROOT / "tests" / "config" / "odd").glob("*.yaml")
+    said = re.findall(r"^#! \d+: \S+: (.*)$", "\n".join(map(Path.read_text, files)), re.MULTILINE)
+    assert len(said) > 10
+    assert [text for text in said if not any(re.fullmatch(pattern, text) for pattern in known)] == []
 
 
 def test_every_why_of_a_skipped_read_is_explained_under_pacing() -> None:

@@ -67,9 +67,16 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that is configured."""
+    """All that is configured.
+
+    Args:
+        path: the config file or folder.
+        files: what it was read from.
+    """
 
     systems: tuple[System, ...]
+    path: Path
+    files: tuple["File", ...] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,9 @@ def load(path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True) -> Confi
     return Config(
         tuple(
             _system(name, system, defaults) for file in files for name, system in file.model.systems.items()
-        )
+        ),
+        path,
+        tuple(files),
     )
 
 
@@ -130,6 +139,14 @@ def _files(path: Path) -> list[Path]:
     if not files:
         raise ConfigError([Mistake(path, 1, "", "the folder holds no *.yaml file")])
     return files
+
+
+def unread(path: Path) -> list[Path]:
+    """What a config folder holds besides the files that are read, hidden entries left out."""
+    if not path.is_dir():
+        return []
+    read = set(_files(path))
+    return sorted(entry for entry in path.iterdir() if entry not in read and not entry.name.startswith("."))
 
 
 def _read(path: Path, clock: Clock, *, host: bool) -> File:
@@ -294,14 +311,14 @@ def _between(files: list[File], path: Path) -> Iterator[Mistake]:
         )
 
 
-def bounded(mistakes: list[Mistake]) -> list[Mistake]:
+def bounded(mistakes: list[Mistake], kind: str = "mistakes") -> list[Mistake]:
     """So many mistakes as anybody reads, the last one saying that there are more."""
     if len(mistakes) <= MAX_MISTAKES:
         return mistakes
     last = mistakes[MAX_MISTAKES]
     return [
         *mistakes[:MAX_MISTAKES],
-        Mistake(last.file, last.line, "", "more mistakes from here on are not shown"),
+        Mistake(last.file, last.line, "", f"more {kind} from here on are not shown"),
     ]
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from pydantic import Field
 
 from exporter.failure import Failure, Reason
-from exporter.fields import Keys, PositiveDuration
+from exporter.fields import Keys, Place, PositiveDuration
 from exporter.job import Job, Kind, State, Status
 
 
@@ -168,6 +168,18 @@ class Provider(ABC):
 
     def mistakes(self, discover: Any) -> Iterator[tuple[tuple[str, ...], str]]:
         """What is wrong between the options and ``discover:``: each place in the latter, and a sentence."""
+        yield from ()
+
+    @classmethod
+    def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
+        """What is allowed in a system and surely not meant: each place in its keys, and a sentence.
+
+        The sentence says what to do, and quotes no value.
+
+        Args:
+            system: all its validated keys, such as ``base_url`` and ``discover``.
+        """
+        del system
         yield from ()
 
     @abstractmethod

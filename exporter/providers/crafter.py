@@ -4,15 +4,16 @@ Sources: the "Publish Status" pages of the documentation (version 1, and version
 Sites per User", the API description of ``users/me/sites`` and the code of the open source server.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from exporter.failure import Failure, Reason
-from exporter.fields import Keys, KeyValue, PositiveDuration, check_key
+from exporter.fields import Keys, KeyValue, Place, PositiveDuration, check_key
 from exporter.job import Job, Kind, Status
 from exporter.providers.base import (
     Answer,
@@ -115,6 +116,12 @@ class Crafter(Provider):
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
         """A slot: a site is published again and again."""
         return keys["site_id"], Kind.SLOT
+
+    @classmethod
+    def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
+        """The vendor's documentation of every version has Studio at ``/studio``."""
+        if not urlsplit(system.base_url).path.endswith("/studio"):
+            yield ("base_url",), "does not end in /studio, where Studio answers; write https://HOST/studio"
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request; two where ``auto`` has yet to learn the version."""

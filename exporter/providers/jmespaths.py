@@ -13,6 +13,7 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import IncompleteExpressionError, JMESPathTypeError, ParseError
 from jmespath.functions import Functions
+from jmespath.lexer import Lexer
 from jmespath.visitor import Options, TreeInterpreter
 
 MAX_LENGTH = 2000
@@ -71,6 +72,21 @@ def compiled(source: str) -> Node:
     for mistake in _mistakes(tree, frozenset(), 0):
         raise ValueError(mistake)
     return tree
+
+
+def tight_minus(source: str) -> int | None:
+    """Where an expression subtracts one field from another without spaces around the minus.
+
+    Returns:
+        The first such place, counted from 0; ``None`` where there is none.
+    """
+    tokens = list(Lexer().tokenize(source))
+    for left, minus, right, after in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
+        is_name = left["type"] == right["type"] == "unquoted_identifier" and after["type"] != "lparen"
+        at: int = minus["start"]
+        if is_name and source[at] == "-" and left["end"] == at and right["start"] == at + 1:
+            return at
+    return None
 
 
 def _explained(source: str, position: int) -> str:

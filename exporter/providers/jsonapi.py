@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from pydantic import ConfigDict, Field
 
 from exporter.failure import Failure, Reason
-from exporter.fields import Keys, KeyValue
+from exporter.fields import Keys, KeyValue, Place, inside
 from exporter.job import Items, Job, Kind, State, Status
 from exporter.providers.base import Ask, DiscoverKeys, Found, Listing, Provider, Steps, answered
 from exporter.providers.fields import count, epoch, instant, key, number, ratio, text
@@ -24,6 +24,7 @@ from exporter.providers.jsonpaging import Pages, Turn, look
 
 _ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
 _JSON = ("Content-Type", "application/json")
+_MINUS = 'write a name that holds a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
 _SINCE_SECONDS = 60
 MAX_INT = 10**20
 
@@ -73,6 +74,16 @@ class JsonApi(Provider):
         for name in discover.keys:
             if name not in self._names:
                 yield ("keys", name), f"unknown key; allowed: {', '.join(self._names)}"
+
+    @classmethod
+    def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
+        """``foo-bar`` subtracts two fields, where people mean the field of that name."""
+        from exporter.providers.jmespaths import tight_minus  # noqa: PLC0415  # as in jsonkeys
+
+        for place, expression in inside({"read": system.read, "discover": system.discover}, Expression):
+            at = tight_minus(expression.source)
+            if at is not None:
+                yield place, f"the minus at character {at + 1} subtracts one field from another; {_MINUS}"
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request."""

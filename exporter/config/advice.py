@@ -1,0 +1,113 @@
+"""What is allowed in a config and surely not meant: warnings, each with its place and what to do.
+
+Looked for only where somebody asks, since a config of thousands of jobs is read again and again.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from exporter.auth.jwt import jwt_expiry
+from exporter.config import yaml
+from exporter.config.load import Config, bounded, unread
+from exporter.config.mistakes import Mistake, shown
+from exporter.config.models import Settings
+from exporter.fields import Place, inside
+from exporter.providers import PROVIDERS
+from exporter.secret import Secret
+from exporter.transport import not_after
+
+SOON_SECONDS = 3 * 86400.0
+"""As the alert RemoteJobCredentialsExpireSoon."""
+
+MAX_MIN_INTERVAL_SECONDS = 60.0
+"""The scrape interval of Prometheus where its configuration says nothing."""
+
+# ${NAME}, ${NAME:-default}, $(NAME) and $NAME, also behind the scheme word of a header. A password may
+# begin with a dollar sign, so without brackets only upper case counts.
+_VARIABLE = re.compile(
+    r"([A-Za-z]+ )?(\$\{[A-Za-z_]\w*(:?[-=?+][^{}]*)?\}|\$\([A-Za-z_]\w*\)|\$[A-Z_][A-Z0-9_]*)", re.ASCII
+)
+_TWO_SCHEMES = re.compile(r"(bearer|basic)\s+(bearer|basic)\s", re.IGNORECASE)
+_CONFIG_LIKE = re.compile(r"\.(yaml|yml|json)(?![A-Za-z0-9])", re.IGNORECASE)
+
+
+def warnings(config: Config, *, host: bool = True, now: float | None = None) -> list[Mistake]:
+    """What is allowed and surely not meant, in order of place, up to 1000. No value of a secret is in it.
+
+    Args:
+        host: whether client certificates are looked at, as in ``load``.
+        now: Unix time, for what expires.
+    """
+    moment = time.time() if now is None else now
+    found = [Mistake(file, 1, "", text) for file, text in _unread(config.path)]
+    for file in config.files:
+        for place, text in _of_file(file.model, moment, host=host):
+            found.append(Mistake(file.path, yaml.line_of(file.root, place), shown(place), text))
+    return bounded(sorted(set(found)), "warnings")
+
+
+def _of_file(model: Any, now: float, *, host: bool) -> Iterator[tuple[Place, str]]:
+    yield from _below(("defaults",), _of_settings(model.defaults))
+    for name, system in model.systems.items():
+        place = ("systems", name)
+        yield from _below(place, _of_settings(system))
+        yield from _below((*place, "auth"), _of_secrets(system.auth, now))
+        if host and system.tls.cert_file and (end := not_after(system.tls.cert_file)) is not None:
+            yield from _below((*place, "tls", "cert_file"), _of_end("the certificate", end, now))
+        yield from _below(place, PROVIDERS[system.provider].warnings(system))
+
+
+def _below(place: Place, found: Iterable[tuple[Place, str]]) -> Iterator[tuple[Place, str]]:
+    yield from (((*place, *each), text) for each, text in found)
+
+
+def _of_settings(settings: Settings) -> Iterator[tuple[Place, str]]:
+    if settings.min_interval > MAX_MIN_INTERVAL_SECONDS:
+        yield (
+            ("min_interval",),
+            "is over 1m, so that scrapes may show values that old; keep it under the scrape interval",
+        )
+
+
+def _of_secrets(auth: object, now: float) -> Iterator[tuple[Place, str]]:
+    for place, secret in inside(auth, Secret):
+        if secret.is_unread:
+            continue
+        value = secret.reveal()
+        if _VARIABLE.fullmatch(value):
+            yield (
+                place,
+                "the value is a variable that nothing has replaced; write {env: NAME} or {file: PATH}",
+            )
+        if _TWO_SCHEMES.match(value):
+            yield place, "the value begins with two scheme words, such as Bearer Bearer; write one"
+        if (end := jwt_expiry(value)) is not None:
+            yield from _below(place, _of_end("the token", end, now))
+
+
+def _of_end(what: str, end: float, now: float) -> Iterator[tuple[Place, str]]:
+    """What is said of something that expires at ``end``, where that is soon."""
+    if end - now < SOON_SECONDS:
+        when = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        verb = "expired" if end <= now else "expires"
+        yield (), f"{what} {verb} on {when}; put a new one in its place"
+
+
+def _unread(path: Path) -> Iterator[tuple[Path, str]]:
+    for entry in unread(path):
+        if not entry.is_dir():
+            if _CONFIG_LIKE.search(entry.name):
+                yield entry, "is not read; name it such as jobs.yaml, or move it out of the folder"
+        elif _holds_config(entry):
+            yield entry, "is a folder, whose files are not read; move them up, or out of the folder"
+
+
+def _holds_config(folder: Path) -> bool:
+    with suppress(OSError):
+        return any(child.suffix in (".yaml", ".yml") and child.name[0] != "." for child in folder.iterdir())
+    return False
