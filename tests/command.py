@@ -8,14 +8,13 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
-from typing import TypeVar
 
+from tests import waiting
 from tests.vendor import Asked, Told, Vendor, vendor
 
 COMMAND = (sys.executable, "-m", "exporter")
@@ -23,17 +22,7 @@ ROOT = Path(__file__).parent.parent
 ADDRESS = r"http://127\.0\.0\.1:\d+"
 OURS = "REMOTE_JOB_EXPORTER_"
 
-T = TypeVar("T")
-
-
-def until(look: Callable[[], T | None], what: str, seconds: float = 60) -> T:
-    """Looks again and again until there is something to see; fails loudly when there never is."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := look():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {seconds:g} s")
+until = waiting.until
 
 
 def environment(more: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,11 @@ import requests
 from exporter.job import Job, State, Status
 from exporter.providers.base import Ask
 from exporter.providers.caps import Caps
-from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
+from tests.clock import FakeClock
+from tests.vendor import Asked, Told, caps, caps_config, exporter, read_samples, vendor
+from tests.waiting import never, seen
 
 EAGER = "defaults: {min_interval: 0s}\n"
-
-
-async def hang() -> None:
-    await asyncio.sleep(60)
 
 
 async def test_a_job_is_read_when_scraped_and_only_then(tmp_path: Path) -> None:
@@ -37,19 +35,25 @@ async def test_a_job_is_read_when_scraped_and_only_then(tmp_path: Path) -> None:
 
 
 async def test_jobs_are_asked_side_by_side_up_to_the_limit(tmp_path: Path) -> None:
-    slow = Told(caps(), after=lambda: asyncio.sleep(0.05))
+    gate = asyncio.Semaphore(0)
     async with (
-        vendor(lambda _: slow) as docs,
+        vendor(lambda _: Told(caps(), after=gate.acquire)) as docs,
         exporter("systems:\n" + caps_config(docs.url, 12, more="concurrency: 4"), tmp_path) as running,
     ):
-        await running.scrape()
+        async with running.asking("/metrics") as body:
+            for asked in range(4, 13):
+                await docs.has_been_asked(asked)
+                gate.release()
+            for _ in range(3):
+                gate.release()
+            assert len(read_samples(await body()).all("remote_job_up")) == 12
         assert docs.most_at_once == 4
         assert len(docs.asked) == 12
 
 
 async def test_one_hanging_system_leaves_the_others_complete_and_the_scrape_in_time(tmp_path: Path) -> None:
     async with (
-        vendor(lambda _: Told(after=hang)) as stuck,
+        vendor(lambda _: Told(after=never)) as stuck,
         vendor(lambda _: Told(caps())) as docs,
         exporter(
             "systems:\n" + caps_config(stuck.url, 40, name="stuck") + caps_config(docs.url, 40),
@@ -57,9 +61,10 @@ async def test_one_hanging_system_leaves_the_others_complete_and_the_scrape_in_t
             offset=2,
         ) as running,
     ):
-        began = time.monotonic()
-        samples = await running.scrape(timeout=3)
-        assert time.monotonic() - began < 3
+        samples = await running.scrape(timeout=4)
+        failures = "remote_job_exporter_request_failures_total"
+        # The scrape ended by its own deadline: the reads that hang have not ended in any way.
+        assert samples.get_one(failures, system="stuck", reason="timeout") == 0
         assert all(value == 1 for _, value in samples.all("remote_job_up", system="docs"))
         ups = samples.all("remote_job_up", system="stuck")
         assert [value for _, value in ups] == [0.0] * 40
@@ -80,15 +85,16 @@ async def test_an_unreachable_system_is_told_as_such_and_costs_no_time(tmp_path:
 
 
 async def test_a_late_answer_serves_the_next_scrape_without_asking_again(tmp_path: Path) -> None:
-    late = Told(caps("Running"), after=lambda: asyncio.sleep(0.6))
+    gate = asyncio.Event()
     async with (
-        vendor(lambda _: late) as docs,
+        vendor(lambda _: Told(caps("Running"), after=gate.wait)) as docs,
         exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
     ):
         first = await running.scrape(timeout=0.3)
         assert first.reason("p/0/en") == "deadline"
         assert first.state("p/0/en") is None
-        await asyncio.sleep(0.6)
+        gate.set()
+        await running.answered(1)
         second = await running.scrape()
         assert second.state("p/0/en") == "running"
         assert second.reason("p/0/en") is None
@@ -96,38 +102,51 @@ async def test_a_late_answer_serves_the_next_scrape_without_asking_again(tmp_pat
 
 
 async def test_overlapping_scrapes_share_one_read(tmp_path: Path) -> None:
-    slow = Told(caps(), after=lambda: asyncio.sleep(0.2))
+    gate = asyncio.Event()
     async with (
-        vendor(lambda _: slow) as docs,
-        exporter(EAGER + "systems:\n" + caps_config(docs.url, 3), tmp_path) as running,
+        vendor(lambda _: Told(caps(), after=gate.wait)) as docs,
+        vendor(lambda _: Told(caps())) as quick,
+        exporter(
+            EAGER + "systems:\n" + caps_config(docs.url, 3) + caps_config(quick.url, name="quick"), tmp_path
+        ) as running,
     ):
-        pages = await asyncio.gather(*(running.scrape() for _ in range(4)))
+        scrapes = []
+        for begun in range(1, 5):
+            scrapes.append(asyncio.create_task(running.scrape()))
+            await running.answered(begun)  # by the quick system, which each scrape asks anew
+        gate.set()
+        pages = await asyncio.gather(*scrapes)
         assert len(docs.asked) == 3
         assert all(page.state("p/2/en") == "succeeded" for page in pages)
 
 
 async def test_a_scraper_that_hangs_up_leaves_nothing_to_be_asked(tmp_path: Path) -> None:
-    open_gate = asyncio.Event()
+    gate = asyncio.Event()
     async with (
-        vendor(lambda _: Told(caps(), after=open_gate.wait)) as docs,
+        vendor(lambda _: Told(caps(), after=gate.wait)) as docs,
         exporter("systems:\n" + caps_config(docs.url, 20, more="concurrency: 2"), tmp_path) as running,
     ):
-        with pytest.raises(requests.exceptions.ReadTimeout):
-            await asyncio.to_thread(requests.get, running.url + "/metrics", timeout=0.3)
-        await asyncio.sleep(0.2)
-        open_gate.set()
-        await asyncio.sleep(0.2)
-        assert len(docs.asked) == 2
+        async with running.asking("/metrics"):
+            await docs.has_been_asked(2)
+        gate.set()
+        await running.answered(2)
+        # What were still to be asked would be asked before a job that nobody configured.
+        await running.get("/probe?system=docs&project_id=p&build_job_id=other&locale=en")
+        assert len(docs.asked) == 3
+        assert "/other/" in docs.asked[2].path
 
 
 async def test_the_job_longest_unread_goes_first_so_no_tail_starves(tmp_path: Path) -> None:
-    slow = Told(caps(), after=lambda: asyncio.sleep(0.12))
+    gate = asyncio.Semaphore(0)
     async with (
-        vendor(lambda _: slow) as docs,
+        vendor(lambda _: Told(caps(), after=gate.acquire)) as docs,
         exporter(EAGER + "systems:\n" + caps_config(docs.url, 6, more="concurrency: 1"), tmp_path) as running,
     ):
-        for _ in range(8):
-            await running.scrape(timeout=0.4)
+        async with asyncio.timeout(60):
+            while len(docs.asked) < 16:
+                for _ in range(2):
+                    gate.release()
+                await running.scrape(timeout=0.15)
         asked = docs.count()
         assert len(asked) == 6
         assert max(asked.values()) - min(asked.values()) <= 1
@@ -136,7 +155,7 @@ async def test_the_job_longest_unread_goes_first_so_no_tail_starves(tmp_path: Pa
 async def test_a_job_asked_a_moment_ago_is_shown_and_not_asked_again(tmp_path: Path) -> None:
     async with (
         vendor(lambda _: Told(caps())) as docs,
-        exporter("systems:\n" + caps_config(docs.url, 5), tmp_path) as running,
+        exporter("systems:\n" + caps_config(docs.url, 5), tmp_path, clock=FakeClock()) as running,
     ):
         first = await running.scrape()
         second = await running.scrape()
@@ -284,14 +303,18 @@ def guarded(tokens: Any) -> Any:
 
 
 async def test_one_token_is_fetched_however_many_reads_want_it(tmp_path: Path) -> None:
-    token = Told({"access_token": "t", "expires_in": 3600}, after=lambda: asyncio.sleep(0.1))
+    gate = asyncio.Event()
+    token = Told({"access_token": "t", "expires_in": 3600}, after=gate.wait)
     async with (
         vendor(guarded(iter([token]))) as docs,
         exporter(
             "systems:\n" + caps_config(docs.url, 50, more=OAUTH.format(url=docs.url)), tmp_path
         ) as running,
+        running.asking("/metrics") as body,
     ):
-        samples = await running.scrape()
+        await docs.has_been_asked(1)
+        gate.set()
+        samples = read_samples(await body())
         assert docs.count()["/token"] == 1
         assert len(samples.all("remote_job_up")) == 50
         assert all(value == 1 for _, value in samples.all("remote_job_up"))
@@ -370,20 +393,26 @@ async def test_trouble_is_logged_when_it_begins_changes_and_ends_not_at_every_sc
 
 
 async def test_a_scrape_under_way_finishes_when_the_exporter_stops(tmp_path: Path) -> None:
-    asked = asyncio.Event()
+    gate = asyncio.Event()
 
-    async def slowly() -> None:
-        asked.set()
-        await asyncio.sleep(0.4)
+    async def refuses() -> bool:
+        with suppress(requests.exceptions.ConnectionError):
+            await running.get("/-/healthy")
+            return False
+        return True
 
     async with (
-        vendor(lambda _: Told(caps(), after=slowly)) as docs,
-        exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
+        vendor(lambda _: Told(caps(), after=gate.wait)) as docs,
+        exporter("systems:\n" + caps_config(docs.url), tmp_path, grace=60) as running,
     ):
         scrape = asyncio.create_task(running.scrape())
-        await asked.wait()
-        await running.service.stop()
+        await docs.has_been_asked(1)
+        stopping = asyncio.create_task(running.service.stop())
+        await seen(refuses, "the exporter stops listening")
+        assert not stopping.done()
+        gate.set()
         assert (await scrape).state("p/0/en") == "succeeded"
+        await stopping
 
 
 async def test_requests_name_the_exporter_and_keep_their_connection(tmp_path: Path) -> None:
@@ -400,17 +429,17 @@ async def test_requests_name_the_exporter_and_keep_their_connection(tmp_path: Pa
 
 
 async def test_a_job_slower_than_every_scrape_still_shows_what_it_answered(tmp_path: Path) -> None:
-    slow = Told(caps("Running"), after=lambda: asyncio.sleep(0.5))
+    gate = asyncio.Semaphore(0)
     async with (
-        vendor(lambda _: slow) as docs,
+        vendor(lambda _: Told(caps("Running"), after=gate.acquire)) as docs,
         exporter(EAGER + "systems:\n" + caps_config(docs.url), tmp_path) as running,
     ):
-        shown = []
-        for _ in range(4):
-            samples = await running.scrape(timeout=0.3)
-            shown.append(samples.state("p/0/en") or samples.reason("p/0/en"))
-            await asyncio.sleep(0.9)
-        assert shown == ["deadline", "running", "deadline", "running"]
+        for reads in (1, 2):
+            late = await running.scrape(timeout=0.3)
+            assert (late.state("p/0/en"), late.reason("p/0/en")) == (None, "deadline")
+            gate.release()
+            await running.answered(reads)
+            assert (await running.scrape()).state("p/0/en") == "running"
         assert len(docs.asked) == 2
 
 
@@ -443,11 +472,13 @@ async def test_a_job_that_was_late_when_the_limit_came_does_not_stay_late(tmp_pa
   twins: {{provider: itwin, service: reality-modeling, base_url: "{url}", concurrency: 1, min_interval: 0s,
     jobs: [{{id: a}}, {{id: b}}]}}
 """
-    limited = Told(status=429, headers={"Retry-After": "60"}, after=lambda: asyncio.sleep(0.4))
+    gate = asyncio.Event()
+    limited = Told(status=429, headers={"Retry-After": "60"}, after=gate.wait)
     async with vendor(lambda _: limited) as twins, exporter(text.format(url=twins.url), tmp_path) as running:
         first = await running.scrape(timeout=0.3)
         assert {first.reason("a"), first.reason("b")} == {"deadline"}
-        await asyncio.sleep(0.4)
+        gate.set()
+        await running.answered(1)
         second = await running.scrape()
         assert {second.reason("a"), second.reason("b")} == {"rate_limited"}
 

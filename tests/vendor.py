@@ -5,7 +5,7 @@ import json
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.service import Options, Service
 from exporter.shard import Shard
 from tests.sockets import accepting
+from tests.waiting import seen
 
 WHOLE = Shard()
 
@@ -61,6 +62,10 @@ class Vendor:
     def count(self) -> Counter[str]:
         """How often each path was asked."""
         return Counter(asked.path for asked in self.asked)
+
+    async def has_been_asked(self, times: int) -> None:
+        """Waits until at least so many requests have come."""
+        await seen(lambda: len(self.asked) >= times, f"{times} requests")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         certificate = (writer.get_extra_info("peercert") or {}).get("serialNumber", "")
@@ -158,15 +163,63 @@ class Exporter:
         assert answer.status_code == 200
         return read_samples(answer.text)
 
+    async def own(self) -> Samples:
+        """What the exporter shows of itself; no job is read."""
+        return read_samples((await self.get("/metrics?jobs=false")).text)
+
+    async def answered(self, requests: int) -> None:
+        """Waits until the exporter has read this many answers, those too late for their scrape included."""
+
+        async def look() -> bool:
+            counts = (await self.own()).all("remote_job_exporter_requests_total")
+            return sum(value for _, value in counts) >= requests
+
+        await seen(look, f"{requests} answers read")
+
+    @asynccontextmanager
+    async def asking(self, path: str) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+        """A GET that the exporter has begun to work on; the block may await its body.
+
+        The client hangs up at the end of the block, and the exporter has noticed when this returns.
+        Both are known because the exporter has answered a whole request that was sent later.
+        """
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+
+        async def body() -> str:
+            return (await reader.read()).decode().partition("\r\n\r\n")[2]
+
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            await self.own()
+            yield body
+            with suppress(OSError):
+                writer.write_eof()
+                await reader.read()
+            await self.own()
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
 
 @asynccontextmanager
 async def exporter(
-    text: str, folder: Path, *, offset: float = 0.1, shard: Shard = WHOLE, clock: Clock = SYSTEM_CLOCK
+    text: str,
+    folder: Path,
+    *,
+    offset: float = 0.1,
+    shard: Shard = WHOLE,
+    clock: Clock = SYSTEM_CLOCK,
+    grace: float = 1,
 ) -> AsyncIterator[Exporter]:
-    """An exporter of the config ``text`` that is ready ``offset`` seconds before the scraper gives up."""
+    """An exporter of the config ``text`` that is ready ``offset`` seconds before the scraper gives up.
+
+    At its end, scrapes under way have ``grace`` seconds to finish.
+    """
     file = folder / "config.yaml"
     file.write_text(text)
-    options = Options(listen=("127.0.0.1:0",), timeout_offset=offset, shutdown_timeout=1, shard=shard)
+    options = Options(listen=("127.0.0.1:0",), timeout_offset=offset, shutdown_timeout=grace, shard=shard)
     service = Service(file, options, clock=clock)
     await service.start()
     try:
