@@ -12,7 +12,9 @@ import requests
 from exporter.job import Status
 from exporter.shard import Shard
 from exporter.watched import Watched
+from tests.clock import FakeClock
 from tests.vendor import Asked, Samples, Told, exporter, read_samples, vendor
+from tests.waiting import never
 
 SITECORE = """systems:
   xmc:
@@ -175,10 +177,12 @@ async def test_a_listing_that_goes_round_in_circles_ends_with_a_clear_reason(tmp
 
 
 async def test_a_late_listing_serves_the_next_scrape(tmp_path: Path) -> None:
-    slow = Told(listing(published("a")).body, after=lambda: asyncio.sleep(0.5))
+    gate = asyncio.Event()
+    slow = Told(listing(published("a")).body, after=gate.wait)
     async with vendor(lambda _: slow) as xmc, exporter(SITECORE.format(url=xmc.url), tmp_path) as running:
         assert jobs(await running.scrape(timeout=0.3)) == set()
-        await asyncio.sleep(0.5)
+        gate.set()
+        await running.answered(1)
         assert (await running.scrape()).state("a") == "running"
         assert len(xmc.asked) == 1
 
@@ -260,21 +264,22 @@ async def test_a_late_listing_hides_no_job_that_is_read_by_itself(tmp_path: Path
     def answer(asked: Asked) -> Told:
         if asked.path == "/jobs":
             body = {"jobs": [{"id": "a"}]}
-            return Told(body, after=(lambda: asyncio.sleep(0.5)) if slow else None)
+            return Told(body, after=never if slow else None)
         return Told({"s": "succeeded"})
 
-    async with vendor(answer) as ci, exporter(RECIPE.format(url=ci.url), tmp_path) as running:
+    clock = FakeClock()
+    async with vendor(answer) as ci, exporter(RECIPE.format(url=ci.url), tmp_path, clock=clock) as running:
         assert (await running.scrape()).state("a") == "succeeded"
-        await asyncio.sleep(0.6)
+        clock.turn(0.6)
         slow = True
         for _ in range(3):
             assert (await running.scrape(timeout=0.3)).state("a") == "succeeded"
-        assert ci.count()["/job/a"] == 1
+        assert ci.count() == {"/jobs": 2, "/job/a": 1}
 
 
 async def test_a_late_listing_does_not_hide_a_failed_run_that_it_has_forgotten(tmp_path: Path) -> None:
     listings = iter([listing(published("a", "Failed", finishTime=None)), listing()])
-    late = Told(listing().body, after=lambda: asyncio.sleep(0.5))
+    late = Told(after=never)
     async with (
         vendor(lambda _: next(listings, late)) as xmc,
         exporter(SITECORE.format(url=xmc.url), tmp_path) as running,

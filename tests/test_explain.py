@@ -194,20 +194,16 @@ async def test_a_listing_that_tells_of_the_job_is_what_the_story_shows(tmp_path:
 
 
 async def test_a_read_that_was_under_way_already_is_shared_and_its_result_told(tmp_path: Path) -> None:
-    asked = asyncio.Event()
-
-    async def slowly() -> None:
-        asked.set()
-        await asyncio.sleep(0.3)
-
+    gate = asyncio.Event()
     async with (
-        vendor(lambda _: Told(caps("Running"), after=slowly)) as docs,
+        vendor(lambda _: Told(caps("Running"), after=gate.wait)) as docs,
         exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
+        running.asking("/metrics") as page,
+        running.asking(probe_of("0", debug="true")) as story,
     ):
-        first = asyncio.create_task(running.scrape())
-        await asked.wait()
-        text = (await running.get(probe_of("0", debug="true"))).text
-        await first
+        gate.set()
+        text = await story()
+        await page()
         assert len(docs.asked) == 1
         assert "it shared one that was under way" in text
         assert "  state: Running → running" in text

@@ -1,18 +1,15 @@
 """One job by ``/probe``, over real sockets: what it shows, whom it asks, and what it refuses."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporter import probed
-from exporter.exposition import Format
 from exporter.service import Options, Service
 from exporter.shard import Shard
 from exporter.web import app
@@ -122,14 +119,21 @@ async def test_both_formats_and_gzip_are_as_on_the_page_of_all(tmp_path: Path) -
 
 
 async def test_probes_and_scrapes_at_once_share_one_read(tmp_path: Path) -> None:
-    slow = Told(caps(), after=lambda: asyncio.sleep(0.3))
+    gate = asyncio.Semaphore(0)
     async with (
-        vendor(lambda _: slow) as docs,
+        vendor(lambda _: Told(caps(), after=gate.acquire)) as docs,
         exporter(EAGER + "systems:\n" + caps_config(docs.url), tmp_path) as running,
     ):
-        *probes, whole = await asyncio.gather(*(probe(running, "0") for _ in range(3)), running.scrape())
+
+        async def at_once(*paths: str) -> list[Samples]:
+            async with AsyncExitStack() as stack:
+                bodies = [await stack.enter_async_context(running.asking(path)) for path in paths]
+                gate.release()
+                return [read_samples(await body()) for body in bodies]
+
+        *probes, whole = await at_once(*[probe_of("0")] * 3, "/metrics")
         assert len(docs.asked) == 1
-        others = await asyncio.gather(*(probe(running, "other") for _ in range(3)))
+        others = await at_once(*[probe_of("other")] * 3)
         assert len(docs.asked) == 2
     assert whole.state("p/0/en") == "succeeded"
     assert all(one.get_one("probe_success") == 1 for one in (*probes, *others))
@@ -278,17 +282,16 @@ async def test_a_probed_job_that_is_found_later_keeps_its_past(tmp_path: Path) -
 
 
 async def test_a_probe_ends_before_its_deadline_and_says_so(tmp_path: Path) -> None:
-    late = Told(caps("Running"), after=lambda: asyncio.sleep(1.5))
+    gate = asyncio.Event()
     async with (
-        vendor(lambda _: late) as docs,
+        vendor(lambda _: Told(caps("Running"), after=gate.wait)) as docs,
         exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
     ):
-        began = time.monotonic()
         answer = await running.get(probe_of("x"), **{"X-Prometheus-Scrape-Timeout-Seconds": "0.4"})
-        assert time.monotonic() - began < 1.5
         samples = read_samples(answer.text)
         assert (samples.get_one("probe_success"), samples.reason("p/x/en")) == (0, "deadline")
-        await asyncio.sleep(1.5)
+        gate.set()
+        await running.answered(1)
         assert (await probe(running, "x")).state("p/x/en") == "running"
         assert len(docs.asked) == 1
 
@@ -300,35 +303,26 @@ async def test_a_prober_that_hangs_up_leaves_nothing_to_be_asked(tmp_path: Path)
         exporter("systems:\n" + caps_config(docs.url, more="concurrency: 1"), tmp_path) as running,
     ):
         for job in "abc":
-            with pytest.raises(requests.exceptions.ReadTimeout):
-                await asyncio.to_thread(requests.get, running.url + probe_of(job), timeout=0.2)
-        await asyncio.sleep(0.2)
+            async with running.asking(probe_of(job)):
+                await docs.has_been_asked(1)
         gate.set()
-        await asyncio.sleep(0.2)
-        assert len(docs.asked) == 1
+        # What were still to be asked would be asked before this one.
+        await probe(running, "d")
+        assert [one.path.split("/")[5] for one in docs.asked] == ["a", "d"]
 
 
 async def test_probes_of_jobs_that_nobody_configured_wait_behind_those_that_are(tmp_path: Path) -> None:
-    gate, asked = asyncio.Event(), asyncio.Event()
-
-    async def held() -> None:
-        asked.set()
-        await gate.wait()
-
+    gate = asyncio.Event()
     async with (
-        vendor(lambda _: Told(caps(), after=held)) as docs,
+        vendor(lambda _: Told(caps(), after=gate.wait)) as docs,
         exporter("systems:\n" + caps_config(docs.url, 2, more="concurrency: 1"), tmp_path) as running,
+        AsyncExitStack() as stack,
     ):
-        collector = running.service.collector
-        named = [("system", "docs"), ("project_id", "p"), ("locale", "en")]
-        strangers = [
-            asyncio.create_task(collector.probe([*named, ("build_job_id", job)], 9)) for job in "abc"
-        ]
-        await asked.wait()
-        whole = asyncio.create_task(collector.scrape(9, Format.TEXT))
-        await asyncio.sleep(0)
+        paths = (*map(probe_of, "abc"), "/metrics")
+        bodies = [await stack.enter_async_context(running.asking(path)) for path in paths]
         gate.set()
-        await asyncio.gather(whole, *strangers)
+        for body in bodies:
+            await body()
         assert [one.path.split("/")[5] for one in docs.asked] == ["a", "0", "1", "b", "c"]
 
 
@@ -429,22 +423,19 @@ async def test_after_a_reload_only_what_is_configured_now_can_be_probed(tmp_path
 async def test_a_reload_while_a_probe_waits_leaves_it_an_answer(
     reload: Callable[[str], str], tmp_path: Path
 ) -> None:
-    asked = asyncio.Event()
-
-    async def slowly() -> None:
-        asked.set()
-        await asyncio.sleep(0.3)
-
+    gate = asyncio.Event()
     async with (
-        vendor(lambda _: Told(caps(), after=slowly)) as docs,
+        vendor(lambda _: Told(caps(), after=gate.wait)) as docs,
         exporter("systems:\n" + caps_config(docs.url, more="concurrency: 1"), tmp_path) as running,
+        AsyncExitStack() as stack,
     ):
-        waiting = [asyncio.create_task(probe(running, job)) for job in ("0", "x", "y")]
-        await asked.wait()
+        jobs = ("0", "x", "y")
+        bodies = [await stack.enter_async_context(running.asking(probe_of(job))) for job in jobs]
         file = tmp_path / "config.yaml"
         file.write_text(reload(file.read_text()))
         await running.service.reload()
-        pages = await asyncio.gather(*waiting)
+        gate.set()
+        pages = [read_samples(await body()) for body in bodies]
         same = reload("") == ""
         assert [page.get_one("probe_success") for page in pages] == [same] * 3
         assert len(docs.asked) == (3 if same else 1)
