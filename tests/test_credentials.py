@@ -5,8 +5,9 @@ import base64
 import datetime as dt
 import json
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import trustme
 import yaml
 
 from exporter.simulator import config, create_app
+from tests.clock import FakeClock
 from tests.simulator.conftest import Clock, serving
 from tests.vendor import (
     Asked,
@@ -27,6 +29,7 @@ from tests.vendor import (
     read_samples,
     vendor,
 )
+from tests.waiting import seen
 
 EXPIRY = "remote_job_system_credentials_expiry_timestamp_seconds"
 EAGER = "defaults: {min_interval: 0s}\n"
@@ -55,8 +58,7 @@ class Issuer:
         return Told(caps())
 
 
-def issued(name: str, seconds: float = 1.6) -> Told:
-    """A token that is renewed after half of its life."""
+def issued(name: str, seconds: float = 3600) -> Told:
     return Told({"access_token": name, "token_type": "Bearer", "expires_in": seconds})
 
 
@@ -65,32 +67,33 @@ def with_oauth2(url: str, jobs: int = 3) -> str:
     return EAGER + "systems:\n" + caps_config(url, jobs, more=auth)
 
 
-async def scrape_until(running: Exporter, done: Callable[[], bool]) -> None:
-    """Scrapes again and again; each has to be quick and complete."""
-    end = time.monotonic() + 5
-    while not done():
-        began = time.monotonic()
+async def scrape_until(running: Exporter, done: Callable[[], bool], what: str) -> None:
+    """Scrapes again and again; each has to be complete."""
+
+    async def look() -> bool:
         assert set(ups(await running.scrape())) == {1}
-        assert time.monotonic() - began < 0.5
-        assert began < end
-        await asyncio.sleep(0.03)
+        return done()
+
+    await seen(look, what)
 
 
 async def test_an_early_renewal_that_hangs_makes_no_read_wait(tmp_path: Path) -> None:
     answered = asyncio.Event()
 
     def token(call: int) -> Told:
-        return issued("t1") if call == 1 else Told(issued("t2", 3600).body, after=answered.wait)
+        return issued("t1") if call == 1 else Told(issued("t2").body, after=answered.wait)
 
-    issuer = Issuer(token)
-    async with vendor(issuer) as docs, exporter(with_oauth2(docs.url), tmp_path) as running:
-        await scrape_until(running, lambda: issuer.calls == 2)
-        reads = len(issuer.shown)
-        await scrape_until(running, lambda: len(issuer.shown) > reads + 3)
+    issuer, clock = Issuer(token), FakeClock()
+    async with vendor(issuer) as docs, exporter(with_oauth2(docs.url), tmp_path, clock=clock) as running:
+        assert set(ups(await running.scrape())) == {1}
+        clock.turn(3599)  # the token serves for another second
+        await scrape_until(running, lambda: issuer.calls == 2, "an early renewal")
+        # Complete, while the renewal cannot end.
+        assert set(ups(await running.scrape())) == {1}
         assert set(issuer.shown) == {"Bearer t1"}
         assert issuer.calls == 2
         answered.set()
-        await scrape_until(running, lambda: "Bearer t2" in issuer.shown)
+        await scrape_until(running, lambda: "Bearer t2" in issuer.shown, "the new token")
         assert issuer.calls == 2
 
 
@@ -98,12 +101,22 @@ async def test_an_early_renewal_that_fails_is_told_when_the_old_token_has_ended(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     issuer = Issuer(lambda call: issued("t1") if call == 1 else Told({"error": "chatter"}, 503))
-    async with vendor(issuer) as docs, exporter(with_oauth2(docs.url), tmp_path) as running:
-        began = time.monotonic()
-        await scrape_until(running, lambda: time.monotonic() > began + 1.3)
+    clock, others = FakeClock(), set(threading.enumerate())
+
+    def no_renewal() -> bool:
+        """Whether none is under way: each runs in a daemon thread of its own."""
+        return not any(thread.daemon for thread in set(threading.enumerate()) - others)
+
+    async with vendor(issuer) as docs, exporter(with_oauth2(docs.url), tmp_path, clock=clock) as running:
+        assert set(ups(await running.scrape())) == {1}
+        clock.turn(3597)
+        await scrape_until(running, lambda: issuer.calls == 2, "an early renewal")
+        await seen(no_renewal, "the end of the renewal")
+        clock.turn(2.5)
+        assert set(ups(await running.scrape())) == {1}
         assert issuer.calls == 2  # the one that failed is held back
         assert "no credential can be had" not in caplog.text
-        await asyncio.sleep(0.5)
+        clock.turn(1)
         samples = await running.scrape()
         assert {samples.reason(f"p/{n}/en") for n in range(3)} == {"auth"}
         assert samples.get_one("remote_job_system_read_error_info", system="docs", reason="auth") == 1
@@ -127,21 +140,21 @@ def put(path: Path, content: bytes) -> None:
     os.replace(new, path)  # noqa: PTH105  pathlib's own says no more
 
 
-async def test_the_end_of_a_token_in_a_file_is_shown_and_kept_in_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("exporter.secret.LOOK_AGAIN_SECONDS", 0)
+async def test_the_end_of_a_token_in_a_file_is_shown_and_kept_in_step(tmp_path: Path) -> None:
+    clock = FakeClock()
     file = tmp_path / "token"
     put(file, jwt(END).encode() + b"\n")
     more = f"labels: {{squad: docs}}\nauth: {{type: bearer, token: {{file: {file}}}}}"
     async with (
         vendor(lambda _: Told(caps())) as docs,
-        exporter("systems:\n" + caps_config(docs.url, more=more), tmp_path) as running,
+        exporter("systems:\n" + caps_config(docs.url, more=more), tmp_path, clock=clock) as running,
     ):
         assert (await running.scrape()).get_one(EXPIRY, system="docs", squad="docs") == END
         put(file, jwt(END + 86400).encode())
+        clock.turn(2)
         assert (await running.scrape()).get_one(EXPIRY) == END + 86400
         put(file, b"opaque")
+        clock.turn(2)
         assert (await running.scrape()).all(EXPIRY) == []
 
 
@@ -180,10 +193,16 @@ async def test_what_the_exporter_renews_itself_shows_no_end(tmp_path: Path) -> N
 
 
 class Studio:
-    """A Studio 3 that knows one session; ``rotate``: each answer to a read replaces its id."""
+    """A Studio 3 that knows one session.
 
-    def __init__(self, *, rotate: bool = False) -> None:
+    Args:
+        rotate: each answer to a read replaces its id.
+        after: what a login waits for.
+    """
+
+    def __init__(self, *, rotate: bool = False, after: Callable[[], Awaitable[object]] | None = None) -> None:
         self.rotate = rotate
+        self.after = after
         self.logins = 0
         self.refused = 0
         self.ids = 0
@@ -208,7 +227,7 @@ class Studio:
             return Told({}, 403)
         if json.loads(asked.body) != {"username": "u", "password": PASSWORD}:
             return Told({"message": f"Unauthorized {asked.body!r}"}, 401)
-        return Told({"username": "u"}, headers=self.new_session(), after=lambda: asyncio.sleep(0.05))
+        return Told({"username": "u"}, headers=self.new_session(), after=self.after)
 
     def new_session(self) -> dict[str, str]:
         self.ids += 1
@@ -229,9 +248,14 @@ def studio_config(url: str, sites: int = 8, *, password: str = PASSWORD, **more:
 
 
 async def test_many_reads_wait_for_one_login(tmp_path: Path) -> None:
-    studio = Studio()
+    gate = asyncio.Event()
+    studio = Studio(after=gate.wait)
     async with vendor(studio) as server, exporter(studio_config(server.url), tmp_path) as running:
-        for _ in range(3):
+        async with running.asking("/metrics") as body:
+            await server.has_been_asked(1)
+            gate.set()
+            assert ups(read_samples(await body())) == [1] * 8
+        for _ in range(2):
             assert ups(await running.scrape()) == [1] * 8
     assert (studio.logins, studio.refused) == (1, 0)
 

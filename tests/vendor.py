@@ -155,9 +155,9 @@ class Exporter:
 
     async def get(self, path: str, **headers: str) -> requests.Response:
         """A plain GET from outside."""
-        return await asyncio.to_thread(requests.get, self.url + path, headers=headers, timeout=30)
+        return await asyncio.to_thread(requests.get, self.url + path, headers=headers, timeout=60)
 
-    async def scrape(self, timeout: float = 10.0) -> Samples:  # noqa: ASYNC109  the scraper's own
+    async def scrape(self, timeout: float = 50.0) -> Samples:  # noqa: ASYNC109  the scraper's own
         """Scrapes as Prometheus would that waits so many seconds."""
         answer = await self.get("/metrics", **{"X-Prometheus-Scrape-Timeout-Seconds": str(timeout)})
         assert answer.status_code == 200
