@@ -1,11 +1,11 @@
 """The config changes while the exporter runs: taken whole or not at all, and nothing known is lost."""
 
 import asyncio
+import logging
 import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import requests
 
 from exporter import service
 from tests.vendor import Asked, Exporter, Samples, Told, caps, caps_config, exporter, read_samples, vendor
+from tests.waiting import seen
 
 SUCCESSFUL = "remote_job_exporter_config_last_reload_successful"
 TAKEN_AT = "remote_job_exporter_config_last_reload_success_timestamp_seconds"
@@ -20,7 +21,7 @@ TAKEN_AT = "remote_job_exporter_config_last_reload_success_timestamp_seconds"
 
 async def reload(running: Exporter, folder: Path, text: str) -> requests.Response:
     (folder / "config.yaml").write_text(text)
-    return await asyncio.to_thread(requests.post, running.url + "/-/reload", timeout=10)
+    return await asyncio.to_thread(requests.post, running.url + "/-/reload", timeout=60)
 
 
 def jobs(samples: Samples) -> set[str]:
@@ -145,26 +146,34 @@ async def test_no_scrape_under_load_fails_or_shows_two_configs_at_once(tmp_path:
         config = caps_config(url, 3 if first else 2, more="min_interval: 0s\nconcurrency: 2")
         return "systems:\n" + (config if first else config.replace("project_id: p", "project_id: q"))
 
-    slow = Told(caps(), after=lambda: asyncio.sleep(0.02))
+    gate = asyncio.Event()
+    slow = Told(caps(), after=gate.wait)
     async with vendor(lambda _: slow) as docs, exporter(text(docs.url, first=True), tmp_path) as running:
         reloading = True
-        seen: list[frozenset[str]] = []
+        pages: list[frozenset[str]] = []
 
         async def scrape() -> None:
             while reloading:
                 samples = await running.scrape()
                 assert samples.all("remote_job_read_error_info") == []
-                seen.append(frozenset(jobs(samples)))
+                pages.append(frozenset(jobs(samples)))
+
+        async def several_scrapes() -> None:
+            enough = len(pages) + 8
+            await seen(lambda: len(pages) >= enough, "eight scrapes more")
 
         scrapers = [asyncio.create_task(scrape()) for _ in range(4)]
         for number in range(12):
+            gate.clear()
+            await seen(lambda: docs.at_once, "reads under way")
             assert (
                 await reload(running, tmp_path, text(docs.url, first=bool(number % 2)))
             ).status_code == 200
-            await asyncio.sleep(0.03)
+            gate.set()
+            await several_scrapes()
         reloading = False
         await asyncio.gather(*scrapers)
-        assert set(seen) == {frozenset(one), frozenset(two)}
+        assert set(pages) == {frozenset(one), frozenset(two)}
 
 
 async def test_a_read_under_way_during_a_reload_is_shared_and_not_asked_twice(tmp_path: Path) -> None:
@@ -174,7 +183,7 @@ async def test_a_read_under_way_during_a_reload_is_shared_and_not_asked_twice(tm
         exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
     ):
         scrape = asyncio.create_task(running.scrape())
-        await until(lambda: bool(docs.asked))
+        await docs.has_been_asked(1)
         await reload(running, tmp_path, "systems:\n" + caps_config(docs.url, more="labels: {squad: b}"))
         gate.set()
         samples = await scrape
@@ -184,51 +193,62 @@ async def test_a_read_under_way_during_a_reload_is_shared_and_not_asked_twice(tm
 
 
 @asynccontextmanager
-async def serving(file: Path, *, watch: bool) -> AsyncIterator[str]:
+async def serving(file: Path, caplog: pytest.LogCaptureFixture, *, watch: bool) -> AsyncIterator[str]:
     """The whole command, signals included, in this process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    task = asyncio.create_task(service.serve(file, service.Options((address,), watch=watch)))
-    url = f"http://{address}"
+    caplog.set_level(logging.INFO)
+
+    def listening() -> list[str]:
+        lines = [record for record in caplog.records if record.getMessage() == "listening"]
+        return [vars(record)["addresses"] for record in lines]
+
+    task = asyncio.create_task(service.serve(file, service.Options(("127.0.0.1:0",), watch=watch)))
+    await seen(lambda: listening() or task.done(), "word of listening")
+    if task.done():
+        task.result()
     try:
-        await until(lambda: requests.get(url + "/-/ready", timeout=5).ok)
-        yield url
+        yield listening()[0]
     finally:
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while True:
-            with suppress(OSError):
-                if await asyncio.to_thread(condition):
-                    return
-            await asyncio.sleep(0.05)
+async def page(url: str) -> str:
+    return (await asyncio.to_thread(requests.get, url + "/metrics", timeout=60)).text
 
 
-def shown(url: str) -> set[str]:
-    return jobs(read_samples(requests.get(url + "/metrics", timeout=10).text))
+async def shows(url: str, *wanted: str) -> None:
+    """Waits until exactly these jobs are shown."""
+
+    async def look() -> bool:
+        return jobs(read_samples(await page(url))) == set(wanted)
+
+    await seen(look, f"the jobs {wanted}")
 
 
-async def test_sighup_reads_the_config_again(tmp_path: Path) -> None:
+async def test_sighup_reads_the_config_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "config.yaml"
     async with vendor(lambda _: Told(caps())) as docs:
         file.write_text("systems:\n" + caps_config(docs.url, 1))
-        async with serving(file, watch=False) as url:
+        async with serving(file, caplog, watch=False) as url:
             file.write_text("systems:\n" + caps_config(docs.url, 2))
             os.kill(os.getpid(), signal.SIGHUP)
-            await until(lambda: shown(url) == {"p/0/en", "p/1/en"})
+            await shows(url, "p/0/en", "p/1/en")
             file.write_text("systems: nonsense")
             os.kill(os.getpid(), signal.SIGHUP)
-            await until(lambda: f"{SUCCESSFUL} 0.0" in requests.get(url + "/metrics", timeout=10).text)
-            assert await asyncio.to_thread(shown, url) == {"p/0/en", "p/1/en"}
+
+            async def refused() -> bool:
+                return f"{SUCCESSFUL} 0.0" in await page(url)
+
+            await seen(refused, "a config that is not taken")
+            assert jobs(read_samples(await page(url))) == {"p/0/en", "p/1/en"}
 
 
 @pytest.mark.parametrize("folder", [False, True])
-async def test_watching_notices_a_mounted_config_map_that_is_swapped(tmp_path: Path, *, folder: bool) -> None:
+async def test_watching_notices_a_mounted_config_map_that_is_swapped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, folder: bool
+) -> None:
     """Kubernetes mounts links to a link that it replaces at once."""
+    monkeypatch.setattr(service, "WATCH_SECONDS", 0.1)
     async with vendor(lambda _: Told(caps())) as docs:
         for version, count in (("v1", 1), ("v2", 2)):
             (tmp_path / version).mkdir()
@@ -237,8 +257,8 @@ async def test_watching_notices_a_mounted_config_map_that_is_swapped(tmp_path: P
         mounted = tmp_path / "mounted"
         mounted.mkdir()
         (mounted / "jobs.yaml").symlink_to("../..data/jobs.yaml")
-        async with serving(mounted if folder else mounted / "jobs.yaml", watch=True) as url:
-            assert await asyncio.to_thread(shown, url) == {"p/0/en"}
+        async with serving(mounted if folder else mounted / "jobs.yaml", caplog, watch=True) as url:
+            assert jobs(read_samples(await page(url))) == {"p/0/en"}
             (tmp_path / "..new").symlink_to("v2")
             (tmp_path / "..new").rename(tmp_path / "..data")
-            await until(lambda: shown(url) == {"p/0/en", "p/1/en"})
+            await shows(url, "p/0/en", "p/1/en")
