@@ -17,7 +17,9 @@ import requests
 import trustme
 
 from exporter.auth.huawei_aksk import HuaweiAkSk, HuaweiAkSkKeys
+from tests.clock import FakeClock
 from tests.vendor import Asked, Exporter, Told, caps, exporter, vendor
+from tests.waiting import LIMIT, seen
 
 LOGIN = "/api/1/services/api/1/security/login.json"
 JOBS = 6
@@ -165,7 +167,12 @@ class Gate:
     takes: set[int] = field(default_factory=lambda: {1})
     reads: list[int | None] = field(default_factory=list)
     calls: int = 0
+    waiting: int = 0
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
     issued: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.opened.set()
 
     def __call__(self, asked: Asked) -> Told:
         if asked.path in ("/token", LOGIN):
@@ -174,8 +181,20 @@ class Gate:
         self.reads.append(generation)
         if generation is None:
             return Told({}, 401)
-        # So that there are always reads under way when something changes.
-        return Told(BODY[self.kind.provider], after=lambda: asyncio.sleep(0.01))
+        return Told(BODY[self.kind.provider], after=self._pass)
+
+    async def _pass(self) -> None:
+        self.waiting += 1
+        await self.opened.wait()
+        self.waiting -= 1
+
+    @asynccontextmanager
+    async def shut(self) -> AsyncIterator[None]:
+        """Reads are under way, and none ends, while something changes."""
+        self.opened.clear()
+        await seen(lambda: self.waiting, "reads under way")
+        yield
+        self.opened.set()
 
     def issue(self, asked: Asked) -> Told:
         self.calls += 1
@@ -203,7 +222,7 @@ def config(kind: str, url: str) -> str:
     system = {"provider": how.provider, "base_url": url, "concurrency": 4, "auth": auth, "jobs": jobs}
     options = {"api": "v1"} if how.provider == "crafter" else {}
     return json.dumps(
-        {"defaults": {"min_interval": "0s", "final_interval": "1ms"}, "systems": {"s": {**system, **options}}}
+        {"defaults": {"min_interval": "0s", "final_interval": "0s"}, "systems": {"s": {**system, **options}}}
     )
 
 
@@ -228,7 +247,7 @@ class Watch:
     async def until(self, done: Callable[[], bool]) -> None:
         """Lets the scrapers go on until something has happened, and a little longer."""
         enough = 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT):
             while not (enough and len(self.seen) >= enough):
                 self.another.clear()
                 await self.another.wait()
@@ -257,17 +276,18 @@ def mounted(tmp_path: Path) -> Mounted:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_no_read_fails_where_the_vendor_takes_old_and_new_for_a_while(
-    kind: str, mounted: Mounted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, mounted: Mounted, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("exporter.secret.LOOK_AGAIN_SECONDS", 0.2)
-    gate = Gate(KINDS[kind])
+    gate, clock = Gate(KINDS[kind]), FakeClock()
     async with (
         vendor(gate) as server,
-        exporter(config(kind, server.url), tmp_path) as running,
+        exporter(config(kind, server.url), tmp_path, clock=clock) as running,
         scraping(running) as watch,
     ):
-        gate.takes.add(2)
-        mounted.swap(**files(2))
+        async with gate.shut():
+            gate.takes.add(2)
+            mounted.swap(**files(2))
+            clock.turn(2)
         await watch.until(lambda: gate.reads[-1] == 2)
         gate.takes.remove(1)
         await watch.until(lambda: True)
@@ -281,15 +301,16 @@ async def test_no_read_fails_where_the_vendor_takes_old_and_new_for_a_while(
 async def test_no_read_fails_where_vendor_and_file_change_at_once(
     kind: str, mounted: Mounted, tmp_path: Path
 ) -> None:
-    """A refusal makes the file be looked at, however short ago that was."""
+    """A refusal makes the file be looked at, however short ago that was: the clock stands still."""
     gate = Gate(KINDS[kind])
     async with (
         vendor(gate) as server,
-        exporter(config(kind, server.url), tmp_path) as running,
+        exporter(config(kind, server.url), tmp_path, clock=FakeClock()) as running,
         scraping(running) as watch,
     ):
-        gate.takes = {2}
-        mounted.swap(**files(2))
+        async with gate.shut():
+            gate.takes = {2}
+            mounted.swap(**files(2))
         await watch.until(lambda: 2 in gate.reads)
         assert set().union(*watch.seen) == set()
     assert gate.calls == (2 if KINDS[kind].gives else 0)
@@ -299,18 +320,20 @@ async def test_no_read_fails_where_vendor_and_file_change_at_once(
 async def test_what_was_refused_is_read_as_soon_as_the_file_has_the_new_secret(
     kind: str, mounted: Mounted, tmp_path: Path
 ) -> None:
-    gate = Gate(KINDS[kind])
+    gate, clock = Gate(KINDS[kind]), FakeClock()
     async with (
         vendor(gate) as server,
-        exporter(config(kind, server.url), tmp_path) as running,
+        exporter(config(kind, server.url), tmp_path, clock=clock) as running,
         scraping(running) as watch,
     ):
-        gate.takes = {2}
+        async with gate.shut():
+            gate.takes = {2}
         refused = "auth" if KINDS[kind].gives else "unauthorized"
         await watch.until(lambda: refused in watch.seen[-1])
         calls = gate.calls
         assert watch.seen[-1] == {refused}
         mounted.swap(**files(2))
+        clock.turn(2)  # not the back-off
         await watch.until(lambda: 2 in gate.reads)
         assert watch.seen[-2:] == [set(), set()]
         assert set().union(*watch.seen) == {refused}
@@ -323,10 +346,8 @@ def issued(authority: trustme.CA, name: str) -> dict[str, bytes]:
     return {"cert": leaf.cert_chain_pems[0].bytes(), "key": leaf.private_key_pem.bytes()}
 
 
-async def test_client_certificate_and_ca_are_replaced_under_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("exporter.transport.wires.STAMP_SECONDS", 0.1)
+async def test_client_certificate_and_ca_are_replaced_under_way(tmp_path: Path) -> None:
+    clock = FakeClock()
     old, new, clients = trustme.CA(), trustme.CA(), trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -348,16 +369,20 @@ async def test_client_certificate_and_ca_are_replaced_under_way(
         tls = {"ca_file": "tls/ca", "cert_file": "tls/cert", "key_file": "tls/key"}
         text = json.loads(config("bearer", server.url))
         text["systems"]["s"] |= {"tls": tls, "auth": {"type": "none"}}
-        async with exporter(json.dumps(text), tmp_path) as running, scraping(running) as watch:
+        async with (
+            exporter(json.dumps(text), tmp_path, clock=clock) as running,
+            scraping(running) as watch,
+        ):
             # Both CAs first, then the server's certificate, then the old CA goes.
             mounted.swap(ca=old_ca + new_ca, **second)
+            clock.turn(6)
             await watch.until(lambda: len(certificates) == 2)
             refused.add(certificates[0])
             new.issue_cert("127.0.0.1").configure_cert(context)
             await watch.until(lambda: True)
             mounted.swap(ca=new_ca, **second)
             await watch.until(lambda: True)
-            await asyncio.sleep(0.2)
+            clock.turn(6)
             await watch.until(lambda: True)
             assert set().union(*watch.seen) == set()
     assert len(certificates) == 2
