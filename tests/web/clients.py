@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.types import Message, Receive, Scope, Send
 
 from exporter.web.server import Limits, Server
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
-SOON = 5.0
-FAST = Limits(
-    connections=16, handshake_timeout=0.2, read_timeout=0.2, keep_alive_timeout=SOON, write_timeout=0.2
-)
+SOON = 30.0
+"""Seconds until a test that hangs is ended; shorter than each deadline that is not to be waited for."""
+CALM = Limits(connections=16, handshake_timeout=60, read_timeout=60, keep_alive_timeout=60, write_timeout=60)
+"""For tests in which no deadline passes, however slow the machine is."""
+FAST = replace(CALM, handshake_timeout=0.5, read_timeout=0.5, write_timeout=0.5)
+"""For tests of deadlines."""
 Start = Callable[..., Awaitable[Server]]
 
 
@@ -80,6 +82,13 @@ async def scrape(server: Server) -> bytes:
     async with connect(server) as client:
         client.say(GET)
         return (await client.answer()).body
+
+
+async def is_served(server: Server) -> bool:
+    """Whether a new connection is answered, and not closed as one too many."""
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        return await scrape(server) == b"/metrics"
+    return False
 
 
 async def reply(send: Send, body: bytes = b"ok", status: int = 200) -> None:

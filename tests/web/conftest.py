@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from exporter.web.security import Guard, Security
 from exporter.web.server import Limits, Server
-from tests.web.clients import FAST, Start, hello
+from tests.web.clients import CALM, Start, hello
 from tests.web.secured import Place, Secure, Secured
 
 
@@ -18,7 +18,7 @@ async def start() -> AsyncIterator[Start]:
 
     async def started(
         app: ASGIApp = hello,
-        limits: Limits = FAST,
+        limits: Limits = CALM,
         listen: tuple[str, ...] = ("127.0.0.1:0",),
         ssl_context: ssl.SSLContext | None = None,
     ) -> Server:

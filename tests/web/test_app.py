@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import math
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from exporter.meters import Meters
 from exporter.web.app import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, MAX_SCRAPES, App, scrape_seconds
 from exporter.web.server import Server
 from tests.vendor import Exporter, Told, caps, caps_config, exporter, read_samples, vendor
+from tests.waiting import never, seen
 
 AS_PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -119,22 +119,21 @@ async def test_while_stopping_it_is_healthy_but_not_ready() -> None:
 
 
 async def test_more_scrapes_at_once_than_the_bound_are_turned_away(tmp_path: Path) -> None:
-    gate, asked = asyncio.Event(), asyncio.Event()
-
-    async def held() -> None:
-        asked.set()
-        await gate.wait()
-
-    async with AsyncExitStack() as stack:
-        docs = await stack.enter_async_context(vendor(lambda _: Told(caps(), after=held)))
-        running = await stack.enter_async_context(exporter(config(docs.url), tmp_path))
+    gate = asyncio.Event()
+    async with (
+        vendor(lambda _: Told(caps(), after=gate.wait)) as docs,
+        exporter(config(docs.url), tmp_path) as running,
+    ):
         scrapes = [asyncio.create_task(_get(running.url)) for _ in range(MAX_SCRAPES)]
-        await asked.wait()
-        for _ in range(500):  # until all of them have come in
+        await docs.has_been_asked(1)
+        refused = b""
+
+        async def full() -> bool:
+            nonlocal refused
             refused = await _get(running.url, "?jobs=false")
-            if not refused.startswith(b"HTTP/1.1 200"):
-                break
-            await asyncio.sleep(0.02)
+            return not refused.startswith(b"HTTP/1.1 200")
+
+        await seen(full, "as many scrapes as the bound")
         assert refused.startswith(b"HTTP/1.1 503")
         assert refused.endswith(b"too many scrapes at once\n")
         assert (await _get(running.url, path="/-/healthy")).startswith(b"HTTP/1.1 200")
@@ -220,12 +219,12 @@ async def test_the_landing_page_names_systems_jobs_and_trouble(tmp_path: Path) -
 
 async def test_the_scrape_ends_before_prometheus_stops_waiting(tmp_path: Path) -> None:
     async with (
-        vendor(lambda _: Told(after=lambda: asyncio.sleep(30))) as docs,
-        exporter(config(docs.url), tmp_path) as running,
+        vendor(lambda _: Told(after=never)) as docs,
+        exporter(config(docs.url), tmp_path, offset=2) as running,
     ):
-        began = asyncio.get_running_loop().time()
-        answer = await ask(running, "GET", "/metrics", X_Prometheus_Scrape_Timeout_Seconds="0.5")
-        assert asyncio.get_running_loop().time() - began < 0.5
+        header = {"X-Prometheus-Scrape-Timeout-Seconds": "3"}
+        url = f"{running.url}/metrics"
+        answer = await asyncio.to_thread(requests.get, url, headers=header, timeout=3)
         assert read_samples(answer.text).reason("p/0/en") == "deadline"
 
 

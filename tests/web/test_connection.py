@@ -5,12 +5,14 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from exporter.web.server import Limits
+from tests.waiting import seen
 from tests.web.clients import (
+    CALM,
     FAST,
     GET,
     SOON,
@@ -20,6 +22,7 @@ from tests.web.clients import (
     Start,
     connect,
     happens,
+    is_served,
     reply,
     scrape,
 )
@@ -57,17 +60,19 @@ async def test_the_app_learns_who_asks_and_how(start: Start) -> None:
 
 
 async def test_a_kept_connection_may_rest_longer_than_a_request_may_take(start: Start) -> None:
-    async with connect(await start()) as client:
+    server = await start(limits=FAST)
+    async with connect(server) as client:
         for _ in range(2):
             client.say(GET)
             assert (await client.answer()).status == 200
-            await asyncio.sleep(FAST.read_timeout * 2)
+            async with connect(server) as later:  # which has no longer than a request
+                assert await later.closed() == b""
         client.say(GET)
         assert (await client.answer()).status == 200
 
 
 async def test_a_kept_connection_that_rests_too_long_is_closed(start: Start) -> None:
-    async with connect(await start(limits=Limits(keep_alive_timeout=0.1))) as client:
+    async with connect(await start(limits=replace(CALM, keep_alive_timeout=0.1))) as client:
         client.say(GET)
         await client.answer()
         assert await client.closed() == b""
@@ -77,13 +82,11 @@ async def test_a_kept_connection_that_rests_too_long_is_closed(start: Start) -> 
     "sent", [b"", b"GET / HT", GET[:-2], b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"]
 )
 async def test_silent_and_half_requests_are_closed_while_others_are_served(start: Start, sent: bytes) -> None:
-    server = await start(app := Keep())
+    server = await start(app := Keep(), FAST)
     async with connect(server) as client:
         client.say(sent)
-        began = time.monotonic()
         assert await scrape(server) == b"ok"
         assert await client.closed() == b""
-        assert time.monotonic() - began < SOON / 2
     assert len(app.scopes) == 1
 
 
@@ -92,7 +95,7 @@ async def test_half_a_second_request_is_closed_as_soon_as_half_a_first_one(
     start: Start, *, together: bool
 ) -> None:
     half = GET[:9]
-    async with connect(await start(limits=Limits(read_timeout=0.2, keep_alive_timeout=60))) as client:
+    async with connect(await start(limits=FAST)) as client:
         client.say(GET + half if together else GET)
         await client.answer()
         client.say(b"" if together else half)
@@ -101,38 +104,48 @@ async def test_half_a_second_request_is_closed_as_soon_as_half_a_first_one(
 
 @pytest.mark.parametrize("sent", [GET.replace(b"Host", b"Connection: close\r\nHost"), b"nonsense\r\n\r\n"])
 async def test_who_does_not_close_after_the_last_answer_is_cut_off(start: Start, sent: bytes) -> None:
-    server = await start(limits=Limits(connections=1, farewell_timeout=0.1))
+    patient = await start(limits=replace(CALM, connections=1, farewell_timeout=60))
+    async with connect(patient) as client:
+        client.say(sent)
+        await client.answer()
+        assert await client.closed() == b""
+        assert not await is_served(patient)
+    server = await start(limits=replace(CALM, connections=1, farewell_timeout=0.1))
     async with connect(server) as client:
         client.say(sent)
         await client.answer()
         assert await client.closed() == b""
-        async with connect(server) as early:
-            assert await early.closed() == b""
-        await asyncio.sleep(0.2)
-        assert await scrape(server) == b"/metrics"
+        await seen(lambda: is_served(server), "the place of who was cut off")
 
 
 @pytest.mark.parametrize("head", [b"", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n"])
 async def test_a_client_that_drips_bytes_gets_no_longer_than_one_that_is_silent(
     start: Start, head: bytes
 ) -> None:
-    async with connect(await start()) as client:
+    server = await start(limits=FAST)
+    async with connect(server) as client, connect(server) as silent:
         client.say(head)
-        closed = asyncio.create_task(client.closed())
-        began = time.monotonic()
-        while not closed.done():
+        closed, ended = asyncio.create_task(client.closed()), asyncio.create_task(silent.closed())
+        while not closed.done() and not ended.done():
             client.say(b"x")
-            await asyncio.sleep(0.02)
+            await scrape(server)
+        await scrape(server)
+        assert closed.done()
         assert await closed == b""
-        assert time.monotonic() - began < SOON / 2
+        assert await ended == b""
 
 
 async def test_the_app_may_work_longer_than_any_timeout_of_clients(start: Start) -> None:
     app = Slow()
-    limits = Limits(read_timeout=0.1, keep_alive_timeout=0.1, write_timeout=0.1)
-    async with connect(await start(app, limits)) as client:
+    server = await start(app, replace(FAST, keep_alive_timeout=0.5))
+    async with connect(server) as client:
         client.say(GET)
-        await asyncio.sleep(0.4)
+        await happens(app.begun)
+        async with connect(server) as later, connect(server) as kept:
+            kept.say(GET.replace(b"/metrics", b"/kept"))
+            await kept.answer()
+            assert await later.closed() == b""
+            assert await kept.closed() == b""
         app.go.set()
         assert (await client.answer()).body == b"done"
 
@@ -149,7 +162,7 @@ async def test_a_reader_that_never_reads_is_cut_off_while_others_are_served(star
         assert (await receive())["type"] == "http.disconnect"
         finished.set()
 
-    server = await start(endless)
+    server = await start(endless, FAST)
     async with connect(server) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.say(GET.replace(b"/metrics", b"/endless"))
@@ -164,7 +177,7 @@ async def test_a_reader_that_is_slow_but_reads_gets_everything(start: Start) -> 
         await reply(send, bytes(size))
 
     received, began = 0, time.monotonic()
-    async with connect(await start(large)) as client:
+    async with connect(await start(large, FAST)) as client:
         client.say(GET)
         await client.reader.readuntil(b"\r\n\r\n")
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -173,7 +186,8 @@ async def test_a_reader_that_is_slow_but_reads_gets_everything(start: Start) -> 
         while received < size:
             with contextlib.suppress(BlockingIOError):
                 received += len(os.read(raw.fileno(), 256 * 1024))
-            await asyncio.sleep(0.01)
+            # The client is slow: this pause is what is tested, and may be longer.
+            await asyncio.sleep(0.02)
     assert received == size
     assert time.monotonic() - began > FAST.write_timeout
 
@@ -200,18 +214,18 @@ async def test_the_app_is_told_when_the_scraper_hangs_up(
     start: Start, hang_up: Callable[[Client], None], request_: bytes
 ) -> None:
     app = Slow()
-    async with connect(await start(app)) as client:
+    server = await start(app)
+    async with connect(server) as client:
         client.say(request_)
         await happens(app.begun)
         app.begun.clear()
         hang_up(client)
         await happens(app.gone)
-    await asyncio.sleep(0.05)
+    await server.stop(SOON)  # when nothing is worked on any more
     assert not app.begun.is_set(), "a request of somebody who is gone is not begun"
 
 
 async def test_a_connection_whose_client_is_gone_counts_no_longer(start: Start) -> None:
-    server = await start(limits=Limits(connections=1))
+    server = await start(limits=replace(CALM, connections=1))
     for _ in range(3):
-        assert await scrape(server) == b"/metrics"
-        await asyncio.sleep(0.02)
+        await seen(lambda: is_served(server), "the place of who is gone")

@@ -9,6 +9,7 @@ import bcrypt
 import pytest
 
 from exporter.web.passwords import MAX_CHECKS, MAX_CHECKS_PER_CLIENT, BusyError, Passwords
+from tests.waiting import seen
 from tests.web.secured import PASSWORD, hashed
 
 RIGHT = PASSWORD.encode()
@@ -35,7 +36,7 @@ class Held:
         self.hashes.append(hashed)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        self.go.wait(10)
+        self.go.wait(60)
         self.at_once -= 1
         return self._real(password, hashed)
 
@@ -45,6 +46,11 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     made = Held(monkeypatch)
     yield made
     made.go.set()
+
+
+async def begins(held: Held) -> None:
+    """Waits until a check has begun, and with it all that were asked for at the same time wait."""
+    await seen(lambda: held.at_once, "a check")
 
 
 def guess(passwords: Passwords, number: int, client: str = "") -> asyncio.Task[bool]:
@@ -83,7 +89,7 @@ async def test_a_name_that_nobody_has_takes_as_long_as_some_user(held: Held) -> 
 
 async def test_scrapes_side_by_side_share_one_check(passwords: Passwords, held: Held) -> None:
     waiting = [asyncio.create_task(passwords.check(b"alice", RIGHT, "192.0.2.1")) for _ in range(50)]
-    await asyncio.sleep(0.05)
+    await begins(held)
     waiting[0].cancel()
     held.go.set()
     results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -96,10 +102,11 @@ async def test_whoever_was_let_in_once_never_waits_behind_guesses(passwords: Pas
     assert await passwords.check(b"alice", RIGHT, "198.51.100.1")
     held.go.clear()
     guesses = [guess(passwords, number) for number in range(MAX_CHECKS)]
-    await asyncio.sleep(0.05)
+    await begins(held)
     with pytest.raises(BusyError):
         await guess(passwords, 99)
-    assert await asyncio.wait_for(passwords.check(b"alice", RIGHT, "198.51.100.1"), 0.2)
+    assert await passwords.check(b"alice", RIGHT, "198.51.100.1")
+    assert not any(each.done() for each in guesses)
     assert held.most_at_once == 1
     held.go.set()
     assert not any(await asyncio.gather(*guesses))
@@ -108,7 +115,7 @@ async def test_whoever_was_let_in_once_never_waits_behind_guesses(passwords: Pas
 
 async def test_one_client_takes_few_of_the_places(passwords: Passwords, held: Held) -> None:
     guesses = [guess(passwords, number, "192.0.2.1") for number in range(MAX_CHECKS_PER_CLIENT)]
-    await asyncio.sleep(0.05)
+    await begins(held)
     with pytest.raises(BusyError):
         await guess(passwords, 99, "192.0.2.1")
     right = asyncio.create_task(passwords.check(b"alice", RIGHT, "198.51.100.1"))
@@ -128,7 +135,7 @@ async def test_a_right_password_of_before_is_wrong_once_replaced_under_way(
     passwords: Passwords, held: Held
 ) -> None:
     before = asyncio.create_task(passwords.check(b"alice", RIGHT, ""))
-    await asyncio.sleep(0.05)
+    await begins(held)
     passwords.replace({"alice": hashed("newer")})
     held.go.set()
     await before

@@ -10,6 +10,7 @@ from exporter.service import Options, Service
 from tests.conftest import Program
 from tests.prometheus import Prometheus, scraping, static
 from tests.vendor import Told, caps, caps_config, vendor
+from tests.waiting import seen
 from tests.web.secured import PASSWORD, TLS, VERIFY, Place, users
 
 PASSWORD_FILE = {"basic_auth": {"username": "alice", "password_file": "password"}}
@@ -33,13 +34,16 @@ def write_client(place: Place) -> None:
 
 
 async def health(prometheus: Prometheus) -> dict[str, tuple[str, str]]:
-    """Health and last error of each scrape job, once each has been scraped."""
-    async with asyncio.timeout(30):
-        while True:
-            await asyncio.sleep(0.1)
-            found = await asyncio.to_thread(prometheus.health)
-            if len(found) == 3 and "unknown" not in {state for state, _ in found.values()}:
-                return found
+    """Health and last error of each scrape job, once each has been scraped within Prometheus's time."""
+    found: dict[str, tuple[str, str]] = {}
+
+    async def look() -> bool:
+        found.update(await asyncio.to_thread(prometheus.health))
+        slow = any(state == "unknown" or "deadline" in error for state, error in found.values())
+        return len(found) == 3 and not slow
+
+    await seen(look, "a scrape of each job")
+    return found
 
 
 async def test_a_real_prometheus_scrapes_with_certificate_and_password(
