@@ -34,7 +34,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     """Sends one request by the wire, or by the adapter in a thread: both keep the same rules."""
 
     async def by_wire(
-        url: str, route: Route | None = None, *, seconds: float = 5, max_bytes: int = 1 << 20, **more: Any
+        url: str, route: Route | None = None, *, seconds: float = 30, max_bytes: int = 1 << 20, **more: Any
     ) -> Seen:
         wire = Wire(route or Route())
         try:
@@ -46,7 +46,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
         return Seen(reply.status, reply.body, dict(reply.headers))
 
     async def by_adapter(
-        url: str, route: Route | None = None, *, seconds: float = 5, max_bytes: int = 1 << 20, **more: Any
+        url: str, route: Route | None = None, *, seconds: float = 30, max_bytes: int = 1 << 20, **more: Any
     ) -> Seen:
         adapter = CurlAdapter(route or Route(), timeout=seconds, max_bytes=max_bytes)
         request = prepared(more.pop("method", "GET"), url, **more)

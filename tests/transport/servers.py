@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from tests.sockets import accepting
+from tests.waiting import never, seen
 
 Script = Callable[["Server", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -23,6 +24,14 @@ class Server:
     open: int = 0
     requests: list[bytes] = field(default_factory=list)
     names: list[str | None] = field(default_factory=list)
+
+    async def has_accepted(self, times: int) -> None:
+        """Waits until so many clients have connected."""
+        await seen(lambda: self.accepts >= times, f"{times} connections")
+
+    async def has_been_asked(self, times: int) -> None:
+        """Waits until so many requests have come whole."""
+        await seen(lambda: len(self.requests) >= times, f"{times} requests")
 
     def url(self, path: str = "/", scheme: str = "http") -> str:
         return f"{scheme}://127.0.0.1:{self.port}{path}"
@@ -66,8 +75,10 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(length)
 
 
-def answering(*answers: bytes | Callable[[bytes], bytes], delay: float = 0) -> Script:
-    """Keeps connections; sends the answers in turn, the last one for ever."""
+def answering(
+    *answers: bytes | Callable[[bytes], bytes], after: Callable[[], Awaitable[object]] | None = None
+) -> Script:
+    """Keeps connections; sends the answers in turn, the last one for ever; ``after`` is awaited first."""
     left = list(answers)
 
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,14 +86,19 @@ def answering(*answers: bytes | Callable[[bytes], bytes], delay: float = 0) -> S
             request = await read_request(reader)
             server.requests.append(request)
             reply = left.pop(0) if len(left) > 1 else left[0]
-            await asyncio.sleep(delay)
+            if after is not None:
+                await after()
             writer.write(reply if isinstance(reply, bytes) else reply(request))
 
     return script
 
 
 def saying(*parts: bytes, pause: float = 0, close: bool = True) -> Script:
-    """Reads a request, sends the parts and closes, or stays silent for ever."""
+    """Reads a request, sends the parts and closes, or stays silent for ever.
+
+    Args:
+        pause: seconds after each part: a server that drips is slow by its nature.
+    """
 
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.requests.append(await read_request(reader))
@@ -91,7 +107,7 @@ def saying(*parts: bytes, pause: float = 0, close: bool = True) -> Script:
             await writer.drain()
             await asyncio.sleep(pause)
         if not close:
-            await asyncio.sleep(60)
+            await never()
 
     return script
 
@@ -105,14 +121,14 @@ def without_end(start: bytes, part: bytes) -> Script:
         while True:
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # no pause: others have their turn
 
     return script
 
 
 async def mute(*_: object) -> None:
     """Accepts and says nothing."""
-    await asyncio.sleep(60)
+    await never()
 
 
 async def greeting(_: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
