@@ -5,7 +5,7 @@ many reads run at a time, and when, is the collector's business.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -149,7 +149,7 @@ class Upstream:
         """
         read_at, began = self._clock.time(), self._clock.monotonic()
         bounds = _Bounds(began + self._timeout, self._timeout, MAX_BODY, MAX_ASKS, trace)
-        status, failure = await self._attempt(self.provider.read(job, previous), bounds, {})
+        status, failure = await self._attempt(lambda: self.provider.read(job, previous), bounds, {})
         return Reading(status, failure, read_at, self._clock.monotonic() - began)
 
     async def list_jobs(self, keys: DiscoverKeys, trace: Trace | None = None) -> Listed:
@@ -157,7 +157,7 @@ class Upstream:
         read_at, began = self._clock.time(), self._clock.monotonic()
         found: dict[str, Found] = {}
         bounds = _Bounds(began + LISTING_SECONDS, self._timeout, MAX_LISTING_BODY, MAX_PAGES, trace)
-        _, failure = await self._attempt(self.provider.discover(keys, read_at), bounds, found)
+        _, failure = await self._attempt(lambda: self.provider.discover(keys, read_at), bounds, found)
         return Listed({} if failure else found, failure, read_at, self._clock.monotonic() - began)
 
     async def count_jobs(self) -> Counted:
@@ -166,15 +166,15 @@ class Upstream:
         if steps is None:
             return Counted(None, None)
         bounds = _Bounds(self._clock.monotonic() + self._timeout, self._timeout, MAX_BODY, MAX_ASKS)
-        return Counted(*(await self._attempt(steps, bounds, {})))
+        return Counted(*(await self._attempt(lambda: steps, bounds, {})))
 
     async def _attempt(
-        self, steps: Steps | Listing | Counting, bounds: _Bounds, found: dict[str, Found]
+        self, begin: Callable[[], Steps | Listing | Counting], bounds: _Bounds, found: dict[str, Found]
     ) -> tuple[Any, Failure | None]:
         """What a provider returns, or why it did not."""
         self._wires.enter()
         try:
-            return await self._drive(steps, bounds, found), None
+            return await self._drive(begin(), bounds, found), None
         except Failure as failure:
             return None, failure
         except Exception as error:  # noqa: BLE001  a mistake of ours costs this read, not the scrape

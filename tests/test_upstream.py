@@ -15,8 +15,9 @@ from exporter import service
 from exporter.auth.oauth2 import OAuth2
 from exporter.job import Category, Job, State, Status
 from exporter.providers import PROVIDERS
-from exporter.providers.base import Ask
+from exporter.providers.base import Ask, Listing, Steps
 from exporter.providers.caps import Caps
+from exporter.providers.sitecore import Sitecore
 from exporter.transport import wires
 from tests.clock import FakeClock
 from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying
@@ -190,6 +191,64 @@ async def test_a_mistake_of_ours_costs_its_own_job_and_no_other(
     assert "hunter2" not in page
     formatted = "".join(record.getMessage() for record in caplog.records)
     assert "hunter2" not in formatted
+
+
+class Eager(Sitecore):
+    """A plug-in whose methods fail before they ask anything: they are no generators."""
+
+    def read(self, job: Job, previous: Status | None) -> Steps:
+        """Fails."""
+        raise RuntimeError("hunter2")
+
+    def discover(self, keys: Any, now: float) -> Listing:
+        """Fails too."""
+        raise RuntimeError("hunter2")
+
+
+async def test_a_provider_that_fails_at_once_costs_its_jobs_and_its_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROVIDERS, "sitecore", Eager)
+    keys = "provider: sitecore, base_url: 'http://127.0.0.1:1', discover: {}, jobs: [{id: a}]"
+    text = f"systems:\n  xmc: {{{keys}}}\n"
+    async with exporter(text, tmp_path) as running:
+        samples = await running.scrape()
+    assert samples.reason("a") == "internal"
+    assert samples.get_one("remote_job_system_read_error_info", reason="internal") == 1
+
+
+class Limited(Caps):
+    """Says how many calls are left."""
+
+    rate_limit_remaining_header = "x-ratelimit-remaining"
+
+
+async def test_the_calls_that_are_left_are_shown_only_while_the_vendor_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = {"x-ratelimit-remaining": "41"}
+    cases = [
+        (Told(caps(), headers=left), 41),
+        (Told(status=500, headers=left), 41),
+        (Told(status=502), None),
+        (Told(caps(), headers=left), 41),
+        (None, None),  # the connection is closed
+    ]
+    answers = iter([answer for answer, _ in cases])
+
+    def answer(_: Asked) -> Told:
+        if (told := next(answers)) is None:
+            raise ConnectionResetError
+        return told
+
+    monkeypatch.setitem(PROVIDERS, "caps", Limited)
+    async with (
+        vendor(answer) as docs,
+        exporter(EAGER + "systems:\n" + caps_config(docs.url), tmp_path) as running,
+    ):
+        for _, shown in cases:
+            samples = await running.scrape()
+            assert samples.get_one("remote_job_system_rate_limit_remaining") == shown
 
 
 class Endless(Caps):

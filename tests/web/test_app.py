@@ -74,7 +74,7 @@ async def test_every_page_answers_head_like_get_without_the_page(path: str, tmp_
 async def test_other_methods_are_405_and_told_which_are_not(method: str, path: str, tmp_path: Path) -> None:
     async with vendor(lambda _: Told(caps())) as docs, exporter(config(docs.url), tmp_path) as running:
         answer = await ask(running, method, path)
-        assert answer.status_code == 405
+        assert (answer.status_code, answer.text) == (405, "Method Not Allowed\n")
         assert {word.strip() for word in answer.headers["Allow"].split(",")} == {"GET", "HEAD"}
         assert docs.asked == []
 
@@ -85,9 +85,7 @@ async def test_other_methods_are_405_and_told_which_are_not(method: str, path: s
 async def test_other_paths_are_404_and_quote_nothing(path: str, tmp_path: Path) -> None:
     async with vendor(lambda _: Told(caps())) as docs, exporter(config(docs.url), tmp_path) as running:
         answer = await ask(running, "GET", f"{path}?<script>")
-        assert answer.status_code == 404
-        assert "script" not in answer.text
-        assert "passwd" not in answer.text
+        assert (answer.status_code, answer.text) == (404, "Not Found\n")
         assert docs.asked == []
 
 
