@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,6 +16,8 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from exporter.collector import Collector
+from exporter.system import Plan
 from tests.clock import FakeClock
 from tests.test_discovered import listing, published
 from tests.vendor import Asked, Exporter, Samples, Told, exporter, read_samples, vendor
@@ -191,6 +193,37 @@ async def test_the_count_of_a_system_keeps_its_pace_over_a_reload(tmp_path: Path
                 assert samples.get_one("remote_job_system_jobs", state="queued") == 1
                 await reload(running)
             assert xmc.count()["/authoring/publishing/v1/jobs/summary"] == 1
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?jobs=false", "/probe?system=xmc&id=a", "/sd"])
+async def test_a_config_that_never_stops_changing_does_not_hold_a_scrape_beyond_its_deadline(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, configs = Collector.replace, list[Sequence[Plan]]()
+
+    def keep(self: Collector, plans: Sequence[Plan]) -> None:
+        configs.append(plans)
+        replace(self, plans)
+
+    monkeypatch.setattr(Collector, "replace", keep)
+    gate = asyncio.Event()
+    keys = "provider: sitecore, summary: true, discover: {newer_than: 1d}, min_interval: 0s"
+    async with vendor(lambda _: Told(after=gate.wait)) as xmc:
+        config = f"systems:\n  xmc: {{{keys}, base_url: '{xmc.url}'}}\n"
+        async with exporter(config, tmp_path) as running, asyncio.timeout(60):
+            loop, changing = asyncio.get_running_loop(), True
+
+            def change() -> None:
+                replace(running.service.collector, configs[0])
+                if changing:
+                    loop.call_soon(change)
+
+            change()
+            headers = ("X-Prometheus-Scrape-Timeout-Seconds", "X-Prometheus-Refresh-Interval-Seconds")
+            response = await running.get(path, **dict.fromkeys(headers, "1"))
+            changing = False
+            assert response.status_code == (503 if path == "/sd" else 200)
+            gate.set()
 
 
 class Reloads(RuleBasedStateMachine):
