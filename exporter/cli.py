@@ -27,6 +27,9 @@ _ENV = "REMOTE_JOB_EXPORTER_"
 # More than the longest timeout that a config may set.
 PROBE_SECONDS = 600.0
 
+# Whether it can be read is for its reader to say: that is no wrong use of the command.
+_PATH = click.Path(readable=False, path_type=Path)
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
@@ -89,11 +92,11 @@ def _log_options(command: F) -> F:
 
 _config_file = _option(
     "--config.file",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     metavar="F",
     help="The configuration: a YAML file, or a folder whose *.yaml files are one. Same as the argument F.",
 )
-_file = click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[F]")
+_file = click.argument("file", required=False, type=_PATH, metavar="[F]")
 _listen = _option(
     "--web.listen-address",
     multiple=True,
@@ -108,7 +111,7 @@ _systemd_socket = _option(
 )
 _web_config = _option(
     "--web.config.file",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     metavar="W",
     help="Certificates and users: a YAML file with the keys of the Prometheus exporter toolkit.",
 )

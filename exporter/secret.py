@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from exporter import files
 from exporter.clock import SYSTEM_CLOCK, Clock
 
 _log = logging.getLogger(__name__)
@@ -176,9 +177,9 @@ class _File:
 
     def _refresh(self) -> None:
         try:
-            if self._stat() != self._stamp:
+            if files.stamp(self._path) != self._stamp:
                 self._stamp, self._value = self._load()
-        except (SecretError, OSError):
+        except SecretError:
             if not self._lost:
                 _log.warning(
                     "secret file cannot be read, keeping its last value", extra={"path": str(self._path)}
@@ -187,16 +188,10 @@ class _File:
         else:
             self._lost = False
 
-    def _stat(self) -> tuple[int, int, int, int]:
-        # Follows symlinks: Kubernetes swaps the link of a mounted secret, which changes the inode.
-        stat = self._path.stat()
-        return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-    def _load(self) -> tuple[tuple[int, int, int, int], str]:
+    def _load(self) -> tuple[files.Stamp | None, str]:
+        stamp = files.stamp(self._path)
         try:
-            stamp = self._stat()
-            with self._path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
+            data = files.read(self._path, MAX_BYTES + 1)
         except OSError as error:
             raise SecretError(f"cannot read {self._path}: {error.strerror}") from None
         if len(data) > MAX_BYTES:

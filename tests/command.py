@@ -22,6 +22,17 @@ ROOT = Path(__file__).parent.parent
 ADDRESS = r"http://127\.0\.0\.1:\d+"
 OURS = "REMOTE_JOB_EXPORTER_"
 
+# Root's capabilities go with the next program; what is left has the rights of a file's owner.
+UNPRIVILEGED = """
+import ctypes, os, sys
+PR_CAPBSET_DROP = 24
+if os.geteuid() == 0:
+    libc = ctypes.CDLL(None)
+    for capability in range(64):
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
 until = waiting.until
 
 
@@ -40,6 +51,19 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         check=False,
         cwd=ROOT,
         env=environment(env),
+    )
+
+
+def run_unprivileged(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same with no more rights than the owner of the files, also where tests run as root."""
+    return subprocess.run(
+        [sys.executable, "-c", UNPRIVILEGED, *COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT,
+        env=environment({}),
     )
 
 

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isinf
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from pydantic import ValidationError
 
+from exporter import files
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import yaml
 from exporter.config.mistakes import ConfigError, Mistake, shown, translate
@@ -92,10 +94,9 @@ class File:
 def stamp(path: Path) -> object:
     """What changes whenever the config file, or a file of the folder, is changed or replaced."""
     try:
-        stats = [(file, file.stat()) for file in _files(path)]
-    except (ConfigError, OSError):
+        return tuple((file, files.stamp(file)) for file in _files(path))
+    except ConfigError:
         return None
-    return tuple((file, stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size) for file, stat in stats)
 
 
 def load(path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True) -> Config:
@@ -110,48 +111,55 @@ def load(path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True) -> Confi
     Raises:
         ConfigError: with every mistake, up to 1000.
     """
-    files = [_read(file, clock, host=host) for file in _files(path)]
-    mistakes = [mistake for file in files for mistake in file.mistakes]
-    mistakes += _between(files, path)
+    found = [_read(file, clock, host=host, pipe=file is path) for file in _files(path)]
+    mistakes = [mistake for file in found for mistake in file.mistakes]
+    mistakes += _between(found, path)
     if mistakes:
         raise ConfigError(bounded(sorted(set(mistakes))))
-    defaults = next((file.model.defaults for file in files if "defaults" in file.root), None) or Defaults()
+    defaults = next((file.model.defaults for file in found if "defaults" in file.root), None) or Defaults()
     return Config(
         tuple(
-            _system(name, system, defaults) for file in files for name, system in file.model.systems.items()
+            _system(name, system, defaults) for file in found for name, system in file.model.systems.items()
         ),
         path,
-        tuple(files),
+        tuple(found),
     )
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
+    if not _is_folder(path):
         return [path]
     try:
-        files = sorted(
+        found = sorted(
             file
             for file in path.iterdir()
-            if file.suffix == ".yaml" and not file.name.startswith(".") and file.is_file()
+            if file.suffix == ".yaml" and not file.name.startswith(".") and not _is_folder(file)
         )
     except OSError as error:
         raise ConfigError([Mistake(path, 1, "", f"cannot be read: {error.strerror}")]) from None
-    if not files:
+    if not found:
         raise ConfigError([Mistake(path, 1, "", "the folder holds no *.yaml file")])
-    return files
+    return found
 
 
 def unread(path: Path) -> list[Path]:
     """What a config folder holds besides the files that are read, hidden entries left out."""
-    if not path.is_dir():
+    if not _is_folder(path):
         return []
     read = set(_files(path))
     return sorted(entry for entry in path.iterdir() if entry not in read and not entry.name.startswith("."))
 
 
-def _read(path: Path, clock: Clock, *, host: bool) -> File:
+def _is_folder(path: Path) -> bool:
+    try:
+        return S_ISDIR(files.look_at(path).st_mode)
+    except OSError:
+        return False  # reading it tells why
+
+
+def _read(path: Path, clock: Clock, *, host: bool, pipe: bool) -> File:
     context = {"folder": path.parent, "clock": clock, "host": host}
-    return read(path, file_model(), context, lambda root: _between_keys(root, context))
+    return read(path, file_model(), context, lambda root: _between_keys(root, context), pipe=pipe)
 
 
 def read(
@@ -159,19 +167,20 @@ def read(
     model: type[Keys],
     context: Mapping[str, Any],
     between: Callable[[Section], Iterable[tuple[yaml.Path, str]]] = lambda _: (),
+    *,
+    pipe: bool = False,
 ) -> File:
     """Reads one YAML file of the given keys; raises nothing.
 
     Args:
         context: for the validators of the model; relative paths begin at its ``folder``.
         between: finds mistakes that no single key can see, also where other keys are wrong.
+        pipe: whether the file may be a pipe, which can be read only once.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(yaml.MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not the name of a file"
-        return File(path, Section(), None, (Mistake(path, 1, "", f"cannot be read: {why}"),))
+        data = files.read(path, yaml.MAX_BYTES + 1, pipe=pipe)
+    except OSError as error:
+        return File(path, Section(), None, (Mistake(path, 1, "", f"cannot be read: {error.strerror}"),))
     document = yaml.parse(data)
     root = document.root if isinstance(document.root, Section) else Section()
     found = list(document.problems)
@@ -291,10 +300,10 @@ def _texts(names: Iterable[str], job: Keys) -> dict[str, str]:
     return {name: str(own[name]) for name in names}
 
 
-def _between(files: list[File], path: Path) -> Iterator[Mistake]:
+def _between(found: list[File], path: Path) -> Iterator[Mistake]:
     """What no single file can see."""
     first: dict[yaml.Path, File] = {}
-    for file in files:
+    for file in found:
         places: list[yaml.Path] = [("defaults",)] if "defaults" in file.root else []
         places += [("systems", name) for name, _ in _entries(file.root.get("systems"))]
         for place in places:
@@ -303,9 +312,9 @@ def _between(files: list[File], path: Path) -> Iterator[Mistake]:
                 line = yaml.line_of(other.root, place)
                 text = f"is defined already in {other.path}:{line}"
                 yield Mistake(file.path, yaml.line_of(file.root, place), shown(place), text)
-    unreadable = any(not file.root and file.mistakes for file in files)
-    if not unreadable and not any("systems" in file.root for file in files):
-        where = files[0].path if files else path
+    unreadable = any(not file.root and file.mistakes for file in found)
+    if not unreadable and not any("systems" in file.root for file in found):
+        where = found[0].path if found else path
         yield Mistake(
             where, 1, "systems", "is missing; allowed is a mapping of at least one system by its name"
         )

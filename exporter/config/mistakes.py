@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from exporter import files
 from exporter.config.models import Choice
 from exporter.config.yaml import Path as Place
 
@@ -69,7 +70,7 @@ class Mistake:
 
     def __str__(self) -> str:
         path = f" {self.path}:" if self.path else ""
-        return f"{self.file}:{self.line}:{path} {self.text}"
+        return f"{files.shown(self.file)}:{self.line}:{path} {self.text}"
 
 
 class ConfigError(Exception):

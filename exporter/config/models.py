@@ -176,7 +176,9 @@ class SystemKeys(Settings):
     labels: Labels = Field(
         default_factory=dict, description="labels of every series of the system and its jobs"
     )
-    tls: Tls = Field(default_factory=Tls, description="trust and client certificate")
+    tls: Annotated[Tls, AfterValidator(Tls.check_environment)] = Field(
+        default_factory=Tls, validate_default=True, description="trust and client certificate"
+    )
     proxy_url: HttpUrl = Field(
         "", description="the proxy to use; without it http_proxy, https_proxy, all_proxy and no_proxy hold"
     )

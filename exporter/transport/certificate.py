@@ -5,6 +5,8 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
+from exporter import files
+
 MAX_BYTES = 1 << 20
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -18,8 +20,7 @@ def not_after(path: Path) -> float | None:
         ``None`` where the file cannot be read or holds nothing that is understood.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES).decode("latin-1")
+        text = files.read(path, MAX_BYTES).decode("latin-1")
     except OSError:
         return None
     return pem_not_after(text)

@@ -10,23 +10,26 @@ import certifi
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 from requests.utils import should_bypass_proxies
 
+from exporter import files
 from exporter.fields import Keys, host_is_read, in_folder
 
-Stamp = tuple[tuple[str, int, int, int, int], ...]
+Stamp = tuple[tuple[str, files.Stamp | None], ...]
 
 
 def _readable(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError("not a path; allowed is the name of a readable file")
     path = in_folder(value, info)
-    if not host_is_read(info):
-        return path
+    if host_is_read(info):
+        _check(path)
+    return path
+
+
+def _check(path: Path) -> None:
     try:
-        with path.open("rb") as file:
-            file.read(1)
+        files.check_pem(path)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}; allowed is a readable file") from None
-    return path
 
 
 def _server_name(value: str) -> str:
@@ -79,18 +82,28 @@ class Tls(Keys):
         """The CA file in force: ours, else the environment's ``SSL_CERT_FILE``, else certifi's."""
         return str(self.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where())
 
+    def check_environment(self) -> Self:
+        """Itself, once the file that ``SSL_CERT_FILE`` names is looked at, where that is in force.
+
+        Raises:
+            ValueError: it cannot be read; the text names the variable and the file.
+        """
+        if not self.ca_file and (name := os.environ.get("SSL_CERT_FILE")):
+            try:
+                _check(Path(name))
+            except ValueError as error:
+                raise ValueError(f"the environment variable SSL_CERT_FILE: {error}") from None
+        return self
+
     def stamp(self) -> Stamp | None:
         """What changes when any of the files does; ``None`` while one is missing.
 
         A wire keeps the trust it began with, also for new connections, so another stamp asks for a
         new `Wire`. While a file is missing (somebody is replacing it) the old wire is the better one.
         """
-        files = (Path(self.trusted()), self.crl_file, self.cert_file, self.key_file)
-        try:
-            stats = [(str(path), path.stat()) for path in files if path]
-        except OSError:
-            return None
-        return tuple((path, stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+        paths = (Path(self.trusted()), self.crl_file, self.cert_file, self.key_file)
+        stamps = tuple((str(path), files.stamp(path)) for path in paths if path)
+        return None if any(stamp is None for _, stamp in stamps) else stamps
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,13 +116,15 @@ def _listen_unix(path: str) -> socket.socket:
 def _remove_stale(path: Path) -> None:
     """Removes a socket that nobody listens on any more, and nothing else."""
     if not path.is_socket():
+        if os.path.lexists(path):
+            raise ValueError("there is a file of this name that is no socket")
         return
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(0)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
-            path.unlink()
+            path.unlink(missing_ok=True)
         except OSError:
             return
 

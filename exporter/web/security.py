@@ -11,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exporter import files
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import ConfigError, Mistake
 from exporter.web.config import RateLimit, WebConfig, load
@@ -24,7 +25,7 @@ CHALLENGE = 'Basic realm="remote-job-exporter", charset="UTF-8"'
 # Whatever watches over the process has neither password nor a share in the rate.
 OPEN_PATHS = frozenset({"/-/healthy", "/-/ready"})
 
-Stamp = tuple[tuple[int, ...] | None, ...]
+Stamp = tuple[files.Stamp | None, ...]
 
 
 class Security:
@@ -133,19 +134,19 @@ class Security:
     def _read(self) -> tuple[Stamp, WebConfig | ConfigError]:
         """What the files say, and a stamp of them from before they were read."""
         while True:
-            stamp, files = self._stat(), {self._path}
+            stamp, named = self._stat(), {self._path}
             config: WebConfig | ConfigError
             try:
-                config = load(self._path, files)
+                config = load(self._path, named)
             except ConfigError as error:
                 config = error
             # Which files count is known only now: a stamp of others would miss a change of these.
-            if files == self._files:
+            if named == self._files:
                 return stamp, config
-            self._files = files
+            self._files = named
 
     def _stat(self) -> Stamp:
-        return tuple(map(_state, sorted(self._files)))
+        return tuple(map(files.stamp, sorted(self._files)))
 
     def _complain(self, client: str) -> None:
         # Whoever guesses passwords shall not fill the log as well.
@@ -207,14 +208,3 @@ def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] 
     except binascii.Error:
         return None
     return (user, password) if colon else None
-
-
-def _state(path: Path) -> tuple[int, ...] | None:
-    """What changes when the file does; ``None`` while there is none."""
-    try:
-        # Follows links, whose swapping is how Kubernetes changes mounted secrets. The time of the last
-        # change of rights is in it too: they can be what was wrong.
-        stat = path.stat()
-    except (OSError, ValueError):
-        return None
-    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size

@@ -113,7 +113,10 @@ class Server:
             listener.close()
             # Systemd goes on listening on its own: whoever comes now is served after the restart.
             if listener.family == socket.AF_UNIX and self._listen is not None:
-                Path(name).unlink(missing_ok=True)
+                try:
+                    Path(name).unlink(missing_ok=True)
+                except OSError as error:
+                    _log.warning("a socket is left behind", extra={"path": name, "reason": error.strerror})
         self._listeners.clear()
 
     def _watch(self, listener: socket.socket) -> None:

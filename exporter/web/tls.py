@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from exporter import files
 from exporter.fields import Keys, in_folder
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
@@ -56,11 +57,9 @@ def _file(value: object, info: ValidationInfo) -> Path:
     # Whoever loads the configuration learns which files to look at again, missing ones too.
     (info.context or {}).get("files", set()).add(path)
     try:
-        with path.open("rb") as file:
-            file.read(1)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not the name of a file"
-        raise ValueError(f"cannot read {path}: {why}; allowed is a readable PEM file") from None
+        files.check_pem(path)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}; allowed is a readable PEM file") from None
     return path
 
 

@@ -1,15 +1,18 @@
 import asyncio
+import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from exporter.web.listen import listen_on
-from exporter.web.server import ListenError
+from exporter.web.server import ListenError, Server
 from tests.web.clients import (
     GET,
     Client,
     Start,
+    hello,
     scrape,
 )
 
@@ -49,16 +52,36 @@ async def test_a_socket_left_behind_is_replaced(start: Start, tmp_path: Path) ->
     await writer.wait_closed()
 
 
-@pytest.mark.parametrize("occupy", ["socket", "file"])
-async def test_a_unix_path_in_use_is_left_alone(start: Start, tmp_path: Path, occupy: str) -> None:
+async def test_a_unix_socket_in_use_is_left_alone(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "taken"
-    if occupy == "file":
-        path.write_text("precious")
-    else:
-        await start(listen=(f"unix:{path}",))
+    await start(listen=(f"unix:{path}",))
     with pytest.raises(ListenError, match=r"cannot listen on unix:.*taken: Address already in use"):
         await start(listen=(f"unix:{path}",))
     assert path.exists()
+
+
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+async def test_what_is_no_socket_is_named_and_left_alone(
+    start: Start, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "taken"
+    make(path)
+    with pytest.raises(ListenError, match=rf"listen on unix:{path}: there is a file of this name that is no"):
+        await start(listen=(f"unix:{path}",))
+    assert path.exists() or path.is_symlink()
+
+
+async def test_a_socket_that_cannot_be_removed_at_the_end_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "socket"
+    server = Server(hello, (f"unix:{path}",))
+    await server.start()
+    path.unlink()
+    path.mkdir()
+    await server.stop(0.0)
+    (line,) = (record for record in caplog.records if record.message == "a socket is left behind")
+    assert vars(line)["path"] == str(path)
 
 
 async def test_an_address_in_use_is_refused_and_nothing_stays_bound(start: Start) -> None:
