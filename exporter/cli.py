@@ -94,7 +94,8 @@ _config_file = _option(
     "--config.file",
     type=_PATH,
     metavar="F",
-    help="The configuration: a YAML file, or a folder whose *.yaml files are one. Same as the argument F.",
+    help="The configuration: a YAML file, or a folder whose *.yaml and *.yml files are one. Same as the "
+    "argument F.",
 )
 _file = click.argument("file", required=False, type=_PATH, metavar="[F]")
 _listen = _option(

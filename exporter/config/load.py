@@ -22,6 +22,7 @@ from exporter.providers.base import DiscoverKeys, Provider
 from exporter.transport import Tls
 
 MAX_MISTAKES = 1000
+SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def stamp(path: Path) -> object:
 
 
 def load(path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True) -> Config:
-    """Reads a config file, or a folder whose ``*.yaml`` files, in order of name, are one config.
+    """Reads a config file, or a folder whose ``*.yaml`` and ``*.yml`` files, by name, are one config.
 
     The network is not looked at. Files beginning with a dot are left out.
 
@@ -129,25 +130,31 @@ def load(path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True) -> Confi
 def _files(path: Path) -> list[Path]:
     if not _is_folder(path):
         return [path]
-    try:
-        found = sorted(
-            file
-            for file in path.iterdir()
-            if file.suffix == ".yaml" and not file.name.startswith(".") and not _is_folder(file)
-        )
-    except OSError as error:
-        raise ConfigError([Mistake(path, 1, "", f"cannot be read: {error.strerror}")]) from None
+    found = [file for file in _listed(path) if file.suffix in SUFFIXES and not _is_folder(file)]
     if not found:
-        raise ConfigError([Mistake(path, 1, "", "the folder holds no *.yaml file")])
+        raise ConfigError([Mistake(path, 1, "", "the folder holds no *.yaml and no *.yml file")])
     return found
 
 
 def unread(path: Path) -> list[Path]:
-    """What a config folder holds besides the files that are read, hidden entries left out."""
+    """What a config folder holds besides the files that are read; nothing where it is one file.
+
+    Hidden entries, and so all that Kubernetes adds to what it mounts, are left out.
+
+    Raises:
+        ConfigError: the folder cannot be listed.
+    """
     if not _is_folder(path):
         return []
     read = set(_files(path))
-    return sorted(entry for entry in path.iterdir() if entry not in read and not entry.name.startswith("."))
+    return [entry for entry in _listed(path) if entry not in read]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise ConfigError([Mistake(folder, 1, "", f"cannot be read: {error.strerror}")]) from None
 
 
 def _is_folder(path: Path) -> bool:

@@ -28,7 +28,11 @@ NOBODY = "http://127.0.0.1:9"
 JOBS = "systems:\n" + caps_config(NOBODY)
 PRIVATE = "systems:\n" + caps_config(NOBODY, name="private")
 EXISTING: Contents = {
-    "remote-jobs": {"jobs.yml": JOBS, "jobs.yaml": JOBS, "config": PRIVATE},
+    "remote-jobs": {
+        "jobs.yml": JOBS,
+        "jobs.yaml": "systems:\n" + caps_config(NOBODY, name="more"),
+        "config": PRIVATE,
+    },
     "remote-jobs-private": {"private.yaml": PRIVATE},
     "caps": {"token": "t"},
     "huawei": {"access-key": "a", "secret-key": "s"},

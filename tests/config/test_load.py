@@ -7,6 +7,7 @@ import pytest
 
 from exporter.auth import CREDENTIALS
 from exporter.config import Config, ConfigError, System, load
+from exporter.config.load import unread
 from exporter.job import Expect, Job, Kind
 from exporter.providers import PROVIDERS
 from tests.config.conftest import GOOD, Load
@@ -240,11 +241,30 @@ def system(name: str) -> str:
 
 def test_the_files_of_a_folder_are_one_config_in_order_of_name(tmp_path: Path) -> None:
     path = folder(tmp_path, b=system("one"), a=system("two"), z="defaults: {timeout: 1s}\n", c="# later\n")
+    (tmp_path / "aa.yml").write_text(system("three"))
     (tmp_path / "notes.txt").write_text("no yaml: [")
     (tmp_path / ".hidden.yaml").write_text("no yaml: [")
     (tmp_path / "dir.yaml").mkdir()
     found: Config = load(path)
-    assert [(each.name, each.timeout) for each in found.systems] == [("two", 1.0), ("one", 1.0)]
+    assert [(each.name, each.timeout) for each in found.systems] == [
+        ("two", 1.0),
+        ("three", 1.0),
+        ("one", 1.0),
+    ]
+
+
+def test_what_a_folder_holds_and_is_not_read_can_be_listed(tmp_path: Path) -> None:
+    # As Kubernetes mounts it: links to a folder behind a hidden link.
+    (tmp_path / "..data").mkdir()
+    for name in ("a.yaml", "b.yml", "c.YAML", "d.yaml.bak", "e"):
+        (tmp_path / "..data" / name).write_text("")
+        (tmp_path / name).symlink_to(f"..data/{name}")
+    (tmp_path / ".hidden.txt").write_text("")
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "f").symlink_to("gone")
+    assert [entry.name for entry in unread(tmp_path)] == ["c.YAML", "credentials", "d.yaml.bak", "e", "f"]
+    assert unread(tmp_path / "e") == []
+    assert unread(tmp_path / "missing") == []
 
 
 def test_a_system_or_defaults_in_two_files_is_a_mistake(tmp_path: Path) -> None:
