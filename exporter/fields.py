@@ -39,8 +39,7 @@ _DURATION = re.compile(
 )
 DURATION_PATTERN = r"^(?=.)(0|(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?)$"
 
-# RFC 9110 section 7.6.1, and those that say how a message is framed and packed: the wire's own business.
-_HOP_BY_HOP = frozenset(
+CONNECTION_HEADERS = frozenset(
     {
         "accept-encoding",
         "connection",
@@ -56,6 +55,9 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+"""Headers that libcurl alone writes, in lower case: those of one connection (RFC 9110 section 7.6.1) and of
+how a message is framed and packed. ``Host`` is not among them: it is sent as it is set.
+"""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_KEY_LENGTH = 512
@@ -177,15 +179,24 @@ def _header_name(value: str) -> str:
     return value
 
 
-def _header(name: str) -> str:
-    if name.lower() in _HOP_BY_HOP:
-        raise ValueError("this header is written by the connection itself and cannot be set")
+def _request_header(name: str) -> str:
+    if name.lower() in CONNECTION_HEADERS:
+        others = ", ".join(sorted(CONNECTION_HEADERS))
+        raise ValueError(f"{name} is written by the connection itself; allowed are all names but {others}")
     return name
 
 
-def _headers(headers: dict[str, str]) -> dict[str, str]:
-    if len({name.lower() for name in headers}) < len(headers):
-        raise ValueError("names a header twice; upper and lower case are the same")
+def each_once(headers: dict[str, T]) -> dict[str, T]:
+    """Headers by name, as they are.
+
+    Raises:
+        ValueError: two names differ in case alone.
+    """
+    seen: set[str] = set()
+    for name in headers:
+        if name.lower() in seen:
+            raise ValueError(f"names {name} twice; upper and lower case are the same")
+        seen.add(name.lower())
     return headers
 
 
@@ -285,9 +296,10 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 
 HeaderText = Annotated[str, AfterValidator(check_header_value)]
 
-Headers = Annotated[
-    dict[Annotated[HeaderName, AfterValidator(_header)], HeaderText], AfterValidator(_headers)
-]
+RequestHeaderName = Annotated[HeaderName, AfterValidator(_request_header)]
+"""The name of a header that a request may set."""
+
+Headers = Annotated[dict[RequestHeaderName, HeaderText], AfterValidator(each_once)]
 """Headers of a request by name."""
 
 SecretValue = Annotated[

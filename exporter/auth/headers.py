@@ -9,30 +9,18 @@ from exporter import fields
 from exporter.auth.base import FixedCredential, HeaderSecret, header_value
 from exporter.secret import Secret
 
-# They say where a request ends and how it travels; to set them is to break it.
-_FRAMING = frozenset(
-    {"connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"}
-)
-
 
 def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
     if not headers:
         raise ValueError("must name at least one header")
-    seen: set[str] = set()
-    for name in headers:
-        if name.lower() in _FRAMING:
-            raise ValueError(f"must not set {name}, which belongs to the connection")
-        if name.lower() in seen:
-            raise ValueError(f"names {name} twice; upper and lower case are one")
-        seen.add(name.lower())
-    return headers
+    return fields.each_once(headers)
 
 
 class HeadersKeys(fields.Keys):
     """Names and values; each value is sent as it is, no scheme word is put in front."""
 
     type: Literal["headers"]
-    headers: Annotated[dict[fields.HeaderName, HeaderSecret], AfterValidator(_headers)] = Field(
+    headers: Annotated[dict[fields.RequestHeaderName, HeaderSecret], AfterValidator(_headers)] = Field(
         description="header names, each with a secret that is sent as it is"
     )
 

@@ -10,6 +10,7 @@ from requests import PreparedRequest
 from requests.utils import should_bypass_proxies
 
 from exporter.failure import Failure, Reason
+from exporter.fields import CONNECTION_HEADERS
 from exporter.secret import masked_url
 from exporter.transport.faults import (
     BAD_ARGUMENT,
@@ -28,8 +29,6 @@ _log = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 64 * 1024
 MAX_CONNECTION_SECONDS = 600
 
-# libcurl writes these itself, as the protocol and the connection want them.
-_NOT_OURS = frozenset({"accept-encoding", "connection", "content-length", "expect", "transfer-encoding"})
 _TLS_VERSIONS = {"TLS12": pycurl.SSLVERSION_TLSv1_2, "TLS13": pycurl.SSLVERSION_TLSv1_3}
 
 
@@ -227,7 +226,8 @@ def _rename_server(curl: pycurl.Curl, url: str, route: Route, headers: list[byte
 def _header_lines(request: PreparedRequest) -> list[bytes]:
     lines = []
     for name, value in request.headers.items():
-        if name.lower() not in _NOT_OURS:
+        # A session of `requests` sets some of them; libcurl writes them as the connection needs them.
+        if name.lower() not in CONNECTION_HEADERS:
             text = value if isinstance(value, str) else value.decode("latin-1")
             # libcurl's way to say "empty"; with a colon it would leave the header out.
             lines.append(f"{name}: {text}" if text else f"{name};")

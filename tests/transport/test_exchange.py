@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from exporter.failure import Failure, Reason
+from exporter.fields import CONNECTION_HEADERS
 from exporter.transport import Reply, Wire
 from tests.transport.conftest import Ask, prepared
 from tests.transport.servers import answer, answering, listening, saying
@@ -108,6 +109,14 @@ async def test_headers_go_out_as_given_and_nothing_is_made_up(ask: Ask) -> None:
         [f"{name}: {value}".rstrip() for name, value in headers.items()]
         + [line for line in head if line.startswith("Accept-Encoding: ")]
     )
+
+
+async def test_headers_of_the_connection_are_not_taken_from_a_request_but_the_host_is(ask: Ask) -> None:
+    headers = {**dict.fromkeys(CONNECTION_HEADERS, "odd"), "Host": "inner.example"}
+    async with listening(answering(answer())) as server:
+        await ask(server.url(), headers=headers)
+    assert b"odd" not in server.requests[0]
+    assert b"\r\nHost: inner.example\r\n" in server.requests[0]
 
 
 @pytest.mark.parametrize("value", ["a\nX-Evil: 1", "a\r\nX-Evil: 1", "a\0b", "\u20ac"])
