@@ -61,14 +61,18 @@ class Secret:
 
     @classmethod
     def env(cls, name: str) -> "Secret":
-        """The value of an environment variable.
+        """The value of an environment variable without its last line break.
 
         Raises:
             SecretError: it is not set, or empty.
         """
-        value = os.environ.get(name, "")
-        if not value:
+        if name not in os.environ:
             raise SecretError(f"the environment variable {name} is not set")
+        value = _without_line_break(os.environ[name])
+        if not value:
+            raise SecretError(
+                f"the environment variable {name} is set but empty; allowed is the secret itself as its value"
+            )
         return cls(_Plain(value))
 
     @classmethod
@@ -116,6 +120,11 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret cannot be pickled or copied")
+
+
+def _without_line_break(text: str) -> str:
+    """Without one line break at the end, which an editor or ``echo`` has added."""
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 class _Plain:
@@ -197,7 +206,7 @@ class _File:
         if len(data) > MAX_BYTES:
             raise SecretError(f"{self._path} is over {MAX_BYTES} bytes, too large for a secret")
         try:
-            value = data.decode().removesuffix("\n").removesuffix("\r")
+            value = _without_line_break(data.decode())
         except UnicodeDecodeError:
             raise SecretError(f"{self._path} is not UTF-8 text") from None
         if not value:

@@ -40,7 +40,7 @@ def reference() -> str:
         (
             "- A duration is one of Prometheus, such as `500ms`, `10s` or `1m30s`.\n"
             "- A secret is text, `{env: NAME}` (an environment variable, read at the start) or "
-            "`{file: PATH}` (a file without its last line break, read again when it changes).\n"
+            "`{file: PATH}` (a file, read again when it changes); their last line break is dropped.\n"
             "- A relative path begins at the folder of the config file."
         ),
         "## `defaults:`",
