@@ -109,7 +109,7 @@ def _positive(seconds: float) -> float:
     return seconds
 
 
-def _http_url(value: str) -> str:
+def _http_url(value: str, credentials: str = "credentials belong under auth:") -> str:
     hint = "allowed is http://HOST[:PORT][/PATH] or https://…"
     try:
         url = urlsplit(value)
@@ -119,7 +119,7 @@ def _http_url(value: str) -> str:
     if url.scheme not in ("http", "https"):
         raise ValueError(f"the scheme must be http or https; {hint}")
     if url.username is not None or url.password is not None:
-        raise ValueError("must not hold a user name or password; credentials belong under auth:")
+        raise ValueError(f"must not hold a user name or password; {credentials}")
     if not url.hostname or port == 0:
         raise ValueError(f"names no host or a port out of range; {hint}")
     if url.query or url.fragment or value.endswith(("?", "#")):
@@ -133,6 +133,14 @@ def _http_url(value: str) -> str:
 
 def _base_url(value: str) -> str:
     return _http_url(value).rstrip("/")
+
+
+def _proxy_url(value: str) -> str:
+    return _http_url(
+        value,
+        "leave it out and set the environment variable https_proxy (for an https base_url) or http_proxy "
+        "(for http; lower case only) to http://USER:PASSWORD@HOST:PORT",
+    ).rstrip("/")
 
 
 def has_control_characters(value: str) -> bool:
@@ -289,6 +297,13 @@ EndpointUrl = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"}),
 ]
 """The same, kept to the letter: an address that is called as it stands, slash and all."""
+
+ProxyUrl = Annotated[
+    str,
+    AfterValidator(_proxy_url),
+    WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"}),
+]
+"""The address of a proxy, likewise; what is said of credentials is where a proxy's belong."""
 
 KeyValue = Annotated[str, AfterValidator(check_key)]
 

@@ -28,6 +28,7 @@ from exporter.fields import (
     HttpUrl,
     Keys,
     PositiveDuration,
+    ProxyUrl,
     has_control_characters,
     parse_duration,
 )
@@ -179,7 +180,7 @@ class SystemKeys(Settings):
     tls: Annotated[Tls, AfterValidator(Tls.check_environment)] = Field(
         default_factory=Tls, validate_default=True, description="trust and client certificate"
     )
-    proxy_url: HttpUrl = Field(
+    proxy_url: ProxyUrl = Field(
         "", description="the proxy to use; without it http_proxy, https_proxy, all_proxy and no_proxy hold"
     )
     headers: Headers = Field(

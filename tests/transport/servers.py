@@ -5,6 +5,7 @@ import socket
 import ssl
 import struct
 import zlib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -160,8 +161,15 @@ def bomb(megabytes: int = 200) -> bytes:
 
 
 @asynccontextmanager
-async def proxy(script_of_tunnel: Callable[[bytes], bytes] | None = None) -> AsyncIterator[Server]:
-    """A forward proxy: tunnels for CONNECT, and passes other requests on."""
+async def proxy(
+    script_of_tunnel: Callable[[bytes], bytes] | None = None, *, user: str = ""
+) -> AsyncIterator[Server]:
+    """A forward proxy: tunnels for CONNECT, and passes other requests on.
+
+    Args:
+        user: ``NAME:PASSWORD`` that every request must prove by Basic authentication.
+    """
+    proof = b"proxy-authorization: basic " + b64encode(user.encode())
 
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await read_request(reader)
@@ -169,6 +177,10 @@ async def proxy(script_of_tunnel: Callable[[bytes], bytes] | None = None) -> Asy
         method, target, _ = request.split(b" ", 2)
         if script_of_tunnel:
             writer.write(script_of_tunnel(request))
+            return
+        if user and proof.lower() not in request.lower():
+            demand = "Basic realm=proxy"
+            writer.write(answer(status="407 Proxy Authentication Required", Proxy_Authenticate=demand))
             return
         place = target if method == b"CONNECT" else target.split(b"/")[2]
         host, _, port = place.decode().rpartition(":")

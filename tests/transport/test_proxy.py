@@ -83,6 +83,25 @@ async def test_a_password_of_the_proxy_goes_to_the_proxy_and_shows_nowhere(ask: 
     assert "cret" not in repr(route)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("user", ["", "me:s%3Acret@"])
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"])
+async def test_a_user_of_the_proxy_comes_from_the_variable_of_the_scheme(
+    variable: str, user: str, scheme: str, ask: Ask, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = variable in (f"{scheme}_proxy", "all_proxy") or (scheme, variable) == ("https", "HTTPS_PROXY")
+    tls = authority.server() if scheme == "https" else None
+    async with listening(answering(answer(b"far")), tls) as server, proxy(user="me:s:cret") as via:
+        monkeypatch.setenv(variable, via.url().replace("://", f"://{user}"))
+        asked = ask(server.url(scheme=scheme), Route(Tls.model_validate({"ca_file": str(authority.file)})))
+        if used and not user and scheme == "https":
+            with pytest.raises(Failure, match="the proxy answered 407"):
+                await asked
+        else:
+            assert (await asked).status == (200 if user or not used else 407)
+    assert bool(via.requests) is used
+
+
 async def test_a_proxy_that_refuses_a_tunnel_is_told_with_its_status(ask: Ask) -> None:
     def refuse(_: bytes) -> bytes:
         return answer(status="407 Proxy Authentication Required")
