@@ -7,14 +7,13 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from starlette.types import ASGIApp
 
-from exporter import __version__, config
+from exporter import __version__, config, tasks
 from exporter.auth import CREDENTIALS
 from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collector import Collector
@@ -142,12 +141,17 @@ class Service:
             try:
                 await self._load()
             except config.ConfigError as error:
-                self._meters.reloaded(worked=False)
                 first, more = error.mistakes[0], len(error.mistakes) - 1
                 _log.error("config not taken", extra={"mistake": str(first), "more_mistakes": more})
                 refused = f"config not taken: {first}; still "
                 raise
+            except Exception as error:
+                _log.exception("config not taken")
+                refused = f"config not taken: {type(error).__name__}; still "
+                raise
             finally:
+                if refused:
+                    self._meters.reloaded(worked=False)
                 # Reading a config leaves circles behind, which are looked for rarely (see `serve`).
                 gc.collect()
                 await self._notifier.ready(refused + self.watched)
@@ -175,9 +179,10 @@ class Service:
 
     async def _end(self) -> None:
         await self.collector.close()
-        ends = [upstream.close(grace=0.0) for _, upstream in self._upstreams.values()]
+        for _, upstream in self._upstreams.values():
+            self._close_later(upstream, 0.0)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*ends, *self._closing), CLOSE_SECONDS)
+            await asyncio.wait_for(asyncio.gather(*self._closing, return_exceptions=True), CLOSE_SECONDS)
 
     async def _load(self) -> None:
         # In a thread: a large config would hold the loop.
@@ -211,9 +216,7 @@ class Service:
 
     def _close_later(self, upstream: Upstream, grace: float) -> None:
         """Lets reads under way end, which nobody waits for here."""
-        task = asyncio.get_running_loop().create_task(upstream.close(grace=grace))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        tasks.start(upstream.close(grace=grace), self._closing, "close a system")
 
 
 def _reached_alike(one: System, other: System) -> bool:
@@ -264,15 +267,25 @@ def _plan(system: System, upstream: Upstream) -> Plan:
 
 
 async def _watch(file: Path, reload: Callable[[], Awaitable[None]]) -> None:
-    """Reloads whenever the files change and then hold still for a moment; for ever."""
-    taken = seen = await asyncio.to_thread(config.stamp, file)
+    """Reloads whenever the files change and then hold still for a moment; for ever, whatever fails."""
+    failures: set[type[Exception]] = set()
+
+    async def stamp() -> object:
+        try:
+            return await asyncio.to_thread(config.stamp, file)
+        except Exception as error:  # noqa: BLE001  # the next look may work
+            if type(error) not in failures:
+                failures.add(type(error))
+                _log.exception("config files cannot be watched; trying again every second")
+            return None
+
+    taken = seen = await stamp()
     while True:
         await asyncio.sleep(WATCH_SECONDS)
-        before, seen = seen, await asyncio.to_thread(config.stamp, file)
+        before, seen = seen, await stamp()
         if seen == before and seen != taken:
             taken = seen
-            with contextlib.suppress(config.ConfigError):
-                await reload()
+            await reload()
 
 
 @contextlib.contextmanager
@@ -298,25 +311,21 @@ async def serve(file: Path, options: Options) -> None:
     notifier = Notifier(os.environ)
     service = Service(file, options, notifier)
     loop = asyncio.get_running_loop()
-    tasks: set[asyncio.Task[None]] = set()
+    running: set[asyncio.Task[None]] = set()
+    alive: set[asyncio.Task[None]] = set()
 
     async def reload() -> None:
-        with contextlib.suppress(config.ConfigError):
+        with contextlib.suppress(Exception):  # reload has logged it
             await service.reload()
-
-    def start(work: Coroutine[Any, Any, None]) -> None:
-        task = loop.create_task(work)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
 
     if notifier.watchdog is not None:
         # The watchdog ends a stuck process by SIGABRT: where it was stuck then stands in the journal.
         faulthandler.enable()
     with stop_signals() as stop:
-        loop.add_signal_handler(signal.SIGHUP, lambda: start(reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: tasks.start(reload(), running, "reload"))
         await service.start()
         if options.watch:
-            start(_watch(file, service.reload))
+            tasks.start(_watch(file, reload), running, "watch the config")
         # What is there now stays: looking through it again and again for garbage costs a tenth of
         # every read.
         gc.freeze()
@@ -326,11 +335,12 @@ async def serve(file: Path, options: Options) -> None:
         _log.info("listening", extra={"version": __version__, "addresses": addresses, **shown})
         await notifier.ready(service.watched)
         # To the very end: scrapes under way may finish, however soon systemd would miss the pings.
-        alive = loop.create_task(notifier.keep_alive())
+        tasks.start(notifier.keep_alive(), alive, "ping systemd")
         await stop.wait()
         _log.info("stopping; scrapes under way may finish")
         await notifier.stopping("scrapes under way may finish")
-        for task in list(tasks):
+        for task in running:
             task.cancel()
         await service.stop()
-        alive.cancel()
+        for task in alive:
+            task.cancel()

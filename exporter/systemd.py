@@ -62,11 +62,14 @@ class Notifier:
                 out.connect(self._address)
                 async with asyncio.timeout(SEND_SECONDS):
                     await asyncio.get_running_loop().sock_sendall(out, "\n".join(lines).encode())
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  # without pings systemd would end the process
             if not self._lost:
                 self._lost = True
-                why = os.strerror(error.errno) if error.errno else type(error).__name__
-                _log.warning("systemd cannot be told", extra={"reason": why})
+                if isinstance(error, OSError):
+                    why = os.strerror(error.errno) if error.errno else type(error).__name__
+                    _log.warning("systemd cannot be told", extra={"reason": why})
+                else:
+                    _log.exception("systemd cannot be told")
 
 
 def _notify_address(text: str) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter import service
+from exporter import config, service
+from exporter.log import Logfmt
+from exporter.upstream import Upstream
 from tests.vendor import Asked, Exporter, Samples, Told, caps, caps_config, exporter, read_samples, vendor
 from tests.waiting import seen
 
@@ -262,3 +264,91 @@ async def test_watching_notices_a_mounted_config_map_that_is_swapped(
             (tmp_path / "..new").symlink_to("v2")
             (tmp_path / "..new").rename(tmp_path / "..data")
             await shows(url, "p/0/en", "p/1/en")
+
+
+def failing_once(monkeypatch: pytest.MonkeyPatch, name: str, *, times: int = 1) -> asyncio.Event:
+    """Has a function of the config fail in a way that nobody expects; the event: it has failed so often."""
+    real, left, done = getattr(config, name), [None] * times, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def fails(*arguments: object) -> object:
+        if not left:
+            return real(*arguments)
+        left.pop()
+        if not left:
+            loop.call_soon_threadsafe(done.set)
+        raise RuntimeError("hush")
+
+    monkeypatch.setattr(config, name, fails)
+    return done
+
+
+async def test_a_watched_config_is_taken_after_looking_at_it_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "WATCH_SECONDS", 0.01)
+    file = tmp_path / "config.yaml"
+    async with vendor(lambda _: Told(caps())) as docs:
+        file.write_text("systems:\n" + caps_config(docs.url, 1))
+        async with serving(file, caplog, watch=True) as url:
+            await asyncio.wait_for(failing_once(monkeypatch, "stamp", times=5).wait(), 60)
+            file.write_text("systems:\n" + caps_config(docs.url, 2))
+            await shows(url, "p/0/en", "p/1/en")
+    message = "config files cannot be watched; trying again every second"
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [message]
+
+
+@pytest.mark.parametrize("by", ["signal", "watch", "request"])
+async def test_a_reload_that_fails_in_an_unexpected_way_is_logged_and_the_next_one_works(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "WATCH_SECONDS", 0.05)
+    file = tmp_path / "config.yaml"
+
+    def reload(url: str, count: int) -> None:
+        new = tmp_path / "new"
+        new.write_text("systems:\n" + caps_config(docs.url, count))
+        new.rename(file)
+        if by == "signal":
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif by == "request":
+            requests.post(f"{url}/-/reload", timeout=60)
+
+    async def successful() -> float | None:
+        return read_samples(await page(url)).get_one(SUCCESSFUL)
+
+    async def refused() -> bool:
+        return await successful() == 0
+
+    async with vendor(lambda _: Told(caps())) as docs:
+        file.write_text("systems:\n" + caps_config(docs.url, 1))
+        async with serving(file, caplog, watch=by == "watch") as url:
+            failing_once(monkeypatch, "load")
+            await asyncio.to_thread(reload, url, 2)
+            await seen(refused, "a reload that has failed")
+            assert jobs(read_samples(await page(url))) == {"p/0/en"}
+            await asyncio.to_thread(reload, url, 3)
+            await shows(url, "p/0/en", "p/1/en", "p/2/en")
+            assert await successful() == 1
+    lines = [Logfmt().format(record) for record in caplog.records if record.message == "config not taken"]
+    assert len(lines) == 1
+    assert 'error="RuntimeError at exporter/service.py:' in lines[0]
+
+
+async def test_a_system_that_cannot_be_closed_is_logged_and_costs_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(_: Upstream, *, grace: float) -> None:
+        raise RuntimeError(f"hush {grace}")
+
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(Upstream, "close", fails)
+            text = "systems:\n" + caps_config(docs.url, name="other")
+            assert (await reload(running, tmp_path, text)).status_code == 200
+            assert (await running.scrape()).all("remote_job_up")[0][0]["system"] == "other"
+    (record,) = (record for record in caplog.records if record.message == "a task failed")
+    assert vars(record)["task"] == "close a system"

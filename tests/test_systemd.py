@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import systemd
+from exporter.log import Logfmt
 from exporter.systemd import Notifier, watchdog_seconds
 from tests.command import COMMAND, run, running, serving, vendor_beside
 from tests.vendor import Told, caps, caps_config
@@ -160,6 +161,25 @@ async def test_pings_come_from_the_event_loop_itself(told: Manager) -> None:
     assert told.has_heard() == []
     assert await asyncio.to_thread(told.hears, "WATCHDOG")
     alive.cancel()
+
+
+async def test_pings_go_on_after_one_has_failed_in_an_unexpected_way(
+    told: Manager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, left = socket.socket, [RuntimeError("hush"), RuntimeError("hush")]
+
+    def opened(*kind: int) -> socket.socket:
+        if left:
+            raise left.pop()
+        return real(*kind)
+
+    monkeypatch.setattr("exporter.systemd.socket.socket", opened)
+    notifier = Notifier({"NOTIFY_SOCKET": told.address, "WATCHDOG_USEC": "20000"})
+    alive = asyncio.create_task(notifier.keep_alive())
+    assert await asyncio.to_thread(told.hears, "WATCHDOG")
+    alive.cancel()
+    (line,) = (Logfmt().format(record) for record in caplog.records)
+    assert 'msg="systemd cannot be told" error="RuntimeError at exporter/systemd.py:' in line
 
 
 def test_pings_go_on_while_a_scrape_finishes_at_the_end(told: Manager, config: Path, tmp_path: Path) -> None:

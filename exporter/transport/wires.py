@@ -2,6 +2,7 @@
 
 import asyncio
 
+from exporter import tasks
 from exporter.clock import Clock
 from exporter.failure import Failure, Reason
 from exporter.transport.route import Route
@@ -63,9 +64,7 @@ class Wires:
 
     def _retire(self, grace: float) -> None:
         if self._wire is not None:
-            task = asyncio.get_running_loop().create_task(self._wire.close(grace))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            tasks.start(self._wire.close(grace), self._closing, "close connections")
         self._wire = None
 
     async def close(self, grace: float) -> None:
@@ -75,4 +74,4 @@ class Wires:
             await asyncio.wait([self._idle], timeout=grace)
         self._closed = True
         self._retire(0.0)
-        await asyncio.gather(*self._closing)
+        await asyncio.gather(*self._closing, return_exceptions=True)

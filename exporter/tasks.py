@@ -1,0 +1,26 @@
+"""Work that runs beside and that nobody waits for: kept until it ends, and its failure is logged."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+
+def start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]], name: str) -> None:
+    """Runs a coroutine as a task of the running loop.
+
+    Args:
+        tasks: has the task until it ends; the loop itself would let go of it.
+        name: of the work, for the log.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("a task failed", exc_info=error, extra={"task": name})
+
+    task.add_done_callback(ended)
