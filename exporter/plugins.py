@@ -14,7 +14,7 @@ from requests.auth import HTTPDigestAuth
 
 from exporter.auth import CREDENTIALS
 from exporter.auth.base import Credential
-from exporter.config.models import JobKeys, SystemKeys
+from exporter.config.models import JobKeys, SystemKeys, forget_models
 from exporter.fields import Keys
 from exporter.providers import PROVIDERS
 from exporter.providers.base import DiscoverKeys, Provider
@@ -54,7 +54,7 @@ class PluginError(Exception):
 
 
 def load() -> tuple[Plugin, ...]:
-    """Adds the plug-ins to the tables of providers and credentials; called once, before a config is read.
+    """Adds the plug-ins to the tables of providers and credentials, for configs that are read afterwards.
 
     Raises:
         PluginError: some are broken; the tables are as before.
@@ -78,6 +78,7 @@ def load() -> tuple[Plugin, ...]:
         raise PluginError("\n".join(mistakes))
     PROVIDERS.update(providers)
     CREDENTIALS.update(credentials)
+    forget_models()
     return tuple(plugins)
 
 

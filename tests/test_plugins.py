@@ -1,6 +1,8 @@
 """Providers and credentials of other distributions: the documented one at work, and each broken one told."""
 
 import re
+import subprocess
+import sys
 import textwrap
 import tomllib
 from collections.abc import Mapping
@@ -9,8 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.command import ROOT, run, serving, vendor_beside
-from tests.vendor import Asked, Told, read_samples
+from tests.command import ROOT, environment, run, serving, vendor_beside
+from tests.vendor import Asked, Told, caps_config, read_samples
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 PROVIDERS = "remote_job_exporter.providers"
@@ -87,6 +89,29 @@ def test_schema_and_reference_know_the_plugin(tmp_path: Path, command: tuple[str
     assert "Builds of a forge" in shown.stdout
     assert "the key of the account" in shown.stdout
     assert "Builds of a forge" not in run(*command).stdout
+
+
+AFTERWARDS = """
+import sys
+from pathlib import Path
+from exporter import config, plugins
+first, second = map(Path, sys.argv[1:])
+config.load(first)
+plugins.load()
+print(config.load(second).systems[0].provider)
+"""
+
+
+def test_a_plugin_is_known_to_a_config_also_when_another_one_was_read_before(tmp_path: Path) -> None:
+    install(tmp_path / "site", CODE, documented())
+    first = tmp_path / "first.yaml"
+    first.write_text("systems:\n" + caps_config("https://a.example"))
+    command = [sys.executable, "-c", AFTERWARDS, str(first), str(config(tmp_path, "https://forge.example"))]
+    env = environment({"PYTHONPATH": str(tmp_path / "site"), "FORGE_KEY": "sesame"})
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT, env=env
+    )
+    assert (ended.stdout, ended.stderr) == ("forge\n", "")
 
 
 def test_check_tells_mistakes_in_the_keys_of_a_plugin(tmp_path: Path) -> None:

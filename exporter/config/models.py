@@ -204,6 +204,12 @@ class Choice:
         return core_schema.tagged_union_schema(schemas, discriminator=self.key)
 
 
+def forget_models() -> None:
+    """Has all models made anew at their next use: the table of providers or of credentials has changed."""
+    for models in (auth_models, job_models, system_models, file_model):
+        models.cache_clear()
+
+
 @cache
 def auth_models() -> Mapping[str, type[Keys]]:
     """The keys of ``auth:`` by its ``type``."""
