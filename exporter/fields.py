@@ -270,12 +270,11 @@ Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     WithJsonSchema(
-        # The only number allowed is 0.
+        # The only number allowed is 0. Of a choice by anyOf or type, what validators say of another number is
+        # not that a duration is text.
         {
-            "type": ["string", "integer"],
-            "pattern": DURATION_PATTERN,
-            "minimum": 0,
-            "maximum": 0,
+            "if": {"const": 0},
+            "else": {"type": "string", "pattern": DURATION_PATTERN},
             "examples": ["10s", "1m30s"],
         }
     ),

@@ -137,6 +137,8 @@ def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         schema = definitions[target.rpartition("/")[2]]
     if choices := schema.get("anyOf"):
         return _choice(choices, definitions)
+    if otherwise := schema.get("else"):  # 0 need not be named
+        return _type(otherwise, definitions)
     if "enum" in schema:
         return _or(f"`{value}`" for value in schema["enum"])
     if "const" in schema:

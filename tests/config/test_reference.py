@@ -73,6 +73,25 @@ def test_the_schema_takes_no_other_duration(schema: Draft202012Validator, durati
     assert not schema.is_valid({"defaults": {"min_interval": duration}})
 
 
+SYSTEM = {
+    "provider": "caps",
+    "base_url": "https://a.example",
+    "jobs": [{"project_id": "p", "build_job_id": "b", "locale": "en"}],
+}
+
+
+@pytest.mark.parametrize("number", [10, 1.5, -1])
+def test_what_validators_say_of_a_number_for_a_duration_is_that_it_must_be_text(
+    schema: Draft202012Validator, number: float
+) -> None:
+    said = f"{number} is not of type 'string'"
+    (error,) = schema.iter_errors({"defaults": {"timeout": number}})
+    assert error.message == said
+    (choice,) = schema.iter_errors({"systems": {"s": {**SYSTEM, "timeout": number}}})
+    # Of the system's own provider, the first; the others have errors of their own.
+    assert [error.message for error in choice.context if error.schema_path[0] == 0] == [said]
+
+
 def test_no_key_of_a_provider_hides_a_common_one() -> None:
     for provider in PROVIDERS.values():
         assert not set(provider.JobKeys.model_fields) & set(JobKeys.model_fields)
