@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from exporter.auth import CREDENTIALS
 from exporter.config.models import (
@@ -29,7 +30,8 @@ def json_schema() -> dict[str, Any]:
 def reference() -> str:
     """All keys of the config file as Markdown tables: key, type, default, meaning."""
     systems, jobs = system_models(), job_models()
-    common = next(iter(systems.values()))
+    finding = {name: model for name, model in systems.items() if "discover" in model.model_fields}
+    common = next(iter(finding.values()))
     parts = [
         "# Config file",
         "Made by `remote-job-exporter docs config`.",
@@ -53,8 +55,12 @@ def reference() -> str:
         ),
         _table(
             common,
-            ["provider", *_beside(SystemKeys, Defaults), "auth", "jobs"],
-            {"provider": _or(f"`{name}`" for name in systems)},
+            ["provider", *_beside(SystemKeys, Defaults), "auth", "discover", "jobs"],
+            {
+                "provider": _or(f"`{name}`" for name in systems),
+                "discover": f"mapping, for {_or(f'`{name}`' for name in finding)}",
+            },
+            {"jobs": "needed without `discover`"} if _needed(systems, "jobs") else {},
         ),
         "### `jobs: [ … ]`",
         "Every job takes these beside its provider's own keys.",
@@ -87,6 +93,10 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _needed(models: Mapping[str, type[BaseModel]], key: str) -> bool:
+    return any(model.model_fields[key].is_required() for model in models.values())
+
+
 def _beside(model: type[BaseModel], base: type[BaseModel]) -> list[str]:
     return [key for key in model.model_fields if key not in base.model_fields]
 
@@ -104,21 +114,31 @@ def _first_line(documented: type) -> str:
     return (documented.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
 
 
-def _table(model: type[BaseModel], keys: Iterable[str], types: Mapping[str, str] | None = None) -> str:
+def _table(
+    model: type[BaseModel],
+    keys: Iterable[str],
+    types: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
+) -> str:
     schema = model.model_json_schema()
     rows = [("key", "type", "default", "meaning"), ("---",) * 4]
     for key in keys:
         field, own = model.model_fields[key], schema["properties"][key]
-        default = own.get("default")
         rows.append(
             (
                 f"`{key}`",
                 (types or {}).get(key) or _type(own, schema.get("$defs", {})),
-                "needed" if field.is_required() else "" if default in (None, "") else f"`{_yaml(default)}`",
+                (defaults or {}).get(key) or _default(field, own.get("default")),
                 field.description or "",
             )
         )
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _default(field: FieldInfo, default: object) -> str:
+    if field.is_required():
+        return "needed"
+    return "" if default in (None, "") else f"`{_yaml(default)}`"
 
 
 def _yaml(default: object) -> str:

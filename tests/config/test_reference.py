@@ -117,6 +117,15 @@ def test_the_reference_tells_types_and_defaults() -> None:
     assert any(line.startswith("| `password` | secret | needed |") for line in lines)
 
 
+def test_the_reference_tells_who_can_discover_and_when_jobs_are_needed() -> None:
+    lines = reference().splitlines()
+    names = [f"`{name}`" for name, provider in PROVIDERS.items() if provider.Discover is not None]
+    (discover,) = (line for line in lines if line.startswith("| `discover` |"))
+    assert discover.startswith(f"| `discover` | mapping, for {', '.join(names[:-1])} or {names[-1]} |  |")
+    (jobs,) = (line for line in lines if line.startswith("| `jobs` |"))
+    assert jobs.startswith("| `jobs` | list | needed without `discover` | the jobs to watch, beside those")
+
+
 def test_every_table_of_the_reference_is_four_columns_wide() -> None:
     rows = [line for line in reference().splitlines() if line.startswith("|")]
     assert rows
