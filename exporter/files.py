@@ -66,10 +66,11 @@ def look_at(path: Path) -> os.stat_result:
 
 
 def stamp(path: Path) -> Stamp | None:
-    """What changes when a file is written or replaced, or its rights change; ``None`` where there is none."""
+    """What changes when a regular file, or its rights, are changed; ``None`` where there is none."""
     try:
         # Of what a link leads to: Kubernetes changes what it mounts by swapping a link.
         status = look_at(path)
+        _check_kind(status, pipe=False)
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size

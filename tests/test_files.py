@@ -234,6 +234,14 @@ def test_a_file_of_the_folder_that_goes_before_it_is_read(folder: Path) -> None:
     assert lines_of(lambda: load(folder)) == [f"{folder}/b.yaml:1: cannot be read: No such file or directory"]
 
 
+def test_a_name_of_many_pages_is_cut_and_what_is_wrong_is_said(folder: Path) -> None:
+    text = f"auth: {{type: bearer, token: {{file: {'a' * 5000}}}}}"
+    (folder / "config.yaml").write_text(f"systems: {{s: {{{SYSTEM}, {text}}}}}\n")
+    (line,) = lines_of(lambda: load(folder / "config.yaml"))
+    assert line.endswith("aaa: File name too long")
+    assert len(line) < 700
+
+
 def test_a_certificate_without_end_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MAX_PEM_BYTES", 10)
     (folder / "odd").write_bytes(b"-" * 11)

@@ -135,7 +135,9 @@ def _sentence(error: ErrorDetails, ctx: Mapping[str, Any], place: Place, holder:
 
 def _one_line(text: str) -> str:
     """What a validator says, which may name a file or variable as odd as somebody typed it."""
-    return "".join(character if character.isprintable() else "?" for character in text[:MAX_TEXT])
+    if len(text) > MAX_TEXT:  # what is wrong comes last
+        text = f"{text[: MAX_TEXT // 2]}…{text[-MAX_TEXT // 2 :]}"
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _unknown_key(place: Place, allowed: tuple[str, ...]) -> str:
