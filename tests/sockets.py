@@ -13,14 +13,24 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def accepting(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Plays ``serve`` to everybody who connects to the port given; at the end, cuts whoever is left.
 
+    What ``serve`` raises, but for lost connections, is raised at the end where the test itself has passed.
+
     ``asyncio.start_server`` forgets the connections it accepted: one that still shakes hands when a test
     ends is then reported as never closed, in whichever test the garbage is collected.
     """
     loop = asyncio.get_running_loop()
     connections: set[asyncio.Task[None]] = set()
 
+    failures: list[Exception] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        connections.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            failures.append(error)
+
     async def keep(client: socket.socket) -> None:
-        with suppress(OSError, asyncio.CancelledError):
+        # A client that goes, or is cut at the end, in the midst of a request is no failure of the server.
+        with suppress(OSError, asyncio.IncompleteReadError):
             reader = asyncio.StreamReader()
             transport, protocol = await loop.connect_accepted_socket(
                 lambda: asyncio.StreamReaderProtocol(reader), client, ssl=tls
@@ -40,7 +50,7 @@ async def accepting(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIte
             client.settimeout(0)
             task = loop.create_task(keep(client))
             connections.add(task)
-            task.add_done_callback(connections.discard)
+            task.add_done_callback(ended)
 
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
         listener.settimeout(0)
@@ -55,3 +65,7 @@ async def accepting(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIte
                 task.cancel()
             if connections:
                 await asyncio.wait(connections)
+                # Their callbacks run after this one.
+                await asyncio.sleep(0)
+        if failures:
+            raise ExceptionGroup("a server of the test failed", failures)
