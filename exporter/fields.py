@@ -283,26 +283,16 @@ Duration = Annotated[
 
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 
-HttpUrl = Annotated[
-    str,
-    AfterValidator(_base_url),
-    WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"}),
-]
+_URL_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"})
+
+HttpUrl = Annotated[str, AfterValidator(_base_url), _URL_SCHEMA]
 """An address with scheme http or https, without credentials, query and trailing slash."""
 
-EndpointUrl = Annotated[
-    str,
-    AfterValidator(_http_url),
-    WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"}),
-]
+EndpointUrl = Annotated[str, AfterValidator(_http_url), _URL_SCHEMA]
 """The same, kept to the letter: an address that is called as it stands, slash and all."""
 
-ProxyUrl = Annotated[
-    str,
-    AfterValidator(_proxy_url),
-    WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"}),
-]
-"""The address of a proxy, likewise; what is said of credentials is where a proxy's belong."""
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url), _URL_SCHEMA]
+"""The address of a proxy; an error says where its user and password belong."""
 
 KeyValue = Annotated[str, AfterValidator(check_key)]
 

@@ -317,7 +317,7 @@ def _between(found: list[File], path: Path) -> Iterator[Mistake]:
             other = first.setdefault(place, file)
             if other is not file:
                 line = yaml.line_of(other.root, place)
-                text = f"is defined already in {other.path}:{line}"
+                text = f"is defined already in {files.shown(other.path)}:{line}"
                 yield Mistake(file.path, yaml.line_of(file.root, place), shown(place), text)
     unreadable = any(not file.root and file.mistakes for file in found)
     if not unreadable and not any("systems" in file.root for file in found):
