@@ -112,26 +112,20 @@ def _exporter() -> Schema:
     """The exporter's own schema of its file, so that Helm refuses what the exporter would."""
     text = json.dumps(config.json_schema()).replace("#/$defs/", "#/definitions/")
     # Go's regular expressions do not look ahead: an empty duration is left to the exporter.
-    own = _told_apart(json.loads(text.replace("(?=.)", "")))
+    own = _open(json.loads(text.replace("(?=.)", "")))
     whole = {key: own[key] for key in ("type", "properties", "additionalProperties")}
     return {**own["$defs"], "config": whole}
 
 
-def _told_apart(schema: Any) -> Any:
-    """Every choice made by its word: mistakes are named for what is meant, and plug-ins may add words."""
+def _open(schema: Any) -> Any:
+    """Every choice by a word without the list of words, since plug-ins may add some."""
     if isinstance(schema, list):
-        return [_told_apart(one) for one in schema]
+        return [_open(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    rest = {key: _told_apart(value) for key, value in schema.items() if key not in {"discriminator", "oneOf"}}
-    if (told := schema.get("discriminator")) is None:
-        return rest
-    word = told["propertyName"]
-    choices = [
-        {"if": {"properties": {word: {"const": name}}}, "then": {"$ref": ref}}
-        for name, ref in told["mapping"].items()
-    ]
-    return {**rest, "type": "object", "required": [word], "allOf": choices}
+    return {
+        key: _open(value) for key, value in schema.items() if key != "properties" or "allOf" not in schema
+    }
 
 
 def table(values: list[Value]) -> str:

@@ -15,9 +15,11 @@ from pydantic import (
     BeforeValidator,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     WithJsonSchema,
     create_model,
 )
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from exporter.auth import CREDENTIALS
@@ -202,6 +204,24 @@ class Choice:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schemas = {tag: handler.generate_schema(model) for tag, model in self.models.items()}
         return core_schema.tagged_union_schema(schemas, discriminator=self.key)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        # Of oneOf, validators tell what is wrong with another model than the one that is meant.
+        models = handler(schema)["discriminator"]["mapping"]
+        return {
+            "type": "object",
+            "required": [self.key],
+            "properties": {self.key: {"enum": list(models)}},
+            "allOf": [
+                {
+                    "if": {"required": [self.key], "properties": {self.key: {"const": name}}},
+                    "then": {"$ref": ref},
+                }
+                for name, ref in models.items()
+            ],
+        }
 
 
 def forget_models() -> None:

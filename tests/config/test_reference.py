@@ -84,12 +84,22 @@ SYSTEM = {
 def test_what_validators_say_of_a_number_for_a_duration_is_that_it_must_be_text(
     schema: Draft202012Validator, number: float
 ) -> None:
-    said = f"{number} is not of type 'string'"
-    (error,) = schema.iter_errors({"defaults": {"timeout": number}})
-    assert error.message == said
-    (choice,) = schema.iter_errors({"systems": {"s": {**SYSTEM, "timeout": number}}})
-    # Of the system's own provider, the first; the others have errors of their own.
-    assert [error.message for error in choice.context if error.schema_path[0] == 0] == [said]
+    for root in ({"defaults": {"timeout": number}}, {"systems": {"s": {**SYSTEM, "timeout": number}}}):
+        (error,) = schema.iter_errors(root)
+        assert error.message == f"{number} is not of type 'string'"
+        assert error.path[-1] == "timeout"
+
+
+def test_what_validators_say_of_a_system_is_about_its_own_provider(schema: Draft202012Validator) -> None:
+    def said(**keys: object) -> list[str]:
+        return [error.message for error in schema.iter_errors({"systems": {"s": {**SYSTEM, **keys}}})]
+
+    assert said() == []
+    assert said(jobs=[{"project_id": "p", "build_job_id": "b"}]) == ["'locale' is a required property"]
+    assert said(auth={"type": "bearer"}) == ["'token' is a required property"]
+    assert said(auth={}) == ["'type' is a required property"]
+    (unknown,) = said(provider="cups")
+    assert unknown.startswith("'cups' is not one of ['caps', ")
 
 
 def test_no_key_of_a_provider_hides_a_common_one() -> None:
