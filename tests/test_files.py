@@ -19,7 +19,7 @@ from exporter.transport import not_after
 from exporter.web.config import load as load_web
 from tests.command import COMMAND, run, run_unprivileged, serving
 
-SYSTEM = "provider: crafter, base_url: https://a.example, jobs: [{site_id: x}]"
+SYSTEM = "provider: crafter, base_url: https://a.example/studio, jobs: [{site_id: x}]"
 CONFIG = f"systems: {{s: {{{SYSTEM}}}}}\n"
 WEB = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
 
@@ -284,7 +284,7 @@ def test_a_name_of_two_lines_is_printed_in_one() -> None:
 def test_a_config_may_come_through_a_pipe() -> None:
     command = [*COMMAND, "check", "/dev/stdin"]
     ended = subprocess.run(command, input=CONFIG, capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.stdout, ended.returncode) == ("/dev/stdin: 1 systems, 1 jobs, no mistakes\n", 0)
+    assert (ended.stdout, ended.returncode) == ("/dev/stdin: 1 system, 1 job, no errors\n", 0)
 
 
 @pytest.fixture

@@ -237,7 +237,7 @@ async def test_the_calls_that_are_left_are_shown_only_while_the_vendor_says_so(
     answers = iter([answer for answer, _ in cases])
 
     def answer(_: Asked) -> Told:
-        if (told := next(answers)) is None:
+        if (told := next(answers, None)) is None:
             raise ConnectionResetError
         return told
 
