@@ -10,6 +10,7 @@ from exporter.auth.base import Credential
 from exporter.clock import Clock
 from exporter.failure import Failure, Reason
 from exporter.meters import SystemMeters
+from exporter.tasks import log_failure
 from exporter.transport import Route, blocking_session
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Renewal:
             serves = self._credential.serves(now)
             if self._under_way is None and not self._holds_back(now, serves=serves):
                 self._under_way = asyncio.get_running_loop().create_task(self._renew())
+                log_failure(self._under_way, f"renew the credential of {self._meters.system}")
             if not serves:
                 await self._end(deadline - now)
         return self._credential.version()
@@ -76,8 +78,9 @@ class Renewal:
             raise Failure(Reason.AUTH, self._trouble)
 
     async def _renew(self) -> None:
-        version = self._credential.version()
+        version: object = None
         try:
+            version = self._credential.version()
             await _in_thread(lambda: self._credential.renew(self._session, self._clock.monotonic()))
         except Failure as failure:
             self._failed(version, failure.detail or failure.reason)

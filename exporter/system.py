@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable,
 from dataclasses import dataclass
 from typing import Any
 
+from exporter import tasks
 from exporter.clock import Clock
 from exporter.discovery import Discovery, chosen
 from exporter.exposition import label_text
@@ -160,13 +161,23 @@ class System:
         names = set(self.upstream.provider.key_names())
         for job_id in [each for each, watched in known.items() if watched.job.keys.keys() == names]:
             watched = known.pop(job_id)
-            if job_id in found:
-                self._adopt(watched, plan.job(watched.job.keys, watched.job.name))
+            if job_id in found and (job := self._job(watched.job)) is not None:
+                self._adopt(watched, job)
                 discovery.jobs[job_id] = watched
             else:
                 watched.drop()
                 discovery.former[job_id] = watched
         return discovery
+
+    def _job(self, before: Job) -> Job | None:
+        """A job that was found as the present config has it; ``None`` where the provider refuses its keys."""
+        try:
+            return self.plan.job(before.keys, before.name)
+        except Exception:  # noqa: BLE001  a reload must not stop half-way for one job
+            _log.exception(
+                "a found job could not be kept", extra={"system": self.plan.name, "job_id": before.id}
+            )
+            return None
 
     def join(self, scrape: Scrape, now: float) -> None:
         """Queues a read for every job that is due; one already under way is shared.
@@ -239,7 +250,7 @@ class System:
 
     def _start_readers(self) -> None:
         for _ in range(min(len(self._queue), self._concurrency - len(self._readers))):
-            _start(self._work(), self._readers)
+            tasks.start(self._work(), self._readers, f"read {self.plan.name}")
 
     def _forget_given_up(self) -> None:
         self._queue = [entry for entry in self._queue if entry[2].scrapes]
@@ -276,7 +287,7 @@ class System:
             if why is not None:
                 return why
             owner.read = Read(owner, begun=True)
-            _start(work(owner.read), self._listings)
+            tasks.start(work(owner.read), self._listings, f"list or count {self.plan.name}")
         owner.read.scrapes.add(scrape)
         scrape.waiting_for.add(owner.read)
         return None
@@ -441,10 +452,10 @@ class System:
 
     async def close(self) -> None:
         """Ends all reads."""
-        tasks = self._readers | self._listings
-        for task in tasks:
+        under_way = self._readers | self._listings
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _work(self) -> None:
         while self._queue:
@@ -472,9 +483,3 @@ class System:
         except Exception:  # noqa: BLE001  a mistake of ours costs this job, not all jobs behind it
             _log.exception("a status could not be shown", extra=watched.place)
             watched.broken(reading)
-
-
-def _start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
-    task = asyncio.get_running_loop().create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)

@@ -17,9 +17,14 @@ def start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]], name:
     """
     task = asyncio.get_running_loop().create_task(work)
     tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    log_failure(task, name)
 
-    def ended(task: asyncio.Task[None]) -> None:
-        tasks.discard(task)
+
+def log_failure(task: asyncio.Task[Any], name: str) -> None:
+    """Logs the exception that a task ends with, if it does; for tasks whose result nobody may ask for."""
+
+    def ended(task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()):
             _log.error("a task failed", exc_info=error, extra={"task": name})
 

@@ -19,6 +19,7 @@ from exporter.providers.base import Ask, Listing, Steps
 from exporter.providers.caps import Caps
 from exporter.providers.sitecore import Sitecore
 from exporter.transport import wires
+from exporter.upstream import Upstream
 from tests.clock import FakeClock
 from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying
 from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
@@ -215,6 +216,44 @@ async def test_a_provider_that_fails_at_once_costs_its_jobs_and_its_listing(
         samples = await running.scrape()
     assert samples.reason("a") == "internal"
     assert samples.get_one("remote_job_system_read_error_info", reason="internal") == 1
+
+
+async def test_a_reader_that_fails_is_logged_and_the_next_scrape_reads_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(*_: object) -> None:
+        raise RuntimeError("hunter2")
+
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter(EAGER + "systems:\n" + caps_config(docs.url, 3), tmp_path) as running,
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(Upstream, "read", fails)
+            assert (await running.scrape()).all("remote_job_up") == []
+        assert len((await running.scrape()).all("remote_job_up")) == 3
+    failed = [vars(record) for record in caplog.records if record.message == "a task failed"]
+    assert {record["task"] for record in failed} == {"read docs"}
+
+
+async def test_a_credential_that_fails_before_it_is_renewed_is_renewed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, failures = OAuth2.version, iter([RuntimeError("hunter2")])
+
+    def fails_once(self: OAuth2) -> object:
+        for failure in failures:
+            raise failure
+        return version(self)
+
+    monkeypatch.setattr(OAuth2, "version", fails_once)
+    token = Told({"access_token": "t", "expires_in": 3600})
+    async with vendor(lambda asked: token if asked.path == "/token" else Told(caps())) as docs:
+        text = EAGER + "systems:\n" + caps_config(docs.url, more=with_token(docs.url))
+        async with exporter(text, tmp_path, clock=(clock := FakeClock())) as running:
+            assert (await running.scrape()).reason("p/0/en") == "auth"
+            clock.turn(10)
+            assert (await running.scrape()).state("p/0/en") == "succeeded"
 
 
 class Limited(Caps):

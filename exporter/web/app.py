@@ -26,6 +26,7 @@ from exporter.job import Job
 from exporter.meters import Meters
 from exporter.plugins import Plugin
 from exporter.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
+from exporter.tasks import log_failure
 from exporter.trace import Trace
 from exporter.web.pages import landing
 
@@ -154,8 +155,12 @@ class App:
         async with bound:
             scrape = asyncio.create_task(work)
             hung_up = asyncio.create_task(_hung_up(request.receive))
+            log_failure(hung_up, "notice that a scraper hangs up")
             try:
                 await asyncio.wait((scrape, hung_up), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                log_failure(scrape, "scrape")  # the answer is for nobody now
+                raise
             finally:
                 hung_up.cancel()
                 scrape.cancel()
