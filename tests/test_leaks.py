@@ -1,6 +1,5 @@
 """No secret of the config is ever shown, whatever goes wrong: a config full of them, and every mishap."""
 
-import asyncio
 import base64
 import json
 import ssl
@@ -20,6 +19,7 @@ from exporter.config import ConfigError, load
 from exporter.failure import Reason
 from tests.command import ADDRESS, Running, run, running, until, vendor_beside
 from tests.vendor import Asked, Told, caps, read_samples
+from tests.waiting import never
 
 ENV = {"HUSH_PASSWORD": "hush-env-password", "HUSH_SECRET": "hush-env-secret"}
 PROXY, SCRAPER = "hush-env-proxy", "hush-web-password"
@@ -84,7 +84,7 @@ MISHAPS: dict[str, Callable[[Asked], Told]] = {
     "html": lambda asked: Told(b"<html>" + echo(asked)),
     "large": lambda asked: Told(echo(asked) * 10_000),
     "cut": lambda asked: Told(echo(asked), headers={"Transfer-Encoding": "chunked"}),
-    "slow": lambda _: Told(caps(), after=lambda: asyncio.sleep(30)),
+    "slow": lambda _: Told(caps(), after=never),
     "odd": lambda asked: Told([echo(asked).decode()]),
     "bug": lambda asked: Told(echo(asked)),
     **{str(code): status(code) for code in (401, 403, 404, 418, 429, 500)},
@@ -120,9 +120,13 @@ def full_of_secrets(folder: Path, vendor: str, distrusted: str) -> Path:
     systems += [
         ("gone", "http://127.0.0.1:1", bearer),
         ("proxied", "http://proxied.invalid", bearer),
-        ("distrusted", distrusted, f"{bearer}\n    tls: {{cert_file: client.pem, key_file: client.key}}"),
+        (
+            "distrusted",
+            distrusted,
+            f"{bearer}\n    timeout: 8s\n    tls: {{cert_file: client.pem, key_file: client.key}}",
+        ),
     ]
-    lines = ["defaults: {timeout: 400ms, min_interval: 0s}", "systems:"]
+    lines = ["defaults: {timeout: 1s, min_interval: 0s}", "systems:"]
     for name, base_url, auth in systems:
         lines += [
             f"  {name}:",
@@ -182,7 +186,8 @@ def sabotaged(folder: Path, config: Path, *flags: str, **env: str) -> Iterator[t
 
 
 def get(address: str) -> requests.Response:
-    return requests.get(address, auth=("me", SCRAPER), timeout=20)
+    patient = {"X-Prometheus-Scrape-Timeout-Seconds": "55"}
+    return requests.get(address, headers=patient, auth=("me", SCRAPER), timeout=60)
 
 
 def shown(exporter: Running, address: str) -> dict[str, str]:
@@ -203,9 +208,9 @@ def shown(exporter: Running, address: str) -> dict[str, str]:
     ]
     pages += [f"/probe?system=basic&{keys}={mishap}" for mishap in ("bug", "ok")]
     text = {page: get(address + page).text for page in pages}
-    wrong = requests.get(f"{address}/metrics", auth=("me", f"{SCRAPER}!"), timeout=20)
-    reloaded = requests.post(f"{address}/-/reload", auth=("me", SCRAPER), timeout=20)
-    openmetrics = requests.get(f"{address}/metrics", headers=OPENMETRICS, auth=("me", SCRAPER), timeout=20)
+    wrong = requests.get(f"{address}/metrics", auth=("me", f"{SCRAPER}!"), timeout=60)
+    reloaded = requests.post(f"{address}/-/reload", auth=("me", SCRAPER), timeout=60)
+    openmetrics = requests.get(f"{address}/metrics", headers=OPENMETRICS, auth=("me", SCRAPER), timeout=60)
     more = {"wrong": wrong.text, "reload": reloaded.text, "openmetrics": openmetrics.text}
     return {**text, **more, "stdout": exporter.stdout, "stderr": exporter.stderr}
 

@@ -138,9 +138,15 @@ async def test_a_listing_that_is_not_read_in_time_is_no_reason_to_forget_its_tar
     async with vendor(lambda _: Told(listing(("job_1", "Running")), after=gate.wait)) as xmc:
         config = publishing(xmc.url, "discover: {}") + caps_config("http://127.0.0.1:1")
         async with exporter(config, tmp_path) as running:
+            patient = asyncio.create_task(running.get("/sd"))
             answer = await running.get("/sd", **{"X-Prometheus-Refresh-Interval-Seconds": "0.4"})
-            assert answer.status_code == 503
+            assert not patient.done()
+            assert (answer.status_code, answer.text) == (
+                503,
+                "not every system has been listed yet: xmc; ask again\n",
+            )
             gate.set()
+            assert (await patient).status_code == 200
             assert ids(await groups(running)) == ["xmc/job_1", "docs/p/0/en"]
             assert len(xmc.asked) == 1
 

@@ -4,7 +4,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.grafana.dashboards import Dashboard, Panel, Target, Variable, expand,
 from tests.grafana.linter import QUERY, metric, selectors
 from tests.prometheus import Prometheus
 from tests.stack import stack
+from tests.waiting import until
 
 PATIENCE = 100
 MANY = 40
@@ -182,11 +185,17 @@ def silent_queries(grafana: Grafana, left: list[Asked], turn: int) -> list[str]:
 
 def wait(silent: Callable[[int], list[str]], grafana: Grafana) -> None:
     """Asks again and again until nothing is silent: rates need two scrapes, some panels a run that ends."""
-    end, turn = time.monotonic() + PATIENCE, 0
-    while (names := silent(turn)) and not grafana.mistakes and time.monotonic() < end:
-        time.sleep(0.5)
-        turn += 1
-    assert not (names := grafana.mistakes + names), "\n".join(names)
+    names: list[str] = []
+    turns = count()
+
+    def answered() -> bool:
+        names[:] = silent(next(turns))
+        return not names or bool(grafana.mistakes)
+
+    with suppress(AssertionError):  # the next line names what is silent
+        until(answered, "every answer", PATIENCE)
+    wrong = grafana.mistakes + names
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.timeout(300)
