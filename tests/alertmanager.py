@@ -90,11 +90,11 @@ class Alertmanager:
         """Tells it, as Prometheus would, that these fire."""
         end = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
         body = [{"labels": dict(labels), "endsAt": end} for labels in alerts]
-        requests.post(f"{self.url}/api/v2/alerts", json=body, timeout=20).raise_for_status()
+        requests.post(f"{self.url}/api/v2/alerts", json=body, timeout=60).raise_for_status()
 
     def alerts(self) -> list[dict[str, Any]]:
         """All that fire, with ``status.inhibitedBy``."""
-        answer = requests.get(f"{self.url}/api/v2/alerts", timeout=20)
+        answer = requests.get(f"{self.url}/api/v2/alerts", timeout=60)
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()
         return found

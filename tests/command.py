@@ -112,10 +112,10 @@ def running(folder: Path, *command: str, **env: str) -> Iterator[Running]:
         if process.poll() is None:
             process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(20)
+            process.wait(60)
 
 
 @contextmanager
@@ -146,9 +146,9 @@ def vendor_beside(answer: Callable[[Asked], Told], tls: ssl.SSLContext | None = 
 
     thread = threading.Thread(target=lambda: asyncio.run(play()))
     thread.start()
-    playing, loop, ended = started.get(timeout=10)
+    playing, loop, ended = started.get(timeout=60)
     try:
         yield playing
     finally:
         loop.call_soon_threadsafe(ended.set)
-        thread.join(10)
+        thread.join(60)

@@ -22,7 +22,7 @@ class Prometheus:
 
     def api(self, path: str, **parameters: str) -> Any:
         """What it answers on ``/api/v1/``."""
-        answer = requests.get(f"{self.url}/api/v1/{path}", parameters, timeout=20).json()
+        answer = requests.get(f"{self.url}/api/v1/{path}", parameters, timeout=60).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 

@@ -36,7 +36,7 @@ def stack(folder: Path, prometheus: str, *, speed: float = 20, every: str = "1s"
     folder.mkdir(parents=True, exist_ok=True)
     with simulating(folder / "simulator", "--speed", str(speed)) as simulator:
         config = folder / "exporter.yaml"
-        config.write_text(requests.get(f"{simulator}/config.yaml", timeout=20).text)
+        config.write_text(requests.get(f"{simulator}/config.yaml", timeout=60).text)
         with (
             serving(folder / "exporter", config) as (_, exporter),
             scraping(

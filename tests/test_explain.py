@@ -83,7 +83,7 @@ class Scene:
 
     def get(self, query: str) -> tuple[int, str, str]:
         """Status, content type and body of ``/probe`` with a query that no client has mended."""
-        connection = HTTPConnection(self.address.removeprefix("http://"), timeout=20)
+        connection = HTTPConnection(self.address.removeprefix("http://"), timeout=60)
         try:
             connection.request("GET", f"/probe?{query}")
             answer = connection.getresponse()
@@ -111,7 +111,7 @@ def assert_hushed(text: str) -> None:
 @pytest.mark.parametrize("job", ["ok", "redirect", "refused"])
 @pytest.mark.parametrize("system", AUTHS)
 def test_no_secret_is_shown_though_the_vendor_sends_it_back(system: str, job: str, scene: Scene) -> None:
-    text = requests.get(scene.address + probe_of(job, system=system, debug="true"), timeout=20).text
+    text = requests.get(scene.address + probe_of(job, system=system, debug="true"), timeout=60).text
     command = run(
         "probe",
         "--config.file",
@@ -131,7 +131,7 @@ def test_no_secret_is_shown_though_the_vendor_sends_it_back(system: str, job: st
 
 
 def test_the_story_of_a_read_has_request_answer_times_fields_and_samples(scene: Scene) -> None:
-    answer = requests.get(scene.address + probe_of("tale", system="bearer", debug="true"), timeout=20)
+    answer = requests.get(scene.address + probe_of("tale", system="bearer", debug="true"), timeout=60)
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     text = answer.text
     for line in (
@@ -157,7 +157,7 @@ def test_the_story_of_a_read_has_request_answer_times_fields_and_samples(scene: 
 
 
 def test_the_story_of_a_failure_names_reason_and_detail(scene: Scene) -> None:
-    text = requests.get(scene.address + probe_of("refused", system="headers", debug="true"), timeout=20).text
+    text = requests.get(scene.address + probe_of("refused", system="headers", debug="true"), timeout=60).text
     assert "  HTTP status 401," in text
     assert "Not read (unauthorized: HTTP status 401)" in text
     assert "  state:" not in text

@@ -69,12 +69,12 @@ def test_the_documented_plugin_reads_a_job_and_is_shown(tmp_path: Path) -> None:
         vendor_beside(answer) as forge,
         serving(tmp_path, config(tmp_path, forge.url), **env) as (exporter, url),
     ):
-        samples = read_samples(requests.get(f"{url}/metrics", timeout=10).text)
+        samples = read_samples(requests.get(f"{url}/metrics", timeout=60).text)
         assert samples.state("17") == "running"
         assert samples.get_one("remote_job_info", provider="forge", job_id="17") == 1
-        probed = read_samples(requests.get(f"{url}/probe?system=works&build=17", timeout=10).text)
+        probed = read_samples(requests.get(f"{url}/probe?system=works&build=17", timeout=60).text)
         assert probed.get_one("probe_success") == 1
-        page = requests.get(f"{url}/", timeout=10).text
+        page = requests.get(f"{url}/", timeout=60).text
         assert "provider forge (forge 1.0)" in page
         assert "auth forge_key (forge 1.0)" in page
         listening = next(line for line in exporter.stderr.splitlines() if "listening" in line)

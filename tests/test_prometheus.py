@@ -49,7 +49,7 @@ def in_text_format(exporter: str) -> Iterator[str]:
 
     class Passing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer = requests.get(exporter + self.path, headers={"Accept": TEXT}, timeout=20)
+            answer = requests.get(exporter + self.path, headers={"Accept": TEXT}, timeout=60)
             self.send_response(answer.status_code)
             self.send_header("Content-Type", answer.headers["Content-Type"])
             self.end_headers()
@@ -75,7 +75,7 @@ def scene(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     flags = ("--web.listen-address", "127.0.0.1:0", "--listen-address", "127.0.0.1:0", "--speed", "60")
     with running(folder / "demo", *COMMAND, "demo", *flags) as demo:
         exporter = demo.says(f"({ADDRESS})/metrics")
-        config = yaml.safe_load(requests.get(demo.says(f"({ADDRESS}/config.yaml)"), timeout=20).text)
+        config = yaml.safe_load(requests.get(demo.says(f"({ADDRESS}/config.yaml)"), timeout=60).text)
         jobs = sum(len(system["jobs"]) for system in config["systems"].values())
         with in_text_format(exporter) as text:
             targets = [static("openmetrics", exporter), static("text", text)]
@@ -193,7 +193,7 @@ def test_prometheus_knows_types_and_help(scene: Scene) -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics?jobs=false"])
 def test_promtool_has_nothing_to_say_against_our_page(path: str, scene: Scene, program: Program) -> None:
-    page = requests.get(scene.exporter + path, headers={"Accept": TEXT}, timeout=20)
+    page = requests.get(scene.exporter + path, headers={"Accept": TEXT}, timeout=60)
     assert page.headers["Content-Type"].startswith(TEXT)
     assert len(page.text.splitlines()) > 100
     checked = subprocess.run(

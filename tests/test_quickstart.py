@@ -260,4 +260,4 @@ def test_a_service_that_runs_is_healthy(started: Started, service: str) -> None:
         subprocess.run(command, timeout=30, check=True)
     else:
         # What wget asks with --spider.
-        assert requests.head(replaced(check[-1], by), timeout=20).status_code == 200
+        assert requests.head(replaced(check[-1], by), timeout=60).status_code == 200

@@ -57,7 +57,7 @@ def asking(address: str) -> Iterator[socket.socket]:
     unix = address[0] in "/\0"
     host, _, port = address.rpartition(":")
     with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(address if unix else (host, int(port)))
         client.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         yield client
@@ -94,7 +94,7 @@ def activated(
         yield Running(process, folder)
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def test_every_socket_that_is_passed_is_listened_on(config: Path, short: Path, t
 def refused(folder: Path, config: Path, passed: Sequence[int], *, pid: str = "", **env: str) -> str:
     """What it says of sockets that it cannot use."""
     with activated(folder, config, passed, pid=pid, **env) as exporter:
-        assert exporter.process.wait(20) == 1
+        assert exporter.process.wait(60) == 1
     (line,) = [line for line in exporter.stderr.splitlines() if not line.startswith("time=")]
     return line.removeprefix("remote-job-exporter: cannot listen on the sockets of systemd: ")
 

@@ -80,7 +80,7 @@ def test_an_empty_environment_can_run_the_demo(built: Path, tmp_path: Path, kind
     command = ("sh", "-c", 'cd "$0" && exec "$@"', str(outside), str(home / "bin" / "remote-job-exporter"))
     with running(tmp_path / "demo", *command, "demo", *free) as demo:
         metrics = demo.says(r"(http://\S+/metrics)")
-        text = requests.get(metrics, timeout=20).text
+        text = requests.get(metrics, timeout=60).text
         assert f'version="{__version__}"' in text
         assert 'remote_job_up{system="' in text
         assert demo.end() == 0

@@ -63,7 +63,7 @@ def server() -> Iterator[Server]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             server.asked.append(Asked(self.command, self.path, headers, body))
-            server.hang.wait(5)
+            server.hang.wait(60)
             self.send_response(server.status)
             for name, value in {"Content-Length": str(len(server.body)), **server.headers}.items():
                 self.send_header(name, value)

@@ -236,7 +236,7 @@ def status(url: str) -> int:
     """What a probe gets: the kubelet asks whoever answers, and verifies nothing."""
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
-    with urllib.request.urlopen(url, timeout=20, context=anybody) as answer:  # noqa: S310  # loopback only
+    with urllib.request.urlopen(url, timeout=60, context=anybody) as answer:  # noqa: S310  # loopback only
         return int(answer.status)
 
 
@@ -286,7 +286,7 @@ def test_targets_of_a_scrape_config_are_asked_where_they_were_found(tmp_path: Pa
     assert len(set(hosts)) == 3
     with started(PLAIN, tmp_path) as (_, url):
         for host in hosts:
-            groups = requests.get(f"{url}/sd", headers={"Host": host}, timeout=20).json()
+            groups = requests.get(f"{url}/sd", headers={"Host": host}, timeout=60).json()
             assert {target for group in groups for target in group["targets"]} == {host}
 
 

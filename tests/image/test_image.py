@@ -127,13 +127,13 @@ def _serves(image: Image, config: Path, folder: Path) -> None:
         pid = _first_process(container)
         assert _effective_ids(pid) == {"Uid": "65532", "Gid": "65532"}
         os.kill(pid, signal.SIGTERM)
-        assert container.process.wait(20) == 0
+        assert container.process.wait(60) == 0
     ill = subprocess.run(image.command(config, *health), capture_output=True, timeout=60, check=False)
     assert ill.returncode == 1
 
 
 def _get(url: str) -> str:
-    return requests.get(url, timeout=20).text
+    return requests.get(url, timeout=60).text
 
 
 def _first_process(container: Running) -> int:

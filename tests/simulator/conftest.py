@@ -53,7 +53,7 @@ def serving(make: Callable[[str], Starlette]) -> Iterator[str]:
         yield base_url
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 
@@ -72,7 +72,7 @@ class Simulated:
         return systems
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        return self.session.get(self.base_url + path, allow_redirects=False, timeout=5, **options)
+        return self.session.get(self.base_url + path, allow_redirects=False, timeout=60, **options)
 
     def headers(self, system: str) -> dict[str, str]:
         """What the config's ``auth`` puts onto a request."""
@@ -96,7 +96,7 @@ class Simulated:
                 url,
                 json={name: settings["auth"][name] for name in ("username", "password")},
                 headers={"X-XSRF-TOKEN": "x", "Cookie": "XSRF-TOKEN=x"},
-                timeout=5,
+                timeout=60,
             )
             assert answer.status_code == 200, answer.text
             self.tokens[url] = answer.cookies["JSESSIONID"]
@@ -106,7 +106,7 @@ class Simulated:
         form = {key: value for key, value in self.systems[system]["auth"].items() if key != "type"}
         url = form.pop("token_url")
         if url not in self.tokens:
-            answer = self.session.post(url, data={"grant_type": "client_credentials", **form}, timeout=5)
+            answer = self.session.post(url, data={"grant_type": "client_credentials", **form}, timeout=60)
             assert answer.status_code == 200, answer.text
             self.tokens[url] = answer.json()["access_token"]
         return self.tokens[url]
@@ -116,7 +116,7 @@ class Simulated:
         url = f"{self.base_url}/iam/v3/auth/tokens"
         key = f"{url} {user.name} {project}"
         if key not in self.tokens:
-            answer = self.session.post(url, json=password_of(user, project), timeout=5)
+            answer = self.session.post(url, json=password_of(user, project), timeout=60)
             assert answer.status_code == 201, answer.text
             self.tokens[key] = answer.headers["X-Subject-Token"]
         return self.tokens[key]

@@ -43,7 +43,7 @@ def test_the_page_lists_the_systems_on_one_screen(simulated: Simulated) -> None:
 
 def test_without_a_base_url_it_is_taken_from_the_request() -> None:
     with serving(lambda _: create_app()) as base_url:
-        assert requests.get(f"{base_url}/config.yaml", timeout=5).text == config(base_url)
+        assert requests.get(f"{base_url}/config.yaml", timeout=60).text == config(base_url)
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])

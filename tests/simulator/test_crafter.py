@@ -57,7 +57,7 @@ def test_a_site_of_3_0_is_idle_queued_and_busy_in_turn(simulated: Simulated) -> 
 
 def login(simulated: Simulated, **options: Any) -> requests.Response:
     options = {"json": RIGHT, "headers": PAIR, **options}
-    return simulated.session.post(simulated.base_url + LOGIN, timeout=5, **options)
+    return simulated.session.post(simulated.base_url + LOGIN, timeout=60, **options)
 
 
 def test_a_login_of_3_0_gives_a_session_for_the_studio_alone(simulated: Simulated) -> None:

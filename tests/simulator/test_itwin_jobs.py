@@ -43,7 +43,7 @@ def pages(simulated: Simulated, **query: Any) -> Iterator[list[str]]:
         href = body["_links"]["next"]["href"]
         assert href.startswith(f"{simulated.base_url}/itwin/reality-modeling/jobs?")
         headers = {"Accept": "application/json", **simulated.headers("twins")}
-        response = requests.get(href, headers=headers, timeout=5)
+        response = requests.get(href, headers=headers, timeout=60)
 
 
 @pytest.mark.parametrize("service", SERVICES)

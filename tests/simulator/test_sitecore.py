@@ -97,7 +97,7 @@ def test_refusals_are_problems(simulated: Simulated) -> None:
             "client_id": sitecore.DEPLOY_CLIENT_ID,
             "client_secret": sitecore.DEPLOY_CLIENT_SECRET,
         },
-        timeout=5,
+        timeout=60,
     ).json()["access_token"]
     job_id = simulated.keys("xmc", "Store locator")["id"]
     for response, status in (

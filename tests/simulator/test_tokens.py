@@ -28,7 +28,7 @@ AUTH_FORM = {
 
 
 def post(simulated: Simulated, path: str, form: Form, **options: Any) -> requests.Response:
-    return simulated.session.post(simulated.base_url + path, data=form, timeout=5, **options)
+    return simulated.session.post(simulated.base_url + path, data=form, timeout=60, **options)
 
 
 @pytest.mark.parametrize(("path", "form", "life"), [(IMS, IMS_FORM, 3600), (AUTH, AUTH_FORM, 86400)])
@@ -80,7 +80,7 @@ def test_a_wrong_secret_by_basic_is_401_with_a_challenge(simulated: Simulated) -
 
 
 def test_only_a_small_form_that_is_posted_is_taken(simulated: Simulated) -> None:
-    assert simulated.session.post(simulated.base_url + IMS, json=IMS_FORM, timeout=5).status_code == 400
+    assert simulated.session.post(simulated.base_url + IMS, json=IMS_FORM, timeout=60).status_code == 400
     assert post(simulated, IMS, {**IMS_FORM, "x": "y" * 20_000}).status_code == 413
     assert post(simulated, IMS, [*IMS_FORM.items(), *[("x", "y")] * 60]).status_code == 400
     assert simulated.get(IMS).status_code == 405

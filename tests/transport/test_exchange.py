@@ -72,7 +72,7 @@ async def test_the_wire_carries_exactly_the_path_of_the_url(path: str) -> None:
         request = prepared("GET", server.url())
         request.url = server.url(path)
         wire = Wire()
-        await wire.send(request, timeout=5, max_bytes=LIMIT)
+        await wire.send(request, timeout=30, max_bytes=LIMIT)
         await get(wire, server.url("/next"))
         await wire.close()
     assert [each.split(b" ")[1] for each in server.requests] == [path.encode(), b"/next"]
@@ -86,7 +86,7 @@ async def test_any_prepared_url_arrives_as_it_was_signed() -> None:
         for _ in range(300):
             path = "/x" + "".join(chosen.choices(signs, k=12))
             request = prepared("GET", server.url(path), params={"k": chosen.choice(signs)})
-            await wire.send(request, timeout=5, max_bytes=LIMIT)
+            await wire.send(request, timeout=30, max_bytes=LIMIT)
             assert server.requests[-1].split(b" ")[1].decode() == request.path_url
         await wire.close()
     assert server.accepts == 1
@@ -126,7 +126,7 @@ async def test_a_header_value_that_cannot_be_one_is_not_sent(value: str) -> None
         request = prepared("GET", server.url())
         request.headers["X-Token"] = value
         with pytest.raises(Failure) as caught:
-            await wire.send(request, timeout=5, max_bytes=LIMIT)
+            await wire.send(request, timeout=30, max_bytes=LIMIT)
         await wire.close()
     assert caught.value.reason is Reason.INTERNAL
     assert "Evil" not in str(caught.value)
@@ -139,7 +139,7 @@ async def test_only_http_and_https_are_spoken(url: str) -> None:
     request.method, request.url = "GET", url
     request.headers = requests.structures.CaseInsensitiveDict()
     with pytest.raises(Failure) as caught:
-        await wire.send(request, timeout=5, max_bytes=LIMIT)
+        await wire.send(request, timeout=30, max_bytes=LIMIT)
     await wire.close()
     assert caught.value.reason is Reason.INTERNAL
 
@@ -158,7 +158,7 @@ async def test_methods_and_bodies_go_out_and_leave_no_trace() -> None:
             prepared("POST", server.url("/big"), data=big, headers={"Content-Type": "text/plain"}),
             prepared("GET", server.url("/plain")),
         ):
-            assert (await wire.send(request, timeout=5, max_bytes=LIMIT)).body == b"{}"
+            assert (await wire.send(request, timeout=30, max_bytes=LIMIT)).body == b"{}"
         await wire.close()
     seen = [(each.split(b"\r\n")[0][:-9], each.partition(b"\r\n\r\n")[2]) for each in server.requests]
     assert seen == [
@@ -202,7 +202,7 @@ async def test_credentials_of_one_request_are_not_in_the_next() -> None:
     wire = Wire(max_connections=1)
     async with listening(answering(answer())) as server:
         secret = prepared("GET", server.url(), headers={"Authorization": "Bearer s3cret"})
-        await wire.send(secret, timeout=5, max_bytes=LIMIT)
+        await wire.send(secret, timeout=30, max_bytes=LIMIT)
         await get(wire, server.url())
         await wire.close()
     assert b"s3cret" in server.requests[0]

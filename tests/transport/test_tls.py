@@ -103,8 +103,8 @@ async def test_the_server_name_keeps_connections_and_changes_nothing_over_plain_
     secure = listening(answering(answer()), authority.server("api.example.com"))
     async with secure as server, listening(answering(answer())) as plain:
         for _ in range(3):
-            await wire.send(prepared("GET", server.url(scheme="https")), timeout=5, max_bytes=99)
-            await wire.send(prepared("GET", plain.url()), timeout=5, max_bytes=99)
+            await wire.send(prepared("GET", server.url(scheme="https")), timeout=30, max_bytes=99)
+            await wire.send(prepared("GET", plain.url()), timeout=30, max_bytes=99)
         await wire.close()
     assert (server.accepts, plain.accepts) == (1, 1)
 
@@ -190,12 +190,12 @@ async def test_a_new_wire_has_the_new_trust(authority: Authority, tmp_path: Path
         request = prepared("GET", server.url(scheme="https"))
         old = Wire(Route(tls))
         with pytest.raises(Failure):
-            await old.send(request, timeout=5, max_bytes=99)
+            await old.send(request, timeout=30, max_bytes=99)
         file.write_bytes(authority.ca.cert_pem.bytes())
         os.utime(file, ns=(1, 1))
         assert tls.stamp() != before
         new = Wire(Route(tls))
-        assert (await new.send(request, timeout=5, max_bytes=99)).status == 200
+        assert (await new.send(request, timeout=30, max_bytes=99)).status == 200
         await asyncio.gather(old.close(), new.close())
 
 
@@ -223,8 +223,8 @@ async def test_http_2_carries_many_transfers_over_one_connection(authority: Auth
     wire = Wire(trusting(authority))
     async with listening(speak_http_2, tls) as server:
         request = prepared("GET", server.url("/a?b", scheme="https"), headers={"Connection": "keep-alive"})
-        await wire.send(request, timeout=5, max_bytes=99)
-        sends = (wire.send(request, timeout=5, max_bytes=99) for _ in range(10))
+        await wire.send(request, timeout=30, max_bytes=99)
+        sends = (wire.send(request, timeout=30, max_bytes=99) for _ in range(10))
         replies = await asyncio.gather(*sends)
         await wire.close()
     assert [reply.body for reply in replies] == [b"GET /a?b"] * 10

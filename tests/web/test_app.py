@@ -27,7 +27,7 @@ AS_PROMETHEUS = (
 async def ask(running: Exporter, method: str, path: str, **headers: str) -> requests.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await asyncio.to_thread(
-        requests.request, method, running.url + path, headers=named, timeout=20, allow_redirects=False
+        requests.request, method, running.url + path, headers=named, timeout=60, allow_redirects=False
     )
 
 
@@ -108,8 +108,8 @@ async def test_while_stopping_it_is_healthy_but_not_ready() -> None:
     server = Server(app.asgi, ("127.0.0.1:0",))
     await server.start()
     try:
-        ready = await asyncio.to_thread(requests.get, f"{server.addresses[0]}/-/ready", timeout=20)
-        healthy = await asyncio.to_thread(requests.get, f"{server.addresses[0]}/-/healthy", timeout=20)
+        ready = await asyncio.to_thread(requests.get, f"{server.addresses[0]}/-/ready", timeout=60)
+        healthy = await asyncio.to_thread(requests.get, f"{server.addresses[0]}/-/healthy", timeout=60)
     finally:
         await server.stop(1)
     assert (ready.status_code, ready.text) == (503, "stopping\n")
@@ -162,7 +162,7 @@ async def test_large_pages_are_packed_for_who_wants_it_and_are_the_same_page(tmp
             f"{running.url}/metrics",
             headers={"Accept-Encoding": "gzip"},
             stream=True,
-            timeout=20,
+            timeout=60,
         )
         raw = packed.raw.read()
         assert packed.headers["Content-Encoding"] == "gzip"
