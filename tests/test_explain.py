@@ -65,7 +65,7 @@ SECRET = ("authorization", "cookie", "x-xsrf-token", "x-auth-token", "x-security
 
 def full_of_secrets(folder: Path, url: str) -> Path:
     (folder / "token").write_text(f"{FILE}\n")
-    text = "defaults: {min_interval: 0s, timeout: 2s}\nsystems:\n"
+    text = "defaults: {min_interval: 0s}\nsystems:\n"
     for name, auth in AUTHS.items():
         more = f"auth: {auth % url if '%s' in auth else auth}\nheaders: {{X-Api-Key: hush-key}}"
         text += caps_config(url, name=name, more=more)

@@ -84,12 +84,12 @@ async def test_a_call_may_name_its_own_deadline(seconds: float | tuple[float | N
 
 
 async def test_the_session_has_a_deadline_and_a_limit_of_its_own() -> None:
-    session = blocking_session(timeout=0.2, max_bytes=100)
+    impatient, frugal = blocking_session(timeout=0.2), blocking_session(max_bytes=100)
     async with listening(servers.mute) as silent, listening(answering(answer(bytes(101)))) as server:
         with pytest.raises(Failure, match="timeout"):
-            await asyncio.to_thread(session.get, silent.url())
+            await asyncio.to_thread(impatient.get, silent.url())
         with pytest.raises(Failure, match="too_large"):
-            await asyncio.to_thread(session.get, server.url())
+            await asyncio.to_thread(frugal.get, server.url())
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/hostname"])
