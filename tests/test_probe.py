@@ -1,6 +1,7 @@
 """One job by ``/probe``, over real sockets: what it shows, whom it asks, and what it refuses."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -65,13 +66,15 @@ async def test_a_probe_shows_what_a_scrape_shows_of_the_job_and_how_it_went(tmp_
         vendor(lambda _: Told(caps("Running", job_progress=0.4))) as docs,
         exporter("systems:\n" + caps_config(docs.url, 2, more=more), tmp_path) as running,
     ):
+        began = time.monotonic()
         samples = await probe(running, "1")
+        took = time.monotonic() - began
         assert len(docs.asked) == 1
         whole = await running.scrape()
         assert of_jobs(whole, "p/1/en") == of_jobs(samples, "p/1/en")
         assert samples.get_one("remote_job_up", system="docs", job_id="p/1/en", squad="web") == 1
         assert samples.get_one("probe_success") == 1
-        assert 0 < (samples.get_one("probe_duration_seconds") or 0) < 5
+        assert 0 < (samples.get_one("probe_duration_seconds") or 0) < took
         assert {name for (name, labels) in samples if ("job_id", "p/1/en") not in labels} == {
             "probe_success",
             "probe_duration_seconds",
