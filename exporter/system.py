@@ -87,7 +87,7 @@ class System:
             It hands all of it over and watches nothing any more.
     """
 
-    def __init__(  # what it is made of, each one thing
+    def __init__(
         self,
         plan: Plan,
         make: Callable[[Plan, Outages, Job], Watched],
@@ -159,8 +159,11 @@ class System:
         else:
             discovery = old.under(plan.discover, plan.max_jobs, plan.rules, now)
         names = set(self.upstream.provider.key_names())
-        for job_id in [each for each, watched in known.items() if watched.job.keys.keys() == names]:
-            watched = known.pop(job_id)
+        for job_id, watched in list(known.items()):
+            # Keys that hold slashes may make up the id of a hand-written job.
+            if watched.job.keys.keys() != names or job_id in self._by_hand:
+                continue
+            del known[job_id]
             if job_id in found and (job := self._job(watched.job)) is not None:
                 self._adopt(watched, job)
                 discovery.jobs[job_id] = watched
