@@ -309,7 +309,7 @@ async def test_a_prober_that_hangs_up_leaves_nothing_to_be_asked(tmp_path: Path)
             async with running.asking(probe_of(job)):
                 await docs.has_been_asked(1)
         gate.set()
-        # What were still to be asked would be asked before this one.
+        # Queued jobs would be asked before this one.
         await probe(running, "d")
         assert [one.path.split("/")[5] for one in docs.asked] == ["a", "d"]
 

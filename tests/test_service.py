@@ -130,7 +130,7 @@ async def test_a_scraper_that_hangs_up_leaves_nothing_to_be_asked(tmp_path: Path
             await docs.has_been_asked(2)
         gate.set()
         await running.answered(2)
-        # What were still to be asked would be asked before a job that nobody configured.
+        # Queued jobs would be asked before a job that nobody configured.
         await running.get("/probe?system=docs&project_id=p&build_job_id=other&locale=en")
         assert len(docs.asked) == 3
         assert "/other/" in docs.asked[2].path

@@ -145,7 +145,7 @@ def test_pings_come_while_it_runs_and_not_while_it_is_stuck(
         exporter.process.send_signal(signal.SIGSTOP)
         assert os.WIFSTOPPED(os.waitpid(exporter.process.pid, os.WUNTRACED)[1])
         told.has_heard()
-        # Five pings long: that none comes in a while can only be seen by letting it pass.
+        # Five intervals of pings: only time that passes can show that none comes.
         time.sleep(0.5)
         assert told.has_heard() == []
         exporter.process.send_signal(signal.SIGCONT)
@@ -158,7 +158,7 @@ async def test_pings_come_from_the_event_loop_itself(told: Manager) -> None:
     )
     assert await asyncio.to_thread(told.hears, "WATCHDOG")
     told.has_heard()
-    time.sleep(0.2)  # noqa: ASYNC251  what a stuck loop is, ten pings long
+    time.sleep(0.2)  # noqa: ASYNC251  a stuck loop, for ten intervals of pings
     assert told.has_heard() == []
     assert await asyncio.to_thread(told.hears, "WATCHDOG")
     alive.cancel()

@@ -301,7 +301,7 @@ async def test_no_read_fails_where_the_vendor_takes_old_and_new_for_a_while(
 async def test_no_read_fails_where_vendor_and_file_change_at_once(
     kind: str, mounted: Mounted, tmp_path: Path
 ) -> None:
-    """A refusal makes the file be looked at, however short ago that was: the clock stands still."""
+    """A refusal makes the file be looked at, however short ago that was: the clock does not move."""
     gate = Gate(KINDS[kind])
     async with (
         vendor(gate) as server,

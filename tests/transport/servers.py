@@ -98,7 +98,7 @@ def saying(*parts: bytes, pause: float = 0, close: bool = True) -> Script:
     """Reads a request, sends the parts and closes, or stays silent for ever.
 
     Args:
-        pause: seconds after each part: a server that drips is slow by its nature.
+        pause: seconds after each part, where the subject is a slow server.
     """
 
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,7 +122,7 @@ def without_end(start: bytes, part: bytes) -> Script:
         while True:
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0)  # no pause: others have their turn
+            await asyncio.sleep(0)  # no pause: other tasks run
 
     return script
 

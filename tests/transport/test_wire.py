@@ -28,7 +28,7 @@ async def get(wire: Wire, url: str, seconds: float = 30) -> Reply:
 
 async def test_timing_tells_each_phase_and_a_kept_connection_spares_some() -> None:
     wire = Wire()
-    # How long the first byte takes is what is measured.
+    # The subject is the time to the first byte, so the server pauses.
     async with listening(answering(answer(), after=lambda: asyncio.sleep(0.1))) as server:
         begun = time.monotonic()
         first = (await get(wire, server.url())).timing
@@ -212,7 +212,7 @@ async def test_descriptors_above_1024_work_without_spinning() -> None:
     taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
     wire = Wire()
     try:
-        # How much it works while it waits is what is tested.
+        # The subject is the CPU time used while it waits.
         async with listening(answering(answer(), after=lambda: asyncio.sleep(0.2))) as server:
             spent = time.process_time()
             assert (await get(wire, server.url())).status == 200

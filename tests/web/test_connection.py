@@ -65,7 +65,7 @@ async def test_a_kept_connection_may_rest_longer_than_a_request_may_take(start: 
         for _ in range(2):
             client.say(GET)
             assert (await client.answer()).status == 200
-            async with connect(server) as later:  # which has no longer than a request
+            async with connect(server) as later:  # closed after read_timeout
                 assert await later.closed() == b""
         client.say(GET)
         assert (await client.answer()).status == 200
@@ -115,7 +115,7 @@ async def test_who_does_not_close_after_the_last_answer_is_cut_off(start: Start,
         client.say(sent)
         await client.answer()
         assert await client.closed() == b""
-        await seen(lambda: is_served(server), "the place of who was cut off")
+        await seen(lambda: is_served(server), "a free connection")
 
 
 @pytest.mark.parametrize("head", [b"", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n"])
@@ -186,7 +186,7 @@ async def test_a_reader_that_is_slow_but_reads_gets_everything(start: Start) -> 
         while received < size:
             with contextlib.suppress(BlockingIOError):
                 received += len(os.read(raw.fileno(), 256 * 1024))
-            # The client is slow: this pause is what is tested, and may be longer.
+            # The subject is a slow client, so it pauses; a longer pause does no harm.
             await asyncio.sleep(0.02)
     assert received == size
     assert time.monotonic() - began > FAST.write_timeout
@@ -228,4 +228,4 @@ async def test_the_app_is_told_when_the_scraper_hangs_up(
 async def test_a_connection_whose_client_is_gone_counts_no_longer(start: Start) -> None:
     server = await start(limits=replace(CALM, connections=1))
     for _ in range(3):
-        await seen(lambda: is_served(server), "the place of who is gone")
+        await seen(lambda: is_served(server), "a free connection")

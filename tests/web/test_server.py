@@ -40,7 +40,7 @@ async def test_one_connection_too_many_is_closed_at_once_and_told_once(
             for _ in range(3):
                 async with connect(server) as third:
                     assert await third.closed() == b""
-        await seen(lambda: is_served(server), "the place of the second one")
+        await seen(lambda: is_served(server), "a free connection")
         first.say(GET)
         assert (await first.answer()).status == 200
     assert [record.getMessage() for record in caplog.records] == ["too many connections, closing new ones"]
@@ -71,7 +71,7 @@ async def test_without_free_descriptors_it_waits_and_goes_on(
     try:
         await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
         busy = time.process_time()
-        # How much it works in a while is what is tested.
+        # The subject is the CPU time used while it waits.
         await asyncio.sleep(0.2)
         busy = time.process_time() - busy
     finally:
@@ -130,7 +130,7 @@ async def test_tls_is_spoken(start: Start, secure: ssl.SSLContext, trusting: ssl
     async with connect(server, trusting) as client:
         client.say(GET)
         assert (await client.answer()).body == b"/metrics"
-        async with connect(server, trusting) as later:  # which has no longer than a request
+        async with connect(server, trusting) as later:  # closed after read_timeout
             assert await later.closed() == b""
         client.say(GET)
         assert (await client.answer()).body == b"/metrics"
@@ -240,7 +240,7 @@ async def test_stop_does_not_wait_for_silent_tls_clients(
 ) -> None:
     server = await start(ssl_context=secure)
     async with connect(server) as client:
-        async with connect(server, trusting) as later:  # so the one before it was accepted too
+        async with connect(server, trusting) as later:  # accepted after the silent one
             later.say(GET)
             await later.answer()
         await asyncio.wait_for(server.stop(10 * SOON), SOON)
