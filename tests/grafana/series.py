@@ -39,6 +39,7 @@ def exported() -> dict[str, Labels]:
     meters = Meters("0")
     meters.of("any").answered(200, 0.1)
     meters.of("any").watching(1)
+    meters.scrapes.labels("/metrics")
     for family in text_string_to_metric_families(meters.render(openmetrics=False).decode()):
         for sample in family.samples:
             known[sample.name] = TARGET | known.get(sample.name, frozenset()) | {*sample.labels}

@@ -79,7 +79,7 @@ def test_nothing_is_fetched_but_what_has_a_hash() -> None:
     assert not [step for step in steps() if step.word == "ADD" or "http://" in step.text]
     runs = [part for step in steps() if step.word == "RUN" for part in step.text.split("&&")]
     installs = [part for part in runs if re.search(r"\binstall\b", part)]
-    assert len(installs) == 4
+    assert len(installs) == 3
     assert [part for part in installs if "--require-hashes" not in part] == [
         part for part in installs if "--no-deps" in part
     ]
