@@ -22,7 +22,7 @@ REPOSITORY = "https://github.com/remote-job-exporter/remote-job-exporter/blob/ma
 KEYS = {"project_id": "r&d", "build_job_id": "guide #1--promote", "locale": "en-US"}
 JOB_ID = "/".join(KEYS.values())
 # Seconds: five programs of their own may share one slow machine with other tests.
-PATIENCE = 60
+PATIENCE = 120
 
 
 @dataclass

@@ -19,7 +19,7 @@ from tests.prometheus import Prometheus
 from tests.stack import stack
 from tests.waiting import until
 
-PATIENCE = 100
+PATIENCE = 200
 MANY = 40
 WINDOW = 300
 STEP = 15
@@ -198,7 +198,7 @@ def wait(silent: Callable[[int], list[str]], grafana: Grafana) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_query_answers(program: Program, tmp_path: Path) -> None:
     with stack(tmp_path, program("prometheus", "prometheus")) as playing:
         grafana, left = Grafana(playing.prometheus), queries()
