@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from exporter import __version__, config, demo, log, plugins, reference, service
+from exporter import __version__, config, demo, files, log, plugins, reference, service
 from exporter.config import ConfigError, Mistake, System
 from exporter.explain import explain
 from exporter.fields import parse_duration
@@ -27,8 +27,20 @@ _ENV = "REMOTE_JOB_EXPORTER_"
 # More than the longest timeout that a config may set.
 PROBE_SECONDS = 600.0
 
-# Whether it can be read is for its reader to say: that is no wrong use of the command.
-_PATH = click.Path(readable=False, path_type=Path)
+
+class _Path(click.Path):
+    """The name of a file or folder; whether it can be read is for its reader to say."""
+
+    def __init__(self) -> None:
+        super().__init__(readable=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":  # for pathlib the current folder
+            self.fail("must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_PATH = _Path()
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -271,10 +283,9 @@ def check(
         lines = [*map(str, mistakes), *(f"warning: {warning}" for warning in warnings)]
         if not mistakes:
             more = f", {counted(len(warnings), 'warning')}" if warnings else ""
-            lines.append(
-                f"{path}: {counted(len(systems), 'system')}, {counted(jobs, 'job')}, no errors{more}"
-            )
-            lines += [f"{web_config_file}: no errors"] if web_config_file else []
+            there = f"{counted(len(systems), 'system')}, {counted(jobs, 'job')}"
+            lines.append(f"{files.shown(path)}: {there}, no errors{more}")
+            lines += [f"{files.shown(web_config_file)}: no errors"] if web_config_file else []
     click.echo("\n".join(lines))
     sys.exit(1 if mistakes else 0)
 

@@ -64,17 +64,18 @@ class Collector:
         self._plans += 1
         for plan in plans:
             old = before.pop(plan.name, None)
+            outages = old.outages if old is not None else Outages(plan.name)
             if old is not None and old.plan.home != plan.home:
                 self._end(old)
                 old = None
             meters = self._meters.of(plan.name)
-            outages = old.outages if old is not None else Outages(plan.name)
             outages.place = plan.upstream.place
             self._systems[plan.name] = System(
                 plan, self._make, meters, outages, self.shard, self._clock, before=old
             )
         for name, system in before.items():
             self._end(system)
+            system.log_outages()
             self._system_page.drop(name)
             self._meters.forget(name)
 
@@ -92,7 +93,7 @@ class Collector:
             return Watched(
                 job, plan.rules, self._job_page, outages, self._clock, current_only=plan.current_only
             )
-        watched.move(self._job_page)
+        watched.move(self._job_page, outages)
         watched.adopt(job, plan.rules, current_only=plan.current_only)
         return watched
 
@@ -166,7 +167,9 @@ class Collector:
         job, plan = system.job(keys), system.plan
         watched = system.find(job)
         if watched is None:
-            watched = self._probed.watch(job, plan.rules, system.outages, current_only=plan.current_only)
+            if (former := system.take_former(job)) is not None:
+                self._probed.keep(former)
+            watched = self._probed.watch(job, plan.rules, current_only=plan.current_only)
         return system, watched
 
     async def jobs(self, seconds: float) -> list[Job]:
@@ -191,9 +194,9 @@ class Collector:
     def _check_listed(self) -> None:
         now = self._clock.monotonic()
         waits = {
-            name: now - system.discovery.unlisted_since
+            name: now - (system.discovery.waiting_since or now)
             for name, system in self._systems.items()
-            if system.discovery is not None and system.discovery.unlisted_since is not None
+            if system.discovery is not None and system.discovery.listed is None
         }
         if any(seconds < UNLISTED_SECONDS for seconds in waits.values()):
             raise UnlistedError(waits)

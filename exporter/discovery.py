@@ -1,6 +1,6 @@
 """Jobs that are found, not listed by hand: what a system's listings have named, and which are watched."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
@@ -24,12 +24,12 @@ class Discovery:
         keys: the system's ``discover:``.
         max_jobs: how many jobs are watched at most, hand-written ones included.
         pace: when the listing was asked and may be asked again.
-        unlisted_since: monotonic time since which no listing by these keys has been understood; ``None``
-            once one has.
 
     Attributes:
+        take: does what follows from a listing that was read; ``None`` once the config has no use for it.
         jobs: what is watched because of a listing, by ``job_id``.
-        former: jobs that are not shown any more; the next listing may name them again.
+        former: jobs that were dropped and keep their past, since the next listing or config may name them.
+        waiting_since: monotonic time since which a first listing by these keys is waited for.
         listed: what the last listing that was understood named; ``None`` until there is one.
         read: the listing that is under way.
         failure: why the last listing failed.
@@ -41,7 +41,8 @@ class Discovery:
     keys: DiscoverKeys
     max_jobs: int
     pace: Pace
-    unlisted_since: float | None
+    take: Callable[[Listed, Read], None] | None = None
+    waiting_since: float | None = None
     jobs: dict[str, Watched] = field(default_factory=dict)
     former: dict[str, Watched] = field(default_factory=dict)
     listed: Listed | None = None
@@ -51,20 +52,24 @@ class Discovery:
     unserved: bool = False
     tells_states: bool = True
 
-    def under(self, keys: DiscoverKeys, max_jobs: int, rules: Rules, now: float) -> "Discovery":
+    def under(self, keys: DiscoverKeys, max_jobs: int, rules: Rules, *, same_way: bool) -> "Discovery":
         """What a changed config leaves of this one; the jobs are for the system to carry over.
 
-        A listing by the same keys keeps its pace. By other keys, and where one under way is given up, it
-        is due at once, unless the vendor asked to wait. What was listed before counts as long as the keys
-        name the same jobs.
+        Args:
+            same_way: the same connections and credentials are used. With the same keys the listing then
+                goes on, one under way too.
+
+        Returns:
+            The same, or one whose listing is due at once, unless the vendor asked to wait. What was listed
+            before counts as long as the keys name the same jobs.
         """
-        same = keys.names_the_jobs_of(self.keys)
-        new = Discovery(keys, max_jobs, self.pace, self.unlisted_since if same else now)
-        self.pace.rules = rules
-        if keys != self.keys or self.read is not None:
-            self.pace.asked_at = -inf
-        if same:
-            new.listed, new.failure, new.dropped = self.listed, self.failure, self.dropped
+        self.pace.rules, self.max_jobs = rules, max_jobs
+        if keys == self.keys and (same_way or self.read is None):
+            return self
+        new = Discovery(keys, max_jobs, self.pace, failure=self.failure)
+        self.pace.asked_at = -inf
+        if keys.names_the_jobs_of(self.keys):
+            new.listed, new.dropped, new.waiting_since = self.listed, self.dropped, self.waiting_since
             new.tells_states, new.unserved = self.tells_states, self.unserved
         return new
 
@@ -73,6 +78,8 @@ class Discovery:
 
         One that only names jobs is asked at its own interval, as nothing in it is urgent.
         """
+        if self.waiting_since is None:
+            self.waiting_since = now
         if self.unserved:
             self.unserved = False
             return Why.FRESH  # it came too late for the scrape that asked, and serves this one
@@ -87,7 +94,7 @@ class Discovery:
 
     def succeeded(self, listed: Listed) -> None:
         """The listing that was asked last was understood."""
-        self.failure, self.unlisted_since, self.listed = None, None, listed
+        self.failure, self.listed = None, listed
         if listed.found:
             self.tells_states = any(each.status is not None for each in listed.found.values())
 

@@ -1,8 +1,9 @@
 """Read failures of one system, logged as one event for each reason rather than one for each job."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from math import inf
 
 from exporter.failure import Reason
@@ -12,7 +13,7 @@ _log = logging.getLogger(__name__)
 LOG_AGAIN_SECONDS = 60.0
 """The shortest time between two lines that say that jobs fail for one reason."""
 MUCH = 2
-"""A number of jobs has changed much when it is so many times as large or as small as it was."""
+"""A line comes again when the number of jobs is so many times as large or as small as in the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,23 @@ class _Outage:
     """What is known of one reason.
 
     Args:
-        example: the job that was the last to fail for it.
+        failing: the jobs that fail for it, newest last.
         logged: the number of jobs that the log mentions; 0 while the log says nothing of it.
         log_from: monotonic time from which the log may mention it again.
     """
 
-    example: Example
-    jobs: int = 0
+    failing: dict[Hashable, Example] = field(default_factory=dict)
     logged: int = 0
     log_from: float = -inf
 
     @property
     def changed_much(self) -> bool:
-        return self.jobs >= self.logged * MUCH or self.jobs * MUCH <= self.logged
+        jobs = len(self.failing)
+        return jobs >= self.logged * MUCH or jobs * MUCH <= self.logged
 
 
 class Outages:
-    """Counts which jobs of a system cannot be read, by reason, and logs what has changed.
+    """Knows which jobs of a system cannot be read, by reason, and logs what has changed.
 
     Args:
         system: the system's name.
@@ -63,36 +64,35 @@ class Outages:
     def __init__(self, system: str) -> None:
         self.place: Mapping[str, str] = {}
         self._system = system
-        self._outages: dict[Reason, _Outage] = {}
+        self._outages: defaultdict[Reason, _Outage] = defaultdict(_Outage)
 
-    def changed(self, before: Reason | None, after: Reason | None, example: Example) -> None:
-        """One job fails for another reason than before; ``None`` is no failure."""
-        if before is not None:
-            self._outages[before].jobs -= 1
-        if after is not None:
-            outage = self._outages.setdefault(after, _Outage(example))
-            outage.jobs += 1
-            outage.example = example
+    def began(self, job: Hashable, reason: Reason, example: Example) -> None:
+        """A job fails for this reason from now on."""
+        self._outages[reason].failing[job] = example
+
+    def ended(self, job: Hashable, reason: Reason) -> None:
+        """A job does not fail for this reason any more."""
+        self._outages[reason].failing.pop(job, None)
 
     def log(self, now: float) -> None:
         """Logs what began, changed much or ended, at monotonic time ``now``."""
         for reason, outage in self._outages.items():
-            if outage.jobs == 0:
+            if not outage.failing:
                 if outage.logged:
-                    failing = sum(each.jobs for each in self._outages.values())
+                    failing = sum(len(each.failing) for each in self._outages.values())
                     fields = {"system": self._system, "reason": reason, "jobs_failing": failing}
                     _log.info("read failures ended", extra=fields)
                 outage.logged = 0
             elif outage.changed_much and now >= outage.log_from:
                 self._warn(reason, outage)
-                outage.logged, outage.log_from = outage.jobs, now + LOG_AGAIN_SECONDS
+                outage.logged, outage.log_from = len(outage.failing), now + LOG_AGAIN_SECONDS
 
     def _warn(self, reason: Reason, outage: _Outage) -> None:
-        example = outage.example
+        example = outage.failing[next(reversed(outage.failing))]
         fields = {
             "system": self._system,
             "reason": reason,
-            "jobs": outage.jobs,
+            "jobs": len(outage.failing),
             **self.place,
             "job_id": example.job_id,
             "job_name": example.job_name,

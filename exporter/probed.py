@@ -50,24 +50,35 @@ class Probed:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        # Never logged: who probes a job that nobody configured sees what comes of it.
+        self._outages = Outages("")
         self._page: Page[JobView] = Page(JOB_METRICS)
-        self._jobs: OrderedDict[tuple[str, tuple[str, ...]], Watched] = OrderedDict()
+        self._jobs: OrderedDict[tuple[str, tuple[tuple[str, str], ...]], Watched] = OrderedDict()
 
-    def watch(self, job: Job, rules: Rules, outages: Outages, *, current_only: bool) -> Watched:
+    def watch(self, job: Job, rules: Rules, *, current_only: bool) -> Watched:
         """The job, known from earlier probes or new."""
         key = _key(job)
         watched = self._jobs.get(key)
         if watched is None:
             watched = self._jobs[key] = Watched(
-                job, rules, self._page, outages, self._clock, current_only=current_only
+                job, rules, self._page, self._outages, self._clock, current_only=current_only
             )
-            if len(self._jobs) > MAX_PROBED:
-                self._jobs.popitem(last=False)[1].drop()
+            self._bound()
         else:
             self._jobs.move_to_end(key)
             if (watched.job, watched.pace.rules, watched.current_only) != (job, rules, current_only):
                 watched.adopt(job, rules, current_only=current_only)
         return watched
+
+    def keep(self, former: Watched) -> None:
+        """Takes over a job that is not configured any more; what is known of it stays."""
+        former.move(self._page, self._outages)
+        self._jobs[_key(former.job)] = former
+        self._bound()
+
+    def _bound(self) -> None:
+        if len(self._jobs) > MAX_PROBED:
+            self._jobs.popitem(last=False)[1].drop()
 
     def take(self, job: Job) -> Watched | None:
         """Hands over a job that is to be watched for good from now on."""
@@ -80,6 +91,6 @@ class Probed:
             self._jobs.pop(key).drop()
 
 
-def _key(job: Job) -> tuple[str, tuple[str, ...]]:
+def _key(job: Job) -> tuple[str, tuple[tuple[str, str], ...]]:
     # Not the id: keys that hold slashes may make up that of another job.
-    return job.system, tuple(job.keys.values())
+    return job.system, tuple(job.keys.items())

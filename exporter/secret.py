@@ -11,7 +11,7 @@ import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import NoReturn, Protocol
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import unquote_plus
 
 from exporter import files
 from exporter.clock import SYSTEM_CLOCK, Clock
@@ -20,20 +20,20 @@ _log = logging.getLogger(__name__)
 
 MASK = "***"
 MAX_BYTES = 64 * 1024
-_SECRET_PARAMETER = re.compile(r"auth|cred|key|pass|pwd|secret|sig|token", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(r"auth|code|cred|jwt|key|pass|pwd|secret|sess|sid|sig|token", re.IGNORECASE)
+_PARAMETER = re.compile(r"([^&;=]*)=([^&;]*)")
 LOOK_AGAIN_SECONDS = 1.0
 
 
 def masked_url(url: str) -> str:
     """An address whose parameters hide what may be a secret by its name."""
-    parts = urlsplit(url)
-    if not _SECRET_PARAMETER.search(parts.query):
-        return url
-    pairs = [
-        (name, MASK if _SECRET_PARAMETER.search(name) else value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-    ]
-    return parts._replace(query=urlencode(pairs, safe="*", quote_via=quote)).geturl()
+    address, mark, query = url.partition("?")
+    return address + mark + _PARAMETER.sub(_masked, query)
+
+
+def _masked(parameter: re.Match[str]) -> str:
+    name = parameter[1]
+    return f"{name}={MASK}" if _SECRET_PARAMETER.search(unquote_plus(name)) else parameter[0]
 
 
 class SecretError(ValueError):

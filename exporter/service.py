@@ -187,14 +187,18 @@ class Service:
     async def _load(self) -> None:
         # In a thread: a large config would hold the loop.
         systems = (await asyncio.to_thread(config.load, self._file, self._clock)).systems
-        before, upstreams = dict(self._upstreams), {}
+        before, upstreams, plans = dict(self._upstreams), dict[str, tuple[System, Upstream]](), []
         for system in systems:
             kept = before.get(system.name)
-            if kept is not None and _reached_alike(kept[0], system):
-                upstreams[system.name] = system, before.pop(system.name)[1]
-            else:
-                upstreams[system.name] = system, self._upstream(system)
-        self.collector.replace([_plan(system, upstream) for system, upstream in upstreams.values()])
+            # A fault of a plug-in shows here, before anything of the config in force has changed.
+            with self._set_up(system):
+                if kept is not None and _reached_alike(kept[0], system):
+                    upstream = before.pop(system.name)[1]
+                else:
+                    upstream = _upstream(system, self._meters, self._clock)
+                upstreams[system.name] = system, upstream
+                plans.append(_plan(system, upstream))
+        self.collector.replace(plans)
         self._upstreams = upstreams
         for system, upstream in before.values():
             self._close_later(upstream, system.timeout)
@@ -204,9 +208,11 @@ class Service:
         found = ", and the jobs that are found" if any(system.discover for system in systems) else ""
         self.watched = f"{counted(jobs, 'job')} of {counted(len(systems), 'system')}{found}"
 
-    def _upstream(self, system: System) -> Upstream:
+    @contextlib.contextmanager
+    def _set_up(self, system: System) -> Iterator[None]:
+        """Turns a fault in the code of a provider or a credential into an error of the config."""
         try:
-            return _upstream(system, self._meters, self._clock)
+            yield
         except Exception as error:  # noqa: BLE001  a plug-in's own fault; its text may hold a secret
             _log.exception("a system could not be set up", extra={"system": system.name})
             what = f"could not be set up ({type(error).__name__})"
@@ -253,6 +259,8 @@ def _plan(system: System, upstream: Upstream) -> Plan:
     upstream.max_prepared = MAX_PREPARED + ASKS_PER_JOB * len(system.jobs)
     return Plan(
         name=system.name,
+        key_names=frozenset(upstream.provider.key_names()),
+        counted=upstream.provider.summary() is not None,
         home=(system.provider, system.base_url),
         upstream=upstream,
         jobs=system.jobs,
@@ -266,8 +274,12 @@ def _plan(system: System, upstream: Upstream) -> Plan:
     )
 
 
-async def _watch(file: Path, reload: Callable[[], Awaitable[None]]) -> None:
-    """Reloads whenever the files change and then hold still for a moment; for ever, whatever fails."""
+async def _watch(file: Path, reload: Callable[[], Awaitable[None]], loaded: object) -> None:
+    """Reloads whenever the files change and then hold still for a moment; for ever, whatever fails.
+
+    Args:
+        loaded: their stamp from before the config was loaded.
+    """
     failures: set[type[Exception]] = set()
 
     async def stamp() -> object:
@@ -279,7 +291,7 @@ async def _watch(file: Path, reload: Callable[[], Awaitable[None]]) -> None:
                 _log.exception("config files cannot be watched; trying again every second")
             return None
 
-    taken = seen = await stamp()
+    taken = seen = loaded
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         before, seen = seen, await stamp()
@@ -323,9 +335,12 @@ async def serve(file: Path, options: Options) -> None:
         faulthandler.enable()
     with stop_signals() as stop:
         loop.add_signal_handler(signal.SIGHUP, lambda: tasks.start(reload(), running, "reload"))
+        loaded: object = None
+        with contextlib.suppress(Exception):  # the watcher logs it
+            loaded = await asyncio.to_thread(config.stamp, file)
         await service.start()
         if options.watch:
-            tasks.start(_watch(file, reload), running, "watch the config")
+            tasks.start(_watch(file, reload, loaded), running, "watch the config")
         # What is there now stays: looking through it again and again for garbage costs a tenth of
         # every read.
         gc.freeze()

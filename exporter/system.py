@@ -41,6 +41,8 @@ class Plan:
         current_only: of ``remote_job_state`` show only the series that is 1.
         discover: which jobs are found by a listing, if any.
         max_jobs: how many jobs are watched, those written by hand in any case.
+        key_names: of a job's keys.
+        counted: the system can count its jobs by state.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Plan:
     current_only: bool = False
     discover: DiscoverKeys | None = None
     max_jobs: int = 0
+    key_names: frozenset[str] = frozenset()
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,6 @@ class System:
         self._order = itertools.count()
         self._readers: set[asyncio.Task[None]] = set()
         self._listings: set[asyncio.Task[None]] = set()
-        self._retired = False
         known, found = before.hand_over() if before is not None else ({}, frozenset[str]())
         own = [job for job in plan.jobs if shard.owns(plan.name, job.id)]
         self.jobs = {job.id: self._written(job, known) for job in own}
@@ -119,8 +122,10 @@ class System:
         self.discovery = self._discovery(before, known, found)
         for watched in known.values():
             watched.drop()
-        if self.discovery is not None and self.discovery.listed is not None:
-            self._choose(self.discovery, self.discovery.listed)
+        if self.discovery is not None:
+            self.discovery.take = functools.partial(self._listed, self.discovery)
+            if self.discovery.listed is not None:
+                self._choose(self.discovery, self.discovery.listed)
 
     def _written(self, job: Job, known: dict[str, Watched]) -> Watched:
         """A hand-written job, with what is known of it."""
@@ -135,7 +140,7 @@ class System:
         watched.adopt(job, self.plan.rules, current_only=self.plan.current_only)
 
     def _summary(self, before: "System | None") -> Summary | None:
-        if self._shard.index != 0 or self.upstream.provider.summary() is None:
+        if self._shard.index != 0 or not self.plan.counted:
             return None
         if before is None or before.summary is None:
             return Summary(Pace(self.plan.rules))
@@ -150,18 +155,17 @@ class System:
         What other keys found stays until the first listing by these: an outage at that moment must not
         look as if the jobs were gone.
         """
-        plan, now = self.plan, self._clock.monotonic()
+        plan = self.plan
         if plan.discover is None:
             return None
-        old = before.discovery if before is not None else None
-        if old is None:
-            discovery = Discovery(plan.discover, plan.max_jobs, Pace(plan.rules), now)
+        if before is None or before.discovery is None:
+            discovery = Discovery(plan.discover, plan.max_jobs, Pace(plan.rules))
         else:
-            discovery = old.under(plan.discover, plan.max_jobs, plan.rules, now)
-        names = set(self.upstream.provider.key_names())
+            same_way = before.upstream is self.upstream
+            discovery = before.discovery.under(plan.discover, plan.max_jobs, plan.rules, same_way=same_way)
         for job_id, watched in list(known.items()):
             # Keys that hold slashes may make up the id of a hand-written job.
-            if watched.job.keys.keys() != names or job_id in self._by_hand:
+            if watched.job.keys.keys() != plan.key_names or job_id in self._by_hand:
                 continue
             del known[job_id]
             if job_id in found and (job := self._job(watched.job)) is not None:
@@ -223,6 +227,11 @@ class System:
             watched = self.discovery.jobs.get(job.id)
         # Keys that hold slashes may make up the id of another job.
         return watched if watched is not None and watched.job.keys == job.keys else None
+
+    def take_former(self, job: Job) -> Watched | None:
+        """The job as it was watched before it was dropped, for somebody else to watch."""
+        former = self.discovery.former if self.discovery is not None else {}
+        return former.pop(job.id) if job.id in former and former[job.id].job.keys == job.keys else None
 
     def watched(self) -> Iterator[Watched]:
         """Every job, written by hand or found."""
@@ -310,20 +319,22 @@ class System:
         try:
             discovery.pace.asked(self._clock.monotonic())
             listed = await self.upstream.list_jobs(discovery.keys, read.trace)
-            if self._retired:  # whoever waits asks anew, under the config that holds now
-                return
-            discovery.unserved = not read.scrapes
-            self._tell_listing(discovery.failure, listed.failure)
-            if listed.failure is not None:
-                self._listing_failed(discovery, listed.failure, listed)
-            else:
-                discovery.succeeded(listed)
-                self._choose(discovery, listed, news=True)
-            for scrape in read.scrapes:
-                jobs = discovery.jobs.values() if scrape.only is None else scrape.only
-                self._join_reads(scrape, self._clock.monotonic(), [each for each in jobs if not each.dropped])
+            if discovery.take is not None:
+                discovery.take(listed, read)
         finally:
             read.end()
+
+    def _listed(self, discovery: Discovery, listed: Listed, read: Read) -> None:
+        discovery.unserved = not read.scrapes
+        self._tell_listing(discovery.failure, listed.failure)
+        if listed.failure is not None:
+            self._listing_failed(discovery, listed.failure, listed)
+        else:
+            discovery.succeeded(listed)
+            self._choose(discovery, listed, news=True)
+        for scrape in read.scrapes:
+            jobs = discovery.jobs.values() if scrape.only is None else scrape.only
+            self._join_reads(scrape, self._clock.monotonic(), [each for each in jobs if not each.dropped])
 
     def _listing_failed(self, discovery: Discovery, failure: Failure, listed: Listed) -> None:
         discovery.failed(self._clock.monotonic(), failure)
@@ -339,9 +350,11 @@ class System:
                 job may be newer than what the listing says of it.
         """
         found = {job_id: each for job_id, each in listed.found.items() if job_id not in self._by_hand}
+        # Of what an earlier config left out, a failed run that only a listing knew may be wanted again.
+        former = {job_id: watched for job_id, watched in discovery.former.items() if watched.listed}
         keep, discovery.dropped = chosen(
             found,
-            discovery.jobs,
+            {**former, **discovery.jobs},
             newer_than=discovery.keys.newer_than,
             max_jobs=max(0, discovery.max_jobs - len(self._by_hand)),
             now=listed.read_at if news else self._clock.time(),
@@ -353,19 +366,33 @@ class System:
             discovery.former[job_id] = watched
         for job_id, each in keep.items():
             if each is None:
-                discovery.jobs[job_id].listed = True  # forgotten by the vendor, and shown as it ended
+                self._keep_forgotten(discovery, job_id)
             else:
                 self._show_found(discovery, job_id, each, listed, news=news)
         if news:
             discovery.former.clear()
 
+    def _keep_forgotten(self, discovery: Discovery, job_id: str) -> None:
+        """Goes on showing a run that the vendor has forgotten, as it ended."""
+        if job_id not in discovery.jobs:
+            watched = discovery.former.pop(job_id)
+            job = self._job(watched.job)
+            if job is None:
+                return
+            self._adopt(watched, job)
+            discovery.jobs[job_id] = watched
+        discovery.jobs[job_id].listed = True
+
     def _show_found(
         self, discovery: Discovery, job_id: str, each: Found, listed: Listed, *, news: bool
     ) -> None:
         try:
-            if job_id not in discovery.jobs:
-                discovery.jobs[job_id] = self._found(discovery, each)
-            watched = discovery.jobs[job_id]
+            watched = discovery.jobs.get(job_id)
+            if watched is None or watched.job.keys != each.keys:
+                # Keys that hold slashes may make up the id of another job.
+                if watched is not None:
+                    watched.drop()
+                watched = discovery.jobs[job_id] = self._found(discovery, each)
             watched.listed = each.complete
             if each.status is not None and (news or watched.known is None):
                 watched.tell(each.status, listed.read_at, listed.seconds)
@@ -440,13 +467,13 @@ class System:
             The jobs by ``job_id``, those that the next listing may name again among them, and the ids of
             those that a listing has found.
         """
-        self._retired = True
         for _, _, read, _ in self._queue:
             read.end()
         self._queue.clear()
         jobs, found = dict(self.jobs), dict[str, Watched]()
         self.jobs = {}
         if self.discovery is not None:
+            self.discovery.take = None
             found = dict(self.discovery.jobs)
             jobs = {**self.discovery.former, **found, **jobs}
             self.discovery.jobs.clear()

@@ -162,11 +162,14 @@ class Upstream:
 
     async def count_jobs(self) -> Counted:
         """Asks the system how many jobs it has in each state; every fault is in the answer."""
+        bounds = _Bounds(self._clock.monotonic() + self._timeout, self._timeout, MAX_BODY, MAX_ASKS)
+        return Counted(*(await self._attempt(self._counting, bounds, {})))
+
+    def _counting(self) -> Counting:
         steps = self.provider.summary()
         if steps is None:
-            return Counted(None, None)
-        bounds = _Bounds(self._clock.monotonic() + self._timeout, self._timeout, MAX_BODY, MAX_ASKS)
-        return Counted(*(await self._attempt(lambda: steps, bounds, {})))
+            raise TypeError("the provider has no summary")
+        return steps
 
     async def _attempt(
         self, begin: Callable[[], Steps | Listing | Counting], bounds: _Bounds, found: dict[str, Found]

@@ -75,7 +75,7 @@ class Read:
 
 
 class Watched:
-    """A job that is configured now.
+    """A job that is read: configured, found or probed. One that was dropped keeps its past and may come back.
 
     Args:
         page: where its row is shown.
@@ -130,7 +130,7 @@ class Watched:
             self._page.drop(self)
         self._page = None
         if self._reason is not None:
-            self._outages.changed(self._reason, None, Example(self.job.id, "", ""))
+            self._outages.ended(self, self._reason)
         self._reason = None
 
     @property
@@ -138,10 +138,10 @@ class Watched:
         """Whether it is watched no more."""
         return self._page is None
 
-    def move(self, page: Page[JobView]) -> None:
-        """Is shown on another page from now on."""
+    def move(self, page: Page[JobView], outages: Outages) -> None:
+        """Is shown on another page from now on, and counted with other outages."""
         self.drop()
-        self._home = page
+        self._home, self._outages = page, outages
         self._restore()
 
     def _restore(self) -> None:
@@ -228,9 +228,9 @@ class Watched:
         self._count(reason, error)
 
     def _put(self, view: JobView) -> None:
+        self.view = view
         if self._page is None:
             return
-        self.view = view
         self._row = render_row(
             JOB_METRICS, self._identity, view, before=self._row, current_only=self.current_only
         )
@@ -240,10 +240,12 @@ class Watched:
         """Counts why the job cannot be read now; ``None`` where it can."""
         if reason is self._reason or self.dropped:
             return
-        name = self.view.name if self.view is not None else self.job.name
-        self._outages.changed(self._reason, reason, Example(self.job.id, name, self.detail, error))
+        if self._reason is not None:
+            self._outages.ended(self, self._reason)
         self._reason = reason
         if reason is None:
             _log.debug("job can be read again", extra=self.place)
         else:
+            name = self.view.name if self.view is not None else self.job.name
+            self._outages.began(self, reason, Example(self.job.id, name, self.detail, error))
             _log.debug("job cannot be read", extra={**self.place, "reason": reason, "detail": self.detail})

@@ -230,6 +230,7 @@ def test_check_of_a_file_that_is_not_there_is_a_mistake_of_one_line(tmp_path: Pa
         (("demo", "--seed", "x"), "--seed"),
         (("docs", "nope"), "nope"),
         (("schema", "more"), "more"),
+        (("check", ""), "must not be empty"),
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, tuple) else "",
 )

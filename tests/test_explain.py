@@ -371,6 +371,9 @@ def test_of_many_exchanges_the_first_are_kept_and_the_rest_counted() -> None:
         ("http://x/a?api_key=sesame&b=1", "http://x/a?api_key=***&b=1"),
         ("http://x/a?b=%2F&Access-Token=a%26b", "http://x/a?b=%2F&Access-Token=***"),
         ("http://x/token/key", "http://x/token/key"),
+        ("http://x/a?%74oken=sesame", "http://x/a?%74oken=***"),
+        ("http://x/a?b=1;token=sesame", "http://x/a?b=1;token=***"),
+        ("http://x/a?code=sesame&jwt=sesame&session=sesame", "http://x/a?code=***&jwt=***&session=***"),
     ],
 )
 def test_parameters_that_sound_like_secrets_are_masked(url: str, shown: str) -> None:

@@ -116,7 +116,42 @@ async def test_a_reload_does_not_begin_an_outage_anew(tmp_path: Path, lines: lis
         (tmp_path / "config.yaml").write_text(EAGER + caps_config("http://127.0.0.1:1", 20, name="other"))
         await running.service.reload()
         await running.scrape()
-    assert [(line["system"], line["jobs"]) for line in lines] == [("docs", 20), ("other", 20)]
+    assert [(line["system"], short(line)) for line in lines] == [
+        ("docs", ("jobs cannot be read", "connect", 20)),
+        ("docs", ("read failures ended", "connect", 0)),
+        ("other", ("jobs cannot be read", "connect", 20)),
+    ]
+
+
+async def test_an_outage_ends_with_the_place_or_the_system_that_it_was_of(
+    tmp_path: Path, lines: list[dict[str, Any]]
+) -> None:
+    async with vendor(lambda _: Told(caps())) as docs:
+        configs = [caps_config("http://127.0.0.1:1", 8), caps_config(docs.url, 8)]
+        configs += [caps_config("http://127.0.0.1:1", 2), caps_config(docs.url, 1, name="other")]
+        async with exporter(EAGER + configs[0], tmp_path, clock=(clock := FakeClock())) as running:
+            for config in configs:
+                (tmp_path / "config.yaml").write_text(EAGER + config)
+                await running.service.reload()
+                await running.scrape()
+                clock.turn(100)
+    assert list(map(short, lines)) == [
+        ("jobs cannot be read", "connect", 8),
+        ("read failures ended", "connect", 0),
+        ("jobs cannot be read", "connect", 2),
+        ("read failures ended", "connect", 0),
+    ]
+
+
+async def test_the_example_is_a_job_that_fails(tmp_path: Path, lines: list[dict[str, Any]]) -> None:
+    failing = 8
+    async with vendor(lambda asked: Told(caps(), status=404 if number(asked) < failing else 200)) as docs:
+        config = EAGER + caps_config(docs.url, 8, more="concurrency: 1")
+        async with exporter(config, tmp_path, clock=(clock := FakeClock())) as running:
+            for failing in (8, 4):  # noqa: B007
+                await running.scrape()
+                clock.turn(100)
+    assert [(line["jobs"], line["job_id"]) for line in lines] == [(8, "p/7/en"), (4, "p/3/en")]
 
 
 async def test_the_proxy_in_use_is_named_without_its_password(

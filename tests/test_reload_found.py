@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from exporter.collector import Collector
+from exporter.providers import PROVIDERS
+from exporter.providers.base import Counting
+from exporter.providers.sitecore import Sitecore
 from exporter.system import Plan
 from tests.clock import FakeClock
 from tests.test_discovered import listing, published
@@ -195,6 +199,145 @@ async def test_the_count_of_a_system_keeps_its_pace_over_a_reload(tmp_path: Path
             assert xmc.count()["/authoring/publishing/v1/jobs/summary"] == 1
 
 
+FINISHED = "remote_job_runs_finished_total"
+
+
+@pytest.mark.parametrize("reads", [0, 1], ids=["first read", "later read"])
+async def test_a_read_that_ends_while_its_job_is_not_configured_is_shown_when_it_is_again(
+    reads: int, tmp_path: Path
+) -> None:
+    gate, status = asyncio.Event(), "Running"
+
+    def answer(asked: Asked) -> Told:
+        if "?" in asked.path:
+            return listing(published("n"))
+        return Told(published("x", status), after=gate.wait)
+
+    async with vendor(answer) as xmc:
+        config = f"systems:\n  xmc:\n    provider: sitecore\n    base_url: {xmc.url}\n    discover: {{}}\n"
+        by_hand = config + "    jobs: [{id: x}]\n"
+        async with exporter(by_hand, tmp_path, clock=(clock := FakeClock())) as running:
+            if reads:
+                gate.set()
+                await running.scrape()
+                gate.clear()
+                clock.turn(20)
+                status = "Failed"
+            async with running.asking("/metrics") as page:
+                await xmc.has_been_asked(2 + 2 * reads)
+                (tmp_path / "config.yaml").write_text(config)
+                await reload(running)
+                gate.set()
+                await page()
+            (tmp_path / "config.yaml").write_text(by_hand)
+            await reload(running)
+            samples = await running.scrape()
+            assert set(since(samples)) == {"n", "x"} == await targets(running)
+            assert samples.state("x") == status.lower()
+            assert samples.get_one(FINISHED, job_id="x", result="failed") == reads
+
+
+async def test_a_job_that_is_probed_while_it_is_not_configured_is_one_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    named, status = ["a"], 200
+
+    def answer(asked: Asked) -> Told:
+        if "?" in asked.path:
+            return listing(*map(published, named))
+        return Told(published(asked.path.rpartition("/")[2]), status=status)
+
+    async with vendor(answer) as xmc:
+        config = f"systems:\n  xmc:\n    provider: sitecore\n    base_url: {xmc.url}\n    discover: {{}}\n"
+        by_hand = config + "    jobs: [{id: x}]\n"
+        async with exporter(by_hand, tmp_path, clock=(clock := FakeClock())) as running:
+            known = since(await running.scrape())
+            (tmp_path / "config.yaml").write_text(config)
+            await reload(running)
+            status = 500
+            clock.turn(20)
+            page = read_samples((await running.get("/probe?system=xmc&id=x")).text)
+            assert (since(page), page.reason("x")) == ({"x": known["x"]}, "server_error")
+            named.append("x")
+            clock.turn(20)
+            for _ in range(2):
+                samples = await running.scrape()
+                assert (since(samples), samples.reason("x")) == (known, None)
+            assert (
+                read_samples((await running.get("/probe?system=xmc&id=x")).text).get_one("probe_success") == 1
+            )
+            assert not [record for record in caplog.records if record.message == "jobs cannot be read"]
+
+
+async def test_a_failed_run_that_the_listing_forgot_survives_a_reload_and_its_reverse(tmp_path: Path) -> None:
+    there = {"a": "Running", "f": "Failed"}
+    ended = datetime.now(UTC) - timedelta(minutes=30)
+
+    def answer(_: Asked) -> Told:
+        at = {"finishTime": f"{ended:%Y-%m-%dT%H:%M:%SZ}"}
+        return listing(*(published(job, status, **at) for job, status in there.items()))
+
+    async with vendor(answer) as xmc:
+        config = f"systems:\n  xmc:\n    provider: sitecore\n    base_url: {xmc.url}\n    discover: {{}}\n"
+        async with exporter(config, tmp_path, clock=(clock := FakeClock())) as running:
+            known = since(await running.scrape())
+            del there["f"]
+            clock.turn(20)
+            assert since(await running.scrape()) == known
+            for text, shown in ((config + "    max_jobs: 1\n", {"a"}), (config, {"a", "f"})):
+                (tmp_path / "config.yaml").write_text(text)
+                await reload(running)
+                assert set(since(await running.scrape())) == shown
+            assert since(await running.scrape()) == known
+
+
+async def test_a_reload_gives_up_no_listing_that_it_does_not_change(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    found = Told(listing(published("a")).body, after=gate.wait)
+    async with vendor(lambda _: found) as xmc:
+
+        def config(squad: str) -> str:
+            keys = f"provider: sitecore, base_url: '{xmc.url}', discover: {{}}, labels: {{squad: {squad}}}"
+            return f"systems:\n  xmc: {{{keys}}}\n"
+
+        async with exporter(config("ops"), tmp_path, clock=FakeClock()) as running:
+            async with running.asking("/metrics") as page:
+                await xmc.has_been_asked(1)
+                for squad in ("web", "docs"):
+                    (tmp_path / "config.yaml").write_text(config(squad))
+                    await reload(running)
+                gate.set()
+                samples = read_samples(await page())
+            assert [labels["squad"] for labels, _ in samples.all("remote_job_up", job_id="a")] == ["docs"]
+            assert len(xmc.asked) == 1
+
+
+class Faulty(Sitecore):
+    """A plug-in whose count of jobs fails at once."""
+
+    def summary(self) -> Counting | None:
+        """Fails."""
+        raise RuntimeError("hunter2")
+
+
+async def test_a_config_with_a_plug_in_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with vendor(answer_to) as xmc:
+        job = f"base_url: '{xmc.url}', discover: {{}}"
+        good = f"systems:\n  a: {{provider: sitecore, {job}}}\n  z: {{provider: sitecore, {job}}}\n"
+        async with exporter(good, tmp_path, clock=FakeClock()) as running:
+            before = await running.scrape()
+            monkeypatch.setitem(PROVIDERS, "sitecore", Faulty)
+            (tmp_path / "config.yaml").write_text(good + f"  b: {{provider: sitecore, {job}}}\n")
+            refused = await asyncio.to_thread(requests.post, running.url + "/-/reload", timeout=60)
+            assert refused.status_code == 500
+            assert "systems.b: could not be set up (RuntimeError)" in refused.text
+            after = await running.scrape()
+            assert {labels["system"] for labels, _ in after.all(SINCE)} == {"a", "z"}
+            assert after.all(SINCE) == before.all(SINCE)
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/metrics?jobs=false", "/probe?system=xmc&id=a", "/sd"])
 async def test_a_config_that_never_stops_changing_does_not_hold_a_scrape_beyond_its_deadline(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -291,6 +434,8 @@ class Reloads(RuleBasedStateMachine):
     def change_the_config(self, discover: dict[str, Any] | None, by_hand: dict[str, str]) -> None:
         if _scope(discover) != _scope(self.discover):
             self.named = None
+        if discover is None:  # what it does not name is gone, and comes anew
+            self.known = {job: at for job, at in self.known.items() if job in by_hand}
         self.discover, self.by_hand = discover, by_hand
         (self.folder / "config.yaml").write_text(self.config())
         self.wait(reload(self.running))
@@ -347,6 +492,6 @@ def _scope(discover: Mapping[str, Any] | None) -> object:
 
 # A failure is found quickly and shrunk slowly: each example starts an exporter.
 Reloads.TestCase.settings = settings(
-    max_examples=20, stateful_step_count=12, phases=[Phase.explicit, Phase.generate], deadline=None
+    max_examples=15, stateful_step_count=12, phases=[Phase.explicit, Phase.generate], deadline=None
 )
 TestReloads: Callable[[], Any] = Reloads.TestCase

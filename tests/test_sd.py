@@ -124,6 +124,8 @@ async def test_after_five_minutes_the_systems_that_could_be_listed_are_served_an
     async with vendor(lambda _: Told(status=500)) as xmc:
         config = publishing(xmc.url, "discover: {}") + caps_config("http://127.0.0.1:1")
         async with exporter(config, tmp_path, clock=(clock := FakeClock())) as running:
+            clock.turn(1000)  # nobody has asked yet
+            assert (await running.get("/sd")).status_code == 503
             clock.turn(299)
             assert (await running.get("/sd")).status_code == 503
             clock.turn(2)

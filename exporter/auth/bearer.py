@@ -10,10 +10,10 @@ from exporter.auth.base import FixedCredential, HeaderSecret, header_value
 
 
 def _check_token(value: str) -> None:
-    word, *more = value.split(maxsplit=1)
-    if more and word.casefold() in ("bearer", "basic"):
+    scheme, _, token = value.strip().partition(" ")
+    if token and scheme.casefold() in ("bearer", "basic"):
         # A frequent error: the whole header was pasted.
-        raise ValueError(f"begins with the word {word.title()}; allowed is the token alone")
+        raise ValueError(f"begins with the word {scheme.title()}; allowed is the token alone")
     if any(character.isspace() for character in value):
         raise ValueError("must not hold spaces; allowed is the token alone, without the word Bearer")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from exporter.auth.jwt import jwt_expiry
 from exporter.config import yaml
-from exporter.config.load import Config, bounded, unread
+from exporter.config.load import Config, bounded, is_folder, unread
 from exporter.config.mistakes import Mistake, shown
 from exporter.config.models import Settings
 from exporter.fields import Place, inside
@@ -100,7 +100,7 @@ def _of_end(what: str, end: float, now: float) -> Iterator[tuple[Place, str]]:
 
 def _unread(path: Path) -> Iterator[tuple[Path, str]]:
     for entry in unread(path):
-        if not entry.is_dir():
+        if not is_folder(entry):
             if _CONFIG_LIKE.search(entry.name):
                 yield entry, "is not read; name it such as jobs.yaml, or move it out of the folder"
         elif _holds_config(entry):

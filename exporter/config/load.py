@@ -128,9 +128,9 @@ def load(path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True) -> Confi
 
 
 def _files(path: Path) -> list[Path]:
-    if not _is_folder(path):
+    if not is_folder(path):
         return [path]
-    found = [file for file in _listed(path) if file.suffix in SUFFIXES and not _is_folder(file)]
+    found = [file for file in _listed(path) if file.suffix in SUFFIXES and not is_folder(file)]
     if not found:
         raise ConfigError([Mistake(path, 1, "", "the folder holds no *.yaml and no *.yml file")])
     return found
@@ -144,7 +144,7 @@ def unread(path: Path) -> list[Path]:
     Raises:
         ConfigError: the folder cannot be listed.
     """
-    if not _is_folder(path):
+    if not is_folder(path):
         return []
     read = set(_files(path))
     return [entry for entry in _listed(path) if entry not in read]
@@ -157,11 +157,12 @@ def _listed(folder: Path) -> list[Path]:
         raise ConfigError([Mistake(folder, 1, "", f"cannot be read: {error.strerror}")]) from None
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; not where nobody can tell, since reading it tells why."""
     try:
         return S_ISDIR(files.look_at(path).st_mode)
     except OSError:
-        return False  # reading it tells why
+        return False
 
 
 def _read(path: Path, clock: Clock, *, host: bool, pipe: bool) -> File:

@@ -82,13 +82,13 @@ class Tls(Keys):
         """The CA file in force: ours, else the environment's ``SSL_CERT_FILE``, else certifi's."""
         return str(self.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where())
 
-    def check_environment(self) -> Self:
+    def check_environment(self, info: ValidationInfo) -> Self:
         """Itself, once the file that ``SSL_CERT_FILE`` names is looked at, where that is in force.
 
         Raises:
             ValueError: it cannot be read; the text names the variable and the file.
         """
-        if not self.ca_file and (name := os.environ.get("SSL_CERT_FILE")):
+        if host_is_read(info) and not self.ca_file and (name := os.environ.get("SSL_CERT_FILE")):
             try:
                 _check(Path(name))
             except ValueError as error:
@@ -132,7 +132,7 @@ class Route:
             found = (os.environ.get(name) for name in (*names, "all_proxy", "ALL_PROXY"))
             proxy = next(filter(None, found), None)
         # Without a user name and a password, which it may hold.
-        return (proxy or "").rpartition("://")[2].partition("/")[0].rpartition("@")[2]
+        return (proxy or "").rpartition("://")[2].rpartition("@")[2].partition("/")[0]
 
 
 DIRECT = Route()

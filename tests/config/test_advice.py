@@ -122,6 +122,7 @@ def test_a_variable_is_warned_of_wherever_the_secret_comes_from(
 
 def test_files_of_a_folder_that_are_not_read_are_warned_of(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(SYSTEM)
+    (tmp_path / "nowhere").symlink_to("x" * 300)
     for name in (
         *("jobs.yaml.bak", "jobs.json", "JOBS.YAML", "jobs.yaml~", "old/a.yaml"),
         *(

@@ -317,3 +317,18 @@ def test_ten_thousand_jobs_load_in_seconds(config: Load) -> None:
     assert len(found.jobs) == 10_000
     # Measured: 0.6 s.
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("host", [False, True])
+def test_the_authorities_of_the_environment_are_looked_at_with_the_other_files_of_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, host: bool
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
+    file = tmp_path / "config.yaml"
+    keys = "provider: caps, base_url: https://a.example, jobs: [{project_id: p, build_job_id: b, locale: en}]"
+    file.write_text(f"systems: {{s: {{{keys}}}}}\n")
+    if not host:
+        load(file, host=False)
+        return
+    with pytest.raises(ConfigError, match="the environment variable SSL_CERT_FILE: cannot read"):
+        load(file)

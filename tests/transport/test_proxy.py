@@ -129,6 +129,7 @@ async def test_a_proxy_whose_name_cannot_be(ask: Ask) -> None:
             "p.example.com:3128",
         ),
         ("http://a.example.com", {"http_proxy": "p.example.com:3128"}, None, "p.example.com:3128"),
+        ("http://a.example.com", {"http_proxy": "http://me:hu/sh@p.example.com:1"}, None, "p.example.com:1"),
         ("http://a.example.com", {"HTTP_PROXY": "p.example.com:3128"}, None, ""),
         ("https://a.example.com", {"HTTPS_PROXY": "http://p.example.com:3128"}, None, "p.example.com:3128"),
         ("https://a.example.com", {"http_proxy": "p.example.com:3128"}, None, ""),
