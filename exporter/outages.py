@@ -22,13 +22,11 @@ class Example:
 
     Args:
         detail: why, in our own words.
-        error: the exception behind the failure, where the fault is the exporter's.
     """
 
     job_id: str
     job_name: str
     detail: str
-    error: BaseException | None = None
 
 
 @dataclass(slots=True)
@@ -37,11 +35,13 @@ class _Outage:
 
     Args:
         failing: the jobs that fail for it, newest last.
+        error: the exception behind the newest failure, until it is logged: it holds on to what was read.
         logged: the number of jobs that the log mentions; 0 while the log says nothing of it.
         log_from: monotonic time from which the log may mention it again.
     """
 
     failing: dict[Hashable, Example] = field(default_factory=dict)
+    error: BaseException | None = None
     logged: int = 0
     log_from: float = -inf
 
@@ -66,9 +66,16 @@ class Outages:
         self._system = system
         self._outages: defaultdict[Reason, _Outage] = defaultdict(_Outage)
 
-    def began(self, job: Hashable, reason: Reason, example: Example) -> None:
-        """A job fails for this reason from now on."""
-        self._outages[reason].failing[job] = example
+    def began(
+        self, job: Hashable, reason: Reason, example: Example, error: BaseException | None = None
+    ) -> None:
+        """A job fails for this reason from now on.
+
+        Args:
+            error: the exception behind the failure, where the fault is the exporter's.
+        """
+        outage = self._outages[reason]
+        outage.failing[job], outage.error = example, error
 
     def ended(self, job: Hashable, reason: Reason) -> None:
         """A job does not fail for this reason any more."""
@@ -98,4 +105,5 @@ class Outages:
             "job_name": example.job_name,
             "detail": example.detail,
         }
-        _log.warning("jobs cannot be read", extra=fields, exc_info=example.error)
+        _log.warning("jobs cannot be read", extra=fields, exc_info=outage.error)
+        outage.error = None

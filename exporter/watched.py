@@ -247,5 +247,5 @@ class Watched:
             _log.debug("job can be read again", extra=self.place)
         else:
             name = self.view.name if self.view is not None else self.job.name
-            self._outages.began(self, reason, Example(self.job.id, name, self.detail, error))
+            self._outages.began(self, reason, Example(self.job.id, name, self.detail), error)
             _log.debug("job cannot be read", extra={**self.place, "reason": reason, "detail": self.detail})
