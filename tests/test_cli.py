@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from exporter import __version__
 from exporter.cli import cli
 from exporter.config import ConfigError, load
-from tests.command import COMMAND, run, running, serving, simulating, until, vendor_beside
+from tests.command import COMMAND, run, run_anew, running, serving, simulating, until, vendor_beside
 from tests.vendor import Told, caps, caps_config, read_samples
 
 CONFIGS = Path(__file__).parent / "config"
@@ -47,6 +47,29 @@ def taken() -> Iterator[str]:
 
 def get(url: str, **headers: str) -> requests.Response:
     return requests.get(url, headers=headers, timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((), 2),
+        (("check", str(GOOD)), 0),
+        (("check", str(BAD)), 1),
+        (("serve", str(BAD)), 1),
+        (("serve", "--nope"), 2),
+        (("probe", str(BAD), "docs"), 1),
+        (("schema",), 0),
+        (("docs", "metrics"), 0),
+    ],
+    ids=lambda value: " ".join(Path(each).name for each in value) if isinstance(value, tuple) else "",
+)
+def test_a_new_process_does_what_a_fork_does_that_other_tests_run(
+    arguments: tuple[str, ...], code: int
+) -> None:
+    anew, fork = run_anew(*arguments), run(*arguments)
+    assert anew.returncode == code
+    assert (anew.returncode, anew.stdout, anew.stderr) == (fork.returncode, fork.stdout, fork.stderr)
+    assert anew.stdout or anew.stderr
 
 
 def test_serve_shows_all_five_systems_of_the_simulator(tmp_path: Path) -> None:
