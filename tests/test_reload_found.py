@@ -492,6 +492,6 @@ def _scope(discover: Mapping[str, Any] | None) -> object:
 
 # A failure is found quickly and shrunk slowly: each example starts an exporter.
 Reloads.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=12, phases=[Phase.explicit, Phase.generate], deadline=None
+    max_examples=10, stateful_step_count=12, phases=[Phase.explicit, Phase.generate], deadline=None
 )
 TestReloads: Callable[[], Any] = Reloads.TestCase
