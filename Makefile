@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 DEV := $(VENV)/.dev
-# More than cores: many tests wait for processes and sockets.
-WORKERS ?= 6
+# More than cores: most tests wait for clocks and sockets.
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format docs lock lock-check release-check clean
