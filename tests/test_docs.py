@@ -1,6 +1,5 @@
 """The documentation held against the code: nothing stale, nothing missing, nothing that does not work."""
 
-import ast
 import re
 import sys
 import tomllib
@@ -195,56 +194,6 @@ def test_the_page_of_a_system_tells_every_word_and_what_it_becomes(provider: str
         if name in (room, f"{room}_words") and "_STATES" in vars(module)
     )
     assert {word.casefold() for word in told} >= set(known)
-
-
-def house() -> dict[str, tuple[int, str]]:
-    """Floor and description of every room in the table of CONTRIBUTING."""
-    found = (
-        cells for cells in rows((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")) if len(cells) == 3
-    )
-    return {room.strip("`"): (int(floor), told) for floor, room, told in found}
-
-
-def room_of(module: str) -> str:
-    """The room that a module of the package is in: a file of the top level, or a folder."""
-    parts = module.split(".")
-    if len(parts) == 1:
-        return "exporter/__init__.py"
-    folder = ROOT / "exporter" / parts[1]
-    if folder.is_dir():
-        return f"exporter/{parts[1]}/"
-    # A name that is imported from the package itself.
-    return f"exporter/{parts[1]}.py" if folder.with_suffix(".py").exists() else "exporter/__init__.py"
-
-
-def imported(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{name.name}" for name in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-
-
-def test_every_module_is_in_the_table_of_the_house() -> None:
-    rooms = house()
-    modules = {shown(file): file for file in (ROOT / "exporter").rglob("*.py")}
-    tops = {path if path.count("/") == 1 else "/".join(path.split("/")[:2]) + "/" for path in modules}
-    assert set(rooms) == tops
-    for room, (_, told) in rooms.items():
-        if room.endswith("/") and not re.search(r"\b(one|a) file (per|each)", told):
-            inside = {path.rpartition("/")[2] for path in modules if path.startswith(room)}
-            assert set(re.findall(r"`(\w+\.py)`", told)) == inside - {"__init__.py"}, room
-
-
-def test_a_room_imports_only_rooms_below_it() -> None:
-    floors = {room: floor for room, (floor, _) in house().items()}
-    upwards = []
-    for file in (ROOT / "exporter").rglob("*.py"):
-        module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        room = room_of(module)
-        others = {room_of(name) for name in imported(file) if name.split(".")[0] == "exporter"} - {room}
-        upwards += [f"{room} imports {other}" for other in others if floors[other] >= floors[room]]
-    assert upwards == []
 
 
 def test_every_dependency_has_its_reason() -> None:
