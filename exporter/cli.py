@@ -16,8 +16,8 @@ from exporter import __version__, config, demo, files, log, plugins, reference, 
 from exporter.config import ConfigError, Mistake, System
 from exporter.explain import explain
 from exporter.fields import parse_duration
+from exporter.model.shard import Shard, ordinal
 from exporter.query import Pairs, QueryError
-from exporter.shard import Shard, ordinal
 from exporter.terminal import counted
 from exporter.web import config as web_config
 from exporter.web.server import ListenError

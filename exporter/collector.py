@@ -9,15 +9,15 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 
-from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.exposition import Format, Page, render_row
-from exporter.job import Job
 from exporter.meters import Meters
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
+from exporter.model.clock import SYSTEM_CLOCK, Clock
+from exporter.model.job import Job
+from exporter.model.shard import Shard
 from exporter.outages import Outages
 from exporter.probed import Probe, Probed
 from exporter.query import Pairs, keys_of
-from exporter.shard import Shard
 from exporter.system import Overview, Plan, System
 from exporter.trace import Trace
 from exporter.watched import Scrape, Watched

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
-from exporter.failure import Failure
-from exporter.job import State, Status
-from exporter.pacing import Pace, Rules, Why
+from exporter.model.failure import Failure
+from exporter.model.job import State, Status
+from exporter.model.pacing import Pace, Rules, Why
 from exporter.providers.base import DiscoverKeys, Found
 from exporter.upstream import Listed
 from exporter.watched import Read, Watched

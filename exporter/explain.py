@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exporter.exposition import Format
-from exporter.job import Status
 from exporter.metrics import JobView
-from exporter.pacing import Why
+from exporter.model.job import Status
+from exporter.model.pacing import Why
 from exporter.probed import Probe
 from exporter.trace import Exchange
 

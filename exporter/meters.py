@@ -10,9 +10,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
-from exporter.failure import Reason
-from exporter.pacing import Why
-from exporter.shard import Shard
+from exporter.model.failure import Reason
+from exporter.model.pacing import Why
+from exporter.model.shard import Shard
 
 # The first buckets tell a kept connection from a new one; the last is the longest timeout allowed.
 _REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from exporter.failure import Reason
+from exporter.model.failure import Reason
 
 _log = logging.getLogger(__name__)
 

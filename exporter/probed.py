@@ -4,12 +4,12 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from exporter.clock import Clock
 from exporter.exposition import Format, Page, render_row
-from exporter.job import Job
 from exporter.metrics import JOB_METRICS, PROBE_METRICS, JobView, ProbeView
+from exporter.model.clock import Clock
+from exporter.model.job import Job
+from exporter.model.pacing import Rules, Why
 from exporter.outages import Outages
-from exporter.pacing import Rules, Why
 from exporter.trace import Trace
 from exporter.watched import Watched
 

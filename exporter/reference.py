@@ -7,12 +7,12 @@ from typing import Any
 import click
 from prometheus_client.metrics_core import Metric as Family
 
-from exporter.failure import Reason
-from exporter.history import RESULTS
-from exporter.job import State
 from exporter.meters import Meters
 from exporter.metrics import IDENTITY, JOB_METRICS, PROBE_METRICS, SYSTEM_METRICS, Metric
-from exporter.pacing import Why
+from exporter.model.failure import Reason
+from exporter.model.history import RESULTS
+from exporter.model.job import State
+from exporter.model.pacing import Why
 
 
 def metrics() -> str:

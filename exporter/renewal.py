@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from exporter.auth.base import Credential
-from exporter.clock import Clock
-from exporter.failure import Failure, Reason
 from exporter.meters import SystemMeters
+from exporter.model.clock import Clock
+from exporter.model.failure import Failure, Reason
 from exporter.tasks import log_failure
 from exporter.transport import Route, blocking_session
 

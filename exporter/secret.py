@@ -14,7 +14,7 @@ from typing import NoReturn, Protocol
 from urllib.parse import unquote_plus
 
 from exporter import files
-from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.model.clock import SYSTEM_CLOCK, Clock
 
 _log = logging.getLogger(__name__)
 

@@ -15,16 +15,16 @@ from starlette.types import ASGIApp
 
 from exporter import __version__, config, tasks
 from exporter.auth import CREDENTIALS
-from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collector import Collector
 from exporter.config import System
 from exporter.meters import Meters
-from exporter.pacing import Rules
+from exporter.model.clock import SYSTEM_CLOCK, Clock
+from exporter.model.pacing import Rules
+from exporter.model.shard import Shard
 from exporter.plugins import Plugin
 from exporter.probed import Probe
 from exporter.providers import PROVIDERS
 from exporter.query import Pairs
-from exporter.shard import Shard
 from exporter.system import Plan
 from exporter.systemd import Notifier
 from exporter.terminal import counted

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.job import State
-from exporter.pacing import Pace, Why
+from exporter.model.job import State
+from exporter.model.pacing import Pace, Why
 from exporter.watched import Read
 
 

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter import tasks
-from exporter.clock import Clock
 from exporter.discovery import Discovery, chosen
 from exporter.exposition import label_text
-from exporter.failure import Failure, Reason
-from exporter.job import Job
 from exporter.meters import SystemMeters
 from exporter.metrics import JobView
+from exporter.model.clock import Clock
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Job
+from exporter.model.pacing import Pace, Rules, Why
+from exporter.model.shard import Shard
 from exporter.outages import Outages
-from exporter.pacing import Pace, Rules, Why
 from exporter.providers.base import DiscoverKeys, Found
-from exporter.shard import Shard
 from exporter.summary import Summary
 from exporter.upstream import Listed, Reading, Upstream
 from exporter.watched import Read, Scrape, Watched

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from requests import PreparedRequest
 
-from exporter.failure import Failure
+from exporter.model.failure import Failure
 from exporter.secret import MASK, masked_url
 from exporter.transport import Reply, Timing
 

@@ -17,11 +17,11 @@ from requests import PreparedRequest, Request
 
 from exporter import __version__
 from exporter.auth.base import Credential
-from exporter.clock import Clock
-from exporter.failure import Failure, Reason, reason_of_status
-from exporter.job import Job, State, Status
 from exporter.meters import SystemMeters
-from exporter.pacing import retry_after
+from exporter.model.clock import Clock
+from exporter.model.failure import Failure, Reason, reason_of_status
+from exporter.model.job import Job, State, Status
+from exporter.model.pacing import retry_after
 from exporter.providers.base import Answer, Ask, Counting, DiscoverKeys, Found, Listing, Provider, Steps
 from exporter.providers.fields import count
 from exporter.renewal import Renewal

@@ -6,14 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from exporter.clock import Clock
 from exporter.exposition import Format, Page, Row, label_text, render_row
-from exporter.failure import Reason
-from exporter.history import History
-from exporter.job import Job, Status
 from exporter.metrics import JOB_METRICS, JobView
+from exporter.model.clock import Clock
+from exporter.model.failure import Reason
+from exporter.model.history import History
+from exporter.model.job import Job, Status
+from exporter.model.pacing import Pace, Rules
 from exporter.outages import Example, Outages
-from exporter.pacing import Pace, Rules
 from exporter.trace import Trace
 from exporter.upstream import Reading
 

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from exporter.job import Status
-from exporter.shard import Shard
+from exporter.model.job import Status
+from exporter.model.shard import Shard
 from exporter.watched import Watched
 from tests.clock import FakeClock
 from tests.vendor import Asked, Samples, Told, exporter, read_samples, vendor

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.discovery import chosen
-from exporter.job import State, Status
+from exporter.model.job import State, Status
 from exporter.providers.base import Found
 
 NOW = 1_000_000.0

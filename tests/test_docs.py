@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from exporter import config
-from exporter.failure import Reason
-from exporter.job import State, Status
-from exporter.pacing import Why
+from exporter.model.failure import Reason
+from exporter.model.job import State, Status
+from exporter.model.pacing import Why
 from exporter.providers import PROVIDERS
 from tests.generate import ROOT, pages
 from tests.providers.conftest import answer, drive

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests import PreparedRequest, Request
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.secret import masked_url
 from exporter.trace import MAX_EXCHANGES, Trace
 from tests.command import run, serving, vendor_beside

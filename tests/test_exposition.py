@@ -28,10 +28,10 @@ from exporter.exposition import (
     number_text,
     render_row,
 )
-from exporter.failure import Reason
-from exporter.history import History
-from exporter.job import Category, Expect, Items, Job, Kind, State, Status
 from exporter.metrics import JOB_METRICS, JobView
+from exporter.model.failure import Reason
+from exporter.model.history import History
+from exporter.model.job import Category, Expect, Items, Job, Kind, State, Status
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -16,7 +16,7 @@ import requests
 import trustme
 
 from exporter.config import ConfigError, load
-from exporter.failure import Reason
+from exporter.model.failure import Reason
 from tests.command import ADDRESS, Running, run, running, until, vendor_beside
 from tests.vendor import Asked, Told, caps, read_samples
 from tests.waiting import never

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.failure import Failure, Reason
 from exporter.fields import check_header_value
 from exporter.log import MAX_VALUE_LENGTH, Json, Logfmt, setup
+from exporter.model.failure import Failure, Reason
 from exporter.secret import Secret
 
 FIELD = re.compile(r'([A-Za-z0-9_.-]+)=(?:("(?:[^"\\]|\\.)*")|([^\s"=\\]+))(?: |$)')

@@ -9,9 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.exposition import Format, Page, family_name, label_text, render_row
-from exporter.failure import Reason
-from exporter.history import History
-from exporter.job import Category, Expect, Items, Job, Kind, State, Status
 from exporter.meters import Meters
 from exporter.metrics import (
     IDENTITY,
@@ -23,6 +20,9 @@ from exporter.metrics import (
     Metric,
     SystemView,
 )
+from exporter.model.failure import Reason
+from exporter.model.history import History
+from exporter.model.job import Category, Expect, Items, Job, Kind, State, Status
 from tests.vendor import Samples, read_samples
 
 # What users were promised, written down anew: a name or label that changes must fail here.

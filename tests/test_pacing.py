@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.failure import Failure, Reason
-from exporter.job import State, Status
-from exporter.pacing import MAX_RETRY_AFTER, Pace, Rules, Why
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import State, Status
+from exporter.model.pacing import MAX_RETRY_AFTER, Pace, Rules, Why
 
 PLAIN = Rules(min_interval=10, final_interval=600)
 STEPS = Rules(min_interval=0, final_interval=600, steps=(15, 30, 60, 120))

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporter import probed
+from exporter.model.shard import Shard
 from exporter.service import Options, Service
-from exporter.shard import Shard
 from exporter.web import app
 from tests.vendor import Asked, Exporter, Samples, Told, caps, caps_config, exporter, read_samples, vendor
 

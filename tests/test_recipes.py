@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from exporter.job import State
+from exporter.model.job import State
 from tests.vendor import Asked, Exporter, Samples, Told, Vendor, exporter, vendor
 
 ROOT = Path(__file__).parent.parent

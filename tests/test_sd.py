@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.shard import Shard
+from exporter.model.shard import Shard
 from tests.clock import FakeClock
 from tests.command import serving, until, vendor_beside
 from tests.conftest import Program

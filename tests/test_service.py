@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.job import Job, State, Status
+from exporter.model.job import Job, State, Status
 from exporter.providers.base import Ask
 from exporter.providers.caps import Caps
 from tests.clock import FakeClock

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.shard import Shard, ordinal
+from exporter.model.shard import Shard, ordinal
 
 JOBS = [("system", f"job-{number}") for number in range(1000)]
 

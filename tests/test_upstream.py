@@ -13,7 +13,7 @@ import trustme
 
 from exporter import service
 from exporter.auth.oauth2 import OAuth2
-from exporter.job import Category, Job, State, Status
+from exporter.model.job import Category, Job, State, Status
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Ask, Listing, Steps
 from exporter.providers.caps import Caps

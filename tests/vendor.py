@@ -13,9 +13,9 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.clock import SYSTEM_CLOCK, Clock
+from exporter.model.clock import SYSTEM_CLOCK, Clock
+from exporter.model.shard import Shard
 from exporter.service import Options, Service
-from exporter.shard import Shard
 from tests.sockets import accepting
 from tests.waiting import seen
 

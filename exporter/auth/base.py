@@ -12,8 +12,8 @@ from requests import PreparedRequest, Session
 from requests.auth import AuthBase
 
 from exporter.auth.jwt import jwt_expiry
-from exporter.failure import Failure, Reason
 from exporter.fields import Keys, SecretValue, check_header_value, secret_check
+from exporter.model.failure import Failure, Reason
 from exporter.secret import Secret
 
 

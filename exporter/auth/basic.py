@@ -8,7 +8,7 @@ from requests import PreparedRequest
 
 from exporter import fields
 from exporter.auth.base import FixedCredential
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 
 
 def _username(value: str) -> str:

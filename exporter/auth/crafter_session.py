@@ -19,7 +19,7 @@ from requests import PreparedRequest, Session
 
 from exporter import fields
 from exporter.auth.token import TokenCredential, post
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 
 LOGIN_PATH = "/api/1/services/api/1/security/login.json"
 SESSION_COOKIE = "JSESSIONID"

@@ -19,7 +19,7 @@ from requests import PreparedRequest
 from exporter import fields
 from exporter.auth.base import FixedCredential, secret_bytes
 from exporter.auth.dates import http_date
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 
 ALGORITHM = "SDK-HMAC-SHA256"
 MAX_KEY_LENGTH = 128

@@ -14,7 +14,7 @@ from requests import PreparedRequest, Response, Session
 from exporter import fields
 from exporter.auth.dates import http_date, iso_date
 from exporter.auth.token import TokenCredential, bounded_life, json_object, post, usable
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 
 _ISSUED = 201
 _TOKEN_HEADER = "X-Subject-Token"  # noqa: S105  a header's name

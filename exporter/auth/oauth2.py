@@ -10,7 +10,7 @@ from requests import PreparedRequest, Response, Session
 from exporter import fields
 from exporter.auth.basic import basic_header
 from exporter.auth.token import TokenCredential, bounded_life, json_object, post, usable
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 
 _OWN_FIELDS = frozenset({"grant_type", "client_id", "client_secret", "scope", "audience"})
 # RFC 6749 section 5.2; any other word would be text of an answer.

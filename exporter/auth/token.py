@@ -10,7 +10,7 @@ from requests import Response, Session
 from requests.exceptions import SSLError, Timeout
 
 from exporter.auth.base import Credential, Watched, secret_bytes
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.secret import Secret
 
 MAX_TOKEN_LENGTH = 64 * 1024

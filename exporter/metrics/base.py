@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from exporter.failure import Reason
+from exporter.model.failure import Reason
 
 Value = float | int | None
 Samples = tuple[tuple[tuple[str, ...], float | int], ...]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from exporter.failure import Reason
-from exporter.history import RESULTS, History
-from exporter.job import Category, Expect, Items, Job, State, Status
 from exporter.metrics.base import Metric, Samples, Value, because
+from exporter.model.failure import Reason
+from exporter.model.history import RESULTS, History
+from exporter.model.job import Category, Expect, Items, Job, State, Status
 
 MAX_CATEGORIES = 50
 OTHER = "other"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.failure import Reason
-from exporter.job import State
 from exporter.metrics.base import Metric, Samples, because
+from exporter.model.failure import Reason
+from exporter.model.job import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
-from exporter.failure import Failure, Reason
 from exporter.fields import Keys, Place, PositiveDuration
-from exporter.job import Job, Kind, State, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Job, Kind, State, Status
 
 
 @dataclass(frozen=True, slots=True)

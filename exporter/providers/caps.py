@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue
-from exporter.job import Category, Items, Job, Kind, State, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Category, Items, Job, Kind, State, Status
 from exporter.providers.base import Answer, Ask, Provider, Steps, path
 from exporter.providers.fields import count, flag, instant, mapping, ratio, text
 

@@ -14,9 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from exporter.failure import Failure, Reason
 from exporter.fields import Keys
-from exporter.job import Job, Kind, State, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Job, Kind, State, Status
 from exporter.providers.base import Answer, Ask, DiscoverKeys, Found, Listing, Provider, Steps, path
 from exporter.providers.fields import count, flag, mapping, text
 from exporter.providers.paging import PAGE_SIZE, Page, paged

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue, Place, PositiveDuration, check_key
-from exporter.job import Job, Kind, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Job, Kind, Status
 from exporter.providers.base import (
     Answer,
     Ask,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypedDict
 
-from exporter.job import Items, State, Status
+from exporter.model.job import Items, State, Status
 from exporter.providers.fields import count, flag, instant, text
 
 _STATES = {

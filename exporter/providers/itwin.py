@@ -15,9 +15,9 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue
-from exporter.job import Job, Kind, State, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Job, Kind, State, Status
 from exporter.providers.base import (
     Answer,
     Ask,

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ConfigDict, Field
 
-from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue, Place, inside
-from exporter.job import Items, Job, Kind, State, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Items, Job, Kind, State, Status
 from exporter.providers.base import Ask, DiscoverKeys, Found, Listing, Provider, Steps, answered
 from exporter.providers.fields import count, epoch, instant, key, number, ratio, text
 from exporter.providers.jsonkeys import KEY, Expression, JsonDiscover, Read, Request

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, fiel
 from pydantic_core.core_schema import ValidationInfo
 
 from exporter.fields import HeaderName, Headers, Keys, PositiveDuration, has_control_characters
-from exporter.job import State
+from exporter.model.job import State
 from exporter.providers.base import DiscoverKeys
 from exporter.providers.fields import text
 

@@ -7,7 +7,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from requests.utils import parse_header_links
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.providers.base import Answer
 from exporter.providers.jsonkeys import Expression, Paging
 

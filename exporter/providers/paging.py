@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.providers.base import Answer, Ask, Found, Listing, answered
 
 PAGE_SIZE = 100

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from exporter.failure import Failure, Reason
 from exporter.fields import Keys, KeyValue, check_key
-from exporter.job import Items, Job, Kind, State, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Items, Job, Kind, State, Status
 from exporter.providers.base import (
     Ask,
     Counting,

@@ -6,7 +6,7 @@ https://curl.se/libcurl/c/libcurl-errors.html, also those that pycurl has no nam
 
 from collections.abc import Mapping
 
-from exporter.failure import Reason
+from exporter.model.failure import Reason
 
 TIMED_OUT = 28
 NOT_TAKEN = 23

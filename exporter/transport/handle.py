@@ -9,8 +9,8 @@ import pycurl
 from requests import PreparedRequest
 from requests.utils import should_bypass_proxies
 
-from exporter.failure import Failure, Reason
 from exporter.fields import CONNECTION_HEADERS
+from exporter.model.failure import Failure, Reason
 from exporter.secret import masked_url
 from exporter.transport.faults import (
     BAD_ARGUMENT,

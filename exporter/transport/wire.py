@@ -11,7 +11,7 @@ from contextlib import suppress
 import pycurl
 from requests import PreparedRequest
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.transport.handle import Handle
 from exporter.transport.reply import Reply
 from exporter.transport.route import DIRECT, Route

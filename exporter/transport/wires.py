@@ -3,8 +3,8 @@
 import asyncio
 
 from exporter import tasks
-from exporter.clock import Clock
-from exporter.failure import Failure, Reason
+from exporter.model.clock import Clock
+from exporter.model.failure import Failure, Reason
 from exporter.transport.route import Route
 from exporter.transport.wire import Wire
 

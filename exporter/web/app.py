@@ -17,13 +17,13 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from exporter import __version__
-from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.collector import Collector, UnlistedError
 from exporter.config import ConfigError
 from exporter.explain import explain
 from exporter.exposition import accepts_gzip, negotiate
-from exporter.job import Job
 from exporter.meters import Meters
+from exporter.model.clock import SYSTEM_CLOCK, Clock
+from exporter.model.job import Job
 from exporter.plugins import Plugin
 from exporter.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
 from exporter.tasks import log_failure

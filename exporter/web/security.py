@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter import files
-from exporter.clock import SYSTEM_CLOCK, Clock
 from exporter.config import ConfigError, Mistake
+from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.web.config import RateLimit, WebConfig, load
 from exporter.web.passwords import BusyError, Passwords
 

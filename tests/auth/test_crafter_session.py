@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from requests import Request, Session
 
 from exporter.auth.crafter_session import CrafterSession, CrafterSessionKeys
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.transport import blocking_session
 from tests.auth.conftest import Server, sent
 

@@ -14,8 +14,8 @@ from requests import Session
 
 from exporter.auth import CREDENTIALS
 from exporter.auth.base import Credential
-from exporter.failure import Failure, Reason
 from exporter.fields import CONNECTION_HEADERS
+from exporter.model.failure import Failure, Reason
 from exporter.secret import Secret
 from tests.auth.conftest import Server, sent
 

@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from requests import Request, Session
 
 from exporter.auth.huawei_aksk import HuaweiAkSk, HuaweiAkSkKeys
-from exporter.clock import SYSTEM_CLOCK
-from exporter.failure import Failure, Reason
-from exporter.job import Job, Kind
 from exporter.meters import Meters
+from exporter.model.clock import SYSTEM_CLOCK
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Job, Kind
 from exporter.providers.base import path
 from exporter.providers.codearts import CodeArts, CodeArtsOptions
 from exporter.transport import Route

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from requests import Session
 
 from exporter.auth.huawei_token import HuaweiToken, HuaweiTokenKeys
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from tests.auth.conftest import Server, sent
 
 SecretFile = Callable[[str], dict[str, str]]

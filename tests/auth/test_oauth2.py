@@ -16,7 +16,7 @@ from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import InvalidURL, ReadTimeout, SSLError
 
 from exporter.auth.oauth2 import OAuth2, OAuth2Keys
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.transport import blocking_session
 from tests.auth.conftest import Server, sent
 

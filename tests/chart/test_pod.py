@@ -15,7 +15,7 @@ import yaml
 
 from exporter import config
 from exporter.cli import cli
-from exporter.shard import ordinal
+from exporter.model.shard import ordinal
 from exporter.web import config as web_config
 from tests.chart.chart import render
 from tests.chart.kubelet import Contents, mounted

@@ -8,7 +8,7 @@ import pytest
 from exporter.auth import CREDENTIALS
 from exporter.config import Config, ConfigError, System, load
 from exporter.config.load import unread
-from exporter.job import Expect, Job, Kind
+from exporter.model.job import Expect, Job, Kind
 from exporter.providers import PROVIDERS
 from tests.config.conftest import GOOD, Load
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from math import inf
 
-from exporter.pacing import Rules
+from exporter.model.pacing import Rules
 
 QUARTER_HOUR = 900.0
 

@@ -20,8 +20,8 @@ from requests.adapters import BaseAdapter
 
 from exporter import service
 from exporter.exposition import Format
-from exporter.failure import Failure, Reason
-from exporter.pacing import Rules
+from exporter.model.failure import Failure, Reason
+from exporter.model.pacing import Rules
 from exporter.transport.reply import Headers, Reply, Timing
 from tests.clock import FakeClock
 from tests.endurance.book import Book, Told

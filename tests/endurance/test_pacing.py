@@ -7,9 +7,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.failure import Failure, Reason
-from exporter.job import State, Status
-from exporter.pacing import Pace, Rules, Why
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import State, Status
+from exporter.model.pacing import Pace, Rules, Why
 from tests.endurance.book import Book, Told
 
 DAY = 86_400.0

@@ -12,9 +12,9 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from exporter.failure import Reason
-from exporter.job import Expect, Kind, State
 from exporter.metrics import JOB_METRICS
+from exporter.model.failure import Reason
+from exporter.model.job import Expect, Kind, State
 from tests.command import ROOT
 from tests.conftest import Program
 from tests.grafana.linter import metric, nodes, parsed, selectors

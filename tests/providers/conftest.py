@@ -12,8 +12,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from exporter.failure import Failure, Reason, reason_of_status
-from exporter.job import Job, Status
+from exporter.model.failure import Failure, Reason, reason_of_status
+from exporter.model.job import Job, Status
 from exporter.providers.base import Answer, Ask, Found, Provider
 
 DATA = Path(__file__).parent.parent / "data"

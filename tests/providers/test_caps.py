@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.failure import Failure, Reason
-from exporter.job import Category, Items, Kind, State
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Category, Items, Kind, State
 from exporter.providers.base import Answer
 from exporter.providers.caps import Caps, CapsJob, CapsOptions
 from tests.providers.conftest import answer, assert_read_or_refused, drive, job, mutated, stored

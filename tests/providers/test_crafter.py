@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.failure import Failure, Reason
-from exporter.job import Items, Kind, State, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Items, Kind, State, Status
 from exporter.providers.base import Answer, Ask
 from exporter.providers.crafter import Crafter, CrafterOptions
 from tests.providers.conftest import DATA, answer, assert_read_or_refused, drive, job, mutated, stored

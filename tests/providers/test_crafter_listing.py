@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.failure import Failure, Reason
-from exporter.job import Kind, State, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Kind, State, Status
 from exporter.providers.base import Answer, Ask
 from exporter.providers.crafter import Crafter, CrafterDiscover, CrafterOptions
 from tests.providers.conftest import (

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.failure import Failure, Reason
-from exporter.job import State, Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import State, Status
 from exporter.providers.base import Answer, Ask, Found
 from exporter.providers.itwin import ITwin, ITwinDiscover
 from tests.providers.conftest import (

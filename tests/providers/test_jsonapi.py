@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config.models import JobKeys
-from exporter.failure import Failure, Reason
 from exporter.fields import check_key
-from exporter.job import Items, Kind, State
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Items, Kind, State
 from exporter.providers.base import Ask
 from exporter.providers.jsonapi import JsonApi, JsonOptions
 from exporter.providers.jsonkeys import RESERVED

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.providers import jmespaths
 from exporter.providers.jsonapi import JsonApi, JsonOptions
 from tests.providers.conftest import answer, assert_read_or_refused, drive, mutated

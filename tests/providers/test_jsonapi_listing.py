@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.failure import Failure, Reason
-from exporter.job import Kind, State
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Kind, State
 from exporter.providers.base import Answer, Ask
 from exporter.providers.jsonapi import JsonApi, JsonOptions
 from tests.providers.conftest import BASE_URL, answer, assert_listed_or_refused, discover, mutated

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.failure import Failure, Reason
-from exporter.job import State
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import State
 from exporter.providers.base import Answer, Ask
 from exporter.providers.sitecore import Sitecore, SitecoreDiscover
 from tests.providers.conftest import Listed, answer, assert_listed, discover, drive, mutated, stored

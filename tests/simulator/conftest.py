@@ -18,8 +18,8 @@ from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 from starlette.applications import Starlette
 
-from exporter.failure import Failure, Reason, reason_of_status
-from exporter.job import Job, Status
+from exporter.model.failure import Failure, Reason, reason_of_status
+from exporter.model.job import Job, Status
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Answer, Ask, Found, Provider
 from exporter.simulator import config, create_app, huawei

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.job import State
+from exporter.model.job import State
 from exporter.simulator.codearts import PROJECT
 from tests.simulator.conftest import NOON, Simulated
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.job import State
+from exporter.model.job import State
 from exporter.simulator import itwin
 from tests.simulator.conftest import NOON, Simulated
 

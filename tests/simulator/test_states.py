@@ -3,8 +3,8 @@ from itertools import pairwise
 
 import pytest
 
-from exporter.failure import Failure, Reason
-from exporter.job import State
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import State
 from tests.simulator.conftest import NOON, Simulated, own_keys
 
 # What the contract's states can be for each vendor; iTwin's and Sitecore's are of several services.

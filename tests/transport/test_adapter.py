@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.transport import CurlAdapter, Route, blocking_session
 from tests.transport import servers
 from tests.transport.servers import answer, answering, listening, proxy

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter.failure import Failure, Reason
 from exporter.fields import CONNECTION_HEADERS
+from exporter.model.failure import Failure, Reason
 from exporter.transport import Reply, Wire
 from tests.transport.conftest import Ask, prepared
 from tests.transport.servers import answer, answering, listening, saying

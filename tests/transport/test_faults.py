@@ -3,7 +3,7 @@
 import pycurl
 import pytest
 
-from exporter.failure import Reason
+from exporter.model.failure import Reason
 from exporter.transport.faults import FAULTS, MEANINGS
 
 NUMBERS = {

@@ -9,7 +9,7 @@ import tracemalloc
 import pycurl
 import pytest
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.transport import Wire
 from tests.transport import servers
 from tests.transport.conftest import Ask, prepared

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.transport import Route, Tls
 from tests.transport.conftest import Ask, Authority
 from tests.transport.servers import answer, answering, listening, proxy

@@ -17,7 +17,7 @@ from h2.connection import H2Connection
 from h2.events import RequestReceived
 from pydantic import ValidationError
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.transport import Route, Tls, Wire
 from tests.transport.conftest import Ask, Authority, prepared
 from tests.transport.servers import Server, answer, answering, listening

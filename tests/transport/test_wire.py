@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.failure import Failure, Reason
+from exporter.model.failure import Failure, Reason
 from exporter.transport import Reply, Wire
 from tests.transport import servers
 from tests.transport.conftest import prepared
@@ -244,7 +244,7 @@ int getaddrinfo(const char *n, const char *s, const struct addrinfo *h, struct a
 PROGRAM = """
 import asyncio, os, sys
 from requests import Request
-from exporter.failure import Failure
+from exporter.model.failure import Failure
 from exporter.transport import Wire
 from tests.waiting import seen
 

@@ -6,7 +6,7 @@ vendor does not date, and counts what ended.
 
 from dataclasses import dataclass, field
 
-from exporter.job import Items, State, Status
+from exporter.model.job import Items, State, Status
 
 RESULTS = (State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED)
 """The states a run can end in: the values of the label ``result``."""

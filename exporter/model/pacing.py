@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from exporter.failure import Failure, Reason
-from exporter.job import Status
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import Status
 
 MAX_RETRY_AFTER = 900.0
 DUE_TOLERANCE = 1.0

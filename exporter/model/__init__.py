@@ -1,0 +1,1 @@
+"""The vocabulary and its rules, without I/O: job and status, failures, history, pacing, shards, the clock."""
