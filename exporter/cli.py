@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from exporter import __version__, config, demo, files, log, plugins, reference, service
+from exporter import __version__, config, demo, plugins, reference, service
 from exporter.config import ConfigError, Mistake, System
+from exporter.config_types import parse_duration
 from exporter.explain import explain
-from exporter.fields import parse_duration
 from exporter.model.shard import Shard, ordinal
 from exporter.query import Pairs, QueryError
+from exporter.runtime import files
+from exporter.runtime import logging as log
 from exporter.terminal import counted
 from exporter.web import config as web_config
 from exporter.web.server import ListenError

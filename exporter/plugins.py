@@ -15,7 +15,7 @@ from requests.auth import HTTPDigestAuth
 from exporter.auth import CREDENTIALS
 from exporter.auth.base import Credential
 from exporter.config.models import JobKeys, SystemKeys, forget_models
-from exporter.fields import Keys
+from exporter.config_types import Keys
 from exporter.providers import PROVIDERS
 from exporter.providers.base import DiscoverKeys, Provider
 

@@ -10,7 +10,7 @@ from exporter.auth.base import Credential
 from exporter.meters import SystemMeters
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
-from exporter.tasks import log_failure
+from exporter.runtime.tasks import log_failure
 from exporter.transport import Route, blocking_session
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from exporter import __version__, config, tasks
+from exporter import __version__, config
 from exporter.auth import CREDENTIALS
 from exporter.collector import Collector
 from exporter.config import System
@@ -25,8 +25,9 @@ from exporter.plugins import Plugin
 from exporter.probed import Probe
 from exporter.providers import PROVIDERS
 from exporter.query import Pairs
+from exporter.runtime import tasks
+from exporter.runtime.systemd import Notifier
 from exporter.system import Plan
-from exporter.systemd import Notifier
 from exporter.terminal import counted
 from exporter.trace import Trace
 from exporter.transport import Route

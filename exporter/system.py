@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable,
 from dataclasses import dataclass
 from typing import Any
 
-from exporter import tasks
 from exporter.discovery import Discovery, chosen
 from exporter.exposition import label_text
 from exporter.meters import SystemMeters
@@ -22,6 +21,7 @@ from exporter.model.pacing import Pace, Rules, Why
 from exporter.model.shard import Shard
 from exporter.outages import Outages
 from exporter.providers.base import DiscoverKeys, Found
+from exporter.runtime import tasks
 from exporter.summary import Summary
 from exporter.upstream import Listed, Reading, Upstream
 from exporter.watched import Read, Scrape, Watched

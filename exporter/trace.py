@@ -14,7 +14,7 @@ from urllib.parse import quote
 from requests import PreparedRequest
 
 from exporter.model.failure import Failure
-from exporter.secret import MASK, masked_url
+from exporter.runtime.secret import MASK, masked_url
 from exporter.transport import Reply, Timing
 
 MAX_EXCHANGES = 20

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from requests import PreparedRequest, Request
 
 from exporter.model.failure import Failure, Reason
-from exporter.secret import masked_url
+from exporter.runtime.secret import masked_url
 from exporter.trace import MAX_EXCHANGES, Trace
 from tests.command import run, serving, vendor_beside
 from tests.test_probe import probe_of, publishing

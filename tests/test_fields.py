@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from exporter import fields
+from exporter import config_types as fields
 
 SECONDS: dict[str, int | Fraction] = {
     "y": 31536000,

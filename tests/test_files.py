@@ -13,8 +13,8 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter import files
 from exporter.config import ConfigError, load
+from exporter.runtime import files
 from exporter.transport import not_after
 from exporter.web.config import load as load_web
 from tests.command import COMMAND, run, run_unprivileged, serving

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fields import check_header_value
-from exporter.log import MAX_VALUE_LENGTH, Json, Logfmt, setup
+from exporter.config_types import check_header_value
 from exporter.model.failure import Failure, Reason
-from exporter.secret import Secret
+from exporter.runtime.logging import MAX_VALUE_LENGTH, Json, Logfmt, setup
+from exporter.runtime.secret import Secret
 
 FIELD = re.compile(r'([A-Za-z0-9_.-]+)=(?:("(?:[^"\\]|\\.)*")|([^\s"=\\]+))(?: |$)')
 
@@ -160,7 +160,7 @@ def test_an_exception_of_our_own_shows_type_and_text() -> None:
 
 def test_an_unknown_exception_shows_its_type_and_our_innermost_line_but_never_its_text() -> None:
     error = raised(lambda: check_header_value(b"hunter2"))  # type: ignore[arg-type]
-    assert re.fullmatch(r"TypeError at exporter/fields\.py:\d+", error_of(error))
+    assert re.fullmatch(r"TypeError at exporter/config_types\.py:\d+", error_of(error))
 
 
 def test_an_exception_from_elsewhere_shows_its_type_only() -> None:

@@ -188,7 +188,11 @@ BROKEN = {
     "job_keys": (PROVIDERS, CHANGED + "name, JobKeys = 'odd', None", "its JobKeys is no subclass of"),
     "discover": (PROVIDERS, CHANGED + "name, Discover = 'odd', ForgeJob", "its Discover is no subclass of"),
     "no_listing": (PROVIDERS, UNLISTED, "has Discover and no method discover"),
-    "keys": (AUTH, ODD_KEY + "kind, Keys = 'odd', int", "its Keys is no subclass of exporter.fields.Keys"),
+    "keys": (
+        AUTH,
+        ODD_KEY + "kind, Keys = 'odd', int",
+        "its Keys is no subclass of exporter.config_types.Keys",
+    ),
     "no_type": (AUTH, TYPELESS, 'Keys has no key type: Literal["odd"]'),
     "taken_keys": (PROVIDERS, TIMED, "its keys timeout have a meaning already"),
     "unfinished": (PROVIDERS, UNFINISHED, "does not define identify, read"),

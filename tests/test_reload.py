@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from exporter import config, service
-from exporter.log import Logfmt
+from exporter.runtime.logging import Logfmt
 from exporter.upstream import Upstream
 from tests.vendor import Asked, Exporter, Samples, Told, caps, caps_config, exporter, read_samples, vendor
 from tests.waiting import seen

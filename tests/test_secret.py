@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter import secret as room
-from exporter.secret import MASK, MAX_BYTES, Secret, SecretError
+from exporter.runtime import secret as room
+from exporter.runtime.secret import MASK, MAX_BYTES, Secret, SecretError
 
 HUSH = "hunter2"
 

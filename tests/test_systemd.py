@@ -19,9 +19,9 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import systemd
-from exporter.log import Logfmt
-from exporter.systemd import Notifier, watchdog_seconds
+from exporter.runtime import systemd
+from exporter.runtime.logging import Logfmt
+from exporter.runtime.systemd import Notifier, watchdog_seconds
 from tests.command import COMMAND, run, running, serving, vendor_beside
 from tests.vendor import Told, caps, caps_config
 
@@ -174,13 +174,13 @@ async def test_pings_go_on_after_one_has_failed_in_an_unexpected_way(
             raise left.pop()
         return real(*kind)
 
-    monkeypatch.setattr("exporter.systemd.socket.socket", opened)
+    monkeypatch.setattr("exporter.runtime.systemd.socket.socket", opened)
     notifier = Notifier({"NOTIFY_SOCKET": told.address, "WATCHDOG_USEC": "20000"})
     alive = asyncio.create_task(notifier.keep_alive())
     assert await asyncio.to_thread(told.hears, "WATCHDOG")
     alive.cancel()
     (line,) = (Logfmt().format(record) for record in caplog.records)
-    assert 'msg="systemd cannot be told" error="RuntimeError at exporter/systemd.py:' in line
+    assert 'msg="systemd cannot be told" error="RuntimeError at exporter/runtime/systemd.py:' in line
 
 
 def test_pings_go_on_while_a_scrape_finishes_at_the_end(told: Manager, config: Path, tmp_path: Path) -> None:

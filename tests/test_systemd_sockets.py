@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.systemd import passed_sockets
+from exporter.runtime.systemd import passed_sockets
 from tests.command import COMMAND, ROOT, Running, environment, run
 from tests.vendor import caps_config
 

@@ -12,9 +12,9 @@ from requests import PreparedRequest, Session
 from requests.auth import AuthBase
 
 from exporter.auth.jwt import jwt_expiry
-from exporter.fields import Keys, SecretValue, check_header_value, secret_check
+from exporter.config_types import Keys, SecretValue, check_header_value, secret_check
 from exporter.model.failure import Failure, Reason
-from exporter.secret import Secret
+from exporter.runtime.secret import Secret
 
 
 class Credential(AuthBase, ABC):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from requests import PreparedRequest
 
-from exporter import fields
+from exporter import config_types as fields
 from exporter.auth.base import FixedCredential
 from exporter.model.failure import Failure, Reason
 

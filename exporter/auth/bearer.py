@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from requests import PreparedRequest
 
-from exporter import fields
+from exporter import config_types as fields
 from exporter.auth.base import FixedCredential, HeaderSecret, header_value
 
 

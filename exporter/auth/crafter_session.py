@@ -17,7 +17,7 @@ from urllib.request import Request
 from pydantic import Field
 from requests import PreparedRequest, Session
 
-from exporter import fields
+from exporter import config_types as fields
 from exporter.auth.token import TokenCredential, post
 from exporter.model.failure import Failure, Reason
 

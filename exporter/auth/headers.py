@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from requests import PreparedRequest
 
-from exporter import fields
+from exporter import config_types as fields
 from exporter.auth.base import FixedCredential, HeaderSecret, header_value
-from exporter.secret import Secret
+from exporter.runtime.secret import Secret
 
 
 def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:

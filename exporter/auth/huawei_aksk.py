@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote_to_bytes, urlspl
 from pydantic import AfterValidator, Field
 from requests import PreparedRequest
 
-from exporter import fields
+from exporter import config_types as fields
 from exporter.auth.base import FixedCredential, secret_bytes
 from exporter.auth.dates import http_date
 from exporter.model.failure import Failure, Reason

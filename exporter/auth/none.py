@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from requests import PreparedRequest
 
-from exporter import fields
+from exporter import config_types as fields
 from exporter.auth.base import FixedCredential
 
 

@@ -11,7 +11,7 @@ from requests.exceptions import SSLError, Timeout
 
 from exporter.auth.base import Credential, Watched, secret_bytes
 from exporter.model.failure import Failure, Reason
-from exporter.secret import Secret
+from exporter.runtime.secret import Secret
 
 MAX_TOKEN_LENGTH = 64 * 1024
 DEFAULT_LIFE_SECONDS = 300.0

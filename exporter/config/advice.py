@@ -16,9 +16,9 @@ from exporter.config import yaml
 from exporter.config.load import Config, bounded, is_folder, unread
 from exporter.config.mistakes import Mistake, shown
 from exporter.config.models import Settings
-from exporter.fields import Place, inside
+from exporter.config_types import Place, inside
 from exporter.providers import PROVIDERS
-from exporter.secret import Secret
+from exporter.runtime.secret import Secret
 from exporter.transport import not_after
 
 SOON_SECONDS = 3 * 86400.0

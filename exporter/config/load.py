@@ -9,16 +9,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from exporter import files
 from exporter.config import yaml
 from exporter.config.mistakes import ConfigError, Mistake, shown, translate
 from exporter.config.models import NEVER, Defaults, Expectations, JobKeys, Settings, file_model
 from exporter.config.yaml import Items, Problem, Section
-from exporter.fields import Keys
+from exporter.config_types import Keys
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.job import Expect, Job, Kind
 from exporter.providers import PROVIDERS
 from exporter.providers.base import DiscoverKeys, Provider
+from exporter.runtime import files
 from exporter.transport import Tls
 
 MAX_MISTAKES = 1000

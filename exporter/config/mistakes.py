@@ -15,9 +15,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from exporter import files
 from exporter.config.models import Choice
 from exporter.config.yaml import Path as Place
+from exporter.runtime import files
 
 # Announced, not there yet: better said than called unknown.
 _LATER_KEYS = frozenset({"link"})

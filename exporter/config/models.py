@@ -23,7 +23,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from exporter.auth import CREDENTIALS
-from exporter.fields import (
+from exporter.config_types import (
     DURATION_PATTERN,
     Duration,
     Headers,

@@ -17,7 +17,7 @@ from exporter.config.models import (
     job_models,
     system_models,
 )
-from exporter.fields import DURATION_PATTERN
+from exporter.config_types import DURATION_PATTERN
 from exporter.providers import PROVIDERS
 from exporter.transport import Tls
 

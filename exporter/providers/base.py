@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
-from exporter.fields import Keys, Place, PositiveDuration
+from exporter.config_types import Keys, Place, PositiveDuration
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Kind, State, Status
 

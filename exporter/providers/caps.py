@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from exporter.fields import Keys, KeyValue
+from exporter.config_types import Keys, KeyValue
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Category, Items, Job, Kind, State, Status
 from exporter.providers.base import Answer, Ask, Provider, Steps, path

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from exporter.fields import Keys
+from exporter.config_types import Keys
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Kind, State, Status
 from exporter.providers.base import Answer, Ask, DiscoverKeys, Found, Listing, Provider, Steps, path

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from exporter.fields import Keys, KeyValue, Place, PositiveDuration, check_key
+from exporter.config_types import Keys, KeyValue, Place, PositiveDuration, check_key
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Kind, Status
 from exporter.providers.base import (

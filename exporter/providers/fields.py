@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from exporter.fields import check_key
+from exporter.config_types import check_key
 
 MAX_TEXT = 128
 MAX_COUNT = 2**53

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from exporter.fields import Keys, KeyValue
+from exporter.config_types import Keys, KeyValue
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Kind, State, Status
 from exporter.providers.base import (

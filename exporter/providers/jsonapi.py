@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ConfigDict, Field
 
-from exporter.fields import Keys, KeyValue, Place, inside
+from exporter.config_types import Keys, KeyValue, Place, inside
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Items, Job, Kind, State, Status
 from exporter.providers.base import Ask, DiscoverKeys, Found, Listing, Provider, Steps, answered

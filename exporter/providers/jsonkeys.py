@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from exporter.fields import HeaderName, Headers, Keys, PositiveDuration, has_control_characters
+from exporter.config_types import HeaderName, Headers, Keys, PositiveDuration, has_control_characters
 from exporter.model.job import State
 from exporter.providers.base import DiscoverKeys
 from exporter.providers.fields import text

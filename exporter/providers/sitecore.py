@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from exporter.fields import Keys, KeyValue, check_key
+from exporter.config_types import Keys, KeyValue, check_key
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Items, Job, Kind, State, Status
 from exporter.providers.base import (

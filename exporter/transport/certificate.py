@@ -5,7 +5,7 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exporter import files
+from exporter.runtime import files
 
 MAX_BYTES = 1 << 20
 

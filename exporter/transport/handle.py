@@ -9,9 +9,9 @@ import pycurl
 from requests import PreparedRequest
 from requests.utils import should_bypass_proxies
 
-from exporter.fields import CONNECTION_HEADERS
+from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
-from exporter.secret import masked_url
+from exporter.runtime.secret import masked_url
 from exporter.transport.faults import (
     BAD_ARGUMENT,
     BAD_CERTIFICATE,

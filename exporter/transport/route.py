@@ -10,8 +10,8 @@ import certifi
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 from requests.utils import should_bypass_proxies
 
-from exporter import files
-from exporter.fields import Keys, host_is_read, in_folder
+from exporter.config_types import Keys, host_is_read, in_folder
+from exporter.runtime import files
 
 Stamp = tuple[tuple[str, files.Stamp | None], ...]
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from exporter import tasks
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
+from exporter.runtime import tasks
 from exporter.transport.route import Route
 from exporter.transport.wire import Wire
 

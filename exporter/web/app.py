@@ -26,7 +26,7 @@ from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.job import Job
 from exporter.plugins import Plugin
 from exporter.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
-from exporter.tasks import log_failure
+from exporter.runtime.tasks import log_failure
 from exporter.trace import Trace
 from exporter.web.pages import landing
 

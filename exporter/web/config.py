@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from exporter.config import ConfigError
 from exporter.config.load import bounded, read
-from exporter.fields import Duration, HeaderText, Keys, has_control_characters
+from exporter.config_types import Duration, HeaderText, Keys, has_control_characters
 from exporter.web.tls import ServerTls
 
 # One check takes 50 ms at a cost of 10 and twice as long for each step: 16 are seconds.

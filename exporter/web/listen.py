@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from exporter import systemd
+from exporter.runtime import systemd
 
 BACKLOG = 128
 

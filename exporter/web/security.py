@@ -11,9 +11,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter import files
 from exporter.config import ConfigError, Mistake
 from exporter.model.clock import SYSTEM_CLOCK, Clock
+from exporter.runtime import files
 from exporter.web.config import RateLimit, WebConfig, load
 from exporter.web.passwords import BusyError, Passwords
 

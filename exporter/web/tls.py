@@ -24,8 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from exporter import files
-from exporter.fields import Keys, in_folder
+from exporter.config_types import Keys, in_folder
+from exporter.runtime import files
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _MODES = {

@@ -104,7 +104,7 @@ def impatient() -> Iterator[Session]:
 @pytest.fixture
 def secret_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, str]]:
     """Writes the one secret file, and gives what the config says of it."""
-    monkeypatch.setattr("exporter.secret.LOOK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr("exporter.runtime.secret.LOOK_AGAIN_SECONDS", 0)
     path = tmp_path / "secret"
 
     def write(value: str) -> dict[str, str]:

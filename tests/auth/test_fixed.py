@@ -14,9 +14,9 @@ from requests import Session
 
 from exporter.auth import CREDENTIALS
 from exporter.auth.base import Credential
-from exporter.fields import CONNECTION_HEADERS
+from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
-from exporter.secret import Secret
+from exporter.runtime.secret import Secret
 from tests.auth.conftest import Server, sent
 
 SecretFile = Callable[[str], dict[str, str]]

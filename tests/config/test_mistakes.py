@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from exporter.config.mistakes import shown, translate
-from exporter.fields import Keys
+from exporter.config_types import Keys
 
 
 class Inner(Keys):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.fields import check_key
+from exporter.config_types import check_key
 from exporter.providers import fields
 
 ANYTHING = st.recursive(

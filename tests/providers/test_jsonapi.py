@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config.models import JobKeys
-from exporter.fields import check_key
+from exporter.config_types import check_key
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Items, Kind, State
 from exporter.providers.base import Ask

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter.fields import CONNECTION_HEADERS
+from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
 from exporter.transport import Reply, Wire
 from tests.transport.conftest import Ask, prepared

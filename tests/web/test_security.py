@@ -359,7 +359,7 @@ async def test_another_authority_for_clients_holds_for_new_connections(
 def test_files_are_looked_at_once_a_second_at_most(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     security = Security(place.write(TLS))
     looked: list[Path] = []
-    monkeypatch.setattr("exporter.files.stamp", looked.append)
+    monkeypatch.setattr("exporter.runtime.files.stamp", looked.append)
     for _ in range(100):
         security.context()
     assert looked == []

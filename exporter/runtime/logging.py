@@ -17,7 +17,7 @@ from typing import Literal, TextIO
 PACKAGE = __name__.partition(".")[0]
 MAX_VALUE_LENGTH = 4096
 
-_HOME = Path(__file__).resolve().parent.parent
+_HOME = Path(__file__).resolve().parents[2]
 # What a record has without any extra; the last three come and go with formatters and Python versions.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NOT_IN_KEY = re.compile(r"[^A-Za-z0-9_.-]")

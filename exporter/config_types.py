@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from exporter.model.clock import SYSTEM_CLOCK
-from exporter.secret import Secret, SecretError
+from exporter.runtime.secret import Secret, SecretError
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 from urllib.parse import unquote_plus
 
-from exporter import files
 from exporter.model.clock import SYSTEM_CLOCK, Clock
+from exporter.runtime import files
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The process and its machine: files, secrets, the log, tasks, systemd."""
