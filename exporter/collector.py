@@ -9,9 +9,9 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 
-from exporter.exposition import Format, Page, render_row
-from exporter.meters import Meters
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
+from exporter.metrics.exposition import Format, Page, render_row
+from exporter.metrics.instrumentation import Meters
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.job import Job
 from exporter.model.shard import Shard

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from exporter import __version__, simulator
-from exporter.exposition import Format
+from exporter.metrics.exposition import Format
 from exporter.service import Options, Service, stop_signals
 from exporter.terminal import job_table
 from exporter.web.server import Server

@@ -5,8 +5,8 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from exporter.exposition import Format
 from exporter.metrics import JobView
+from exporter.metrics.exposition import Format
 from exporter.model.job import Status
 from exporter.model.pacing import Why
 from exporter.probed import Probe

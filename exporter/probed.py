@@ -4,8 +4,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from exporter.exposition import Format, Page, render_row
 from exporter.metrics import JOB_METRICS, PROBE_METRICS, JobView, ProbeView
+from exporter.metrics.exposition import Format, Page, render_row
 from exporter.model.clock import Clock
 from exporter.model.job import Job
 from exporter.model.pacing import Rules, Why

@@ -7,8 +7,8 @@ from typing import Any
 import click
 from prometheus_client.metrics_core import Metric as Family
 
-from exporter.meters import Meters
 from exporter.metrics import IDENTITY, JOB_METRICS, PROBE_METRICS, SYSTEM_METRICS, Metric
+from exporter.metrics.instrumentation import Meters
 from exporter.model.failure import Reason
 from exporter.model.history import RESULTS
 from exporter.model.job import State

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from exporter.auth.base import Credential
-from exporter.meters import SystemMeters
+from exporter.metrics.instrumentation import SystemMeters
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.tasks import log_failure

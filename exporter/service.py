@@ -17,7 +17,7 @@ from exporter import __version__, config
 from exporter.auth import CREDENTIALS
 from exporter.collector import Collector
 from exporter.config import System
-from exporter.meters import Meters
+from exporter.metrics.instrumentation import Meters
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.pacing import Rules
 from exporter.model.shard import Shard

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.discovery import Discovery, chosen
-from exporter.exposition import label_text
-from exporter.meters import SystemMeters
 from exporter.metrics import JobView
+from exporter.metrics.exposition import label_text
+from exporter.metrics.instrumentation import SystemMeters
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job

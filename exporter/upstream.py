@@ -17,7 +17,7 @@ from requests import PreparedRequest, Request
 
 from exporter import __version__
 from exporter.auth.base import Credential
-from exporter.meters import SystemMeters
+from exporter.metrics.instrumentation import SystemMeters
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.job import Job, State, Status

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from exporter.exposition import Format, Page, Row, label_text, render_row
 from exporter.metrics import JOB_METRICS, JobView
+from exporter.metrics.exposition import Format, Page, Row, label_text, render_row
 from exporter.model.clock import Clock
 from exporter.model.failure import Reason
 from exporter.model.history import History

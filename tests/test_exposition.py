@@ -18,7 +18,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
 
-from exporter.exposition import (
+from exporter.metrics import JOB_METRICS, JobView
+from exporter.metrics.exposition import (
     Format,
     Page,
     accepts_gzip,
@@ -28,7 +29,6 @@ from exporter.exposition import (
     number_text,
     render_row,
 )
-from exporter.metrics import JOB_METRICS, JobView
 from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import Category, Expect, Items, Job, Kind, State, Status

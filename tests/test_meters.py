@@ -5,7 +5,7 @@ import re
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter.meters import Meters
+from exporter.metrics.instrumentation import Meters
 from exporter.model.failure import Reason
 from exporter.model.pacing import Why
 from tests.vendor import Samples, read_samples

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.exposition import Format, Page, family_name, label_text, render_row
-from exporter.meters import Meters
 from exporter.metrics import (
     IDENTITY,
     JOB_METRICS,
@@ -20,6 +18,8 @@ from exporter.metrics import (
     Metric,
     SystemView,
 )
+from exporter.metrics.exposition import Format, Page, family_name, label_text, render_row
+from exporter.metrics.instrumentation import Meters
 from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import Category, Expect, Items, Job, Kind, State, Status

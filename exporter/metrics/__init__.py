@@ -1,11 +1,11 @@
 """The one table of metrics: name, type, help, stability, and how each is got from what is known.
 
-Names and meanings are a promise to users. Nothing here formats; `exporter.exposition` does.
+Names and meanings are a promise to users. Nothing here formats; `exporter.metrics.exposition` does.
 """
 
-from exporter.metrics.base import Metric, Samples, View
 from exporter.metrics.job import JOB_METRICS, MAX_CATEGORIES, JobView
 from exporter.metrics.system import PROBE_METRICS, SYSTEM_METRICS, ProbeView, SystemView
+from exporter.metrics.table import Metric, Samples, View
 
 __all__ = [
     "IDENTITY",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from exporter.metrics.base import Metric, Samples, Value, because
+from exporter.metrics.table import Metric, Samples, Value, because
 from exporter.model.failure import Reason
 from exporter.model.history import RESULTS, History
 from exporter.model.job import Category, Expect, Items, Job, State, Status

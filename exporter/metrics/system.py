@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.metrics.base import Metric, Samples, because
+from exporter.metrics.table import Metric, Samples, because
 from exporter.model.failure import Reason
 from exporter.model.job import State
 

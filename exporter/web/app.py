@@ -20,8 +20,8 @@ from exporter import __version__
 from exporter.collector import Collector, UnlistedError
 from exporter.config import ConfigError
 from exporter.explain import explain
-from exporter.exposition import accepts_gzip, negotiate
-from exporter.meters import Meters
+from exporter.metrics.exposition import accepts_gzip, negotiate
+from exporter.metrics.instrumentation import Meters
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.job import Job
 from exporter.plugins import Plugin

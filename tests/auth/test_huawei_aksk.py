@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from requests import Request, Session
 
 from exporter.auth.huawei_aksk import HuaweiAkSk, HuaweiAkSkKeys
-from exporter.meters import Meters
+from exporter.metrics.instrumentation import Meters
 from exporter.model.clock import SYSTEM_CLOCK
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Kind

@@ -19,7 +19,7 @@ from requests import PreparedRequest, Response, Session
 from requests.adapters import BaseAdapter
 
 from exporter import service
-from exporter.exposition import Format
+from exporter.metrics.exposition import Format
 from exporter.model.failure import Failure, Reason
 from exporter.model.pacing import Rules
 from exporter.transport.reply import Headers, Reply, Timing
@@ -221,7 +221,7 @@ def live(
 ) -> Callable[[Day], service.Service]:
     # The trouble of a day is a lot to tell, and its thousands of pages are not looked at.
     caplog.set_level("ERROR", logger="exporter")
-    monkeypatch.setattr("exporter.meters.Meters.render", lambda *_, **__: b"")
+    monkeypatch.setattr("exporter.metrics.instrumentation.Meters.render", lambda *_, **__: b"")
 
     def begin(day: Day) -> service.Service:
         monkeypatch.setattr("exporter.transport.wires.Wire", lambda *_, **__: Instant(day))

@@ -6,8 +6,8 @@ import promql_parser as promql
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.meters import Meters
 from exporter.metrics import IDENTITY, JOB_METRICS, PROBE_METRICS, SYSTEM_METRICS
+from exporter.metrics.instrumentation import Meters
 from tests.grafana.linter import metric, parsed
 from tests.stack import RULES
 

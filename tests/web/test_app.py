@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporter.collector import Collector
-from exporter.meters import Meters
+from exporter.metrics.instrumentation import Meters
 from exporter.web.app import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, MAX_SCRAPES, App, scrape_seconds
 from exporter.web.server import Server
 from tests.vendor import Exporter, Told, caps, caps_config, exporter, read_samples, vendor
