@@ -19,7 +19,7 @@ from exporter.outages import Outages
 from exporter.probed import Probe, Probed
 from exporter.query import Pairs, keys_of
 from exporter.system import Overview, Plan, System
-from exporter.trace import Trace
+from exporter.upstream.trace import Trace
 from exporter.watched import Scrape, Watched
 
 _log = logging.getLogger(__name__)

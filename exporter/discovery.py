@@ -9,7 +9,7 @@ from exporter.model.failure import Failure
 from exporter.model.job import State, Status
 from exporter.model.pacing import Pace, Rules, Why
 from exporter.providers.base import DiscoverKeys, Found
-from exporter.upstream import Listed
+from exporter.upstream.client import Listed
 from exporter.watched import Read, Watched
 
 FAILED_STAYS = 86400.0

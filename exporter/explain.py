@@ -10,7 +10,7 @@ from exporter.metrics.exposition import Format
 from exporter.model.job import Status
 from exporter.model.pacing import Why
 from exporter.probed import Probe
-from exporter.trace import Exchange
+from exporter.upstream.trace import Exchange
 
 _WHY = {
     Why.FRESH: "it was asked less than min_interval ago, or its answer came too late for whoever asked",

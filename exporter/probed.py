@@ -10,7 +10,7 @@ from exporter.model.clock import Clock
 from exporter.model.job import Job
 from exporter.model.pacing import Rules, Why
 from exporter.outages import Outages
-from exporter.trace import Trace
+from exporter.upstream.trace import Trace
 from exporter.watched import Watched
 
 MAX_PROBED = 1000

@@ -29,9 +29,9 @@ from exporter.runtime import tasks
 from exporter.runtime.systemd import Notifier
 from exporter.system import Plan
 from exporter.terminal import counted
-from exporter.trace import Trace
 from exporter.transport import Route
-from exporter.upstream import MAX_PREPARED, Upstream
+from exporter.upstream.client import MAX_PREPARED, Upstream
+from exporter.upstream.trace import Trace
 from exporter.web.app import App
 from exporter.web.security import Guard, Security
 from exporter.web.server import Server

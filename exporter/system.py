@@ -23,7 +23,7 @@ from exporter.outages import Outages
 from exporter.providers.base import DiscoverKeys, Found
 from exporter.runtime import tasks
 from exporter.summary import Summary
-from exporter.upstream import Listed, Reading, Upstream
+from exporter.upstream.client import Listed, Reading, Upstream
 from exporter.watched import Read, Scrape, Watched
 
 _log = logging.getLogger(__name__)

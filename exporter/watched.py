@@ -14,8 +14,8 @@ from exporter.model.history import History
 from exporter.model.job import Job, Status
 from exporter.model.pacing import Pace, Rules
 from exporter.outages import Example, Outages
-from exporter.trace import Trace
-from exporter.upstream import Reading
+from exporter.upstream.client import Reading
+from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from requests import PreparedRequest, Request
 
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.secret import masked_url
-from exporter.trace import MAX_EXCHANGES, Trace
+from exporter.upstream.trace import MAX_EXCHANGES, Trace
 from tests.command import run, serving, vendor_beside
 from tests.test_probe import probe_of, publishing
 from tests.vendor import Asked, Told, Vendor, caps, caps_config, exporter, vendor

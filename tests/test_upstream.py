@@ -19,7 +19,7 @@ from exporter.providers.base import Ask, Listing, Steps
 from exporter.providers.caps import Caps
 from exporter.providers.sitecore import Sitecore
 from exporter.transport import wires
-from exporter.upstream import Upstream
+from exporter.upstream.client import Upstream
 from tests.clock import FakeClock
 from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying
 from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor

@@ -27,7 +27,7 @@ from exporter.model.job import Job
 from exporter.plugins import Plugin
 from exporter.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
 from exporter.runtime.tasks import log_failure
-from exporter.trace import Trace
+from exporter.upstream.trace import Trace
 from exporter.web.pages import landing
 
 _log = logging.getLogger(__name__)

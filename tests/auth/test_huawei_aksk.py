@@ -27,7 +27,7 @@ from exporter.model.job import Job, Kind
 from exporter.providers.base import path
 from exporter.providers.codearts import CodeArts, CodeArtsOptions
 from exporter.transport import Route
-from exporter.upstream import Upstream
+from exporter.upstream.client import Upstream
 from tests.auth.conftest import Server
 from tests.vendor import Asked, Told, vendor
 

@@ -225,7 +225,9 @@ def live(
 
     def begin(day: Day) -> service.Service:
         monkeypatch.setattr("exporter.transport.wires.Wire", lambda *_, **__: Instant(day))
-        monkeypatch.setattr("exporter.renewal.blocking_session", lambda *_, **__: Adapter(day).session())
+        monkeypatch.setattr(
+            "exporter.upstream.renewal.blocking_session", lambda *_, **__: Adapter(day).session()
+        )
         (tmp_path / "key").write_text("first")
         (tmp_path / "config.yaml").write_text(CONFIG)
         options = service.Options(listen=("127.0.0.1:0",))

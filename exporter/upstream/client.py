@@ -24,9 +24,9 @@ from exporter.model.job import Job, State, Status
 from exporter.model.pacing import retry_after
 from exporter.providers.base import Answer, Ask, Counting, DiscoverKeys, Found, Listing, Provider, Steps
 from exporter.providers.fields import count
-from exporter.renewal import Renewal
-from exporter.trace import Trace
 from exporter.transport import Reply, Route, Tls, Wires, not_after
+from exporter.upstream.renewal import Renewal
+from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""One system's client: prepared requests, credentials, rate limits, and the trace of a read."""
