@@ -13,11 +13,11 @@ import click
 from click.core import ParameterSource
 
 from exporter import __version__, config, demo, plugins, reference, service
+from exporter.collector.explain import explain
+from exporter.collector.query import Pairs, QueryError
 from exporter.config import ConfigError, Mistake, System
 from exporter.config_types import parse_duration
-from exporter.explain import explain
 from exporter.model.shard import Shard, ordinal
-from exporter.query import Pairs, QueryError
 from exporter.runtime import files
 from exporter.runtime import logging as log
 from exporter.terminal import counted

@@ -15,19 +15,19 @@ from starlette.types import ASGIApp
 
 from exporter import __version__, config
 from exporter.auth import CREDENTIALS
-from exporter.collector import Collector
+from exporter.collector.collector import Collector
+from exporter.collector.probed import Probe
+from exporter.collector.query import Pairs
+from exporter.collector.system import Plan
 from exporter.config import System
 from exporter.metrics.instrumentation import Meters
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.pacing import Rules
 from exporter.model.shard import Shard
 from exporter.plugins import Plugin
-from exporter.probed import Probe
 from exporter.providers import PROVIDERS
-from exporter.query import Pairs
 from exporter.runtime import tasks
 from exporter.runtime.systemd import Notifier
-from exporter.system import Plan
 from exporter.terminal import counted
 from exporter.transport import Route
 from exporter.upstream.client import MAX_PREPARED, Upstream

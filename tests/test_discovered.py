@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
+from exporter.collector.record import Watched
 from exporter.model.job import Status
 from exporter.model.shard import Shard
-from exporter.watched import Watched
 from tests.clock import FakeClock
 from tests.vendor import Asked, Samples, Told, exporter, read_samples, vendor
 from tests.waiting import never

@@ -24,9 +24,9 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[dict[str, Any]]]:
 
     handler = Lines()
     with caplog.at_level(logging.DEBUG, logger="exporter"):
-        logging.getLogger("exporter.outages").addHandler(handler)
+        logging.getLogger("exporter.collector.outages").addHandler(handler)
         yield lines
-        logging.getLogger("exporter.outages").removeHandler(handler)
+        logging.getLogger("exporter.collector.outages").removeHandler(handler)
 
 
 def number(asked: Asked) -> int:

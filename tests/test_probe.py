@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter import probed
+from exporter.collector import probed
 from exporter.model.shard import Shard
 from exporter.service import Options, Service
 from exporter.web import app

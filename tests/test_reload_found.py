@@ -17,11 +17,11 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from exporter.collector import Collector
+from exporter.collector.collector import Collector
+from exporter.collector.system import Plan
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Counting
 from exporter.providers.sitecore import Sitecore
-from exporter.system import Plan
 from tests.clock import FakeClock
 from tests.test_discovered import listing, published
 from tests.vendor import Asked, Exporter, Samples, Told, exporter, read_samples, vendor

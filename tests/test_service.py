@@ -382,7 +382,7 @@ async def test_trouble_is_logged_when_it_begins_changes_and_ends_not_at_every_sc
     told = [
         (record.message, getattr(record, "reason", None))
         for record in caplog.records
-        if record.name == "exporter.outages"
+        if record.name == "exporter.collector.outages"
     ]
     assert told == [
         ("jobs cannot be read", "server_error"),

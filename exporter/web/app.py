@@ -17,15 +17,15 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from exporter import __version__
-from exporter.collector import Collector, UnlistedError
+from exporter.collector.collector import Collector, UnlistedError
+from exporter.collector.explain import explain
+from exporter.collector.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
 from exporter.config import ConfigError
-from exporter.explain import explain
 from exporter.metrics.exposition import accepts_gzip, negotiate
 from exporter.metrics.instrumentation import Meters
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.job import Job
 from exporter.plugins import Plugin
-from exporter.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
 from exporter.runtime.tasks import log_failure
 from exporter.upstream.trace import Trace
 from exporter.web.pages import landing

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from html import escape
 from urllib.parse import urlencode
 
+from exporter.collector.system import Overview
 from exporter.plugins import Plugin
-from exporter.system import Overview
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter.collector import Collector
+from exporter.collector.collector import Collector
 from exporter.metrics.instrumentation import Meters
 from exporter.web.app import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, MAX_SCRAPES, App, scrape_seconds
 from exporter.web.server import Server

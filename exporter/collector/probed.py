@@ -4,14 +4,14 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from exporter.collector.outages import Outages
+from exporter.collector.record import Watched
 from exporter.metrics import JOB_METRICS, PROBE_METRICS, JobView, ProbeView
 from exporter.metrics.exposition import Format, Page, render_row
 from exporter.model.clock import Clock
 from exporter.model.job import Job
 from exporter.model.pacing import Rules, Why
-from exporter.outages import Outages
 from exporter.upstream.trace import Trace
-from exporter.watched import Watched
 
 MAX_PROBED = 1000
 

@@ -10,7 +10,10 @@ from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable,
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.discovery import Discovery, chosen
+from exporter.collector.discovery import Discovery, chosen
+from exporter.collector.outages import Outages
+from exporter.collector.record import Read, Scrape, Watched
+from exporter.collector.summary import Summary
 from exporter.metrics import JobView
 from exporter.metrics.exposition import label_text
 from exporter.metrics.instrumentation import SystemMeters
@@ -19,12 +22,9 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job
 from exporter.model.pacing import Pace, Rules, Why
 from exporter.model.shard import Shard
-from exporter.outages import Outages
 from exporter.providers.base import DiscoverKeys, Found
 from exporter.runtime import tasks
-from exporter.summary import Summary
 from exporter.upstream.client import Listed, Reading, Upstream
-from exporter.watched import Read, Scrape, Watched
 
 _log = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from exporter.collector.probed import Probe
 from exporter.metrics import JobView
 from exporter.metrics.exposition import Format
 from exporter.model.job import Status
 from exporter.model.pacing import Why
-from exporter.probed import Probe
 from exporter.upstream.trace import Exchange
 
 _WHY = {

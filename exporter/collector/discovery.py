@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
+from exporter.collector.record import Read, Watched
 from exporter.model.failure import Failure
 from exporter.model.job import State, Status
 from exporter.model.pacing import Pace, Rules, Why
 from exporter.providers.base import DiscoverKeys, Found
 from exporter.upstream.client import Listed
-from exporter.watched import Read, Watched
 
 FAILED_STAYS = 86400.0
 """Seconds that a discovered run which failed stays after its end, also when nothing tells of it."""

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from exporter.collector.outages import Example, Outages
 from exporter.metrics import JOB_METRICS, JobView
 from exporter.metrics.exposition import Format, Page, Row, label_text, render_row
 from exporter.model.clock import Clock
@@ -13,7 +14,6 @@ from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import Job, Status
 from exporter.model.pacing import Pace, Rules
-from exporter.outages import Example, Outages
 from exporter.upstream.client import Reading
 from exporter.upstream.trace import Trace
 

@@ -9,18 +9,18 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 
+from exporter.collector.outages import Outages
+from exporter.collector.probed import Probe, Probed
+from exporter.collector.query import Pairs, keys_of
+from exporter.collector.record import Scrape, Watched
+from exporter.collector.system import Overview, Plan, System
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
 from exporter.metrics.exposition import Format, Page, render_row
 from exporter.metrics.instrumentation import Meters
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.job import Job
 from exporter.model.shard import Shard
-from exporter.outages import Outages
-from exporter.probed import Probe, Probed
-from exporter.query import Pairs, keys_of
-from exporter.system import Overview, Plan, System
 from exporter.upstream.trace import Trace
-from exporter.watched import Scrape, Watched
 
 _log = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from exporter.collector.record import Read
 from exporter.model.job import State
 from exporter.model.pacing import Pace, Why
-from exporter.watched import Read
 
 
 @dataclass(eq=False, slots=True)

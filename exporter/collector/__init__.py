@@ -1,0 +1,1 @@
+"""What is watched: systems, their jobs and listings, who is due, who waits, and what a scrape shows."""
