@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from exporter import __version__, config
 from exporter.auth import CREDENTIALS
+from exporter.cli.terminal import counted
 from exporter.collector.collector import Collector
 from exporter.collector.probed import Probe
 from exporter.collector.query import Pairs
@@ -28,7 +29,6 @@ from exporter.plugins import Plugin
 from exporter.providers import PROVIDERS
 from exporter.runtime import tasks
 from exporter.runtime.systemd import Notifier
-from exporter.terminal import counted
 from exporter.transport import Route
 from exporter.upstream.client import MAX_PREPARED, Upstream
 from exporter.upstream.trace import Trace

@@ -6,8 +6,9 @@
 import json
 from pathlib import Path
 
-from exporter import config, reference
-from exporter.cli import cli
+from exporter import config
+from exporter.cli import reference
+from exporter.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from exporter.cli import cli
+from exporter.cli.main import cli
 from tests.config.conftest import BAD, GOOD
 
 HIDDEN = "hunter2"

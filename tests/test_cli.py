@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from exporter import __version__
-from exporter.cli import cli
+from exporter.cli.main import cli
 from exporter.config import ConfigError, load
 from tests.command import COMMAND, run, run_anew, running, serving, simulating, until, vendor_beside
 from tests.vendor import Told, caps, caps_config, read_samples

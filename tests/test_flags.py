@@ -8,7 +8,7 @@ import pytest
 from click import ClickException
 from click.testing import CliRunner, Result
 
-from exporter.cli import cli
+from exporter.cli.main import cli
 from tests.vendor import caps_config
 
 SERVE = ("serve", "--config.file", "config.yaml")

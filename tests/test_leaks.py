@@ -161,7 +161,7 @@ def strange(folder: Path) -> ssl.SSLContext:
 
 
 SABOTAGE = """
-from exporter.cli import main
+from exporter.cli.main import main
 from exporter.providers.caps import Caps
 
 read = Caps.read

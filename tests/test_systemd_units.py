@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from exporter import config as configs
-from exporter.cli import cli
+from exporter.cli.main import cli
 from tests.command import COMMAND, ROOT, running, until
 from tests.conftest import Program
 from tests.vendor import caps_config

@@ -13,7 +13,7 @@ import sys
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from exporter.cli import main
+from exporter.cli.main import main
 
 SECONDS = 60
 LINUX_CAPABILITY_VERSION_3 = 0x20080522

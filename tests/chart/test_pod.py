@@ -14,7 +14,7 @@ import requests
 import yaml
 
 from exporter import config
-from exporter.cli import cli
+from exporter.cli.main import cli
 from exporter.model.shard import ordinal
 from exporter.web import config as web_config
 from tests.chart.chart import render

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from exporter.cli import cli
+from exporter.cli.main import cli
 from exporter.providers import PROVIDERS
 from tests.alertmanager import Alertmanager, alerting
 from tests.command import ROOT

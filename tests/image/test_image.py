@@ -26,7 +26,7 @@ ARGUMENTS = {
 PROGRAMS = ("bin/*", "sbin/*", "usr/sbin/*", "usr/bin/[!p]*", "usr/bin/p[!y]*")
 NEEDED = {
     *("LICENSE", "README.md", "pyproject.toml", "requirements/build.txt", "requirements/runtime.txt"),
-    *("exporter/cli.py", "exporter/py.typed", "exporter/web/app.py"),
+    *("exporter/cli/main.py", "exporter/py.typed", "exporter/web/app.py"),
 }
 LYING_ABOUT = {
     *(".env", ".git/config", ".venv/bin/python", "config.yaml", "docs/README.md", "id_rsa"),

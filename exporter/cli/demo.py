@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from exporter import __version__, simulator
+from exporter.cli.terminal import job_table
 from exporter.metrics.exposition import Format
 from exporter.service import Options, Service, stop_signals
-from exporter.terminal import job_table
 from exporter.web.server import Server
 
 FIRST_READ_SECONDS = 10.0

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from exporter import __version__, config, demo, plugins, reference, service
+from exporter import __version__, config, plugins, service
+from exporter.cli import demo, reference
+from exporter.cli.terminal import counted
 from exporter.collector.explain import explain
 from exporter.collector.query import Pairs, QueryError
 from exporter.config import ConfigError, Mistake, System
@@ -20,7 +22,6 @@ from exporter.config_types import parse_duration
 from exporter.model.shard import Shard, ordinal
 from exporter.runtime import files
 from exporter.runtime import logging as log
-from exporter.terminal import counted
 from exporter.web import config as web_config
 from exporter.web.server import ListenError
 

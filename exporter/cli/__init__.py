@@ -1,0 +1,1 @@
+"""Commands and flags, and what they print."""
