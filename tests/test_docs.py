@@ -191,7 +191,7 @@ def test_the_page_of_a_system_tells_every_word_and_what_it_becomes(provider: str
     known = next(
         vars(module)["_STATES"]
         for name, module in sys.modules.items()
-        if name in (room, f"{room}_words") and "_STATES" in vars(module)
+        if name in (room, f"{room.rpartition('.')[0]}.words") and "_STATES" in vars(module)
     )
     assert {word.casefold() for word in told} >= set(known)
 

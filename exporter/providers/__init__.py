@@ -3,9 +3,9 @@
 from exporter.providers.base import Provider
 from exporter.providers.caps import Caps
 from exporter.providers.codearts import CodeArts
-from exporter.providers.crafter import Crafter
+from exporter.providers.crafter.studio import Crafter
 from exporter.providers.itwin import ITwin
-from exporter.providers.jsonapi import JsonApi
+from exporter.providers.json.job_api import JsonApi
 from exporter.providers.sitecore import Sitecore
 
 PROVIDERS: dict[str, type[Provider]] = {

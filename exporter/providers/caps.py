@@ -14,7 +14,7 @@ from exporter.config_types import Keys, KeyValue
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Category, Items, Job, Kind, State, Status
 from exporter.providers.base import Answer, Ask, Provider, Steps, path
-from exporter.providers.fields import count, flag, instant, mapping, ratio, text
+from exporter.providers.values import count, flag, instant, mapping, ratio, text
 
 MAX_CATEGORIES_LENGTH = 64 * 1024
 

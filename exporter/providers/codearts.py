@@ -18,8 +18,8 @@ from exporter.config_types import Keys
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Kind, State, Status
 from exporter.providers.base import Answer, Ask, DiscoverKeys, Found, Listing, Provider, Steps, path
-from exporter.providers.fields import count, flag, mapping, text
 from exporter.providers.paging import PAGE_SIZE, Page, paged
+from exporter.providers.values import count, flag, mapping, text
 
 LATEST = "latest"
 _ID_PATTERN = "^[0-9A-Za-z]{32}$"

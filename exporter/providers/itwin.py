@@ -29,7 +29,7 @@ from exporter.providers.base import (
     answered,
     path,
 )
-from exporter.providers.fields import instant, key, mapping, ratio, text
+from exporter.providers.values import instant, key, mapping, ratio, text
 
 _STATES = {
     "unsubmitted": State.IDLE,

@@ -28,7 +28,7 @@ from exporter.providers.base import (
     answered,
     path,
 )
-from exporter.providers.fields import count, flag, instant, key, mapping, ratio, text
+from exporter.providers.values import count, flag, instant, key, mapping, ratio, text
 
 _STATES = {
     "queued": State.QUEUED,

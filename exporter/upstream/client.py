@@ -23,7 +23,7 @@ from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.job import Job, State, Status
 from exporter.model.pacing import retry_after
 from exporter.providers.base import Answer, Ask, Counting, DiscoverKeys, Found, Listing, Provider, Steps
-from exporter.providers.fields import count
+from exporter.providers.values import count
 from exporter.transport import Reply, Route, Tls, Wires, not_after
 from exporter.upstream.renewal import Renewal
 from exporter.upstream.trace import Trace

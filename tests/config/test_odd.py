@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.config import ConfigError, load
 from exporter.config.models import Defaults, JobKeys, SystemKeys
-from exporter.providers.jsonkeys import JsonDiscover, Read
+from exporter.providers.json.keys import JsonDiscover, Read
 from tests.config.conftest import BAD, GOOD
 
 LINES = GOOD.read_text().splitlines()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Items, Kind, State, Status
 from exporter.providers.base import Answer, Ask
-from exporter.providers.crafter import Crafter, CrafterOptions
+from exporter.providers.crafter.studio import Crafter, CrafterOptions
 from tests.providers.conftest import DATA, answer, assert_read_or_refused, drive, job, mutated, stored
 
 KEYS = {"site_id": "my-site"}

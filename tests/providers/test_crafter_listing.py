@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Kind, State, Status
 from exporter.providers.base import Answer, Ask
-from exporter.providers.crafter import Crafter, CrafterDiscover, CrafterOptions
+from exporter.providers.crafter.studio import Crafter, CrafterDiscover, CrafterOptions
 from tests.providers.conftest import (
     DATA,
     Listed,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config_types import check_key
-from exporter.providers import fields
+from exporter.providers import values as fields
 
 ANYTHING = st.recursive(
     st.none()

@@ -14,8 +14,8 @@ from exporter.config_types import check_key
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Items, Kind, State
 from exporter.providers.base import Ask
-from exporter.providers.jsonapi import JsonApi, JsonOptions
-from exporter.providers.jsonkeys import RESERVED
+from exporter.providers.json.job_api import JsonApi, JsonOptions
+from exporter.providers.json.keys import RESERVED
 from tests.providers.conftest import (
     answer,
     drive,

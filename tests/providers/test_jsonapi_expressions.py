@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
-from exporter.providers import jmespaths
-from exporter.providers.jsonapi import JsonApi, JsonOptions
+from exporter.providers.json import expressions as jmespaths
+from exporter.providers.json.job_api import JsonApi, JsonOptions
 from tests.providers.conftest import answer, assert_read_or_refused, drive, mutated
 
 

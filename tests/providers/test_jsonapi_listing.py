@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Kind, State
 from exporter.providers.base import Answer, Ask
-from exporter.providers.jsonapi import JsonApi, JsonOptions
+from exporter.providers.json.job_api import JsonApi, JsonOptions
 from tests.providers.conftest import BASE_URL, answer, assert_listed_or_refused, discover, mutated
 
 NOW = 1_772_366_400.0  # 2026-03-01T12:00:00Z

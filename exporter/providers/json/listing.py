@@ -9,7 +9,7 @@ from requests.utils import parse_header_links
 
 from exporter.model.failure import Failure, Reason
 from exporter.providers.base import Answer
-from exporter.providers.jsonkeys import Expression, Paging
+from exporter.providers.json.keys import Expression, Paging
 
 MAX_TOKEN = 8192
 MAX_NUMBER = 10**20

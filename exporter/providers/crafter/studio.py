@@ -26,9 +26,9 @@ from exporter.providers.base import (
     answered,
     path,
 )
-from exporter.providers.crafter_words import is_of_package, publishing
-from exporter.providers.fields import count, mapping, number, text
+from exporter.providers.crafter.words import is_of_package, publishing
 from exporter.providers.paging import PAGE_SIZE, Page, paged
+from exporter.providers.values import count, mapping, number, text
 
 _V1 = ("api", "1", "services", "api", "1")
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypedDict
 
 from exporter.model.job import Items, State, Status
-from exporter.providers.fields import count, flag, instant, text
+from exporter.providers.values import count, flag, instant, text
 
 _STATES = {
     "idle": State.IDLE,

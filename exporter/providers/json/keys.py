@@ -17,7 +17,7 @@ from pydantic_core.core_schema import ValidationInfo
 from exporter.config_types import HeaderName, Headers, Keys, PositiveDuration, has_control_characters
 from exporter.model.job import State
 from exporter.providers.base import DiscoverKeys
-from exporter.providers.fields import text
+from exporter.providers.values import text
 
 MAX_TEMPLATE = 4096
 MAX_WORD = 128
@@ -53,7 +53,7 @@ def _expression(value: object) -> Expression:
     if not isinstance(value, str):
         # pydantic takes no TypeError for a mistake.
         raise ValueError("must be text: a JMESPath expression, in quotes")  # noqa: TRY004
-    from exporter.providers.jmespaths import finder  # noqa: PLC0415  # only where expressions are configured
+    from exporter.providers.json.expressions import finder  # noqa: PLC0415  # only where expressions are configured
 
     return Expression(value, finder(value))
 

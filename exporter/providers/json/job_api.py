@@ -18,9 +18,9 @@ from exporter.config_types import Keys, KeyValue, Place, inside
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Items, Job, Kind, State, Status
 from exporter.providers.base import Ask, DiscoverKeys, Found, Listing, Provider, Steps, answered
-from exporter.providers.fields import count, epoch, instant, key, number, ratio, text
-from exporter.providers.jsonkeys import KEY, Expression, JsonDiscover, Read, Request
-from exporter.providers.jsonpaging import Pages, Turn, look
+from exporter.providers.json.keys import KEY, Expression, JsonDiscover, Read, Request
+from exporter.providers.json.listing import Pages, Turn, look
+from exporter.providers.values import count, epoch, instant, key, number, ratio, text
 
 _ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
 _JSON = ("Content-Type", "application/json")
@@ -78,7 +78,7 @@ class JsonApi(Provider):
     @classmethod
     def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
         """``foo-bar`` subtracts two fields, where people mean the field of that name."""
-        from exporter.providers.jmespaths import tight_minus  # noqa: PLC0415  # as in jsonkeys
+        from exporter.providers.json.expressions import tight_minus  # noqa: PLC0415  # as in jsonkeys
 
         for place, expression in inside({"read": system.read, "discover": system.discover}, Expression):
             at = tight_minus(expression.source)

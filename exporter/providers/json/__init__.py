@@ -1,0 +1,1 @@
+"""Any job API that answers with JSON, described in the configuration."""
