@@ -13,7 +13,7 @@ from types import FunctionType
 from requests.auth import HTTPDigestAuth
 
 from exporter.auth import CREDENTIALS
-from exporter.auth.base import Credential
+from exporter.auth.credential import Credential
 from exporter.config.models import JobKeys, SystemKeys, forget_models
 from exporter.config_types import Keys
 from exporter.providers import PROVIDERS
@@ -128,7 +128,7 @@ def _credential(point: EntryPoint, taken: Mapping[str, object]) -> type[Credenti
     if isinstance(made, type) and _hooks(made):
         raise _BrokenError("registers response hooks, as Digest does, and none are called")
     if not (isinstance(made, type) and issubclass(made, Credential)):
-        raise _BrokenError("is no subclass of exporter.auth.base.Credential")
+        raise _BrokenError("is no subclass of exporter.auth.credential.Credential")
     if made.__call__ is not Credential.__call__:
         raise _BrokenError("has its own __call__, and only apply is called")
     _check_name(point, made, "kind", taken)

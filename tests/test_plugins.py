@@ -150,7 +150,7 @@ class Odd(Provider):
     name, Options, JobKeys = "odd", ForgeOptions, ForgeJob
 """
 UNFINISHED_KEY = """
-from exporter.auth.base import Credential
+from exporter.auth.credential import Credential
 class Odd(Credential):
     kind, Keys = "odd", ForgeKeyKeys
 """
@@ -180,7 +180,7 @@ BROKEN = {
     "not_there": (PROVIDERS, "", "cannot be imported: AttributeError"),
     "no_class": (PROVIDERS, "Odd = Forge.identify", "is no subclass of exporter.providers.base.Provider"),
     "no_provider": (PROVIDERS, "class Odd: ...", "is no subclass of exporter.providers.base.Provider"),
-    "no_credential": (AUTH, "class Odd: ...", "is no subclass of exporter.auth.base.Credential"),
+    "no_credential": (AUTH, "class Odd: ...", "is no subclass of exporter.auth.credential.Credential"),
     "no_name": (PROVIDERS, NAMELESS, "has no name"),
     "other_name": (PROVIDERS, CHANGED + "pass", "its name is not that of the entry point"),
     "other_kind": (AUTH, ODD_KEY + "pass", "its kind is not that of the entry point"),

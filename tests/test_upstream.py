@@ -18,7 +18,7 @@ from exporter.providers import PROVIDERS
 from exporter.providers.base import Ask, Listing, Steps
 from exporter.providers.caps import Caps
 from exporter.providers.sitecore import Sitecore
-from exporter.transport import wires
+from exporter.transport import pools as wires
 from exporter.upstream.client import Upstream
 from tests.clock import FakeClock
 from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying

@@ -1,9 +1,9 @@
 """The ways to prove who we are: one file each, one line each in the table."""
 
-from exporter.auth.base import Credential
 from exporter.auth.basic import Basic
 from exporter.auth.bearer import Bearer
 from exporter.auth.crafter_session import CrafterSession
+from exporter.auth.credential import Credential
 from exporter.auth.headers import Headers
 from exporter.auth.huawei_aksk import HuaweiAkSk
 from exporter.auth.huawei_token import HuaweiToken

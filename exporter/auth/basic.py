@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from requests import PreparedRequest
 
 from exporter import config_types as fields
-from exporter.auth.base import FixedCredential
+from exporter.auth.credential import FixedCredential
 from exporter.model.failure import Failure, Reason
 
 

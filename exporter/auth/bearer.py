@@ -6,7 +6,7 @@ from pydantic import Field
 from requests import PreparedRequest
 
 from exporter import config_types as fields
-from exporter.auth.base import FixedCredential, HeaderSecret, header_value
+from exporter.auth.credential import FixedCredential, HeaderSecret, header_value
 
 
 def _check_token(value: str) -> None:

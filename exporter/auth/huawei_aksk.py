@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field
 from requests import PreparedRequest
 
 from exporter import config_types as fields
-from exporter.auth.base import FixedCredential, secret_bytes
+from exporter.auth.credential import FixedCredential, secret_bytes
 from exporter.auth.dates import http_date
 from exporter.model.failure import Failure, Reason
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from requests import PreparedRequest
 
 from exporter import config_types as fields
-from exporter.auth.base import FixedCredential
+from exporter.auth.credential import FixedCredential
 
 
 class NoneKeys(fields.Keys):

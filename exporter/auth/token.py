@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 from requests import Response, Session
 from requests.exceptions import SSLError, Timeout
 
-from exporter.auth.base import Credential, Watched, secret_bytes
+from exporter.auth.credential import Credential, Watched, secret_bytes
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.secret import Secret
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from exporter.config.mistakes import shown, translate
+from exporter.config.errors import shown, translate
 from exporter.providers.base import Provider
 
 MAX_PARAMETERS = 50

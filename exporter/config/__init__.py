@@ -1,9 +1,9 @@
 """The config file: from text to systems and jobs ready for use, every mistake with its place."""
 
-from exporter.config.advice import warnings
+from exporter.config.errors import ConfigError, Mistake
 from exporter.config.load import Config, System, load, stamp
-from exporter.config.mistakes import ConfigError, Mistake
-from exporter.config.reference import json_schema, reference
+from exporter.config.schema import json_schema, reference
+from exporter.config.warnings import warnings
 
 __all__ = [
     "Config",

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from exporter.config import yaml
-from exporter.config.mistakes import ConfigError, Mistake, shown, translate
+from exporter.config.errors import ConfigError, Mistake, shown, translate
 from exporter.config.models import NEVER, Defaults, Expectations, JobKeys, Settings, file_model
 from exporter.config.yaml import Items, Problem, Section
 from exporter.config_types import Keys

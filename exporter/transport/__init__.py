@@ -8,10 +8,10 @@ https only, TLS verified. HTTP statuses are no faults here; every fault of the w
 
 from exporter.transport.adapter import CurlAdapter, blocking_session
 from exporter.transport.certificate import not_after
-from exporter.transport.reply import Headers, Reply, Timing
-from exporter.transport.route import Route, Tls
-from exporter.transport.wire import Wire
-from exporter.transport.wires import Wires
+from exporter.transport.pool import Wire
+from exporter.transport.pools import Wires
+from exporter.transport.response import Headers, Reply, Timing
+from exporter.transport.settings import Route, Tls
 
 __all__ = [
     "CurlAdapter",

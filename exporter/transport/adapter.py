@@ -13,8 +13,8 @@ from requests.cookies import extract_cookies_to_jar
 from requests.utils import get_encoding_from_headers
 
 from exporter.transport.handle import Handle
-from exporter.transport.reply import Reply
-from exporter.transport.route import DIRECT, Route
+from exporter.transport.response import Reply
+from exporter.transport.settings import DIRECT, Route
 
 
 class CurlAdapter(BaseAdapter):

@@ -12,7 +12,7 @@ from requests.utils import should_bypass_proxies
 from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.secret import masked_url
-from exporter.transport.faults import (
+from exporter.transport.curl_errors import (
     BAD_ARGUMENT,
     BAD_CERTIFICATE,
     CERTIFICATE_FAULTS,
@@ -21,8 +21,8 @@ from exporter.transport.faults import (
     NOT_TAKEN,
     TIMED_OUT,
 )
-from exporter.transport.reply import Headers, Reply, Timing
-from exporter.transport.route import Route, Tls
+from exporter.transport.response import Headers, Reply, Timing
+from exporter.transport.settings import Route, Tls
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest, Request
 
 from exporter import __version__
-from exporter.auth.base import Credential
+from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemMeters
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason, reason_of_status

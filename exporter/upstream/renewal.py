@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from exporter.auth.base import Credential
+from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemMeters
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import pytest
 from requests import PreparedRequest, Request, Session
 
-from exporter.auth.base import Credential
+from exporter.auth.credential import Credential
 from exporter.transport import blocking_session
 
 

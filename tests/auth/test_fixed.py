@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from requests import Session
 
 from exporter.auth import CREDENTIALS
-from exporter.auth.base import Credential
+from exporter.auth.credential import Credential
 from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.secret import Secret

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.auth import CREDENTIALS
-from exporter.auth.base import Credential
+from exporter.auth.credential import Credential
 from exporter.auth.jwt import jwt_expiry
 
 SecretFile = Callable[[str], dict[str, str]]

@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from exporter.config.mistakes import shown, translate
+from exporter.config.errors import shown, translate
 from exporter.config_types import Keys
 
 

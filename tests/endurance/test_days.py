@@ -22,7 +22,7 @@ from exporter import service
 from exporter.metrics.exposition import Format
 from exporter.model.failure import Failure, Reason
 from exporter.model.pacing import Rules
-from exporter.transport.reply import Headers, Reply, Timing
+from exporter.transport.response import Headers, Reply, Timing
 from tests.clock import FakeClock
 from tests.endurance.book import Book, Told
 
@@ -224,7 +224,7 @@ def live(
     monkeypatch.setattr("exporter.metrics.instrumentation.Meters.render", lambda *_, **__: b"")
 
     def begin(day: Day) -> service.Service:
-        monkeypatch.setattr("exporter.transport.wires.Wire", lambda *_, **__: Instant(day))
+        monkeypatch.setattr("exporter.transport.pools.Wire", lambda *_, **__: Instant(day))
         monkeypatch.setattr(
             "exporter.upstream.renewal.blocking_session", lambda *_, **__: Adapter(day).session()
         )

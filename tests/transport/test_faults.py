@@ -4,7 +4,7 @@ import pycurl
 import pytest
 
 from exporter.model.failure import Reason
-from exporter.transport.faults import FAULTS, MEANINGS
+from exporter.transport.curl_errors import FAULTS, MEANINGS
 
 NUMBERS = {
     name: number

@@ -13,8 +13,8 @@ from requests import PreparedRequest
 
 from exporter.model.failure import Failure, Reason
 from exporter.transport.handle import Handle
-from exporter.transport.reply import Reply
-from exporter.transport.route import DIRECT, Route
+from exporter.transport.response import Reply
+from exporter.transport.settings import DIRECT, Route
 
 
 class Wire:

@@ -5,8 +5,8 @@ import asyncio
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.runtime import tasks
-from exporter.transport.route import Route
-from exporter.transport.wire import Wire
+from exporter.transport.pool import Wire
+from exporter.transport.settings import Route
 
 STAMP_SECONDS = 5.0
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from exporter.auth.jwt import jwt_expiry
 from exporter.config import yaml
+from exporter.config.errors import Mistake, shown
 from exporter.config.load import Config, bounded, is_folder, unread
-from exporter.config.mistakes import Mistake, shown
 from exporter.config.models import Settings
 from exporter.config_types import Place, inside
 from exporter.providers import PROVIDERS
