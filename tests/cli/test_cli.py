@@ -23,7 +23,7 @@ from exporter.config import ConfigError, load
 from tests.command import COMMAND, run, run_anew, running, serving, simulating, until, vendor_beside
 from tests.vendor import Told, caps, caps_config, read_samples
 
-CONFIGS = Path(__file__).parent / "config"
+CONFIGS = Path(__file__).parents[1] / "config"
 GOOD = CONFIGS / "good" / "all.yaml"
 BAD = CONFIGS / "bad" / "many_at_once.yaml"
 FREE = "127.0.0.1:0"

@@ -23,7 +23,7 @@ from exporter.providers import PROVIDERS
 from exporter.providers.base import Counting
 from exporter.providers.sitecore import Sitecore
 from tests.clock import FakeClock
-from tests.test_discovered import listing, published
+from tests.collector.test_discovered import listing, published
 from tests.vendor import Asked, Exporter, Samples, Told, exporter, read_samples, vendor
 
 JOBS = ["a", "b", "c", "d"]
