@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
+from exporter.model.http import Request
 from exporter.model.job import Job, State, Status
-from exporter.providers.base import Ask
 from exporter.providers.caps import Caps
 from tests.clock import FakeClock
 from tests.vendor import Asked, Told, caps, caps_config, exporter, read_samples, vendor
@@ -499,7 +499,7 @@ async def test_a_mistake_of_ours_costs_one_job_and_is_logged_once(
     def broken(_: Any, job: Job, __: Any) -> Any:
         if job.keys["build_job_id"] == "0":
             raise RuntimeError("a mistake")
-        yield Ask("/fine")
+        yield Request("/fine")
         return Status(State.IDLE)
 
     monkeypatch.setattr(Caps, "read", broken)

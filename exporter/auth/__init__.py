@@ -4,7 +4,7 @@ from exporter.auth.basic import Basic
 from exporter.auth.bearer import Bearer
 from exporter.auth.crafter_session import CrafterSession
 from exporter.auth.credential import Credential
-from exporter.auth.headers import Headers
+from exporter.auth.headers import HeadersCredential
 from exporter.auth.huawei_aksk import HuaweiAkSk
 from exporter.auth.huawei_token import HuaweiToken
 from exporter.auth.none import NoCredential
@@ -12,5 +12,14 @@ from exporter.auth.oauth2 import OAuth2
 
 CREDENTIALS: dict[str, type[Credential]] = {
     credential.kind: credential
-    for credential in (NoCredential, Basic, Bearer, Headers, OAuth2, HuaweiToken, HuaweiAkSk, CrafterSession)
+    for credential in (
+        NoCredential,
+        Basic,
+        Bearer,
+        HeadersCredential,
+        OAuth2,
+        HuaweiToken,
+        HuaweiAkSk,
+        CrafterSession,
+    )
 }

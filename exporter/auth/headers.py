@@ -25,7 +25,7 @@ class HeadersKeys(fields.Keys):
     )
 
 
-class Headers(FixedCredential):
+class HeadersCredential(FixedCredential):
     """Writes the headers that the config names."""
 
     kind: ClassVar[str] = "headers"

@@ -1,14 +1,13 @@
 """What every provider is: what to ask and how to read the answer, without any I/O.
 
-A provider is a generator: it yields an `Ask`, is sent the `Answer` and returns the `Status`. Two
+A provider is a generator: it yields an `Request`, is sent the `Answer` and returns the `Status`. Two
 requests are two yields. Every fault of the wire and every HTTP status that the ask did not expect
 is thrown into it as a `Failure`, where it stands.
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlencode
@@ -16,65 +15,10 @@ from urllib.parse import quote, urlencode
 from pydantic import Field
 
 from exporter.config_types import Keys, Place, PositiveDuration
-from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, State, Status
 
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request that a provider wants answered. Hashable: equal asks share one prepared request.
-
-    Args:
-        path: begins with ``/``, is appended to the system's ``base_url``, segments encoded.
-        headers: besides those of the system and its credentials.
-        expect: statuses outside 200 to 299 that the provider wants to see itself.
-        method: one that changes nothing at the vendor: it may be sent at any time and twice.
-    """
-
-    path: str
-    headers: tuple[tuple[str, str], ...] = ()
-    expect: frozenset[int] = frozenset()
-    method: Literal["GET", "POST"] = "GET"
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back. Header names are lower case; the body is unpacked and bounded.
-
-    Args:
-        url: the whole address that was asked, for links that must not lead elsewhere.
-    """
-
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    url: str = ""
-
-    def json(self) -> Any:
-        """The body as JSON.
-
-        Raises:
-            Failure: ``invalid_response``, it is not JSON (an HTML page, cut off, nested too deep).
-        """
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            raise Failure(Reason.INVALID_RESPONSE, "the answer is not JSON", status=self.status) from None
-
-    def object(self) -> Mapping[str, Any]:
-        """The body as a JSON object.
-
-        Raises:
-            Failure: ``invalid_response``, it is anything else.
-        """
-        value = self.json()
-        if not isinstance(value, dict):
-            raise Failure(Reason.INVALID_RESPONSE, "the answer is not a JSON object", status=self.status)
-        return value
-
-
-Steps = Generator[Ask, Answer, Status]
+Steps = Generator[Request, Response, Status]
 """One read of one job: yields what it asks, returns what it read."""
 
 
@@ -95,18 +39,18 @@ class Found:
     name: str = ""
 
 
-Counting = Generator[Ask, Answer, Mapping[State, int]]
+Counting = Generator[Request, Response, Mapping[State, int]]
 """One count of a system's jobs: yields what it asks, returns how many jobs are in which state."""
 
-Listing = Generator[Ask | Found, Answer | None, None]
+Listing = Generator[Request | Found, Response | None, None]
 """One listing, page by page: yields what it asks and each job it finds."""
 
 
-def answered(ask: Ask) -> Generator[Ask, Answer | None, Answer]:
+def answered(ask: Request) -> Generator[Request, Response | None, Response]:
     """One page of a listing, for ``yield from``: there only what is found is sent no answer."""
     answer = yield ask
     if answer is None:
-        raise TypeError("an Ask was not answered")
+        raise TypeError("an Request was not answered")
     return answer
 
 

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from exporter.config_types import Keys, KeyValue
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Category, Items, Job, Kind, State, Status
-from exporter.providers.base import Answer, Ask, Provider, Steps, path
+from exporter.providers.base import Provider, Steps, path
 from exporter.providers.values import count, flag, instant, mapping, ratio, text
 
 MAX_CATEGORIES_LENGTH = 64 * 1024
@@ -71,7 +72,7 @@ class Caps(Provider):
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request tells everything."""
         keys = job.keys
-        answer = yield Ask(
+        answer = yield Request(
             path(
                 "v1",
                 "Projects",
@@ -85,7 +86,7 @@ class Caps(Provider):
         return _status(answer)
 
 
-def _status(answer: Answer) -> Status:
+def _status(answer: Response) -> Status:
     body = answer.object()
     if "job_status" not in body and "entity_id" not in body:
         raise Failure(Reason.INVALID_RESPONSE, "the answer describes no build job", status=answer.status)

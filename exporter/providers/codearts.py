@@ -16,8 +16,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from exporter.config_types import Keys
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, State, Status
-from exporter.providers.base import Answer, Ask, DiscoverKeys, Found, Listing, Provider, Steps, path
+from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, path
 from exporter.providers.paging import PAGE_SIZE, Page, paged
 from exporter.providers.values import count, flag, mapping, text
 
@@ -173,15 +174,15 @@ class CodeArts(Provider):
         A task is a slot, so only this room can say that its newest run ended too long ago.
         """
 
-        def ask(number: int, _before: int) -> Ask:
+        def ask(number: int, _before: int) -> Request:
             pages = {"page_index": str(number), "page_size": str(PAGE_SIZE)}
-            return Ask(path("v1", "job", keys.project_id, "list", **pages))
+            return Request(path("v1", "job", keys.project_id, "list", **pages))
 
         return paged(ask, partial(_tasks, newer_than=keys.newer_than, now=now))
 
 
 def _read_latest(job_id: str) -> Steps:
-    answer = yield Ask(path("v1", "job", job_id, "running-status"))
+    answer = yield Request(path("v1", "job", job_id, "running-status"))
     newest = _result(answer)
     word = text(newest.get("last_build_status"))
     is_running = flag(newest.get("is_running")) is True
@@ -204,7 +205,7 @@ def _read_latest(job_id: str) -> Steps:
     return replace(_status(number, run), run=str(number))
 
 
-def _newest_number(newest: Mapping[str, Any], answer: Answer) -> int | None:
+def _newest_number(newest: Mapping[str, Any], answer: Response) -> int | None:
     """The number of the newest run; a task that never ran has none."""
     value = newest.get("last_build_no")
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -215,10 +216,10 @@ def _newest_number(newest: Mapping[str, Any], answer: Answer) -> int | None:
     return number or None
 
 
-def _read_run(job_id: str, build_no: str) -> Generator[Ask, Answer, _Run]:
+def _read_run(job_id: str, build_no: str) -> Generator[Request, Response, _Run]:
     """The record tells more and costs as much as ``build-info``, so it is asked first."""
     try:
-        record = _result((yield Ask(path("v1", "record", job_id, build_no, "build-info-record"))))
+        record = _result((yield Request(path("v1", "record", job_id, build_no, "build-info-record"))))
     except Failure as failure:
         if failure.reason not in _RECORD_FAULTS:
             raise
@@ -226,7 +227,7 @@ def _read_run(job_id: str, build_no: str) -> Generator[Ask, Answer, _Run]:
     run = _from_record(record)
     if run.raw and run.raw.casefold() != _FINISHED:
         return run
-    info = _result((yield Ask(path("v1", "job", job_id, build_no, "build-info"))))
+    info = _result((yield Request(path("v1", "job", job_id, build_no, "build-info"))))
     # ``building`` wins whatever ``build_result`` says, which may still be that of the run before.
     word = "building" if flag(info.get("building")) is True else text(info.get("build_result"))
     return replace(run, raw=word, state=_state(word)) if word else run
@@ -248,7 +249,7 @@ def _run(raw: str, start: object, build_time: object) -> _Run:
     return _Run(raw, state, started, ended)
 
 
-def _tasks(answer: Answer, *, newer_than: float | None, now: float) -> Page:
+def _tasks(answer: Response, *, newer_than: float | None, now: float) -> Page:
     """Reads a page of a project's tasks: bare, or in the envelope of the other calls."""
     body = answer.object()
     if "jobs" not in body:
@@ -324,7 +325,7 @@ def _epoch(value: object) -> float | None:
     return seconds if _YEAR_2010 <= seconds < _YEAR_2100 else None
 
 
-def _result(answer: Answer) -> Mapping[str, Any]:
+def _result(answer: Response) -> Mapping[str, Any]:
     """``result`` of an answer: an object, or an array that holds one; empty where there is none.
 
     Raises:
@@ -343,7 +344,7 @@ def _result(answer: Answer) -> Mapping[str, Any]:
     return mapping(result)
 
 
-def _failure(body: Mapping[str, Any], answer: Answer) -> Failure:
+def _failure(body: Mapping[str, Any], answer: Response) -> Failure:
     """What a failed call with an HTTP status of 200 was; only a well-formed error code is quoted."""
     error = body.get("error")
     fields = [body.get("error_code"), body.get("errorCode"), body.get("code"), error]

@@ -17,18 +17,9 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from exporter.config_types import Keys, KeyValue
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, State, Status
-from exporter.providers.base import (
-    Answer,
-    Ask,
-    DiscoverKeys,
-    Found,
-    Listing,
-    Provider,
-    Steps,
-    answered,
-    path,
-)
+from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, answered, path
 from exporter.providers.values import instant, key, mapping, ratio, text
 
 _STATES = {
@@ -166,16 +157,16 @@ class ITwin(Provider):
             progress=ratio(progress.get("percentage"), 100.0),
         )
 
-    def _progress(self, job: Job) -> Generator[Ask, Answer, Mapping[str, Any] | None]:
+    def _progress(self, job: Job) -> Generator[Request, Response, Mapping[str, Any] | None]:
         """The job's progress, or ``None`` where there is none (yet, or any more)."""
         answer = yield self._ask("jobs", job.keys["id"], "progress", expect=frozenset({404}))
         return None if answer.status == 404 else _unwrap(answer, "progress", "jobProgress")
 
-    def _details(self, job: Job) -> Generator[Ask, Answer, _Details]:
+    def _details(self, job: Job) -> Generator[Request, Response, _Details]:
         answer = yield self._ask("jobs", job.keys["id"])
         return _told(_unwrap(answer, "job"))
 
-    def _details_if_any(self, job: Job, known: _Details) -> Generator[Ask, Answer, _Details]:
+    def _details_if_any(self, job: Job, known: _Details) -> Generator[Request, Response, _Details]:
         try:
             return (yield from self._details(job))
         except Failure as failure:
@@ -207,13 +198,13 @@ class ITwin(Provider):
 
     def _ask(
         self, *segments: str, expect: frozenset[int] = frozenset(), query: Mapping[str, str] | None = None
-    ) -> Ask:
+    ) -> Request:
         service = self.options.service
         accept = f"application/vnd.bentley.itwin-platform.{_VERSIONS[service]}+json"
-        return Ask(path(service, *segments, **(query or {})), (("Accept", accept),), expect)
+        return Request(path(service, *segments, **(query or {})), (("Accept", accept),), expect)
 
 
-def _page(answer: Answer) -> Mapping[str, Any]:
+def _page(answer: Response) -> Mapping[str, Any]:
     """A page of a listing: it has a list of ``jobs``."""
     body = answer.object()
     if not isinstance(body.get("jobs"), list):
@@ -235,7 +226,7 @@ def _found(entry: Mapping[str, Any]) -> Iterator[Found]:
     yield Found({"id": job_id}, _status(job_id, details.word, details), complete=word not in _UNDER_WAY)
 
 
-def _next_query(body: Mapping[str, Any], answer: Answer, listing: str) -> str | None:
+def _next_query(body: Mapping[str, Any], answer: Response, listing: str) -> str | None:
     """The query of the next page; ``None`` after the last.
 
     Only the query of the link is used, so that nothing else can be reached by it; yet one that leads
@@ -258,11 +249,11 @@ def _next_query(body: Mapping[str, Any], answer: Answer, listing: str) -> str | 
     return quote(link.query, safe=_QUERY_CHARACTERS, errors="replace")
 
 
-def _misleads(answer: Answer, where: str) -> Failure:
+def _misleads(answer: Response, where: str) -> Failure:
     return Failure(Reason.INVALID_RESPONSE, f"the link to the next page leads {where}", status=answer.status)
 
 
-def _unwrap(answer: Answer, *names: str) -> Mapping[str, Any]:
+def _unwrap(answer: Response, *names: str) -> Mapping[str, Any]:
     """The object under the first of these names that the answer has."""
     body = answer.object()
     for name in names:

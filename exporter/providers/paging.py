@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exporter.model.failure import Failure, Reason
-from exporter.providers.base import Answer, Ask, Found, Listing, answered
+from exporter.model.http import Request, Response
+from exporter.providers.base import Found, Listing, answered
 
 PAGE_SIZE = 100
 MAX_PAGES = 500
@@ -26,7 +27,7 @@ class Page:
 
 
 def paged(
-    ask: Callable[[int, int], Ask], read: Callable[[Answer], Page], *, first: Answer | None = None
+    ask: Callable[[int, int], Request], read: Callable[[Response], Page], *, first: Response | None = None
 ) -> Listing:
     """Asks page after page and yields each job once.
 

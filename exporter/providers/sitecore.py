@@ -16,18 +16,9 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from exporter.config_types import Keys, KeyValue, check_key
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request
 from exporter.model.job import Items, Job, Kind, State, Status
-from exporter.providers.base import (
-    Ask,
-    Counting,
-    DiscoverKeys,
-    Found,
-    Listing,
-    Provider,
-    Steps,
-    answered,
-    path,
-)
+from exporter.providers.base import Counting, DiscoverKeys, Found, Listing, Provider, Steps, answered, path
 from exporter.providers.values import count, flag, instant, key, mapping, ratio, text
 
 _STATES = {
@@ -108,7 +99,7 @@ class Sitecore(Provider):
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request tells everything."""
-        answer = yield Ask(path(*_JOBS, job.keys["id"]))
+        answer = yield Request(path(*_JOBS, job.keys["id"]))
         body = answer.object()
         if "id" not in body and "system" not in body:
             raise Failure(Reason.INVALID_RESPONSE, "the answer is not a job", status=answer.status)
@@ -148,7 +139,7 @@ def _listing(words: list[Word], filters: Mapping[str, str]) -> Listing:
     if len(words) < len(_WORDS):
         query["system.status"] = "|".join(words)
     first = path(*_JOBS, **query)
-    pages, page = _Pages(), Ask(first)
+    pages, page = _Pages(), Request(first)
     while True:
         answer = yield from answered(page)
         body = answer.object()
@@ -159,7 +150,7 @@ def _listing(words: list[Word], filters: Mapping[str, str]) -> Listing:
         at = pages.after(body, len(jobs))
         if at is None:
             return
-        page = Ask(f"{first}&{urlencode(at, quote_via=quote)}")
+        page = Request(f"{first}&{urlencode(at, quote_via=quote)}")
 
 
 class _Pages:
@@ -215,7 +206,7 @@ def _found(jobs: list[Any], words: Iterable[str]) -> Iterable[Found]:
 
 
 def _count() -> Counting:
-    answer = yield Ask(path(*_JOBS, "summary"))
+    answer = yield Request(path(*_JOBS, "summary"))
     jobs: dict[State, int] = {}
     for word, value in mapping(answer.object().get("counts")).items():
         number = count(value)

@@ -10,15 +10,11 @@ from exporter.transport.adapter import CurlAdapter, blocking_session
 from exporter.transport.certificate import not_after
 from exporter.transport.pool import Wire
 from exporter.transport.pools import Wires
-from exporter.transport.response import Headers, Reply, Timing
 from exporter.transport.settings import Route, Tls
 
 __all__ = [
     "CurlAdapter",
-    "Headers",
-    "Reply",
     "Route",
-    "Timing",
     "Tls",
     "Wire",
     "Wires",

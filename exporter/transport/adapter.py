@@ -7,13 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pycurl
-from requests import PreparedRequest, Response, Session
+import requests
+from requests import PreparedRequest, Session
 from requests.adapters import BaseAdapter
 from requests.cookies import extract_cookies_to_jar
 from requests.utils import get_encoding_from_headers
 
+from exporter.model.http import Response
 from exporter.transport.handle import Handle
-from exporter.transport.response import Reply
 from exporter.transport.settings import DIRECT, Route
 
 
@@ -40,7 +41,7 @@ class CurlAdapter(BaseAdapter):
         verify: Any = True,  # noqa: FBT002  # the same
         cert: Any = None,
         proxies: Any = None,
-    ) -> Response:
+    ) -> requests.Response:
         """Sends a request and waits for its whole answer, of any status.
 
         Raises:
@@ -62,17 +63,17 @@ class CurlAdapter(BaseAdapter):
         seconds = sum(part for part in given if isinstance(part, int | float))
         return seconds or self._timeout
 
-    def _response(self, request: PreparedRequest, reply: Reply) -> Response:
-        response = Response()
-        response.status_code = reply.status
-        response.headers.update(reply.headers)
-        response.raw = BytesIO(reply.body)
+    def _response(self, request: PreparedRequest, received: Response) -> requests.Response:
+        response = requests.Response()
+        response.status_code = received.status
+        response.headers.update(received.headers)
+        response.raw = BytesIO(received.body)
         response.encoding = get_encoding_from_headers(response.headers)
         response.url = request.url or ""
         response.request = request
         # On the response only: whoever wants a cookie kept, keeps it.
         message = Message()
-        for cookie in reply.headers.every("set-cookie"):
+        for cookie in received.headers.every("set-cookie"):
             message.add_header("Set-Cookie", cookie)
         raw = SimpleNamespace(_original_response=SimpleNamespace(msg=message))
         extract_cookies_to_jar(response.cookies, request, raw)  # type: ignore[no-untyped-call]
@@ -88,7 +89,7 @@ class _Session(Session):
         self.trust_env = False
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
-    def get_redirect_target(self, resp: Response) -> None:
+    def get_redirect_target(self, resp: requests.Response) -> None:
         """A redirect is an answer; following it could carry a secret to a strange host."""
 
 

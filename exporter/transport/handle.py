@@ -11,6 +11,7 @@ from requests.utils import should_bypass_proxies
 
 from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Headers, Response, Timing
 from exporter.runtime.secret import masked_url
 from exporter.transport.curl_errors import (
     BAD_ARGUMENT,
@@ -21,7 +22,6 @@ from exporter.transport.curl_errors import (
     NOT_TAKEN,
     TIMED_OUT,
 )
-from exporter.transport.response import Headers, Reply, Timing
 from exporter.transport.settings import Route, Tls
 
 _log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Handle:
         self._body_limit = self._body_room = max_bytes
         self._head_room = MAX_HEADER_BYTES
 
-    def reply(self, code: int) -> Reply:
+    def reply(self, code: int) -> Response:
         """The answer of a transfer that ended with libcurl's ``code``.
 
         Raises:
@@ -112,10 +112,11 @@ class Handle:
         if failure is not None:
             raise failure
         curl, body = self.curl, self._body
-        return Reply(
+        return Response(
             status=curl.getinfo(pycurl.RESPONSE_CODE),
-            headers=Headers(self._head),
             body=body[0] if len(body) == 1 else b"".join(body),
+            headers=Headers(self._head),
+            url=(self._request and self._request.url) or "",
             timing=_timing(curl),
         )
 

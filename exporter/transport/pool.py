@@ -12,8 +12,8 @@ import pycurl
 from requests import PreparedRequest
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Response
 from exporter.transport.handle import Handle
-from exporter.transport.response import Reply
 from exporter.transport.settings import DIRECT, Route
 
 
@@ -53,7 +53,7 @@ class Wire:
         *,
         timeout: float,  # noqa: ASYNC109  # libcurl keeps the time
         max_bytes: int,
-    ) -> Reply:
+    ) -> Response:
         """Sends a request and waits for its whole answer, of any status.
 
         Args:
@@ -110,7 +110,7 @@ class Wire:
         if self._under_way:
             await asyncio.wait([self._idle], timeout=seconds)
 
-    async def _carry(self, request: PreparedRequest, seconds: float, max_bytes: int) -> Reply:
+    async def _carry(self, request: PreparedRequest, seconds: float, max_bytes: int) -> Response:
         if self._closed:
             raise Failure(Reason.INTERNAL, "the wire is closed")
         # A handle that cannot take its request is dropped.

@@ -13,18 +13,20 @@ from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests import PreparedRequest, Request
+import requests
+from requests import PreparedRequest
 
 from exporter import __version__
 from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemMeters
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason, reason_of_status
+from exporter.model.http import Request, Response
 from exporter.model.job import Job, State, Status
 from exporter.model.pacing import retry_after
-from exporter.providers.base import Answer, Ask, Counting, DiscoverKeys, Found, Listing, Provider, Steps
+from exporter.providers.base import Counting, DiscoverKeys, Found, Listing, Provider, Steps
 from exporter.providers.values import count
-from exporter.transport import Reply, Route, Tls, Wires, not_after
+from exporter.transport import Route, Tls, Wires, not_after
 from exporter.upstream.renewal import Renewal
 from exporter.upstream.trace import Trace
 
@@ -86,7 +88,7 @@ class _Bounds:
     def remaining(self, now: float) -> float:
         return min(self.deadline - now, self.timeout)
 
-    def count(self, ask: Ask, asked: set[Ask]) -> None:
+    def count(self, ask: Request, asked: set[Request]) -> None:
         if ask in asked:
             raise Failure(Reason.INVALID_RESPONSE, "the same was to be asked again: it goes round in circles")
         asked.add(ask)
@@ -134,7 +136,7 @@ class Upstream:
         self._credential = credential
         credential.bind(base_url, self._headers)
         self._renewal = Renewal(credential, route, timeout, meters, clock)
-        self._prepared: dict[Ask, tuple[object, PreparedRequest]] = {}
+        self._prepared: dict[Request, tuple[object, PreparedRequest]] = {}
         self._explained = False
         self.place = _place(base_url, route)
         self._wires = Wires(route, clock, max_connections=concurrency, grace=timeout)
@@ -201,7 +203,7 @@ class Upstream:
     ) -> Any:
         """Answers what a provider asks until it returns, and gathers what it finds on the way."""
         thrown: Failure | None = None
-        asked: set[Ask] = set()
+        asked: set[Request] = set()
         try:
             item = next(steps)
             while True:
@@ -231,7 +233,7 @@ class Upstream:
         if len(found) > MAX_FOUND:
             raise Failure(Reason.TOO_LARGE, f"the listing names more than {MAX_FOUND} jobs")
 
-    async def _ask(self, ask: Ask, bounds: _Bounds) -> Answer:
+    async def _ask(self, ask: Request, bounds: _Bounds) -> Response:
         try:
             reply = await self._send(ask, bounds)
         except Failure as failure:
@@ -240,7 +242,7 @@ class Upstream:
             raise
         if 200 <= reply.status < 300 or reply.status in ask.expect:
             self._explained = False
-            return Answer(reply.status, reply.body, reply.headers, self._base_url + ask.path)
+            return reply
         reason = reason_of_status(reply.status)
         self._meters.failed(reason)
         wait = _retry_after(reply.headers, self.provider.retry_after_headers, self._clock.time())
@@ -261,7 +263,7 @@ class Upstream:
         if limited and wait is not None:
             self.not_before = max(self.not_before, self._clock.monotonic() + wait)
 
-    async def _send(self, ask: Ask, bounds: _Bounds) -> Reply:
+    async def _send(self, ask: Request, bounds: _Bounds) -> Response:
         """Sends one request with proof of who we are; a refused credential is renewed once."""
         version = await self._renewal.ready(bounds.deadline)
         reply = await self._send_once(ask, version, bounds)
@@ -270,7 +272,7 @@ class Upstream:
             reply = await self._send_once(ask, version, bounds)
         return reply
 
-    async def _send_once(self, ask: Ask, version: object, bounds: _Bounds) -> Reply:
+    async def _send_once(self, ask: Request, version: object, bounds: _Bounds) -> Response:
         request = self._prepare(ask, version)
         remaining = bounds.remaining(self._clock.monotonic())
         if remaining <= 0:
@@ -295,12 +297,12 @@ class Upstream:
             self.rate_limit_remaining = count(reply.headers.get(header))
         return reply
 
-    def _plain(self, ask: Ask) -> PreparedRequest:
+    def _plain(self, ask: Request) -> PreparedRequest:
         """The request for an ask, without proof of who we are."""
         url, headers = self._base_url + ask.path, {**self._headers, **dict(ask.headers)}
-        return Request(ask.method, url, headers=headers, data=ask.body or None).prepare()
+        return requests.Request(ask.method, url, headers=headers, data=ask.body or None).prepare()
 
-    def _prepare(self, ask: Ask, version: object) -> PreparedRequest:
+    def _prepare(self, ask: Request, version: object) -> PreparedRequest:
         """The request for an ask, made once and kept while the credential stays the same.
 
         A signature holds for one send only: it goes onto a copy, and what is kept has none.

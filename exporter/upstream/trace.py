@@ -14,8 +14,8 @@ from urllib.parse import quote
 from requests import PreparedRequest
 
 from exporter.model.failure import Failure
+from exporter.model.http import Response, Timing
 from exporter.runtime.secret import MASK, masked_url
-from exporter.transport import Reply, Timing
 
 MAX_EXCHANGES = 20
 MAX_VALUE = 200
@@ -101,7 +101,7 @@ class Trace:
         body = len(request.body or b"")
         self.exchanges.append(Exchange(str(plain.method), masked_url(str(plain.url)), headers, body))
 
-    def answered(self, reply: Reply) -> None:
+    def answered(self, reply: Response) -> None:
         """It was answered, whatever the status."""
         self._end(
             status=reply.status,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.config import ConfigError, load
 from exporter.config.models import Defaults, JobKeys, SystemKeys
-from exporter.providers.json.keys import JsonDiscover, Read
+from exporter.providers.json.keys import JsonDiscover, ReadKeys
 from tests.config.conftest import BAD, GOOD
 
 LINES = GOOD.read_text().splitlines()
@@ -114,7 +114,9 @@ def test_any_values_under_known_keys(tree: object) -> None:
     check(flow(tree).encode())
 
 
-requests = st.dictionaries(st.sampled_from([*Read.model_fields, *JsonDiscover.model_fields]), trees | scalars)
+requests = st.dictionaries(
+    st.sampled_from([*ReadKeys.model_fields, *JsonDiscover.model_fields]), trees | scalars
+)
 
 
 @relaxed

@@ -15,14 +15,15 @@ from random import Random
 from typing import Any
 
 import pytest
-from requests import PreparedRequest, Response, Session
+import requests
+from requests import PreparedRequest, Session
 from requests.adapters import BaseAdapter
 
 from exporter import service
 from exporter.metrics.exposition import Format
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Headers, Response
 from exporter.model.pacing import Rules
-from exporter.transport.response import Headers, Reply, Timing
 from tests.clock import FakeClock
 from tests.endurance.book import Book, Told
 
@@ -165,7 +166,7 @@ class Day:
             "e": make(rules=paced, body=itwin, shared=twins, forgets=500),
         }
 
-    def send(self, request: PreparedRequest) -> Reply:
+    def send(self, request: PreparedRequest) -> Response:
         path = (request.url or "").split("example.com")[1]
         if path == "/token":
             self.tokens.append((self.clock.now, self.grants))
@@ -176,7 +177,7 @@ class Day:
             status, headers, body = self.vendors[name].answer()
         lines = [f"HTTP/1.1 {status} Some", *(f"{key}: {value}" for key, value in headers.items())]
         raw = [line.encode() for line in lines]
-        return Reply(status, Headers(raw), json.dumps(body).encode(), Timing())
+        return Response(status, json.dumps(body).encode(), Headers(raw))
 
 
 class Instant:
@@ -185,7 +186,7 @@ class Instant:
     def __init__(self, day: Day) -> None:
         self.day = day
 
-    async def send(self, request: PreparedRequest, **_: Any) -> Reply:
+    async def send(self, request: PreparedRequest, **_: Any) -> Response:
         return self.day.send(request)
 
     async def close(self, grace: float = 1.0) -> None:
@@ -199,9 +200,9 @@ class Adapter(BaseAdapter):
         super().__init__()
         self.day = day
 
-    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
+    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         reply = self.day.send(request)
-        response = Response()
+        response = requests.Response()
         response.status_code, response.raw = reply.status, BytesIO(reply.body)
         response.url, response.request = request.url or "", request
         return response

@@ -13,8 +13,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from exporter.model.failure import Failure, Reason, reason_of_status
+from exporter.model.http import Headers, Request, Response
 from exporter.model.job import Job, Status
-from exporter.providers.base import Answer, Ask, Found, Provider
+from exporter.providers.base import Found, Provider
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -38,7 +39,7 @@ class Read:
     """What one read came to: its status, and what was asked on the way."""
 
     status: Status
-    asks: list[Ask]
+    asks: list[Request]
 
     @property
     def paths(self) -> list[str]:
@@ -50,7 +51,7 @@ class Listed:
     """What one listing came to: the jobs it found, and what was asked on the way."""
 
     found: list[Found]
-    asks: list[Ask]
+    asks: list[Request]
 
     @property
     def ids(self) -> list[str]:
@@ -66,10 +67,11 @@ def stored(name: str) -> bytes:
     return (DATA / name).read_bytes()
 
 
-def answer(body: object = b"", status: int = 200, **headers: str) -> Answer:
+def answer(body: object = b"", status: int = 200, **headers: str) -> Response:
     """An answer with these bytes, or with this value as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status, raw, {name.replace("_", "-"): value for name, value in headers.items()})
+    lines = [f"{name.replace('_', '-')}: {value}".encode() for name, value in headers.items()]
+    return Response(status, raw, Headers([b"HTTP/1.1 200 OK", *lines]))
 
 
 def job(provider: Provider, keys: Mapping[str, object]) -> Job:
@@ -82,10 +84,10 @@ def job(provider: Provider, keys: Mapping[str, object]) -> Job:
 def drive(
     provider: Provider,
     keys: Mapping[str, object],
-    answers: Mapping[str, Answer | Failure] | Answer | Failure,
+    answers: Mapping[str, Response | Failure] | Response | Failure,
     *,
     previous: Status | None = None,
-    asks: list[Ask] | None = None,
+    asks: list[Request] | None = None,
 ) -> Read:
     """Reads one job.
 
@@ -116,7 +118,7 @@ MAX_PAGES = 2000
 def discover(
     provider: Provider,
     keys: Mapping[str, object],
-    answers: Callable[[Ask], Answer | Failure] | Mapping[str, Answer | Failure] | Answer | Failure,
+    answers: Callable[[Request], Response | Failure] | Mapping[str, Response | Failure] | Response | Failure,
     *,
     now: float,
     base_url: str = BASE_URL,
@@ -133,7 +135,7 @@ def discover(
     assert provider.Discover is not None
     listing = provider.discover(provider.Discover.model_validate(keys), now)
     found: list[Found] = []
-    asks: list[Ask] = []
+    asks: list[Request] = []
     item = next(listing, None)
     while item is not None:
         if isinstance(item, Found):
@@ -153,8 +155,10 @@ def discover(
     return Listed(found, asks)
 
 
-def _reply(ask: Ask, answers: Mapping[str, Answer | Failure] | Answer | Failure) -> Answer | Failure:
-    if not isinstance(answers, Answer | Failure):
+def _reply(
+    ask: Request, answers: Mapping[str, Response | Failure] | Response | Failure
+) -> Response | Failure:
+    if not isinstance(answers, Response | Failure):
         try:
             answers = answers[ask.path]
         except KeyError:
@@ -216,7 +220,7 @@ def mutated(draw: st.DrawFn, bodies: list[bytes]) -> bytes:
 
 
 def assert_read_or_refused(
-    provider: Provider, keys: Mapping[str, object], answers: Mapping[str, Answer | Failure] | Answer
+    provider: Provider, keys: Mapping[str, object], answers: Mapping[str, Response | Failure] | Response
 ) -> None:
     """Whatever the answers are, a read gives a sane status or a Failure that quotes nothing of them."""
     refused: Failure | None = None
@@ -229,7 +233,7 @@ def assert_read_or_refused(
 
 
 def assert_listed_or_refused(
-    provider: Provider, keys: Mapping[str, object], answers: Callable[[Ask], Answer], *, now: float
+    provider: Provider, keys: Mapping[str, object], answers: Callable[[Request], Response], *, now: float
 ) -> None:
     """Whatever the answers are, a listing ends, with jobs that can be read or with a Failure as above."""
     refused: Failure | None = None

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Response
 from exporter.model.job import Category, Items, Kind, State
-from exporter.providers.base import Answer
 from exporter.providers.caps import Caps, CapsJob, CapsOptions
 from tests.providers.conftest import answer, assert_read_or_refused, drive, job, mutated, stored
 
@@ -193,9 +193,9 @@ def test_keys_are_encoded_whole_so_that_none_changes_the_path(value: str) -> Non
 @given(mutated(BODIES))
 @example(json.dumps({"job_status": "Running", "latest_blob_id": 10**90, "started_at": "x" * 90}).encode())
 def test_an_answer_however_odd_gives_a_sane_status_or_a_failure(body: bytes) -> None:
-    assert_read_or_refused(caps(), KEYS, Answer(200, body))
+    assert_read_or_refused(caps(), KEYS, Response(200, body))
 
 
 @given(st.binary())
 def test_bytes_of_any_kind_give_a_sane_status_or_a_failure(body: bytes) -> None:
-    assert_read_or_refused(caps(), KEYS, Answer(200, body))
+    assert_read_or_refused(caps(), KEYS, Response(200, body))

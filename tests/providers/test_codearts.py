@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Items, Kind, State, Status
-from exporter.providers.base import Answer, Ask
 from exporter.providers.codearts import CodeArts, CodeArtsJob, CodeArtsOptions
 from tests.providers.conftest import DATA, answer, assert_read_or_refused, drive, job, mutated, stored
 
@@ -18,23 +18,23 @@ STATUS = f"/v1/job/{JOB}/running-status"
 RECORD = f"/v1/record/{JOB}/9/build-info-record"
 INFO = f"/v1/job/{JOB}/9/build-info"
 STARTED = 1_719_390_309.0
-NOTHING = Answer(404)
-Replies = Mapping[str, Answer | Failure]
+NOTHING = Response(404)
+Replies = Mapping[str, Response | Failure]
 
 
 def codearts() -> CodeArts:
     return CodeArts(CodeArtsOptions())
 
 
-def file(name: str) -> Answer:
+def file(name: str) -> Response:
     return answer(stored(f"codearts/{name}.json"))
 
 
-def ok(result: object) -> Answer:
+def ok(result: object) -> Response:
     return answer({"result": result, "error": None, "status": "success"})
 
 
-def newest(number: object = "9", word: object = "Finished", is_running: object = False) -> Answer:  # noqa: FBT002  # the vendor's field
+def newest(number: object = "9", word: object = "Finished", is_running: object = False) -> Response:  # noqa: FBT002  # the vendor's field
     return ok({"last_build_no": number, "last_build_status": word, "is_running": is_running})
 
 
@@ -257,7 +257,7 @@ def test_a_number_that_is_none_is_invalid(number: object) -> None:
 
 @pytest.mark.parametrize("status", [301, 400, 403, 404, 500])
 def test_a_record_that_cannot_be_read_is_done_without(status: int) -> None:
-    assert fixed({RECORD: Answer(status), INFO: file("build_info_success_object")}).state is State.SUCCEEDED
+    assert fixed({RECORD: Response(status), INFO: file("build_info_success_object")}).state is State.SUCCEEDED
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", stored("codearts/call_failed.json")])
@@ -270,7 +270,7 @@ def test_a_record_that_makes_no_sense_is_done_without(body: bytes) -> None:
     [Failure(Reason.TIMEOUT), Failure(Reason.RATE_LIMITED, status=429), Failure(Reason.UNAUTHORIZED)],
 )
 def test_what_the_next_request_would_only_meet_again_ends_the_read(fault: Failure) -> None:
-    asks: list[Ask] = []
+    asks: list[Request] = []
     with pytest.raises(Failure) as caught:
         drive(codearts(), {"job_id": JOB, "build_no": 9}, fault, asks=asks)
     assert caught.value is fault
@@ -347,21 +347,21 @@ INFOS = [path.read_bytes() for path in sorted((DATA / "codearts").glob("build_in
 
 @given(mutated(RECORDS), mutated(INFOS))
 def test_an_odd_record_or_build_info_gives_a_sane_status_or_a_failure(record: bytes, info: bytes) -> None:
-    replies = {RECORD: Answer(200, record), INFO: Answer(200, info)}
+    replies = {RECORD: Response(200, record), INFO: Response(200, info)}
     assert_read_or_refused(codearts(), {"job_id": JOB, "build_no": 9}, replies)
     assert_read_or_refused(codearts(), {"job_id": JOB}, {STATUS: newest(), **replies})
 
 
 @given(mutated(STATUSES))
 def test_an_odd_running_status_gives_a_sane_status_or_a_failure(status: bytes) -> None:
-    replies = defaultdict(lambda: file("record_success"), {STATUS: Answer(200, status)})
+    replies = defaultdict(lambda: file("record_success"), {STATUS: Response(200, status)})
     assert_read_or_refused(codearts(), {"job_id": JOB}, replies)
 
 
 @given(st.binary())
 def test_bytes_of_any_kind_give_a_sane_status_or_a_failure(body: bytes) -> None:
-    assert_read_or_refused(codearts(), {"job_id": JOB}, Answer(200, body))
-    assert_read_or_refused(codearts(), {"job_id": JOB, "build_no": 9}, Answer(200, body))
+    assert_read_or_refused(codearts(), {"job_id": JOB}, Response(200, body))
+    assert_read_or_refused(codearts(), {"job_id": JOB, "build_no": 9}, Response(200, body))
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (DATA / "codearts").glob("*.json")))

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Kind, State, Status
-from exporter.providers.base import Answer, Ask, Found
+from exporter.providers.base import Found
 from exporter.providers.codearts import CodeArts, CodeArtsDiscover, CodeArtsOptions
 from tests.providers.conftest import (
     DATA,
@@ -31,11 +32,11 @@ NOW = STARTED + 3600
 PAGE = f"/v1/job/{PROJECT}/list?page_index={{}}&page_size=100"
 
 
-def listed(reply: Callable[[Ask], Answer | Failure] | Answer | Failure, **keys: object) -> Listed:
+def listed(reply: Callable[[Request], Response | Failure] | Response | Failure, **keys: object) -> Listed:
     return discover(CodeArts(CodeArtsOptions()), {**KEYS, **keys}, reply, now=NOW)
 
 
-def tasks(*fields: Mapping[str, object]) -> Answer:
+def tasks(*fields: Mapping[str, object]) -> Response:
     return answer({"jobs": [{"id": TASK, **each} for each in fields], "total": len(fields)})
 
 
@@ -46,13 +47,13 @@ def told(**fields: object) -> Status | None:
     return found.status
 
 
-def reason_of(reply: Callable[[Ask], Answer | Failure] | Answer | Failure) -> Reason:
+def reason_of(reply: Callable[[Request], Response | Failure] | Response | Failure) -> Reason:
     with pytest.raises(Failure) as caught:
         listed(reply)
     return caught.value.reason
 
 
-def number_of(ask: Ask) -> int:
+def number_of(ask: Request) -> int:
     query = parse_qs(urlsplit(ask.path).query)
     assert query["page_size"] == ["100"]
     return int(query["page_index"][0])
@@ -201,7 +202,7 @@ def test_an_end_that_nobody_tells_is_not_too_long_ago() -> None:
 @pytest.mark.parametrize(("total", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (5000, 50)])
 @pytest.mark.parametrize("tells_total", [True, False])
 def test_all_pages_are_read_and_none_twice(total: int, pages: int, *, tells_total: bool) -> None:
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         first = number_of(ask) * 100
         body: dict[str, Any] = {"jobs": ids(first, max(0, min(100, total - first)))}
         return answer({**body, "total": total} if tells_total else body)
@@ -213,7 +214,7 @@ def test_all_pages_are_read_and_none_twice(total: int, pages: int, *, tells_tota
 
 
 def test_a_task_made_while_pages_are_turned_is_no_trouble() -> None:
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         turned = number_of(ask)  # the new one has shifted all others by one
         return answer({"jobs": ids(99 * turned, 100), "total": 199 + turned})
 
@@ -229,9 +230,9 @@ def test_tasks_deleted_while_pages_are_turned_are_no_trouble() -> None:
 
 @pytest.mark.parametrize("total", [10**6, "1000000", 10**30, None, 0])
 def test_a_page_that_comes_again_ends_the_listing(total: object) -> None:
-    asks: list[Ask] = []
+    asks: list[Request] = []
 
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         asks.append(ask)
         return answer({"jobs": ids(0, 100), "total": total})
 
@@ -240,9 +241,9 @@ def test_a_page_that_comes_again_ends_the_listing(total: object) -> None:
 
 
 def test_a_listing_that_grows_without_end_ends_after_500_pages() -> None:
-    asks: list[Ask] = []
+    asks: list[Request] = []
 
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         asks.append(ask)
         first = number_of(ask) * 3
         return answer({"jobs": ids(first, 3), "total": first + 1000})
@@ -282,8 +283,8 @@ def test_a_project_without_tasks_is_no_failure(body: object) -> None:
 
 
 def test_a_page_that_cannot_be_had_ends_the_listing() -> None:
-    def page(ask: Ask) -> Answer:
-        return Answer(403) if number_of(ask) else answer({"jobs": ids(0, 100), "total": 150})
+    def page(ask: Request) -> Response:
+        return Response(403) if number_of(ask) else answer({"jobs": ids(0, 100), "total": 150})
 
     assert reason_of(page) is Reason.FORBIDDEN
 
@@ -316,14 +317,14 @@ def test_odd_pages_give_tasks_that_can_be_read_or_a_failure(
     assert_listed_or_refused(
         CodeArts(CodeArtsOptions()),
         {**KEYS, "newer_than": newer_than},
-        lambda ask: Answer(200, pages[number_of(ask) % len(pages)]),
+        lambda ask: Response(200, pages[number_of(ask) % len(pages)]),
         now=NOW,
     )
 
 
 @given(st.integers(0, 250), st.integers(0, 250), st.none() | st.integers(-1, 10**6))
 def test_pages_of_any_length_come_to_an_end(one: int, other: int, total: int | None) -> None:
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         number = number_of(ask)
         return answer({"jobs": ids(300 * (number % 7), one if number % 2 else other), "total": total})
 

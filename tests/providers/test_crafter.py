@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Items, Kind, State, Status
-from exporter.providers.base import Answer, Ask
 from exporter.providers.crafter.studio import Crafter, CrafterOptions
 from tests.providers.conftest import DATA, answer, assert_read_or_refused, drive, job, mutated, stored
 
@@ -19,11 +19,11 @@ V1 = "/api/1/services/api/1/publish/status.json?site_id=my-site"
 V2 = "/api/2/publish/status?siteId=my-site"
 NOON = datetime(2019, 1, 9, 12, 34, tzinfo=UTC).timestamp()
 NAMES = sorted(path.stem for path in (DATA / "crafter").glob("*.json"))
-MOVED = Answer(301, stored("crafter/v1_moved_301.json"), {"location": "/studio/api/2/publish/status"})
-NO_SITE_V1 = Answer(404, stored("crafter/v1_error_404.json"))
-NO_SITE_V2 = Answer(404, stored("crafter/v2_site_not_found.json"))
-HTML_404 = Answer(404, b"<html>Not Found</html>")
-Replies = Mapping[str, Answer | Failure]
+MOVED = answer(stored("crafter/v1_moved_301.json"), 301, location="/studio/api/2/publish/status")
+NO_SITE_V1 = Response(404, stored("crafter/v1_error_404.json"))
+NO_SITE_V2 = Response(404, stored("crafter/v2_site_not_found.json"))
+HTML_404 = Response(404, b"<html>Not Found</html>")
+Replies = Mapping[str, Response | Failure]
 
 
 site = partial(Status, errors_stop=True)
@@ -33,7 +33,7 @@ def auto() -> Crafter:
     return Crafter(CrafterOptions())
 
 
-def file(name: str) -> Answer:
+def file(name: str) -> Response:
     return answer(stored(f"crafter/{name}.json"))
 
 
@@ -50,9 +50,9 @@ def read_v2(name: str) -> Status:
     return drive(Crafter(CrafterOptions(api="v2")), KEYS, {V2: file(name)}).status
 
 
-def failure(provider: Crafter, replies: Replies | Answer, asked: list[str]) -> Failure:
+def failure(provider: Crafter, replies: Replies | Response, asked: list[str]) -> Failure:
     """The failure of a read that asks these paths."""
-    asks: list[Ask] = []
+    asks: list[Request] = []
     with pytest.raises(Failure) as caught:
         drive(provider, KEYS, replies, asks=asks)
     assert [ask.path for ask in asks] == asked
@@ -255,7 +255,7 @@ def test_a_server_of_version_1_is_asked_version_1_alone() -> None:
 
 
 @pytest.mark.parametrize("first", [MOVED, HTML_404])
-def test_a_server_of_version_2_is_found_out_once_for_all_sites(first: Answer) -> None:
+def test_a_server_of_version_2_is_found_out_once_for_all_sites(first: Response) -> None:
     provider = auto()
     replies = {V1: first, V2: file("v2_4_0_publishing")}
     assert drive(provider, KEYS, replies).paths == [V1, V2]
@@ -269,18 +269,18 @@ def test_a_server_of_version_2_is_found_out_once_for_all_sites(first: Answer) ->
     [
         NO_SITE_V2,
         HTML_404,
-        Answer(302),
-        Answer(401),
-        Answer(403),
-        Answer(500),
-        Answer(200, b"<html>"),
-        Answer(200, b"{}"),
-        Answer(200, stored("crafter/v2_site_not_found.json")),
-        Answer(200, stored("crafter/v1_never_published.json")),
+        Response(302),
+        Response(401),
+        Response(403),
+        Response(500),
+        Response(200, b"<html>"),
+        Response(200, b"{}"),
+        Response(200, stored("crafter/v2_site_not_found.json")),
+        Response(200, stored("crafter/v1_never_published.json")),
     ],
 )
 def test_a_site_that_version_1_does_not_know_teaches_nothing_unless_version_2_is_understood(
-    second: Answer,
+    second: Response,
 ) -> None:
     provider = auto()
     for _ in range(2):
@@ -296,16 +296,16 @@ def test_a_fault_on_the_way_to_version_2_is_not_a_missing_site(reason: Reason) -
 
 def test_a_server_that_moved_to_version_2_says_there_what_is_wrong() -> None:
     provider = auto()
-    assert failure(provider, {V1: MOVED, V2: Answer(401)}, [V1, V2]).reason is Reason.UNAUTHORIZED
+    assert failure(provider, {V1: MOVED, V2: Response(401)}, [V1, V2]).reason is Reason.UNAUTHORIZED
     assert failure(provider, {V1: MOVED, V2: NO_SITE_V2}, [V1, V2]).reason is Reason.NOT_FOUND
-    assert failure(provider, {V1: MOVED, V2: Answer(301)}, [V1, V2]).reason is Reason.REDIRECT
+    assert failure(provider, {V1: MOVED, V2: Response(301)}, [V1, V2]).reason is Reason.REDIRECT
 
 
 def test_a_missing_site_of_a_version_2_server_leaves_what_was_learnt() -> None:
     provider = auto()
     drive(provider, KEYS, {V1: MOVED, V2: file("v2_4_0_ready")})
     assert failure(provider, {V2: NO_SITE_V2}, [V2]).reason is Reason.NOT_FOUND
-    assert failure(provider, {V2: Answer(500)}, [V2]).reason is Reason.SERVER_ERROR
+    assert failure(provider, {V2: Response(500)}, [V2]).reason is Reason.SERVER_ERROR
     assert drive(provider, KEYS, {V2: file("v2_4_0_ready")}).paths == [V2]
 
 
@@ -324,7 +324,7 @@ def test_a_version_that_the_config_names_is_the_only_one_asked() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 500])
 def test_a_documented_error_goes_on_as_it_is(status: int) -> None:
-    reply = Answer(status, stored(f"crafter/v1_error_{status}.json"))
+    reply = Response(status, stored(f"crafter/v1_error_{status}.json"))
     assert failure(auto(), {V1: reply}, [V1]).status == status
 
 
@@ -354,12 +354,12 @@ def test_other_options_are_refused(options: dict[str, object]) -> None:
 @given(st.text(min_size=1).filter(lambda value: value.isprintable() and value not in (".", "..")))
 def test_a_site_id_is_encoded_whole(site: str) -> None:
     for api, key in (("v1", "site_id"), ("v2", "siteId")):
-        asks: list[Ask] = []
+        asks: list[Request] = []
         with pytest.raises(Failure):
             drive(
                 Crafter(CrafterOptions.model_validate({"api": api})),
                 {"site_id": site},
-                Answer(500),
+                Response(500),
                 asks=asks,
             )
         assert parse_qs(urlsplit(asks[0].path).query) == {key: [site]}
@@ -367,12 +367,12 @@ def test_a_site_id_is_encoded_whole(site: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_person_and_no_path_is_in_any_status(name: str) -> None:
-    shown = str(failure_or_status(Answer(200, stored(f"crafter/{name}.json"))))
+    shown = str(failure_or_status(Response(200, stored(f"crafter/{name}.json"))))
     assert "example.com" not in shown
     assert "/site/" not in shown
 
 
-def failure_or_status(reply: Answer) -> Status | Failure:
+def failure_or_status(reply: Response) -> Status | Failure:
     try:
         return drive(Crafter(CrafterOptions(api="v1")), KEYS, reply).status
     except Failure:
@@ -392,7 +392,7 @@ def test_whatever_comes_gives_a_sane_status_or_a_failure(
     first: bytes, first_status: int, second: bytes, second_status: int
 ) -> None:
     provider = auto()
-    replies = {V1: Answer(first_status, first), V2: Answer(second_status, second)}
+    replies = {V1: Response(first_status, first), V2: Response(second_status, second)}
     for _ in range(2):
         assert_read_or_refused(provider, KEYS, replies)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Kind, State, Status
-from exporter.providers.base import Answer, Ask
 from exporter.providers.crafter.studio import Crafter, CrafterDiscover, CrafterOptions
 from tests.providers.conftest import (
     DATA,
@@ -27,7 +27,7 @@ V1 = "/api/1/services/api/1/site/get-per-user.json?start=0&number=100"
 V1_OF_ADA = V1 + "&username=ada"
 V2 = "/api/2/users/me/sites?offset=0&limit=100"
 NOON = datetime(2019, 1, 9, 12, 34, tzinfo=UTC).timestamp()
-Reply = Callable[[Ask], Answer | Failure] | dict[str, Answer | Failure] | Answer
+Responses = Callable[[Request], Response | Failure] | dict[str, Response | Failure] | Response
 
 site = partial(Status, errors_stop=True)
 
@@ -36,11 +36,11 @@ def crafter(api: str = "auto") -> Crafter:
     return Crafter(CrafterOptions.model_validate({"api": api}))
 
 
-def file(name: str) -> Answer:
+def file(name: str) -> Response:
     return answer(stored(f"crafter/listing/{name}.json"))
 
 
-def listed(provider: Crafter, reply: Reply, **keys: object) -> Listed:
+def listed(provider: Crafter, reply: Responses, **keys: object) -> Listed:
     return discover(provider, {"sites": True, **keys}, reply, now=NOON)
 
 
@@ -48,7 +48,7 @@ def site_ids(got: Listed) -> list[str]:
     return [each.keys["site_id"] for each in got.found]
 
 
-def failure(provider: Crafter, reply: Reply, **keys: object) -> Failure:
+def failure(provider: Crafter, reply: Responses, **keys: object) -> Failure:
     with pytest.raises(Failure) as caught:
         listed(provider, reply, **keys)
     return caught.value
@@ -162,7 +162,7 @@ def test_older_servers_wrote_the_id_in_another_way() -> None:
 
 
 def test_a_server_that_wants_the_user_is_a_failure_that_says_what_to_set() -> None:
-    refusal = Answer(400, b'{"message":"Invalid parameter(s): [username]"}')
+    refusal = Response(400, b'{"message":"Invalid parameter(s): [username]"}')
     for api in ("v1", "auto"):
         caught = failure(crafter(api), {V1: refusal})
         assert (caught.reason, caught.status) == (Reason.CLIENT_ERROR, 400)
@@ -211,7 +211,7 @@ def test_auto_keeps_to_version_1_where_it_tells_states() -> None:
 
 def test_auto_learns_version_2_from_the_fields_of_version_1_for_listing_and_reading() -> None:
     provider = crafter()
-    answers: dict[str, Answer | Failure] = {V1: file("v1_3_1_14"), V2: file("v2_3_1")}
+    answers: dict[str, Response | Failure] = {V1: file("v1_3_1_14"), V2: file("v2_3_1")}
     first = listed(provider, answers)
     assert (first.paths, site_ids(first)) == ([V1, V2], ["hello"])
     assert listed(provider, answers).paths == [V2]
@@ -243,18 +243,18 @@ def test_auto_asks_version_2_where_version_1_is_gone_and_learns_nothing(gone: in
 
 
 def test_where_neither_version_lists_sites_it_is_not_found() -> None:
-    html = Answer(200, b"<html>")
-    assert failure(crafter(), {V1: Answer(404), V2: Answer(404)}).reason is Reason.NOT_FOUND
-    assert failure(crafter(), {V1: Answer(404), V2: html}).reason is Reason.NOT_FOUND
-    assert failure(crafter(), {V1: Answer(301), V2: html}).reason is Reason.INVALID_RESPONSE
-    assert failure(crafter(), {V1: Answer(404), V2: Failure(Reason.TIMEOUT)}).reason is Reason.TIMEOUT
+    html = Response(200, b"<html>")
+    assert failure(crafter(), {V1: Response(404), V2: Response(404)}).reason is Reason.NOT_FOUND
+    assert failure(crafter(), {V1: Response(404), V2: html}).reason is Reason.NOT_FOUND
+    assert failure(crafter(), {V1: Response(301), V2: html}).reason is Reason.INVALID_RESPONSE
+    assert failure(crafter(), {V1: Response(404), V2: Failure(Reason.TIMEOUT)}).reason is Reason.TIMEOUT
 
 
 @pytest.mark.parametrize(("status", "reason"), [(401, Reason.UNAUTHORIZED), (500, Reason.SERVER_ERROR)])
 def test_any_other_refusal_of_version_1_is_what_it_is(status: int, reason: Reason) -> None:
     for api in ("v1", "auto"):
-        assert failure(crafter(api), {V1: Answer(status)}).reason is reason
-    assert failure(crafter("v1"), {V1: Answer(404)}).reason is Reason.NOT_FOUND
+        assert failure(crafter(api), {V1: Response(status)}).reason is reason
+    assert failure(crafter("v1"), {V1: Response(404)}).reason is Reason.NOT_FOUND
 
 
 # Pages
@@ -263,7 +263,7 @@ def test_any_other_refusal_of_version_1_is_what_it_is(status: int, reason: Reaso
 @pytest.mark.parametrize("api", ["v1", "v2", "auto"])
 @pytest.mark.parametrize("size", [100, 40])
 def test_all_pages_are_read_whatever_the_server_gives_at_once(api: str, size: int) -> None:
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         query = parse_qs(urlsplit(ask.path).query)
         first = int((query.get("start") or query["offset"])[0])
         sites = [{"siteId": f"site-{each}"} for each in range(first, min(230, first + size))]
@@ -278,7 +278,7 @@ def test_all_pages_are_read_whatever_the_server_gives_at_once(api: str, size: in
 def test_a_server_that_repeats_itself_ends_the_listing(api: str) -> None:
     asks = []
 
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         asks.append(ask)
         return answer({"sites": [{"siteId": "one"}], "total": 10**9})
 
@@ -344,11 +344,11 @@ def test_odd_pages_give_sites_that_can_be_read_or_a_failure(pages: list[tuple[by
     provider = crafter(api)
     turned = 0
 
-    def page(_ask: Ask) -> Answer:
+    def page(_ask: Request) -> Response:
         nonlocal turned
         body, status = pages[turned % len(pages)]
         turned += 1
-        return Answer(status, body)
+        return Response(status, body)
 
     for _ in range(2):
         assert_listed_or_refused(provider, {"sites": True}, page, now=NOON)

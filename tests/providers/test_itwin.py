@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Response
 from exporter.model.job import Kind, State, Status
 from exporter.providers import PROVIDERS
-from exporter.providers.base import Answer
 from exporter.providers.itwin import ITwin
 from tests.providers.conftest import Read, answer, assert_sane, drive, stored
 
@@ -47,8 +47,8 @@ def itwin(service: str = V1) -> ITwin:
 
 
 def read(
-    progress: Answer | Failure | str,
-    job: Answer | Failure | str,
+    progress: Response | Failure | str,
+    job: Response | Failure | str,
     *,
     service: str = V1,
     previous: Status | None = None,
@@ -61,18 +61,18 @@ def read(
     return drive(itwin(service), KEYS, {f"{path}/progress": progress, path: job}, previous=previous)
 
 
-def outcome(progress: Answer, job: Answer) -> Status | Reason:
+def outcome(progress: Response, job: Response) -> Status | Reason:
     try:
         return read(progress, job).status
     except Failure as failure:
         return failure.reason
 
 
-def progress(state: str, percentage: float = 50, step: str = "") -> Answer:
+def progress(state: str, percentage: float = 50, step: str = "") -> Response:
     return answer({"progress": {"percentage": percentage, "state": state, "step": step}})
 
 
-def details(state: str, **times: str) -> Answer:
+def details(state: str, **times: str) -> Response:
     return answer({"job": {"name": "N", "type": "T", "state": state, "executionInfo": times}})
 
 

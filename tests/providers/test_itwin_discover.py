@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import State, Status
-from exporter.providers.base import Answer, Ask, Found
+from exporter.providers.base import Found
 from exporter.providers.itwin import ITwin, ITwinDiscover
 from tests.providers.conftest import (
     BASE_URL,
@@ -46,7 +47,7 @@ def listed(answers: Any, service: str = V2, now: float = NOW, **keys: object) ->
     return discover(itwin(service), {"itwin_id": ITWIN, **keys}, answers, now=now, base_url=host)
 
 
-def page(*jobs: object, href: object = None) -> Answer:
+def page(*jobs: object, href: object = None) -> Response:
     return answer({"jobs": list(jobs), "_links": {"next": {"href": href}}})
 
 
@@ -54,7 +55,7 @@ def job(state: object = "Active", job_id: object = IDS[0], **more: object) -> di
     return {"id": job_id, "name": "N", "state": state, **more}
 
 
-def filter_of(ask: Ask) -> str:
+def filter_of(ask: Request) -> str:
     return parse_qs(urlsplit(ask.path).query)["$filter"][0]
 
 
@@ -137,7 +138,9 @@ def test_a_filter_by_age_leaves_room_for_long_runs_and_is_the_same_all_day() -> 
     day = [at(f"2026-04-01T{hour:02}:00:00Z") for hour in (0, 9, 23)]
     asked = {listed(page(), now=now, newer_than="7d").paths[0] for now in day}
     assert len(asked) == 1
-    assert filter_of(Ask(asked.pop())) == f"iTwinId eq {ITWIN} and createdDateTime gt 2026-02-23T00:00:00Z"
+    assert (
+        filter_of(Request(asked.pop())) == f"iTwinId eq {ITWIN} and createdDateTime gt 2026-02-23T00:00:00Z"
+    )
     assert filter_of(listed(page()).asks[0]) == f"iTwinId eq {ITWIN}"
     assert filter_of(listed(page(), newer_than="100y").asks[0]).endswith("gt 1970-01-01T00:00:00Z")
 
@@ -159,9 +162,9 @@ def test_a_filter_by_age_leaves_room_for_long_runs_and_is_the_same_all_day() -> 
     ],
 )
 def test_a_link_that_leads_away_is_not_followed(href: object) -> None:
-    asked: list[Ask] = []
+    asked: list[Request] = []
 
-    def reply(ask: Ask) -> Answer:
+    def reply(ask: Request) -> Response:
         asked.append(ask)
         return page(job(), href=href)
 
@@ -194,7 +197,7 @@ def test_a_base_url_with_a_path_is_part_of_the_link() -> None:
 def test_a_listing_that_leads_back_ends() -> None:
     tokens = {"": "a", "a": "b", "b": "a"}
 
-    def reply(ask: Ask) -> Answer:
+    def reply(ask: Request) -> Response:
         token = unquote(ask.path).rpartition("continuationToken=")[2] if "Token" in ask.path else ""
         return page(job(), href=f"https://api.example.com{NEXT}{tokens[token]}")
 
@@ -264,7 +267,7 @@ def test_no_page_however_odd_does_more_than_fail(
     pages = [*(page(*jobs, href=link) for link in links), *map(answer, bodies)]
     count = 0
 
-    def reply(_: Ask) -> Answer:
+    def reply(_: Request) -> Response:
         nonlocal count
         count += 1
         return pages[count % len(pages)]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from exporter.config.models import JobKeys
 from exporter.config_types import check_key
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request
 from exporter.model.job import Items, Kind, State
-from exporter.providers.base import Ask
 from exporter.providers.json.job_api import JsonApi, JsonOptions
 from exporter.providers.json.keys import RESERVED
 from tests.providers.conftest import (
@@ -237,9 +237,9 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
         drive(made(), {"id": "1"}, answer(body))
 
 
-def asked(keys: Mapping[str, str], **mapping: Any) -> Ask:
+def asked(keys: Mapping[str, str], **mapping: Any) -> Request:
     provider = made(**mapping)
-    asks: list[Ask] = []
+    asks: list[Request] = []
     drive(provider, keys, answer({}), asks=asks)
     return asks[0]
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Kind, State
-from exporter.providers.base import Answer, Ask
 from exporter.providers.json.job_api import JsonApi, JsonOptions
 from tests.providers.conftest import BASE_URL, answer, assert_listed_or_refused, discover, mutated
 
@@ -25,7 +25,9 @@ def made(**read: Any) -> JsonApi:
 
 
 def listed(
-    keys: Mapping[str, Any], answers: Callable[[Ask], Answer] | Answer, provider: JsonApi | None = None
+    keys: Mapping[str, Any],
+    answers: Callable[[Request], Response] | Response,
+    provider: JsonApi | None = None,
 ) -> Any:
     return discover(provider or made(states=STATES), {**LIST, **keys}, answers, now=NOW)
 
@@ -81,8 +83,10 @@ def test_since_is_the_moment_that_newer_than_reaches_back_to() -> None:
     assert later == paths
 
 
-def numbered(total: int, size: int = 10, *, by: str = "page", first: int = 1) -> Callable[[Ask], Answer]:
-    def page(ask: Ask) -> Answer:
+def numbered(
+    total: int, size: int = 10, *, by: str = "page", first: int = 1
+) -> Callable[[Request], Response]:
+    def page(ask: Request) -> Response:
         number = int(dict(parse_qsl(urlsplit(ask.path).query))[by])
         begin = number if by == "offset" else (number - first) * size
         return answer({"jobs": [{"id": n} for n in range(begin, min(begin + size, total))]})
@@ -129,7 +133,7 @@ def test_a_job_that_slips_from_page_to_page_is_found_once() -> None:
 TOKENS = {"": "t/2&x", "t/2&x": 3, "3": None}
 
 
-def by_token(ask: Ask) -> Answer:
+def by_token(ask: Request) -> Response:
     token = dict(parse_qsl(urlsplit(ask.path).query)).get("token", "")
     return answer({"jobs": [{"id": f"after {token}"}], "next": TOKENS[token]})
 
@@ -141,7 +145,7 @@ def test_pages_are_turned_by_a_token_in_the_answer() -> None:
 
 
 def test_pages_are_turned_by_a_token_in_a_header() -> None:
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         if "token" in ask.path:
             return answer({"jobs": [{"id": 2}]})
         return answer({"jobs": [{"id": 1}]}, x_more="abc")
@@ -153,7 +157,7 @@ def test_pages_are_turned_by_a_token_in_a_header() -> None:
 def test_pages_are_turned_in_the_body_of_a_query() -> None:
     bodies: list[Any] = []
 
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         bodies.append(json.loads(ask.body))
         return answer({"jobs": [{"id": len(bodies)}], "next": "t" if len(bodies) < 2 else ""})
 
@@ -174,7 +178,7 @@ def test_pages_are_turned_in_the_body_of_a_query() -> None:
     ],
 )
 def test_pages_are_turned_by_the_address_of_the_next(link: str) -> None:
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         more = "page=2" not in ask.path
         return answer({"jobs": [{"id": ask.path}], "next": link if more else None})
 
@@ -185,7 +189,7 @@ def test_pages_are_turned_by_the_address_of_the_next(link: str) -> None:
 
 
 def test_pages_are_turned_by_the_link_header() -> None:
-    def page(ask: Ask) -> Answer:
+    def page(ask: Request) -> Response:
         links = f'<{BASE_URL}/jobs?page=1>; rel="prev", <{BASE_URL}/jobs?page=2&x=a,b>; rel="next"'
         if "page=2" in ask.path:
             links = f'<{BASE_URL}/jobs?page=1>; rel="prev"'
@@ -233,7 +237,7 @@ def test_whatever_a_listing_answers_it_ends(paging: dict[str, Any], data: st.Dat
     link = data.draw(st.sampled_from(["", "<>", '<?x=1>; rel="next"', "<", ";;", '<http://[>; rel="next"']))
     pages = 0
 
-    def page(_: Ask) -> Answer:
+    def page(_: Request) -> Response:
         nonlocal pages
         pages += 1
         # A token for ever is for the core to end.

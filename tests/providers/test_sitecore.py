@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Response
 from exporter.model.job import Items, Kind, State, Status
 from exporter.providers import PROVIDERS
-from exporter.providers.base import Answer
 from exporter.providers.sitecore import Sitecore
 from tests.providers.conftest import Read, answer, assert_sane, drive, stored
 
@@ -28,21 +28,21 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def read(reply: Answer | Failure | str) -> Read:
+def read(reply: Response | Failure | str) -> Read:
     """One read; a text is the name of a stored answer."""
     if isinstance(reply, str):
         reply = answer(stored(f"sitecore/{reply}.json"))
     return drive(Sitecore(Sitecore.Options()), {"id": ID}, {f"/authoring/publishing/v1/jobs/{ID}": reply})
 
 
-def outcome(reply: Answer) -> Status | Reason:
+def outcome(reply: Response) -> Status | Reason:
     try:
         return read(reply).status
     except Failure as failure:
         return failure.reason
 
 
-def job(status: object = "Running", **statistics: object) -> Answer:
+def job(status: object = "Running", **statistics: object) -> Response:
     xmc = {"additionalItemsSent": statistics.pop("additional", 0), "itemsSendingComplete": True}
     return answer({"id": ID, "system": {"status": status}, "statistics": {**statistics, "xmc": xmc}})
 

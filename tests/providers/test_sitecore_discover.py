@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import State
-from exporter.providers.base import Answer, Ask
 from exporter.providers.sitecore import Sitecore, SitecoreDiscover
 from tests.providers.conftest import Listed, answer, assert_listed, discover, drive, mutated, stored
 
@@ -33,19 +33,19 @@ def listed(answers: Any, now: float = NOW, **keys: object) -> Listed:
     return discover(sitecore(), keys, answers, now=now)
 
 
-def query(ask: Ask) -> dict[str, str]:
+def query(ask: Request) -> dict[str, str]:
     parts = urlsplit(ask.path)
     assert parts.path == JOBS
     return {name: value for name, (value,) in parse_qs(parts.query, strict_parsing=True).items()}
 
 
-def by_token(*names: str) -> Callable[[Ask], Answer]:
+def by_token(*names: str) -> Callable[[Request], Response]:
     """Serves these stored pages: the second to whoever shows the token of the first."""
     first, *more = (answer(stored(f"sitecore/listing/{name}.json")) for name in names)
     return lambda ask: more[0] if query(ask).get("continuationToken") == TOKEN else first
 
 
-def page(*jobs: object, **paging: object) -> Answer:
+def page(*jobs: object, **paging: object) -> Response:
     return answer({"data": list(jobs), **paging})
 
 
@@ -60,10 +60,10 @@ def refusal(answers: Any) -> Failure:
     return caught.value
 
 
-def numbered(total: int, size: int = 100) -> Callable[[Ask], Answer]:
+def numbered(total: int, size: int = 100) -> Callable[[Request], Response]:
     """A listing by page number that has so many jobs."""
 
-    def reply(ask: Ask) -> Answer:
+    def reply(ask: Request) -> Response:
         number = int(query(ask).get("pageNumber", "1"))
         left = range((number - 1) * size, min(number * size, total))
         jobs = [job(job_id=f"job_{each}") for each in left]
@@ -105,7 +105,7 @@ def test_page_numbers_reach_a_thousand_jobs_and_no_page_is_asked_in_vain(total: 
 
 
 def test_a_server_that_does_not_know_the_tokens_name_is_asked_by_number() -> None:
-    def reply(ask: Ask) -> Answer:
+    def reply(ask: Request) -> Response:
         if "pageNumber" in query(ask):
             return numbered(250)(ask)
         return page(*(job(job_id=f"job_{each}") for each in range(100)), next="t")
@@ -198,7 +198,7 @@ def test_a_listing_for_no_status_is_not_asked(statuses: list[str], filters: list
 
 
 def test_each_of_both_listings_is_read_to_its_end() -> None:
-    def reply(ask: Ask) -> Answer:
+    def reply(ask: Request) -> Response:
         kind = "ended" if "system.finishTime" in query(ask) else "live"
         status = "Completed" if kind == "ended" else "Running"
         token = query(ask).get("continuationToken")
@@ -263,10 +263,10 @@ def outcome(read: Callable[[], Outcome]) -> Outcome | Failure:
         return failure
 
 
-def count_jobs(reply: Answer) -> dict[State, int]:
+def count_jobs(reply: Response) -> dict[State, int]:
     counting = sitecore(summary=True).summary()
     assert counting is not None
-    assert next(counting) == Ask(f"{JOBS}/summary")
+    assert next(counting) == Request(f"{JOBS}/summary")
     with pytest.raises(StopIteration) as stop:
         counting.send(reply)
     counts: dict[State, int] = stop.value.value
@@ -334,7 +334,7 @@ def test_no_page_however_odd_does_more_than_fail(
     pages = [*(page(*jobs, **each) for each in paging), *map(answer, bodies)]
     count = 0
 
-    def reply(_: Ask) -> Answer:
+    def reply(_: Request) -> Response:
         nonlocal count
         count += 1
         return pages[count % len(pages)]

@@ -19,9 +19,10 @@ from hypercorn.typing import ASGIFramework
 from starlette.applications import Starlette
 
 from exporter.model.failure import Failure, Reason, reason_of_status
+from exporter.model.http import Headers, Request, Response
 from exporter.model.job import Job, Status
 from exporter.providers import PROVIDERS
-from exporter.providers.base import Answer, Ask, Found, Provider
+from exporter.providers.base import Found, Provider
 from exporter.simulator import config, create_app, huawei
 
 NOON = 1_772_366_400.0  # 2026-03-01T12:00:00Z
@@ -159,7 +160,7 @@ class Simulated:
         listing, found = provider.discover(keys, self.clock.now), {}
         item = next(listing, None)
         while item is not None:
-            reply: Answer | Failure | None = None
+            reply: Response | Failure | None = None
             if isinstance(item, Found):
                 found[provider.identify(item.keys)[0]] = item
             else:
@@ -170,7 +171,7 @@ class Simulated:
                 item = None
         return found
 
-    def answer(self, system: str, ask: Ask) -> Answer | Failure:
+    def answer(self, system: str, ask: Request) -> Response | Failure:
         """What a provider is told of a real request."""
         try:
             headers = {**self.headers(system), **dict(ask.headers)}
@@ -179,8 +180,9 @@ class Simulated:
             return Failure(Reason.CONNECT)
         code = response.status_code
         if response.ok or code in ask.expect:
-            found = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(code, response.content, found, self.base_url + self.path(system) + ask.path)
+            lines = [f"{name}: {value}".encode() for name, value in response.headers.items()]
+            found = Headers([b"HTTP/1.1 200 OK", *lines])
+            return Response(code, response.content, found, self.base_url + self.path(system) + ask.path)
         return Failure(reason_of_status(code), status=code)
 
 

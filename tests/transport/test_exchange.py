@@ -9,14 +9,15 @@ import requests
 
 from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
-from exporter.transport import Reply, Wire
+from exporter.model.http import Response
+from exporter.transport import Wire
 from tests.transport.conftest import Ask, prepared
 from tests.transport.servers import answer, answering, listening, saying
 
 LIMIT = 1 << 20
 
 
-async def get(wire: Wire, url: str, seconds: float = 5) -> Reply:
+async def get(wire: Wire, url: str, seconds: float = 5) -> Response:
     return await wire.send(prepared("GET", url), timeout=seconds, max_bytes=LIMIT)
 
 

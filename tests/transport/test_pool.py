@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from exporter.model.failure import Failure, Reason
-from exporter.transport import Reply, Wire
+from exporter.model.http import Response
+from exporter.transport import Wire
 from tests.transport import servers
 from tests.transport.conftest import prepared
 from tests.transport.servers import Server, answer, answering, listening, saying
@@ -22,7 +23,7 @@ LIMIT = 1 << 20
 LONG = 60.0
 
 
-async def get(wire: Wire, url: str, seconds: float = 30) -> Reply:
+async def get(wire: Wire, url: str, seconds: float = 30) -> Response:
     return await wire.send(prepared("GET", url), timeout=seconds, max_bytes=LIMIT)
 
 

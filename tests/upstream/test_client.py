@@ -13,9 +13,10 @@ import trustme
 
 from exporter import service
 from exporter.auth.oauth2 import OAuth2
+from exporter.model.http import Request
 from exporter.model.job import Category, Job, State, Status
 from exporter.providers import PROVIDERS
-from exporter.providers.base import Ask, Listing, Steps
+from exporter.providers.base import Listing, Steps
 from exporter.providers.caps import Caps
 from exporter.providers.sitecore import Sitecore
 from exporter.transport import pools as wires
@@ -166,13 +167,13 @@ class Mistaken(Caps):
             case "0":
                 raise RuntimeError("hunter2")
             case "1":
-                yield Ask("/once")
+                yield Request("/once")
                 raise KeyError("hunter2")
             case "2":
-                yield Ask("/once")
+                yield Request("/once")
                 shown: Any = 7
                 return Status(State.RUNNING, categories={"a": shown})
-        yield Ask("/once")
+        yield Request("/once")
         return Status(State.RUNNING, raw="Running", categories={"a": Category(1)})
 
 
@@ -297,7 +298,7 @@ class Endless(Caps):
         """Asks on and on."""
         asked = 0
         while job.keys["build_job_id"] == "0":
-            yield Ask(f"/again/{asked}")
+            yield Request(f"/again/{asked}")
             asked += 1
         return (yield from super().read(job, previous))
 

@@ -14,18 +14,9 @@ from pydantic import AfterValidator, Field
 
 from exporter.config_types import Keys, KeyValue, Place, PositiveDuration, check_key
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, Status
-from exporter.providers.base import (
-    Answer,
-    Ask,
-    DiscoverKeys,
-    Found,
-    Listing,
-    Provider,
-    Steps,
-    answered,
-    path,
-)
+from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, answered, path
 from exporter.providers.crafter.words import is_of_package, publishing
 from exporter.providers.paging import PAGE_SIZE, Page, paged
 from exporter.providers.values import count, mapping, number, text
@@ -128,21 +119,21 @@ class Crafter(Provider):
         site = job.keys["site_id"]
         match self.options.api:
             case "v1":
-                return _status_v1((yield Ask(_path_v1(site))), previous)
+                return _status_v1((yield Request(_path_v1(site))), previous)
             case "v2":
-                return _status_v2((yield Ask(_path_v2(site))), previous)
+                return _status_v2((yield Request(_path_v2(site))), previous)
         return (yield from self._read_auto(site, previous))
 
     def _read_auto(self, site: str, previous: Status | None) -> Steps:
         if self._speaks_v2:
-            answer = yield Ask(_path_v2(site), expect=frozenset({404}))
+            answer = yield Request(_path_v2(site), expect=frozenset({404}))
             if answer.status == 404:
                 # Version 2 names a missing site in its own words; any other 404 is of a server
                 # that no longer knows version 2, and the next read starts afresh.
                 self._speaks_v2 = _is_v2(answer)
                 raise Failure(Reason.NOT_FOUND, status=404)
             return _status_v2(answer, previous)
-        answer = yield Ask(_path_v1(site), expect=frozenset({301, 404}))
+        answer = yield Request(_path_v1(site), expect=frozenset({301, 404}))
         if answer.status not in (301, 404):
             return _status_v1(answer, previous)
         status = yield from _try_v2(site, answer.status, previous)
@@ -180,7 +171,7 @@ def _path_v2(site: str) -> str:
 def _try_v2(site: str, v1_status: int, previous: Status | None) -> Steps:
     """Asks version 2 after version 1 answered 301 (it moved) or 404 (no such site, or removed)."""
     try:
-        return _status_v2((yield Ask(_path_v2(site))), previous)
+        return _status_v2((yield Request(_path_v2(site))), previous)
     except Failure as failure:
         if v1_status == 301 or failure.reason in _NO_ANSWER:
             raise
@@ -188,21 +179,21 @@ def _try_v2(site: str, v1_status: int, previous: Status | None) -> Steps:
     raise Failure(Reason.NOT_FOUND, "neither version 1 nor 2 knows the site", status=404)
 
 
-def _is_v2(answer: Answer) -> bool:
+def _is_v2(answer: Response) -> bool:
     try:
         return isinstance(answer.object().get("response"), dict)
     except Failure:
         return False
 
 
-def _status_v1(answer: Answer, previous: Status | None) -> Status:
+def _status_v1(answer: Response, previous: Status | None) -> Status:
     body = answer.object()
     if "status" not in body:
         raise Failure(Reason.INVALID_RESPONSE, "the answer holds no status", status=answer.status)
     return publishing(body, previous)
 
 
-def _worked(answer: Answer) -> Mapping[str, Any]:
+def _worked(answer: Response) -> Mapping[str, Any]:
     """The body of a version 2 answer, whose ``response.code`` may tell of a failure under HTTP 200."""
     body = answer.object()
     code = number(mapping(body.get("response")).get("code"))
@@ -213,7 +204,7 @@ def _worked(answer: Answer) -> Mapping[str, Any]:
     return body
 
 
-def _status_v2(answer: Answer, previous: Status | None) -> Status:
+def _status_v2(answer: Response, previous: Status | None) -> Status:
     body = _worked(answer)
     told = body.get("publishingStatus")
     if not isinstance(told, dict) or not told.keys() & {"status", "enabled"}:
@@ -221,16 +212,16 @@ def _status_v2(answer: Answer, previous: Status | None) -> Status:
     return publishing(told, previous)
 
 
-def _ask_sites_v1(username: str | None, _number: int, before: int) -> Ask:
+def _ask_sites_v1(username: str | None, _number: int, before: int) -> Request:
     query = {"start": str(before), "number": str(PAGE_SIZE)}
     if username is not None:
         query["username"] = username
     refused = frozenset({400} if username is None else ())
-    return Ask(path(*_V1, "site", "get-per-user.json", **query), expect=refused)
+    return Request(path(*_V1, "site", "get-per-user.json", **query), expect=refused)
 
 
-def _ask_sites_v2(_number: int, before: int) -> Ask:
-    return Ask(path("api", "2", "users", "me", "sites", offset=str(before), limit=str(PAGE_SIZE)))
+def _ask_sites_v2(_number: int, before: int) -> Request:
+    return Request(path("api", "2", "users", "me", "sites", offset=str(before), limit=str(PAGE_SIZE)))
 
 
 def _try_sites_v2(v1_status: int) -> Listing:
@@ -243,7 +234,7 @@ def _try_sites_v2(v1_status: int) -> Listing:
         raise Failure(Reason.NOT_FOUND, "neither version 1 nor 2 lists sites", status=404) from None
 
 
-def _sites(answer: Answer) -> tuple[list[Mapping[str, Any]], int | None]:
+def _sites(answer: Response) -> tuple[list[Mapping[str, Any]], int | None]:
     """The sites of a page, and how many there are on all pages."""
     if answer.status == 400:
         raise Failure(Reason.CLIENT_ERROR, "this server lists by user: set username of discover", status=400)
@@ -254,7 +245,7 @@ def _sites(answer: Answer) -> tuple[list[Mapping[str, Any]], int | None]:
     return [mapping(site) for site in sites], count(body.get("total"))
 
 
-def _page(answer: Answer) -> Page:
+def _page(answer: Response) -> Page:
     """Reads a page of sites of either version; only those of version 1 tell how they stand."""
     sites, total = _sites(answer)
     found: dict[str, Found | None] = {}

@@ -16,9 +16,10 @@ from pydantic import ConfigDict, Field
 
 from exporter.config_types import Keys, KeyValue, Place, inside
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request
 from exporter.model.job import Items, Job, Kind, State, Status
-from exporter.providers.base import Ask, DiscoverKeys, Found, Listing, Provider, Steps, answered
-from exporter.providers.json.keys import KEY, Expression, JsonDiscover, Read, Request
+from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, answered
+from exporter.providers.json.keys import KEY, Expression, JsonDiscover, ReadKeys, RequestKeys
 from exporter.providers.json.listing import Pages, Turn, look
 from exporter.providers.values import count, epoch, instant, key, number, ratio, text
 
@@ -32,7 +33,7 @@ MAX_INT = 10**20
 class JsonOptions(Keys):
     """How one job is asked."""
 
-    read: Read = Field(description="how one job is asked and what its answer means")
+    read: ReadKeys = Field(description="how one job is asked and what its answer means")
 
 
 class JsonJob(Keys):
@@ -159,7 +160,7 @@ class JsonApi(Provider):
         )
 
 
-def _ask(request: Request, keys: Mapping[str, str], turn: Turn) -> Ask:
+def _ask(request: RequestKeys, keys: Mapping[str, str], turn: Turn) -> Request:
     """A request with its keys filled in, each encoded as its place wants it."""
     path = _filled(request.path, {name: quote(value, safe="") for name, value in keys.items()})
     query = {name: [_filled(each, keys) for each in values] for name, values in request.query.items()}
@@ -171,10 +172,10 @@ def _ask(request: Request, keys: Mapping[str, str], turn: Turn) -> Ask:
         body = {**(body or {}), **turn.body}
     headers = tuple(request.headers.items())
     if body is None:
-        return Ask(path, headers, method=request.method)
+        return Request(path, headers, method=request.method)
     if not any(name.lower() == "content-type" for name in request.headers):
         headers = (*headers, _JSON)
-    return Ask(path, headers, method=request.method, body=json.dumps(body).encode())
+    return Request(path, headers, method=request.method, body=json.dumps(body).encode())
 
 
 def _filled(template: str, keys: Mapping[str, str]) -> str:

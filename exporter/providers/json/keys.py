@@ -129,7 +129,7 @@ Word = Annotated[str, Field(min_length=1, max_length=MAX_WORD)]
 StateName = Annotated[State, Field(strict=False)]
 
 
-class Request(Keys):
+class RequestKeys(Keys):
     """One request, with keys in braces."""
 
     method: Literal["GET", "POST"] = Field(
@@ -156,7 +156,7 @@ class Request(Keys):
         return tuple(dict.fromkeys(named([self.path, self.query, self.body])))
 
 
-class Read(Request):
+class ReadKeys(RequestKeys):
     """How one job is asked and what its answer means."""
 
     kind: Literal["run", "slot"] = Field(
@@ -232,7 +232,7 @@ class Read(Request):
         return states
 
     @model_validator(mode="after")
-    def _has_keys(self) -> "Read":
+    def _has_keys(self) -> "ReadKeys":
         names = self.names()
         if not names:
             raise ValueError(
@@ -290,7 +290,7 @@ class Paging(Keys):
         return self
 
 
-class JsonDiscover(DiscoverKeys, Request):
+class JsonDiscover(DiscoverKeys, RequestKeys):
     """How jobs are found."""
 
     items: Expr = Field(description="the list of jobs in a page")

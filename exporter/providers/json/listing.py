@@ -8,7 +8,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from requests.utils import parse_header_links
 
 from exporter.model.failure import Failure, Reason
-from exporter.providers.base import Answer
+from exporter.model.http import Response
 from exporter.providers.json.keys import Expression, Paging
 
 MAX_TOKEN = 8192
@@ -45,7 +45,7 @@ class Pages:
             return Turn()
         return _turn(self._paging, self._paging.page, str(self._paging.first))
 
-    def after(self, answer: Answer, body: Any, entries: int, *, in_circles: bool) -> Turn | None:
+    def after(self, answer: Response, body: Any, entries: int, *, in_circles: bool) -> Turn | None:
         """The turn of the next page; ``None`` after the last.
 
         Args:
@@ -78,7 +78,7 @@ def _turn(paging: Paging, name: str, value: str) -> Turn:
     return Turn(body={name: value}) if paging.into == "body" else Turn(query={name: value})
 
 
-def _told(paging: Paging, answer: Answer, body: Any) -> str:
+def _told(paging: Paging, answer: Response, body: Any) -> str:
     """What the answer tells of the next page, or nothing."""
     value: Any = None
     if paging.header is not None:
@@ -103,7 +103,7 @@ def _link(header: str) -> str:
     return next((link["url"] for link in links if "next" in link.get("rel", "").lower().split()), "")
 
 
-def _query(address: str, answer: Answer) -> str:
+def _query(address: str, answer: Response) -> str:
     """The query of an address, all that is ever used of it: nothing else can be reached by it."""
     try:
         asked = urlsplit(answer.url)
@@ -131,5 +131,5 @@ def look(name: str, expression: Expression, value: Any) -> Any:
         raise Failure(Reason.INVALID_RESPONSE, f"{name}: its expression {error}") from None
 
 
-def _invalid(detail: str, answer: Answer) -> Failure:
+def _invalid(detail: str, answer: Response) -> Failure:
     return Failure(Reason.INVALID_RESPONSE, detail, status=answer.status)

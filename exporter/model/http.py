@@ -1,7 +1,32 @@
-"""What comes back from the wire."""
+"""Requests and responses as values: what a provider asks for and what it receives.
 
-from collections.abc import Iterator, Mapping
+The transport makes a `Response`, a provider reads it; nothing between them changes its type.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from exporter.model.failure import Failure, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request of a provider. Hashable: equal requests share one prepared request.
+
+    Args:
+        path: begins with ``/``, is appended to the system's ``base_url``, segments encoded.
+        headers: besides those of the system and its credentials.
+        expect: statuses outside 200 to 299 that the provider handles itself.
+        method: one that changes nothing at the vendor: it may be sent at any time and twice.
+    """
+
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    expect: frozenset[int] = frozenset()
+    method: Literal["GET", "POST"] = "GET"
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +52,7 @@ class Headers(Mapping[str, str]):
 
     __slots__ = ("_fields", "_lines")
 
-    def __init__(self, lines: list[bytes]) -> None:
+    def __init__(self, lines: Sequence[bytes] = ()) -> None:
         self._lines = lines
         self._fields: dict[str, list[str]] | None = None
 
@@ -51,11 +76,11 @@ class Headers(Mapping[str, str]):
     def _read(self) -> dict[str, list[str]]:
         if self._fields is None:
             self._fields = _fields(self._lines)
-            self._lines = []
+            self._lines = ()
         return self._fields
 
 
-def _fields(lines: list[bytes]) -> dict[str, list[str]]:
+def _fields(lines: Sequence[bytes]) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     values: list[str] = []
     in_head = False
@@ -78,10 +103,38 @@ def _fields(lines: list[bytes]) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, whatever its status; the body is unpacked and bounded."""
+class Response:
+    """What a system sent, whatever its status.
+
+    Args:
+        body: unpacked, and bounded by whoever reads it.
+        url: the whole address of the request, for links that must not lead elsewhere.
+    """
 
     status: int
-    headers: Headers
-    body: bytes = field(repr=False)
-    timing: Timing
+    body: bytes = field(default=b"", repr=False)
+    headers: Headers = field(default_factory=Headers)
+    url: str = ""
+    timing: Timing = Timing()
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            Failure: ``invalid_response``, it is not JSON (an HTML page, cut off, nested too deep).
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise Failure(Reason.INVALID_RESPONSE, "the answer is not JSON", status=self.status) from None
+
+    def object(self) -> Mapping[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            Failure: ``invalid_response``, it is anything else.
+        """
+        value = self.json()
+        if not isinstance(value, dict):
+            raise Failure(Reason.INVALID_RESPONSE, "the answer is not a JSON object", status=self.status)
+        return value
