@@ -50,7 +50,7 @@ class Plugin:
 
 
 class PluginError(Exception):
-    """Plug-ins that cannot be used; ``str()`` is one line for each mistake."""
+    """Plug-ins that cannot be used; ``str()`` is one line for each error."""
 
 
 def load() -> tuple[Plugin, ...]:
@@ -61,21 +61,21 @@ def load() -> tuple[Plugin, ...]:
     """
     providers: dict[str, type[Provider]] = {}
     credentials: dict[str, type[Credential]] = {}
-    plugins, mistakes = [], []
+    plugins, errors = [], []
     for point in sorted(entry_points(group=PROVIDER_GROUP), key=_order):
         try:
             providers[point.name] = _provider(point, {**PROVIDERS, **providers})
             plugins.append(_plugin("provider", point))
         except _BrokenError as error:
-            mistakes.append(f"{_place(point)}: {error}")
+            errors.append(f"{_place(point)}: {error}")
     for point in sorted(entry_points(group=AUTH_GROUP), key=_order):
         try:
             credentials[point.name] = _credential(point, {**CREDENTIALS, **credentials})
             plugins.append(_plugin("auth", point))
         except _BrokenError as error:
-            mistakes.append(f"{_place(point)}: {error}")
-    if mistakes:
-        raise PluginError("\n".join(mistakes))
+            errors.append(f"{_place(point)}: {error}")
+    if errors:
+        raise PluginError("\n".join(errors))
     PROVIDERS.update(providers)
     CREDENTIALS.update(credentials)
     forget_models()

@@ -21,7 +21,7 @@ from exporter.collector.probed import Probe
 from exporter.collector.query import Pairs
 from exporter.collector.system import Plan
 from exporter.config import System
-from exporter.metrics.instrumentation import Meters
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.pacing import Rules
 from exporter.model.shard import Shard
@@ -87,18 +87,18 @@ class Service:
         self._options = options
         self._notifier = notifier or Notifier({})
         revision = os.environ.get("REMOTE_JOB_EXPORTER_REVISION", "")  # set by whoever builds the image
-        self._meters = Meters(__version__, revision, shard=options.shard)
+        self._instrumentation = Instrumentation(__version__, revision, shard=options.shard)
         self._upstreams: dict[str, tuple[System, Upstream]] = {}
         self._reloading = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
         self._security: Security | None = None
-        self.collector = Collector(self._meters, options.shard, clock)
+        self.collector = Collector(self._instrumentation, options.shard, clock)
 
     async def start(self) -> None:
         """Reads the config and begins to listen.
 
         Raises:
-            ConfigError: the config, or that of the web, has mistakes.
+            ConfigError: the config, or that of the web, has errors.
             ListenError: an address cannot be listened on, or systemd passed no socket.
         """
         # Whoever asks for a reload this early waits: it ends with word that the exporter listens.
@@ -111,7 +111,7 @@ class Service:
         await self._load()
         self._app = App(
             self.collector,
-            self._meters,
+            self._instrumentation,
             timeout_offset=self._options.timeout_offset,
             reload=self.reload,
             plugins=self._options.plugins,
@@ -134,7 +134,7 @@ class Service:
         """Reads the config again and takes it whole, or not at all.
 
         Raises:
-            ConfigError: it has mistakes; what was watched before is still watched.
+            ConfigError: it has errors; what was watched before is still watched.
         """
         async with self._reloading:
             await self._notifier.reloading()
@@ -142,8 +142,8 @@ class Service:
             try:
                 await self._load()
             except config.ConfigError as error:
-                first, more = error.mistakes[0], len(error.mistakes) - 1
-                _log.error("config not taken", extra={"mistake": str(first), "more_mistakes": more})
+                first, more = error.errors[0], len(error.errors) - 1
+                _log.error("config not taken", extra={"error": str(first), "more_errors": more})
                 refused = f"config not taken: {first}; still "
                 raise
             except Exception as error:
@@ -152,7 +152,7 @@ class Service:
                 raise
             finally:
                 if refused:
-                    self._meters.reloaded(worked=False)
+                    self._instrumentation.reloaded(worked=False)
                 # Reading a config leaves circles behind, which are looked for rarely (see `serve`).
                 gc.collect()
                 await self._notifier.ready(refused + self.watched)
@@ -169,7 +169,7 @@ class Service:
         """Probes one job without listening anywhere; in place of a start and a stop.
 
         Raises:
-            ConfigError: the config has mistakes.
+            ConfigError: the config has errors.
             QueryError: the pairs name no job.
         """
         await self._load()
@@ -196,14 +196,14 @@ class Service:
                 if kept is not None and _reached_alike(kept[0], system):
                     upstream = before.pop(system.name)[1]
                 else:
-                    upstream = _upstream(system, self._meters, self._clock)
+                    upstream = _upstream(system, self._instrumentation, self._clock)
                 upstreams[system.name] = system, upstream
                 plans.append(_plan(system, upstream))
         self.collector.replace(plans)
         self._upstreams = upstreams
         for system, upstream in before.values():
             self._close_later(upstream, system.timeout)
-        self._meters.reloaded(worked=True)
+        self._instrumentation.reloaded(worked=True)
         jobs = sum(len(system.jobs) for system in systems)
         _log.info("config taken", extra={"systems": len(systems), "jobs": jobs})
         found = ", and the jobs that are found" if any(system.discover for system in systems) else ""
@@ -218,7 +218,7 @@ class Service:
             _log.exception("a system could not be set up", extra={"system": system.name})
             what = f"could not be set up ({type(error).__name__})"
             raise config.ConfigError(
-                [config.Mistake(self._file, 1, f"systems.{system.name}", what)]
+                [config.Finding(self._file, 1, f"systems.{system.name}", what)]
             ) from None
 
     def _close_later(self, upstream: Upstream, grace: float) -> None:
@@ -242,7 +242,7 @@ def _reached_alike(one: System, other: System) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
-def _upstream(system: System, meters: Meters, clock: Clock) -> Upstream:
+def _upstream(system: System, instrumentation: Instrumentation, clock: Clock) -> Upstream:
     return Upstream(
         base_url=system.base_url,
         provider=PROVIDERS[system.provider](system.options),
@@ -251,7 +251,7 @@ def _upstream(system: System, meters: Meters, clock: Clock) -> Upstream:
         timeout=system.timeout,
         concurrency=system.concurrency,
         headers=system.headers,
-        meters=meters.of(system.name),
+        instrumentation=instrumentation.of(system.name),
         clock=clock,
     )
 
@@ -318,7 +318,7 @@ async def serve(file: Path, options: Options) -> None:
     """Runs an exporter until SIGTERM or SIGINT; SIGHUP makes it read its config again.
 
     Raises:
-        ConfigError: the config has mistakes.
+        ConfigError: the config has errors.
         ListenError: an address cannot be listened on.
     """
     notifier = Notifier(os.environ)

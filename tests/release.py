@@ -48,7 +48,7 @@ def named(root: Path) -> Iterator[Named]:
             yield Named(f"{file.relative_to(root)}: image", image)
 
 
-def mistakes(root: Path, tag: str = "") -> list[str]:
+def errors(root: Path, tag: str = "") -> list[str]:
     """What does not agree, a line each."""
     wanted = version(root)
     found = [
@@ -88,7 +88,7 @@ def _text(file: Path) -> str:
 
 def main() -> None:
     """Prints what does not agree, and fails if anything does not; else prints the changelog's newest part."""
-    found = mistakes(ROOT, *sys.argv[1:])
+    found = errors(ROOT, *sys.argv[1:])
     sys.stdout.write("\n".join(found or [notes(ROOT)]) + "\n")
     sys.exit(1 if found else 0)
 

@@ -288,14 +288,14 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
-def test_no_mistake_in_a_config_shows_the_secret_beside_it(
-    mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", MISTAKES.values(), ids=MISTAKES.keys())
+def test_no_error_in_a_config_shows_the_secret_beside_it(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "config.yaml"
-    base = "" if "base_url" in mistake else "    base_url: https://example.com\n"
+    base = "" if "base_url" in error else "    base_url: https://example.com\n"
     config.write_text(
-        f"systems:\n  docs:\n    provider: sitecore\n{base}    jobs: [{{id: a}}]\n    {mistake}\n"
+        f"systems:\n  docs:\n    provider: sitecore\n{base}    jobs: [{{id: a}}]\n    {error}\n"
     )
     monkeypatch.setenv("HUSH_SECRET", ENV["HUSH_SECRET"])
     with pytest.raises(ConfigError) as caught:

@@ -114,7 +114,7 @@ def test_a_plugin_is_known_to_a_config_also_when_another_one_was_read_before(tmp
     assert (ended.stdout, ended.stderr) == ("forge\n", "")
 
 
-def test_check_tells_mistakes_in_the_keys_of_a_plugin(tmp_path: Path) -> None:
+def test_check_tells_errors_in_the_keys_of_a_plugin(tmp_path: Path) -> None:
     install(tmp_path / "site", CODE, documented())
     file = config(tmp_path, "https://forge.example")
     env = {"PYTHONPATH": str(tmp_path / "site"), "FORGE_KEY": "sesame"}

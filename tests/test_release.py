@@ -14,7 +14,7 @@ import yaml
 from exporter import __version__
 from tests.chart.chart import render
 from tests.chart.matrix import exporter
-from tests.release import CHART, ROOT, mistakes, notes
+from tests.release import CHART, ROOT, errors, notes
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 TAG = f"v{__version__}"
@@ -46,11 +46,11 @@ def edit(copy: Path) -> Edit:
 
 
 def test_all_that_names_the_version_agrees() -> None:
-    assert mistakes(ROOT) == []
+    assert errors(ROOT) == []
 
 
 def test_what_is_ready_can_be_released(copy: Path) -> None:
-    assert mistakes(copy, TAG) == []
+    assert errors(copy, TAG) == []
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_one_place_that_names_another_version_is_told(
     copy: Path, edit: Edit, name: str, old: str, new: str, told: str
 ) -> None:
     edit(name, old, new)
-    assert any(told in mistake for mistake in mistakes(copy, TAG))
+    assert any(told in error for error in errors(copy, TAG))
 
 
 def test_a_tag_of_another_version_is_told(copy: Path) -> None:
-    assert mistakes(copy, "v9.9.9") == [f"the tag is v9.9.9, not {TAG}"]
+    assert errors(copy, "v9.9.9") == [f"the tag is v9.9.9, not {TAG}"]
 
 
-def test_the_command_fails_with_a_line_for_each_mistake() -> None:
+def test_the_command_fails_with_a_line_for_each_error() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.release", "v9.9.9"],
         cwd=ROOT,

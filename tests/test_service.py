@@ -493,12 +493,12 @@ async def test_one_refused_job_among_others_marks_the_system(tmp_path: Path) -> 
         assert samples.state("p/4/en") == "succeeded"
 
 
-async def test_a_mistake_of_ours_costs_one_job_and_is_logged_once(
+async def test_an_error_of_ours_costs_one_job_and_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: Any, job: Job, __: Any) -> Any:
         if job.keys["build_job_id"] == "0":
-            raise RuntimeError("a mistake")
+            raise RuntimeError("an error")
         yield Request("/fine")
         return Status(State.IDLE)
 

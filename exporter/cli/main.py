@@ -17,7 +17,7 @@ from exporter.cli import demo, reference
 from exporter.cli.terminal import counted
 from exporter.collector.explain import explain
 from exporter.collector.query import Pairs, QueryError
-from exporter.config import ConfigError, Mistake, System
+from exporter.config import ConfigError, Finding, System
 from exporter.config_types import parse_duration
 from exporter.model.shard import Shard, ordinal
 from exporter.runtime import files
@@ -263,34 +263,34 @@ def check(
     """
     path = _config(file, config_file)
     _plugins()
-    mistakes: list[Mistake] = []
-    warnings: list[Mistake] = []
+    errors: list[Finding] = []
+    warnings: list[Finding] = []
     systems: tuple[System, ...] = ()
     try:
         loaded = config.load(path, host=not no_secrets)
         systems, warnings = loaded.systems, config.warnings(loaded, host=not no_secrets)
     except ConfigError as error:
-        mistakes += error.mistakes
+        errors += error.errors
     try:
         if web_config_file:
             web_config.load(web_config_file)
     except ConfigError as error:
-        mistakes += error.mistakes
+        errors += error.errors
     jobs = sum(len(system.jobs) for system in systems)
-    counts = {} if mistakes else {"systems": len(systems), "jobs": jobs}
+    counts = {} if errors else {"systems": len(systems), "jobs": jobs}
     if format_ == "json":
-        found = {"mistakes": mistakes, "warnings": warnings}
+        found = {"errors": errors, "warnings": warnings}
         listed = {name: [each.as_dict() for each in several] for name, several in found.items()}
         lines = [json.dumps({**listed, **counts})]
     else:
-        lines = [*map(str, mistakes), *(f"warning: {warning}" for warning in warnings)]
-        if not mistakes:
+        lines = [*map(str, errors), *(f"warning: {warning}" for warning in warnings)]
+        if not errors:
             more = f", {counted(len(warnings), 'warning')}" if warnings else ""
             there = f"{counted(len(systems), 'system')}, {counted(jobs, 'job')}"
             lines.append(f"{files.shown(path)}: {there}, no errors{more}")
             lines += [f"{files.shown(web_config_file)}: no errors"] if web_config_file else []
     click.echo("\n".join(lines))
-    sys.exit(1 if mistakes else 0)
+    sys.exit(1 if errors else 0)
 
 
 @cli.command()

@@ -8,7 +8,7 @@ import click
 from prometheus_client.metrics_core import Metric as Family
 
 from exporter.metrics import IDENTITY, JOB_METRICS, PROBE_METRICS, SYSTEM_METRICS, Metric
-from exporter.metrics.instrumentation import Meters
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.failure import Reason
 from exporter.model.history import RESULTS
 from exporter.model.job import State
@@ -75,13 +75,13 @@ _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 def _own() -> Iterator[Family]:
     """The exporter's own metrics, with a sample of each that has labels."""
-    meters = Meters("")
-    system = meters.of("docs")
+    instrumentation = Instrumentation("")
+    system = instrumentation.of("docs")
     system.answered(200, 0.0)
     system.watching(0)
-    meters.scrapes.labels("")
+    instrumentation.scrapes.labels("")
     # Which of the `process_…` there are is the platform's choice.
-    return (family for family in meters.registry.collect() if family.name.startswith("remote_job_"))
+    return (family for family in instrumentation.registry.collect() if family.name.startswith("remote_job_"))
 
 
 def _sample(family: Family) -> str:

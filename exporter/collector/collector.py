@@ -16,7 +16,7 @@ from exporter.collector.record import Scrape, Watched
 from exporter.collector.system import Overview, Plan, System
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
 from exporter.metrics.exposition import Format, Page, render_row
-from exporter.metrics.instrumentation import Meters
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.job import Job
 from exporter.model.shard import Shard
@@ -39,13 +39,15 @@ class Collector:
     """Everything that is watched.
 
     Args:
-        meters: the exporter's own metrics.
+        instrumentation: the exporter's own metrics.
         shard: which jobs are watched here; every system is, so that it can be listed and probed.
     """
 
-    def __init__(self, meters: Meters, shard: Shard | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, instrumentation: Instrumentation, shard: Shard | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._clock = clock
-        self._meters = meters
+        self._instrumentation = instrumentation
         self.shard = shard or Shard()
         self._systems: dict[str, System] = {}
         self._job_page: Page[JobView] = Page(JOB_METRICS)
@@ -68,16 +70,16 @@ class Collector:
             if old is not None and old.plan.home != plan.home:
                 self._end(old)
                 old = None
-            meters = self._meters.of(plan.name)
+            instrumentation = self._instrumentation.of(plan.name)
             outages.place = plan.upstream.place
             self._systems[plan.name] = System(
-                plan, self._make, meters, outages, self.shard, self._clock, before=old
+                plan, self._make, instrumentation, outages, self.shard, self._clock, before=old
             )
         for name, system in before.items():
             self._end(system)
             system.log_outages()
             self._system_page.drop(name)
-            self._meters.forget(name)
+            self._instrumentation.forget(name)
 
     def _end(self, system: System) -> None:
         """Nothing that is known of a system's jobs holds any more."""
@@ -220,7 +222,7 @@ class Collector:
         openmetrics = format_ is Format.OPENMETRICS
         for name, system in self._systems.items():
             upstream = system.upstream
-            self._meters.of(name).watching(system.count())
+            self._instrumentation.of(name).watching(system.count())
             view = SystemView(
                 system.trouble(),
                 upstream.rate_limit_remaining,
@@ -232,7 +234,7 @@ class Collector:
         parts = [
             self._job_page.render(format_) if jobs else b"",
             self._system_page.render(format_),
-            self._meters.render(openmetrics=openmetrics),
+            self._instrumentation.render(openmetrics=openmetrics),
             b"# EOF\n" if openmetrics else b"",
         ]
         return b"".join(parts)

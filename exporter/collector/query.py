@@ -20,7 +20,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 class QueryError(ValueError):
-    """No job is meant; each line tells one mistake and what is allowed."""
+    """No job is meant; each line tells one error and what is allowed."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = tuple(lines)
@@ -39,7 +39,7 @@ def keys_of(pairs: Pairs, systems: Mapping[str, Provider]) -> tuple[str, dict[st
         systems: those that are configured; no other can be asked.
 
     Raises:
-        QueryError: with every mistake.
+        QueryError: with every error.
     """
     if len(pairs) > MAX_PARAMETERS:
         raise QueryError([f"more than {MAX_PARAMETERS} parameters"])
@@ -60,8 +60,8 @@ def keys_of(pairs: Pairs, systems: Mapping[str, Provider]) -> tuple[str, dict[st
     elif system not in systems:
         lines.append(f"system: is not configured; {_allowed(systems)}")
     else:
-        keys, mistakes = _checked(given, systems[system])
-        lines += mistakes
+        keys, errors = _checked(given, systems[system])
+        lines += errors
     if lines or system is None:
         raise QueryError(lines)
     return system, keys

@@ -16,7 +16,7 @@ from exporter.collector.record import Read, Scrape, Watched
 from exporter.collector.summary import Summary
 from exporter.metrics import JobView
 from exporter.metrics.exposition import label_text
-from exporter.metrics.instrumentation import SystemMeters
+from exporter.metrics.instrumentation import SystemInstrumentation
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job
@@ -95,7 +95,7 @@ class System:
         self,
         plan: Plan,
         make: Callable[[Plan, Outages, Job], Watched],
-        meters: SystemMeters,
+        instrumentation: SystemInstrumentation,
         outages: Outages,
         shard: Shard,
         clock: Clock,
@@ -110,7 +110,7 @@ class System:
         self._shard = shard
         self._by_hand = {job.id: job for job in plan.jobs}
         self._concurrency = plan.concurrency
-        self._meters = meters
+        self._instrumentation = instrumentation
         self._queue: list[tuple[float, int, Read, Watched]] = []
         self._order = itertools.count()
         self._readers: set[asyncio.Task[None]] = set()
@@ -211,7 +211,7 @@ class System:
             why = self._join_read(scrape, now, watched, watched.pace.asked_at if own else now)
             self._start_readers()
         if why is not None:
-            self._meters.skipped(why, 1)
+            self._instrumentation.skipped(why, 1)
         return why
 
     def job(self, keys: Mapping[str, str]) -> Job:
@@ -245,7 +245,7 @@ class System:
             if not watched.listed and (why := self._join_read(scrape, now, watched, watched.pace.asked_at)):
                 skipped[why] += 1
         for why, reads in skipped.items():
-            self._meters.skipped(why, reads)
+            self._instrumentation.skipped(why, reads)
         self._start_readers()
 
     def _join_read(self, scrape: Scrape, now: float, watched: Watched, unread_since: float) -> Why | None:
@@ -396,7 +396,7 @@ class System:
             watched.listed = each.complete
             if each.status is not None and (news or watched.known is None):
                 watched.tell(each.status, listed.read_at, listed.seconds)
-        except Exception:  # noqa: BLE001  a mistake of ours costs this job, not all that were found
+        except Exception:  # noqa: BLE001  an error of ours costs this job, not all that were found
             _log.exception(
                 "a found job could not be shown", extra={"system": self.plan.name, "job_id": job_id}
             )
@@ -510,6 +510,6 @@ class System:
     def _take(self, watched: Watched, reading: Reading) -> None:
         try:
             watched.take(reading, self._clock.monotonic())
-        except Exception:  # noqa: BLE001  a mistake of ours costs this job, not all jobs behind it
+        except Exception:  # noqa: BLE001  an error of ours costs this job, not all jobs behind it
             _log.exception("a status could not be shown", extra=watched.place)
             watched.broken(reading)

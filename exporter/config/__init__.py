@@ -1,6 +1,6 @@
-"""The config file: from text to systems and jobs ready for use, every mistake with its place."""
+"""The config file: from text to systems and jobs ready for use, every error with its place."""
 
-from exporter.config.errors import ConfigError, Mistake
+from exporter.config.errors import ConfigError, Finding
 from exporter.config.load import Config, System, load, stamp
 from exporter.config.schema import json_schema, reference
 from exporter.config.warnings import warnings
@@ -8,7 +8,7 @@ from exporter.config.warnings import warnings
 __all__ = [
     "Config",
     "ConfigError",
-    "Mistake",
+    "Finding",
     "System",
     "json_schema",
     "load",

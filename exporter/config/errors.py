@@ -51,7 +51,7 @@ _LIMITS = {
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Mistake:
+class Finding:
     """One thing wrong in a config: where, and what is allowed. Never holds a value of the file.
 
     Args:
@@ -74,11 +74,11 @@ class Mistake:
 
 
 class ConfigError(Exception):
-    """A config that cannot be used; ``str()`` is one line for each mistake."""
+    """A config that cannot be used; ``str()`` is one line for each error."""
 
-    def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(map(str, self.mistakes)))
+    def __init__(self, errors: Iterable[Finding]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(map(str, self.errors)))
 
 
 def shown(place: Place) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from exporter.config import yaml
-from exporter.config.errors import ConfigError, Mistake, shown, translate
+from exporter.config.errors import ConfigError, Finding, shown, translate
 from exporter.config.models import NEVER, Defaults, Expectations, JobKeys, Settings, file_model
 from exporter.config.yaml import Items, Problem, Section
 from exporter.config_types import Keys
@@ -21,7 +21,7 @@ from exporter.providers.base import DiscoverKeys, Provider
 from exporter.runtime import files
 from exporter.transport import Tls
 
-MAX_MISTAKES = 1000
+MAX_ERRORS = 1000
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -84,12 +84,12 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file as read; ``model`` is ``None`` where it has mistakes."""
+    """One file as read; ``model`` is ``None`` where it has errors."""
 
     path: Path
     root: Section
     model: Any
-    mistakes: tuple[Mistake, ...]
+    errors: tuple[Finding, ...]
 
 
 def stamp(path: Path) -> object:
@@ -110,13 +110,13 @@ def load(path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True) -> Confi
             config can only be checked: its secrets have no values.
 
     Raises:
-        ConfigError: with every mistake, up to 1000.
+        ConfigError: with every error, up to 1000.
     """
     found = [_read(file, clock, host=host, pipe=file is path) for file in _files(path)]
-    mistakes = [mistake for file in found for mistake in file.mistakes]
-    mistakes += _between(found, path)
-    if mistakes:
-        raise ConfigError(bounded(sorted(set(mistakes))))
+    errors = [error for file in found for error in file.errors]
+    errors += _between(found, path)
+    if errors:
+        raise ConfigError(bounded(sorted(set(errors))))
     defaults = next((file.model.defaults for file in found if "defaults" in file.root), None) or Defaults()
     return Config(
         tuple(
@@ -132,7 +132,7 @@ def _files(path: Path) -> list[Path]:
         return [path]
     found = [file for file in _listed(path) if file.suffix in SUFFIXES and not is_folder(file)]
     if not found:
-        raise ConfigError([Mistake(path, 1, "", "the folder holds no *.yaml and no *.yml file")])
+        raise ConfigError([Finding(path, 1, "", "the folder holds no *.yaml and no *.yml file")])
     return found
 
 
@@ -154,7 +154,7 @@ def _listed(folder: Path) -> list[Path]:
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
-        raise ConfigError([Mistake(folder, 1, "", f"cannot be read: {error.strerror}")]) from None
+        raise ConfigError([Finding(folder, 1, "", f"cannot be read: {error.strerror}")]) from None
 
 
 def is_folder(path: Path) -> bool:
@@ -182,29 +182,29 @@ def read(
 
     Args:
         context: for the validators of the model; relative paths begin at its ``folder``.
-        between: finds mistakes that no single key can see, also where other keys are wrong.
+        between: finds errors that no single key can see, also where other keys are wrong.
         pipe: whether the file may be a pipe, which can be read only once.
     """
     try:
         data = files.read(path, yaml.MAX_BYTES + 1, pipe=pipe)
     except OSError as error:
-        return File(path, Section(), None, (Mistake(path, 1, "", f"cannot be read: {error.strerror}"),))
+        return File(path, Section(), None, (Finding(path, 1, "", f"cannot be read: {error.strerror}"),))
     document = yaml.parse(data)
     root = document.root if isinstance(document.root, Section) else Section()
     found = list(document.problems)
     validated = None
     if document.root is not None:
-        validated, errors = _validated(document.root, model, context)
+        validated, refused = _validated(document.root, model, context)
         known = {problem.path for problem in found}
         found += [
             Problem(yaml.line_of(root, place), place, text)
-            for place, text in [*errors, *between(root)]
+            for place, text in [*refused, *between(root)]
             if place not in known
         ]
     known = {problem.path for problem in found}
     found += [problem for problem in document.empty if problem.path not in known]
-    mistakes = tuple(Mistake(path, each.line, shown(each.path), each.text) for each in found)
-    return File(path, root, validated, mistakes)
+    errors = tuple(Finding(path, each.line, shown(each.path), each.text) for each in found)
+    return File(path, root, validated, errors)
 
 
 def _validated(
@@ -213,7 +213,7 @@ def _validated(
     try:
         return model.model_validate(root, context=context), []
     except ValidationError as error:
-        return None, list(translate(error.errors(include_url=False)[: MAX_MISTAKES + 1], model))
+        return None, list(translate(error.errors(include_url=False)[: MAX_ERRORS + 1], model))
 
 
 def _between_keys(root: Section, context: Mapping[str, Any]) -> Iterator[tuple[yaml.Path, str]]:
@@ -243,7 +243,7 @@ def _between_listing(
         discover = provider.Discover.model_validate(system["discover"], context=context)
     except ValidationError:
         return
-    yield from ((("discover", *place), text) for place, text in provider.mistakes(discover))
+    yield from ((("discover", *place), text) for place, text in provider.check_discover(discover))
 
 
 def _between_jobs(
@@ -308,7 +308,7 @@ def _texts(names: Iterable[str], job: Keys) -> dict[str, str]:
     return {name: str(own[name]) for name in names}
 
 
-def _between(found: list[File], path: Path) -> Iterator[Mistake]:
+def _between(found: list[File], path: Path) -> Iterator[Finding]:
     """What no single file can see."""
     first: dict[yaml.Path, File] = {}
     for file in found:
@@ -319,23 +319,23 @@ def _between(found: list[File], path: Path) -> Iterator[Mistake]:
             if other is not file:
                 line = yaml.line_of(other.root, place)
                 text = f"is defined already in {files.shown(other.path)}:{line}"
-                yield Mistake(file.path, yaml.line_of(file.root, place), shown(place), text)
-    unreadable = any(not file.root and file.mistakes for file in found)
+                yield Finding(file.path, yaml.line_of(file.root, place), shown(place), text)
+    unreadable = any(not file.root and file.errors for file in found)
     if not unreadable and not any("systems" in file.root for file in found):
         where = found[0].path if found else path
-        yield Mistake(
+        yield Finding(
             where, 1, "systems", "is missing; allowed is a mapping of at least one system by its name"
         )
 
 
-def bounded(mistakes: list[Mistake], kind: str = "mistakes") -> list[Mistake]:
-    """So many mistakes as anybody reads, the last one saying that there are more."""
-    if len(mistakes) <= MAX_MISTAKES:
-        return mistakes
-    last = mistakes[MAX_MISTAKES]
+def bounded(errors: list[Finding], kind: str = "errors") -> list[Finding]:
+    """So many errors as anybody reads, the last one saying that there are more."""
+    if len(errors) <= MAX_ERRORS:
+        return errors
+    last = errors[MAX_ERRORS]
     return [
-        *mistakes[:MAX_MISTAKES],
-        Mistake(last.file, last.line, "", f"more {kind} from here on are not shown"),
+        *errors[:MAX_ERRORS],
+        Finding(last.file, last.line, "", f"more {kind} from here on are not shown"),
     ]
 
 

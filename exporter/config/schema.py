@@ -37,7 +37,7 @@ def reference() -> str:
         "Made by `remote-job-exporter docs config`.",
         (
             "One YAML file, or a folder whose `*.yaml` and `*.yml` files are one config. A key that is not "
-            "listed here is an error. `remote-job-exporter check F` tells every mistake with its line."
+            "listed here is an error. `remote-job-exporter check F` tells every error with its line."
         ),
         (
             "- A duration is one of Prometheus, such as `500ms`, `10s` or `1m30s`.\n"

@@ -13,7 +13,7 @@ from typing import Any
 
 from exporter.auth.jwt import jwt_expiry
 from exporter.config import yaml
-from exporter.config.errors import Mistake, shown
+from exporter.config.errors import Finding, shown
 from exporter.config.load import Config, bounded, is_folder, unread
 from exporter.config.models import Settings
 from exporter.config_types import Place, inside
@@ -36,7 +36,7 @@ _TWO_SCHEMES = re.compile(r"(bearer|basic)\s+(bearer|basic)\s", re.IGNORECASE)
 _CONFIG_LIKE = re.compile(r"\.(yaml|yml|json)(?![A-Za-z0-9])", re.IGNORECASE)
 
 
-def warnings(config: Config, *, host: bool = True, now: float | None = None) -> list[Mistake]:
+def warnings(config: Config, *, host: bool = True, now: float | None = None) -> list[Finding]:
     """What is allowed and surely not meant, in order of place, up to 1000. No value of a secret is in it.
 
     Args:
@@ -44,10 +44,10 @@ def warnings(config: Config, *, host: bool = True, now: float | None = None) -> 
         now: Unix time, for what expires.
     """
     moment = time.time() if now is None else now
-    found = [Mistake(file, 1, "", text) for file, text in _unread(config.path)]
+    found = [Finding(file, 1, "", text) for file, text in _unread(config.path)]
     for file in config.files:
         for place, text in _of_file(file.model, moment, host=host):
-            found.append(Mistake(file.path, yaml.line_of(file.root, place), shown(place), text))
+            found.append(Finding(file.path, yaml.line_of(file.root, place), shown(place), text))
     return bounded(sorted(set(found)), "warnings")
 
 

@@ -84,7 +84,7 @@ class Problem:
 class Document:
     """What a file holds, as far as it could be read, and what is wrong with it as YAML.
 
-    ``empty`` are the keys and items without a value: no mistake in YAML, but there is none that means
+    ``empty`` are the keys and items without a value: no error in YAML, but there is none that means
     anything here.
     """
 

@@ -21,17 +21,17 @@ OTHER = "other"
 _CODES = frozenset(status.value for status in HTTPStatus)
 
 
-class SystemMeters:
-    """The meters of one system; what is counted at every request is looked up once."""
+class SystemInstrumentation:
+    """The instrumentation of one system; what is counted at every request is looked up once."""
 
-    def __init__(self, meters: "Meters", system: str) -> None:
+    def __init__(self, instrumentation: "Instrumentation", system: str) -> None:
         self.system = system
-        self._meters = meters
+        self._instrumentation = instrumentation
         self._gone = False
         self._answers: dict[int, Counter] = {}
-        self._failures = {reason: meters.failures.labels(system, reason.value) for reason in Reason}
-        self._skipped = {why: meters.skipped.labels(system, why.value) for why in Why}
-        self._duration = meters.durations.labels(system)
+        self._failures = {reason: instrumentation.failures.labels(system, reason.value) for reason in Reason}
+        self._skipped = {why: instrumentation.skipped.labels(system, why.value) for why in Why}
+        self._duration = instrumentation.durations.labels(system)
 
     def answered(self, status: int, seconds: float) -> None:
         """A request was answered with this HTTP status."""
@@ -40,7 +40,7 @@ class SystemMeters:
             if self._gone:
                 return  # a read that outlived its system must not bring a series back
             code = str(status) if status in _CODES else OTHER
-            counter = self._answers[status] = self._meters.requests.labels(self.system, code)
+            counter = self._answers[status] = self._instrumentation.requests.labels(self.system, code)
         counter.inc()
         self._duration.observe(seconds)
 
@@ -58,15 +58,15 @@ class SystemMeters:
 
     def watching(self, jobs: int) -> None:
         """So many jobs of the system are known."""
-        self._meters.jobs.labels(self.system).set(jobs)
+        self._instrumentation.jobs.labels(self.system).set(jobs)
 
 
-class Meters:
+class Instrumentation:
     """All metrics of the exporter itself, beginning with ``remote_job_exporter_`` or ``process_``."""
 
     def __init__(self, version: str, revision: str = "", *, shard: Shard | None = None) -> None:
         self.registry = CollectorRegistry()
-        self._systems: dict[str, SystemMeters] = {}
+        self._systems: dict[str, SystemInstrumentation] = {}
         ProcessCollector(registry=self.registry)
         build = Info(
             "remote_job_exporter_build",
@@ -134,16 +134,16 @@ class Meters:
             return page.removesuffix(b"# EOF\n")
         return generate_text(plain)
 
-    def of(self, system: str) -> SystemMeters:
-        """The meters of one system; every reason and every why starts at 0."""
+    def of(self, system: str) -> SystemInstrumentation:
+        """The instrumentation of one system; every reason and every why starts at 0."""
         if system not in self._systems:
-            self._systems[system] = SystemMeters(self, system)
+            self._systems[system] = SystemInstrumentation(self, system)
         return self._systems[system]
 
     def forget(self, system: str) -> None:
         """A system that is configured no more leaves no series."""
-        if meters := self._systems.pop(system, None):
-            meters.forget()
+        if instrumentation := self._systems.pop(system, None):
+            instrumentation.forget()
         for metric in (self.requests, self.failures, self.skipped, self.durations, self.jobs):
             metric.remove_by_labels({"system": system})
 

@@ -110,7 +110,7 @@ class Provider(ABC):
         A class method where the options have no say in it.
         """
 
-    def mistakes(self, discover: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    def check_discover(self, discover: Any) -> Iterator[tuple[tuple[str, ...], str]]:
         """What is wrong between the options and ``discover:``: each place in the latter, and a sentence."""
         yield from ()
 

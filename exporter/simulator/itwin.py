@@ -141,7 +141,7 @@ def issuer(world: World) -> Tokens:
         {CLIENT_ID: Client(CLIENT_SECRET, SCOPE)},
         lifetime=3600,
         required={"scope": SCOPE},
-        mistakes={
+        errors={
             "client": (400, "invalid_client"),
             "grant_type": (400, "unsupported_grant_type"),
             "scope": (400, "invalid_scope"),

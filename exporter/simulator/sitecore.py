@@ -95,7 +95,7 @@ def issuer(world: World) -> Tokens:
         },
         lifetime=86400,
         required={"audience": AUDIENCE},
-        mistakes={
+        errors={
             "client": (401, "access_denied"),
             "grant_type": (403, "unauthorized_client"),
             "audience": (403, "access_denied"),

@@ -44,7 +44,7 @@ class Tokens:
         clients: by client id.
         lifetime: seconds.
         required: form fields that must have exactly this value (scope or audience).
-        mistakes: HTTP status and ``error`` for a wrong client, grant type and required field.
+        errors: HTTP status and ``error`` for a wrong client, grant type and required field.
     """
 
     world: World
@@ -52,7 +52,7 @@ class Tokens:
     clients: Mapping[str, Client]
     lifetime: int
     required: Mapping[str, str]
-    mistakes: Mapping[str, tuple[int, str]]
+    errors: Mapping[str, tuple[int, str]]
 
     def routes(self, path: str) -> list[BaseRoute]:
         """The token endpoint."""
@@ -65,12 +65,12 @@ class Tokens:
         client_id, secret = basic or (form.get("client_id", ""), form.get("client_secret", ""))
         client = self.clients.get(client_id)
         if form.get("grant_type") != "client_credentials":
-            raise self._mistake("grant_type", "Only client_credentials is offered here.")
+            raise self._error("grant_type", "Only client_credentials is offered here.")
         if client is None or not compare_digest(client.secret.encode(), secret.encode()):
-            raise self._mistake("client", "Client authentication failed.", basic=basic is not None)
+            raise self._error("client", "Client authentication failed.", basic=basic is not None)
         for field, value in self.required.items():
             if form.get(field) != value:
-                raise self._mistake(field, f"{field} is missing or not offered to this client.")
+                raise self._error(field, f"{field} is missing or not offered to this client.")
         now = int(self.world.clock())
         claims = {"iss": self.issuer, "sub": client_id, "scope": client.scopes, "iat": now}
         answer = {
@@ -89,8 +89,8 @@ class Tokens:
         claims: dict[str, Any] = json.loads(_decode(content.partition(".")[2]))
         return claims if claims["exp"] > self.world.clock() else None
 
-    def _mistake(self, what: str, description: str, *, basic: bool = False) -> Refused:
-        status, error = self.mistakes[what]
+    def _error(self, what: str, description: str, *, basic: bool = False) -> Refused:
+        status, error = self.errors[what]
         headers = {"WWW-Authenticate": "Basic"} if basic else None
         return refusal(401 if basic else status, {"error": error, "error_description": description}, headers)
 

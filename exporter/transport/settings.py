@@ -63,7 +63,7 @@ class Tls(Keys):
         return self
 
     def _load(self) -> None:
-        # Found here, a mistake is one line at start; found by libcurl, it is an outage.
+        # Found here, an error is one line at start; found by libcurl, it is an outage.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         for name, path in (("ca_file", self.ca_file), ("crl_file", self.crl_file)):
             try:

@@ -18,7 +18,7 @@ from requests import PreparedRequest
 
 from exporter import __version__
 from exporter.auth.credential import Credential
-from exporter.metrics.instrumentation import SystemMeters
+from exporter.metrics.instrumentation import SystemInstrumentation
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Request, Response
@@ -121,7 +121,7 @@ class Upstream:
         timeout: float,
         concurrency: int,
         headers: Mapping[str, str],
-        meters: SystemMeters,
+        instrumentation: SystemInstrumentation,
         clock: Clock,
     ) -> None:
         self._clock = clock
@@ -132,10 +132,10 @@ class Upstream:
         self._base_url = base_url
         self._timeout = timeout
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
-        self._meters = meters
+        self._instrumentation = instrumentation
         self._credential = credential
         credential.bind(base_url, self._headers)
-        self._renewal = Renewal(credential, route, timeout, meters, clock)
+        self._renewal = Renewal(credential, route, timeout, instrumentation, clock)
         self._prepared: dict[Request, tuple[object, PreparedRequest]] = {}
         self._explained = False
         self.place = _place(base_url, route)
@@ -182,10 +182,10 @@ class Upstream:
             return await self._drive(begin(), bounds, found), None
         except Failure as failure:
             return None, failure
-        except Exception as error:  # noqa: BLE001  a mistake of ours costs this read, not the scrape
-            mistake = Failure(Reason.INTERNAL, type(error).__name__)
-            mistake.__cause__ = error
-            return None, mistake
+        except Exception as error:  # noqa: BLE001  an error of ours costs this read, not the scrape
+            internal = Failure(Reason.INTERNAL, type(error).__name__)
+            internal.__cause__ = error
+            return None, internal
         finally:
             self._wires.leave()
 
@@ -223,7 +223,7 @@ class Upstream:
             return stop.value
         except Failure as failure:
             if failure is not thrown:  # the provider's own verdict on an answer
-                self._meters.failed(failure.reason)
+                self._instrumentation.failed(failure.reason)
             raise
         finally:
             steps.close()
@@ -238,19 +238,21 @@ class Upstream:
             reply = await self._send(ask, bounds)
         except Failure as failure:
             if failure.reason is not Reason.AUTH:  # counted once, where the credential could not be had
-                self._meters.failed(failure.reason)
+                self._instrumentation.failed(failure.reason)
             raise
         if 200 <= reply.status < 300 or reply.status in ask.expect:
             self._explained = False
             return reply
         reason = reason_of_status(reply.status)
-        self._meters.failed(reason)
+        self._instrumentation.failed(reason)
         wait = _retry_after(reply.headers, self.provider.retry_after_headers, self._clock.time())
         detail = f"HTTP status {reply.status}"
         if why := self._credential.explain(reply.headers) if reply.status == 401 else "":
             detail = f"{detail}: {why}"
             if not self._explained:
-                _log.warning("requests are refused", extra={"system": self._meters.system, "detail": why})
+                _log.warning(
+                    "requests are refused", extra={"system": self._instrumentation.system, "detail": why}
+                )
             self._explained = True
         refused = Failure(reason, detail, status=reply.status, retry_after=wait)
         self._hold(refused)
@@ -289,7 +291,7 @@ class Upstream:
             raise
         if bounds.trace is not None:
             bounds.trace.answered(reply)
-        self._meters.answered(reply.status, reply.timing.total)
+        self._instrumentation.answered(reply.status, reply.timing.total)
         # A refusal's cookies are those of a stranger.
         if self._credential.keeps_cookies and 200 <= reply.status < 300:
             self._credential.answered(version, reply.headers.every("set-cookie"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from exporter.auth.credential import Credential
-from exporter.metrics.instrumentation import SystemMeters
+from exporter.metrics.instrumentation import SystemInstrumentation
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.tasks import log_failure
@@ -27,11 +27,16 @@ class Renewal:
     """
 
     def __init__(
-        self, credential: Credential, route: Route, timeout: float, meters: SystemMeters, clock: Clock
+        self,
+        credential: Credential,
+        route: Route,
+        timeout: float,
+        instrumentation: SystemInstrumentation,
+        clock: Clock,
     ) -> None:
         self._clock = clock
         self._credential = credential
-        self._meters = meters
+        self._instrumentation = instrumentation
         self._session = blocking_session(route, timeout=timeout)
         self._under_way: asyncio.Task[None] | None = None
         self._trouble = ""
@@ -54,7 +59,7 @@ class Renewal:
             serves = self._credential.serves(now)
             if self._under_way is None and not self._holds_back(now, serves=serves):
                 self._under_way = asyncio.get_running_loop().create_task(self._renew())
-                log_failure(self._under_way, f"renew the credential of {self._meters.system}")
+                log_failure(self._under_way, f"renew the credential of {self._instrumentation.system}")
             if not serves:
                 await self._end(deadline - now)
         return self._credential.version()
@@ -99,9 +104,11 @@ class Renewal:
         self._not_before = now + self._wait
         if serves:  # renewing early leaves time for another try: nothing is wrong yet
             return
-        self._meters.failed(Reason.AUTH)
+        self._instrumentation.failed(Reason.AUTH)
         if not self._told:
-            _log.warning("no credential can be had", extra={"system": self._meters.system, "detail": trouble})
+            _log.warning(
+                "no credential can be had", extra={"system": self._instrumentation.system, "detail": trouble}
+            )
         self._told = True
 
 

@@ -22,7 +22,7 @@ from exporter.collector.explain import explain
 from exporter.collector.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
 from exporter.config import ConfigError
 from exporter.metrics.exposition import accepts_gzip, negotiate
-from exporter.metrics.instrumentation import Meters
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.job import Job
 from exporter.plugins import Plugin
@@ -58,7 +58,7 @@ class App:
     def __init__(
         self,
         collector: Collector,
-        meters: Meters,
+        instrumentation: Instrumentation,
         *,
         timeout_offset: float,
         reload: Callable[[], Awaitable[None]],
@@ -68,7 +68,7 @@ class App:
         self._clock = clock
         self.ready = True
         self._collector = collector
-        self._meters = meters
+        self._instrumentation = instrumentation
         self._timeout_offset = timeout_offset
         self._read_config_again = reload
         self._plugins = plugins
@@ -87,7 +87,7 @@ class App:
             exception_handlers={404: _refused, 405: _refused},
         )
         for path in ("/metrics", "/probe", "/sd"):
-            meters.scrapes.labels(path)  # starts at 0
+            instrumentation.scrapes.labels(path)  # starts at 0
         # What is not a path of ours is 404, with a slash at its end too.
         self.asgi.router.redirect_slashes = False
 
@@ -166,14 +166,14 @@ class App:
                 scrape.cancel()
                 await asyncio.wait((scrape, hung_up))
                 took = self._clock.monotonic() - began
-                self._meters.scrapes.labels(request.scope["path"]).observe(took)
+                self._instrumentation.scrapes.labels(request.scope["path"]).observe(took)
         return Response() if scrape.cancelled() else scrape.result()
 
     def _seconds(self, request: Request, header: str) -> float:
         return scrape_seconds(request.headers.get(header, ""), self._timeout_offset)
 
     async def _reload(self, request: Request) -> Response:
-        """Reads the configuration again; 500 with every mistake when it is not taken."""
+        """Reads the configuration again; 500 with every error when it is not taken."""
         try:
             await self._read_config_again()
         except ConfigError as error:

@@ -97,10 +97,10 @@ def load(path: Path, files: set[Path] | None = None) -> WebConfig:
         files: takes in the files that it names, readable or not.
 
     Raises:
-        ConfigError: with every mistake.
+        ConfigError: with every error.
     """
     file = read(path, WebConfig, {"folder": path.parent, "files": set() if files is None else files})
-    if file.mistakes:
-        raise ConfigError(bounded(sorted(set(file.mistakes))))
+    if file.errors:
+        raise ConfigError(bounded(sorted(set(file.errors))))
     model: WebConfig = file.model
     return model

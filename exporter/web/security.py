@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.config import ConfigError, Mistake
+from exporter.config import ConfigError, Finding
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.runtime import files
 from exporter.web.config import RateLimit, WebConfig, load
@@ -39,7 +39,7 @@ class Security:
         headers: what to set on every response.
 
     Raises:
-        ConfigError: the file has mistakes.
+        ConfigError: the file has errors.
     """
 
     def __init__(self, path: Path, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -105,8 +105,8 @@ class Security:
         if not isinstance(config, ConfigError):
             config = self._restart_needed(config) or config
         if isinstance(config, ConfigError):
-            first, more = config.mistakes[0], len(config.mistakes) - 1
-            _log.error("web config not taken", extra={"mistake": str(first), "more_mistakes": more})
+            first, more = config.errors[0], len(config.errors) - 1
+            _log.error("web config not taken", extra={"error": str(first), "more_errors": more})
             return
         self._take(config)
         _log.info("web config taken", extra={"path": str(self._path)})
@@ -128,8 +128,8 @@ class Security:
             "basic_auth_users": bool(was.basic_auth_users and not now.basic_auth_users),
         }
         text = "cannot be added or taken away while running; restart for that"
-        mistakes = [Mistake(self._path, 1, key, text) for key, changed in needed.items() if changed]
-        return ConfigError(mistakes) if mistakes else None
+        errors = [Finding(self._path, 1, key, text) for key, changed in needed.items() if changed]
+        return ConfigError(errors) if errors else None
 
     def _read(self) -> tuple[Stamp, WebConfig | ConfigError]:
         """What the files say, and a stamp of them from before they were read."""

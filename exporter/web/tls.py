@@ -186,7 +186,7 @@ class ServerTls(Keys):
     @field_validator("client_auth_type")
     @classmethod
     def _provable(cls, value: str, info: ValidationInfo) -> str:
-        # A key with a mistake of its own is not there at all; that mistake is enough.
+        # A key with an error of its own is not there at all; that error is enough.
         if not {"client_ca", "client_ca_file"} <= info.data.keys():
             return value
         authority = info.data["client_ca"] or info.data["client_ca_file"]

@@ -46,7 +46,7 @@ def credential(kind: str, **keys: Any) -> Credential:
     return made(made.Keys.model_validate({"type": kind, **(keys or EXAMPLES[kind])}))
 
 
-def mistake(kind: str, **keys: Any) -> str:
+def error(kind: str, **keys: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         credential(kind, **keys)
     return str(caught.value)
@@ -61,8 +61,8 @@ def test_every_kind_is_in_the_table_under_its_own_name() -> None:
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_another_kinds_name_and_unknown_keys_are_refused(kind: str) -> None:
-    assert "type" in mistake(kind, **{**EXAMPLES[kind], "type": "other"})
-    assert "more" in mistake(kind, **EXAMPLES[kind], more=1)
+    assert "type" in error(kind, **{**EXAMPLES[kind], "type": "other"})
+    assert "more" in error(kind, **EXAMPLES[kind], more=1)
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
@@ -133,7 +133,7 @@ def test_a_value_that_breaks_a_header_is_refused_at_load_and_later(
     def keys(secret: object) -> dict[str, Any]:
         return {"token": secret} if kind == "bearer" else {"headers": {"X-Key": secret}}
 
-    assert value not in mistake(kind, **keys(value))
+    assert value not in error(kind, **keys(value))
     made = credential(kind, **keys(secret_file("good")))
     secret_file(value)
     with pytest.raises(Failure) as caught:
@@ -143,15 +143,15 @@ def test_a_value_that_breaks_a_header_is_refused_at_load_and_later(
 
 
 def test_the_word_bearer_in_a_token_is_told(secret_file: SecretFile) -> None:
-    assert "begins with the word Bearer; allowed is the token alone" in mistake(
+    assert "begins with the word Bearer; allowed is the token alone" in error(
         "bearer", token=secret_file("bearer abc")
     )
-    assert "without the word Bearer" in mistake("bearer", token=secret_file("a b c"))
+    assert "without the word Bearer" in error("bearer", token=secret_file("a b c"))
 
 
 @pytest.mark.parametrize("username", ["a:b", "a\nb"])
 def test_a_user_name_with_a_colon_or_line_break_is_refused(username: str) -> None:
-    assert "colon" in mistake("basic", username=username, password="p")
+    assert "colon" in error("basic", username=username, password="p")
 
 
 def test_a_password_that_is_no_text_is_a_failure_that_does_not_show_it() -> None:
@@ -178,7 +178,7 @@ def test_a_password_that_is_no_text_is_a_failure_that_does_not_show_it() -> None
     ],
 )
 def test_odd_headers_are_refused(headers: dict[str, Any], complaint: str) -> None:
-    assert complaint in mistake("headers", headers=headers)
+    assert complaint in error("headers", headers=headers)
 
 
 def test_the_host_is_a_header_like_others() -> None:
@@ -186,7 +186,7 @@ def test_the_host_is_a_header_like_others() -> None:
 
 
 @given(st.text())
-def test_any_text_is_a_token_that_arrives_whole_or_a_mistake_that_hides_it(text: str) -> None:
+def test_any_text_is_a_token_that_arrives_whole_or_an_error_that_hides_it(text: str) -> None:
     made, token = CREDENTIALS["bearer"], SECRET + text
     try:
         keys = made.Keys.model_validate({"type": "bearer", "token": Secret.plain(token)})

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from requests import Request, Session
 
 from exporter.auth.huawei_aksk import HuaweiAkSk, HuaweiAkSkKeys
-from exporter.metrics.instrumentation import Meters
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Kind
@@ -55,7 +55,7 @@ def signed(credential: HuaweiAkSk, url: str = PUBLISHED_URL, method: str = "GET"
     return request.headers
 
 
-def mistake(**keys: Any) -> str:
+def error(**keys: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         aksk(**keys)
     return str(caught.value)
@@ -204,7 +204,7 @@ def test_a_key_that_changes_signs_the_next_request_and_makes_asking_again_worth_
 def test_a_key_that_breaks_a_header_is_refused_at_load_and_later(
     key: str, value: str, secret_file: SecretFile
 ) -> None:
-    complaint = mistake(**{key: value})
+    complaint = error(**{key: value})
     assert "visible ASCII" in complaint
     assert "hidden" not in complaint
     credential = aksk(**{key: secret_file("good")})
@@ -225,7 +225,7 @@ def test_a_secret_key_that_is_no_text_is_a_failure_that_does_not_show_it() -> No
 
 @pytest.mark.parametrize("project_id", ["", "a b", "a\n", "é", "x" * 65])
 def test_an_odd_project_id_is_refused(project_id: str) -> None:
-    assert "project id" in mistake(project_id=project_id)
+    assert "project id" in error(project_id=project_id)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ async def reading(credential: HuaweiAkSk, url: str) -> Any:
         timeout=3,
         concurrency=2,
         headers={"X-Team": "builds"},
-        meters=Meters("0").of("builds"),
+        instrumentation=Instrumentation("0").of("builds"),
         clock=SYSTEM_CLOCK,
     )
     keys = {"job_id": JOB_ID, "build_no": "7"}

@@ -37,7 +37,7 @@ def oauth2(url: str = URL, **keys: Any) -> OAuth2:
     return OAuth2(OAuth2Keys.model_validate({"type": "oauth2", **given}))
 
 
-def mistake(**keys: Any) -> str:
+def error(**keys: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         oauth2(**keys)
     return str(caught.value)
@@ -354,7 +354,7 @@ def test_a_secret_that_is_no_text_is_a_failure(client_auth: str, session: Sessio
     ],
 )
 def test_odd_keys_are_refused(keys: dict[str, Any], complaint: str) -> None:
-    assert complaint in mistake(**keys)
+    assert complaint in error(**keys)
 
 
 def renew_from(credential: OAuth2, status: int, body: bytes) -> None:

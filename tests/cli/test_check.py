@@ -36,7 +36,7 @@ def test_warnings_are_lines_of_their_own_and_no_errors() -> None:
 def test_programs_find_warnings_beside_the_errors() -> None:
     done = check(ODD, "--format", "json")
     found = json.loads(done.output)
-    assert (done.exit_code, found["mistakes"], found["systems"], found["jobs"]) == (0, [], 3, 3)
+    assert (done.exit_code, found["errors"], found["systems"], found["jobs"]) == (0, [], 3, 3)
     lines = [
         f"warning: {one['file']}:{one['line']}: {one['path']}: {one['text']}" for one in found["warnings"]
     ]

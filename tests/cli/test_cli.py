@@ -186,31 +186,31 @@ def test_an_address_in_use_is_one_line_and_exit_code_1(flags: tuple[str, ...], t
     assert "in use" in line
 
 
-def mistakes(file: Path) -> list[str]:
+def errors(file: Path) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load(file)
-    return [str(mistake) for mistake in caught.value.mistakes]
+    return [str(error) for error in caught.value.errors]
 
 
-def test_serve_tells_every_mistake_of_the_config_on_its_own_line() -> None:
+def test_serve_tells_every_error_of_the_config_on_its_own_line() -> None:
     ended = run("serve", "--config.file", str(BAD))
-    expected = mistakes(BAD)
+    expected = errors(BAD)
     assert len(expected) > 5
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert ended.stderr.splitlines() == [f"remote-job-exporter: {line}" for line in expected]
 
 
-def test_check_tells_every_mistake_with_its_place() -> None:
+def test_check_tells_every_error_with_its_place() -> None:
     ended = run("check", str(BAD))
     assert ended.returncode == 1
-    assert ended.stdout.splitlines() == mistakes(BAD)
+    assert ended.stdout.splitlines() == errors(BAD)
     assert ended.stderr == ""
 
 
-def test_check_tells_programs_the_same_mistakes() -> None:
+def test_check_tells_programs_the_same_errors() -> None:
     ended = run("check", str(BAD), "--format", "json")
-    told = json.loads(ended.stdout)["mistakes"]
+    told = json.loads(ended.stdout)["errors"]
     assert ended.returncode == 1
     lines = [f"{one['file']}:{one['line']}: {one['path']}: {one['text']}" for one in told]
     assert lines == run("check", str(BAD)).stdout.splitlines()
@@ -223,14 +223,14 @@ def test_check_is_content_with_a_good_config() -> None:
     assert (ended.returncode, ended.stdout) == (0, f"{GOOD}: {systems} systems, {jobs} jobs, no errors\n")
     ended = run("check", str(GOOD), "--format", "json")
     assert ended.returncode == 0
-    assert json.loads(ended.stdout) == {"mistakes": [], "warnings": [], "systems": systems, "jobs": jobs}
+    assert json.loads(ended.stdout) == {"errors": [], "warnings": [], "systems": systems, "jobs": jobs}
 
 
 def test_check_counts_one_system_and_one_job_in_the_singular(config: Path) -> None:
     assert run("check", str(config)).stdout == f"{config}: 1 system, 1 job, no errors\n"
 
 
-def test_check_of_a_file_that_is_not_there_is_a_mistake_of_one_line(tmp_path: Path) -> None:
+def test_check_of_a_file_that_is_not_there_is_an_error_of_one_line(tmp_path: Path) -> None:
     ended = run("check", str(tmp_path / "absent.yaml"))
     assert ended.returncode == 1
     assert ended.stdout.count("\n") == 1

@@ -295,14 +295,14 @@ async def test_a_late_listing_does_not_hide_a_failed_run_that_it_has_forgotten(t
             assert (await running.scrape(timeout=0.3)).state("a") == "failed"
 
 
-async def test_a_mistake_of_ours_with_one_found_job_costs_that_job_alone(
+async def test_an_error_of_ours_with_one_found_job_costs_that_job_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Watched.tell
 
     def broken(self: Watched, status: Status, read_at: float, seconds: float) -> None:
         if self.job.id == "b":
-            raise RuntimeError("a mistake")
+            raise RuntimeError("an error")
         whole(self, status, read_at, seconds)
 
     monkeypatch.setattr(Watched, "tell", broken)

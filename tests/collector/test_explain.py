@@ -259,7 +259,7 @@ def test_the_exit_code_of_the_command_tells_whether_the_job_was_read(status: int
         assert len(docs.asked) == 1
 
 
-def test_a_config_with_mistakes_is_exit_code_1(tmp_path: Path) -> None:
+def test_a_config_with_errors_is_exit_code_1(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("systems: {docs: {provider: nope}}")
     done = run("probe", "--config.file", str(file), "docs")

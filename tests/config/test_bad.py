@@ -1,4 +1,4 @@
-"""One bad config file for each mistake; its first lines hold exactly what is said about it."""
+"""One bad config file for each error; its first lines hold exactly what is said about it."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ MARK = b"#! "
 
 
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
-def test_a_mistake_is_told_in_one_line_with_its_place(file: Path) -> None:
+def test_an_error_is_told_in_one_line_with_its_place(file: Path) -> None:
     expected = [
         line.removeprefix(MARK).decode() for line in file.read_bytes().splitlines() if line.startswith(MARK)
     ]
@@ -21,5 +21,5 @@ def test_a_mistake_is_told_in_one_line_with_its_place(file: Path) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_there_is_a_bad_file_for_many_mistakes() -> None:
+def test_there_is_a_bad_file_for_many_errors() -> None:
     assert len(BAD) > 100

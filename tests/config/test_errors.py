@@ -24,7 +24,7 @@ def told(**keys: object) -> dict[str, str]:
     return {shown(place): text for place, text in translate(caught.value.errors(), Outer)}
 
 
-def test_a_value_that_may_be_of_several_types_has_one_mistake() -> None:
+def test_a_value_that_may_be_of_several_types_has_one_error() -> None:
     assert told(number="x") == {
         "by_name.x.number": "must be a whole number, or unknown value; allowed: latest, newest"
     }

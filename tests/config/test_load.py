@@ -181,16 +181,16 @@ def test_no_secret_shows_in_what_was_loaded() -> None:
     assert "sesame" not in repr(load(GOOD))
 
 
-def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_a_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "none.yaml")
     assert str(caught.value) == f"{tmp_path}/none.yaml:1: cannot be read: No such file or directory"
 
 
-def test_a_mistake_can_be_told_to_machines(config: Load, tmp_path: Path) -> None:
+def test_an_error_can_be_told_to_machines(config: Load, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         config("defaults: {timeout: 0s}\nsystems: {}\n")
-    assert [mistake.as_dict() for mistake in caught.value.mistakes] == [
+    assert [error.as_dict() for error in caught.value.errors] == [
         {
             "file": f"{tmp_path}/config.yaml",
             "line": 1,
@@ -216,14 +216,14 @@ def test_a_message_stays_one_line_whatever_a_file_is_called(config: Load) -> Non
     assert line.isprintable()
 
 
-def test_of_thousands_of_mistakes_the_first_thousand_are_told(config: Load) -> None:
+def test_of_thousands_of_errors_the_first_thousand_are_told(config: Load) -> None:
     with pytest.raises(ConfigError) as caught:
         config(
             "systems:\n  s:\n    provider: crafter\n    base_url: http://a.example\n    jobs:\n"
             + "    - {}\n" * 3000
         )
-    assert len(caught.value.mistakes) == 1001
-    assert caught.value.mistakes[-1].text == "more mistakes from here on are not shown"
+    assert len(caught.value.errors) == 1001
+    assert caught.value.errors[-1].text == "more errors from here on are not shown"
 
 
 # A folder.
@@ -267,7 +267,7 @@ def test_what_a_folder_holds_and_is_not_read_can_be_listed(tmp_path: Path) -> No
     assert unread(tmp_path / "missing") == []
 
 
-def test_a_system_or_defaults_in_two_files_is_a_mistake(tmp_path: Path) -> None:
+def test_a_system_or_defaults_in_two_files_is_a_error(tmp_path: Path) -> None:
     defaults = "defaults: {timeout: 1s}\n"
     path = folder(tmp_path, a=defaults + system("one"), b=system("one") + system("x")[9:] + defaults)
     with pytest.raises(ConfigError) as caught:
@@ -278,25 +278,25 @@ def test_a_system_or_defaults_in_two_files_is_a_mistake(tmp_path: Path) -> None:
     ]
 
 
-def test_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+def test_errors_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     path = folder(tmp_path, a="systems: [", b="default: {}", c=system("é"))
     with pytest.raises(ConfigError) as caught:
         load(path)
-    assert [(mistake.file.name, mistake.line) for mistake in caught.value.mistakes] == [
+    assert [(error.file.name, error.line) for error in caught.value.errors] == [
         ("a.yaml", 1),
         ("b.yaml", 1),
         ("c.yaml", 2),
     ]
 
 
-def test_a_folder_without_systems_is_a_mistake(tmp_path: Path) -> None:
+def test_a_folder_without_systems_is_a_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the folder holds no"):
         load(tmp_path)
     with pytest.raises(ConfigError, match=r"a\.yaml:1: systems: is missing"):
         load(folder(tmp_path, a="defaults: {timeout: 1s}", b=""))
 
 
-def test_a_folder_that_cannot_be_listed_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_a_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: Path) -> Iterator[Path]:
         raise PermissionError(13, "Permission denied")
 

@@ -1,4 +1,4 @@
-"""Whatever is in a config file, it loads or its mistakes are told, each at a line of that file."""
+"""Whatever is in a config file, it loads or its errors are told, each at a line of that file."""
 
 import tempfile
 from pathlib import Path
@@ -36,9 +36,9 @@ def check(data: bytes) -> None:
             error = caught
     if error is not None:
         lines = data.count(b"\n") + 1
-        assert error.mistakes
-        assert all(1 <= mistake.line <= lines for mistake in error.mistakes), error
-        assert len(str(error).splitlines()) == len(error.mistakes)
+        assert error.errors
+        assert all(1 <= error.line <= lines for error in error.errors), error
+        assert len(str(error).splitlines()) == len(error.errors)
 
 
 relaxed = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter import simulator
 from exporter.config import load, warnings
-from exporter.config.load import MAX_MISTAKES
+from exporter.config.load import MAX_ERRORS
 from exporter.providers.json.expressions import compiled, tight_minus
 from tests.config.conftest import HERE, Load
 
@@ -154,8 +154,8 @@ def test_files_of_a_folder_that_are_not_read_are_warned_of(tmp_path: Path) -> No
 
 def test_only_so_many_warnings_as_anybody_reads(config: Load) -> None:
     head = "{provider: sitecore, base_url: 'https://a.example', min_interval: 1d, jobs: [{id: a}]}"
-    found = warnings(config("systems:\n" + "".join(f"  s{n}: {head}\n" for n in range(MAX_MISTAKES + 5))))
-    assert len(found) == MAX_MISTAKES + 1
+    found = warnings(config("systems:\n" + "".join(f"  s{n}: {head}\n" for n in range(MAX_ERRORS + 5))))
+    assert len(found) == MAX_ERRORS + 1
     assert found[-1].text == "more warnings from here on are not shown"
 
 

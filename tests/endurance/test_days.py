@@ -222,7 +222,7 @@ def live(
 ) -> Callable[[Day], service.Service]:
     # The trouble of a day is a lot to tell, and its thousands of pages are not looked at.
     caplog.set_level("ERROR", logger="exporter")
-    monkeypatch.setattr("exporter.metrics.instrumentation.Meters.render", lambda *_, **__: b"")
+    monkeypatch.setattr("exporter.metrics.instrumentation.Instrumentation.render", lambda *_, **__: b"")
 
     def begin(day: Day) -> service.Service:
         monkeypatch.setattr("exporter.transport.pools.Wire", lambda *_, **__: Instant(day))

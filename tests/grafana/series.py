@@ -7,7 +7,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.metrics import IDENTITY, JOB_METRICS, PROBE_METRICS, SYSTEM_METRICS
-from exporter.metrics.instrumentation import Meters
+from exporter.metrics.instrumentation import Instrumentation
 from tests.grafana.linter import metric, parsed
 from tests.stack import RULES
 
@@ -36,11 +36,11 @@ def exported() -> dict[str, Labels]:
         known[system.name] = TARGET | {"system", *system.labels}
     for probe in PROBE_METRICS:
         known[probe.name] = TARGET
-    meters = Meters("0")
-    meters.of("any").answered(200, 0.1)
-    meters.of("any").watching(1)
-    meters.scrapes.labels("/metrics")
-    for family in text_string_to_metric_families(meters.render(openmetrics=False).decode()):
+    instrumentation = Instrumentation("0")
+    instrumentation.of("any").answered(200, 0.1)
+    instrumentation.of("any").watching(1)
+    instrumentation.scrapes.labels("/metrics")
+    for family in text_string_to_metric_families(instrumentation.render(openmetrics=False).decode()):
         for sample in family.samples:
             known[sample.name] = TARGET | known.get(sample.name, frozenset()) | {*sample.labels}
     return known

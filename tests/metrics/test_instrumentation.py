@@ -5,7 +5,7 @@ import re
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter.metrics.instrumentation import Meters
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.failure import Reason
 from exporter.model.pacing import Why
 from tests.vendor import Samples, read_samples
@@ -22,39 +22,39 @@ PROMISED = {
 
 
 @pytest.fixture
-def meters() -> Meters:
-    return Meters("1.2.3", "abc")
+def instrumentation() -> Instrumentation:
+    return Instrumentation("1.2.3", "abc")
 
 
-def shown(meters: Meters) -> Samples:
-    return read_samples(meters.render(openmetrics=False).decode())
+def shown(instrumentation: Instrumentation) -> Samples:
+    return read_samples(instrumentation.render(openmetrics=False).decode())
 
 
-def test_every_metric_that_was_promised_is_there_with_its_labels(meters: Meters) -> None:
-    docs = meters.of("docs")
+def test_every_metric_that_was_promised_is_there_with_its_labels(instrumentation: Instrumentation) -> None:
+    docs = instrumentation.of("docs")
     docs.answered(200, 0.1)
     docs.watching(3)
-    meters.scrapes.labels("/metrics")
-    labels = {name: set(dict(labels)) for name, labels in shown(meters)}
+    instrumentation.scrapes.labels("/metrics")
+    labels = {name: set(dict(labels)) for name, labels in shown(instrumentation)}
     assert labels.items() >= PROMISED.items()
 
 
-def test_the_build_is_told(meters: Meters) -> None:
-    ((labels, value),) = shown(meters).all("remote_job_exporter_build_info")
+def test_the_build_is_told(instrumentation: Instrumentation) -> None:
+    ((labels, value),) = shown(instrumentation).all("remote_job_exporter_build_info")
     assert (labels["version"], labels["revision"], value) == ("1.2.3", "abc", 1)
     assert re.fullmatch(r"3\.\d+\.\d+\S*", labels["python_version"])
 
 
-def test_every_reason_and_every_why_begins_at_nothing(meters: Meters) -> None:
-    meters.of("docs")
-    failures = shown(meters).all("remote_job_exporter_request_failures_total", system="docs")
+def test_every_reason_and_every_why_begins_at_nothing(instrumentation: Instrumentation) -> None:
+    instrumentation.of("docs")
+    failures = shown(instrumentation).all("remote_job_exporter_request_failures_total", system="docs")
     assert {labels["reason"]: value for labels, value in failures} == dict.fromkeys(map(str, Reason), 0)
-    skipped = shown(meters).all("remote_job_exporter_reads_skipped_total", system="docs")
+    skipped = shown(instrumentation).all("remote_job_exporter_reads_skipped_total", system="docs")
     assert {labels["why"]: value for labels, value in skipped} == dict.fromkeys(map(str, Why), 0)
 
 
-def test_what_happens_is_counted_for_its_system_alone(meters: Meters) -> None:
-    docs, twins = meters.of("docs"), meters.of("twins")
+def test_what_happens_is_counted_for_its_system_alone(instrumentation: Instrumentation) -> None:
+    docs, twins = instrumentation.of("docs"), instrumentation.of("twins")
     for _ in range(3):
         docs.answered(200, 0.2)
     docs.answered(503, 9.0)
@@ -62,7 +62,7 @@ def test_what_happens_is_counted_for_its_system_alone(meters: Meters) -> None:
     docs.skipped(Why.FINAL, 5)
     docs.watching(7)
     twins.answered(200, 0.1)
-    page = shown(meters)
+    page = shown(instrumentation)
     requests = page.all("remote_job_exporter_requests_total")
     assert {(labels["system"], labels["code"]): value for labels, value in requests} == {
         ("docs", "200"): 3,
@@ -80,30 +80,30 @@ def test_what_happens_is_counted_for_its_system_alone(meters: Meters) -> None:
     assert page.get_one(f"{seconds}_bucket", system="docs", le="0.25") == 3
 
 
-def test_codes_that_nobody_defined_are_one(meters: Meters) -> None:
-    docs = meters.of("docs")
+def test_codes_that_nobody_defined_are_one(instrumentation: Instrumentation) -> None:
+    docs = instrumentation.of("docs")
     for code in (200, 299, 600, 999, 42, 799):
         docs.answered(code, 0.1)
-    requests = shown(meters).all("remote_job_exporter_requests_total")
+    requests = shown(instrumentation).all("remote_job_exporter_requests_total")
     assert {labels["code"]: value for labels, value in requests} == {"200": 1, "other": 5}
 
 
-def test_scrapes_are_measured(meters: Meters) -> None:
-    meters.scrapes.labels("/metrics").observe(0.3)
-    meters.scrapes.labels("/sd").observe(0.1)
+def test_scrapes_are_measured(instrumentation: Instrumentation) -> None:
+    instrumentation.scrapes.labels("/metrics").observe(0.3)
+    instrumentation.scrapes.labels("/sd").observe(0.1)
     count = "remote_job_exporter_scrape_duration_seconds_count"
-    assert shown(meters).get_one(count, handler="/metrics") == 1
+    assert shown(instrumentation).get_one(count, handler="/metrics") == 1
 
 
-def test_nothing_is_shown_of_when_a_series_was_made(meters: Meters) -> None:
-    meters.of("docs").answered(200, 0.1)
+def test_nothing_is_shown_of_when_a_series_was_made(instrumentation: Instrumentation) -> None:
+    instrumentation.of("docs").answered(200, 0.1)
     for openmetrics in (False, True):
-        assert b"_created" not in meters.render(openmetrics=openmetrics)
+        assert b"_created" not in instrumentation.render(openmetrics=openmetrics)
 
 
-def test_both_formats_tell_the_same(meters: Meters) -> None:
-    meters.of("docs").answered(200, 0.1)
-    page = meters.render(openmetrics=True)
+def test_both_formats_tell_the_same(instrumentation: Instrumentation) -> None:
+    instrumentation.of("docs").answered(200, 0.1)
+    page = instrumentation.render(openmetrics=True)
     assert not page.endswith(b"# EOF\n")
     told = {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -111,34 +111,36 @@ def test_both_formats_tell_the_same(meters: Meters) -> None:
         for sample in family.samples
         if not sample.name.startswith("process_")
     }
-    text = {key: value for key, value in shown(meters).items() if not key[0].startswith("process_")}
+    text = {key: value for key, value in shown(instrumentation).items() if not key[0].startswith("process_")}
     assert told == text
 
 
-def test_the_process_itself_is_measured(meters: Meters) -> None:
-    memory = shown(meters).get_one("process_resident_memory_bytes")
+def test_the_process_itself_is_measured(instrumentation: Instrumentation) -> None:
+    memory = shown(instrumentation).get_one("process_resident_memory_bytes")
     assert memory is None or memory > 1e6  # only where the platform tells
 
 
 def test_two_exporters_in_one_process_count_apart() -> None:
-    one, other = Meters("1"), Meters("2")
+    one, other = Instrumentation("1"), Instrumentation("2")
     one.of("docs").answered(200, 0.1)
     assert shown(other).all("remote_job_exporter_requests_total") == []
 
 
-def test_of_a_system_that_is_gone_nothing_is_shown(meters: Meters) -> None:
+def test_of_a_system_that_is_gone_nothing_is_shown(instrumentation: Instrumentation) -> None:
     for system in ("docs", "twins"):
-        meters.of(system).answered(200, 0.1)
-        meters.of(system).watching(1)
-    meters.forget("docs")
-    systems = {dict(labels).get("system") for _, labels in shown(meters)}
+        instrumentation.of(system).answered(200, 0.1)
+        instrumentation.of(system).watching(1)
+    instrumentation.forget("docs")
+    systems = {dict(labels).get("system") for _, labels in shown(instrumentation)}
     assert systems == {None, "twins"}
-    assert shown(meters).get_one("remote_job_exporter_jobs", system="twins") == 1
+    assert shown(instrumentation).get_one("remote_job_exporter_jobs", system="twins") == 1
 
 
-def test_what_a_system_that_is_gone_still_answers_brings_it_not_back(meters: Meters) -> None:
-    docs = meters.of("docs")
-    meters.forget("docs")
+def test_what_a_system_that_is_gone_still_answers_brings_it_not_back(
+    instrumentation: Instrumentation,
+) -> None:
+    docs = instrumentation.of("docs")
+    instrumentation.forget("docs")
     docs.answered(200, 0.1)
     docs.failed(Reason.TIMEOUT)
-    assert shown(meters).all("remote_job_exporter_requests_total") == []
+    assert shown(instrumentation).all("remote_job_exporter_requests_total") == []

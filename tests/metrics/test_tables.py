@@ -19,7 +19,7 @@ from exporter.metrics import (
     SystemView,
 )
 from exporter.metrics.exposition import Format, Page, family_name, label_text, render_row
-from exporter.metrics.instrumentation import Meters
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import Category, Expect, Items, Job, Kind, State, Status
@@ -215,16 +215,19 @@ def test_names_types_and_help_keep_the_rules(metric: Metric[Any]) -> None:
 
 def test_no_two_families_share_a_name() -> None:
     families = [family_name(metric) for metric in ALL]
-    own = [family.name for family in Meters("1").registry.collect()]
+    own = [family.name for family in Instrumentation("1").registry.collect()]
     assert len({*families, *own}) == len(families) + len(own)
 
 
 def test_no_label_of_ours_may_be_given_by_a_config() -> None:
     assert {label for metric in ALL for label in metric.labels} <= LABELS
-    meters = Meters("1")
-    meters.of("docs").answered(200, 0.1)
+    instrumentation = Instrumentation("1")
+    instrumentation.of("docs").answered(200, 0.1)
     own = {
-        label for family in meters.registry.collect() for sample in family.samples for label in sample.labels
+        label
+        for family in instrumentation.registry.collect()
+        for sample in family.samples
+        for label in sample.labels
     }
     assert own - {"le"} <= LABELS
     assert {*IDENTITY, "state"} <= LABELS

@@ -114,14 +114,14 @@ SIGNS += ["in", "length", "sort_by", "0", "-1", "é", "\\", "\n", " ", "\U0001f6
 @example("a" + "||a" * 600)
 @example("`" + "[" * 1900 + "`")
 @example("")
-def test_any_text_is_an_expression_or_a_mistake_of_the_config(text: str) -> None:
-    mistakes: list[Any] = []
+def test_any_text_is_an_expression_or_an_error_of_the_config(text: str) -> None:
+    errors: list[Any] = []
     try:
         assert_read_or_refused(made(state=text), {"id": "1"}, answer({"a": [1, {"b_c": "x"}]}))
     except ValidationError as error:
-        mistakes = error.errors()
-    assert all(mistake["type"] == "value_error" for mistake in mistakes)
-    assert all(mistake["loc"] == ("read", "state") for mistake in mistakes)
+        errors = error.errors()
+    assert all(error["type"] == "value_error" for error in errors)
+    assert all(error["loc"] == ("read", "state") for error in errors)
 
 
 def test_without_an_expression_the_library_is_not_loaded() -> None:

@@ -207,7 +207,7 @@ def test_each_of_both_listings_is_read_to_its_end() -> None:
     assert listed(reply, newer_than="1d").ids == ["live None", "live more", "ended None", "ended more"]
 
 
-def test_what_a_filter_lets_through_by_mistake_is_left_out_and_unknown_words_are_not() -> None:
+def test_what_a_filter_lets_through_by_error_is_left_out_and_unknown_words_are_not() -> None:
     jobs = [job(word, f"job_{word}") for word in ("Running", "completed", "Cancelled", "Paused", "")]
     assert listed(page(*jobs), statuses=["Running", "Canceled"]).ids == [
         "job_Running",

@@ -218,7 +218,7 @@ def test_a_record_with_wrong_arguments_prints_its_text_and_no_traceback(
     logs: Callable[..., io.StringIO], capfd: pytest.CaptureFixture[str]
 ) -> None:
     stream = logs()
-    logging.getLogger("exporter").info("%d of %d", "hunter2")  # noqa: PLE1206  # the mistake meant
+    logging.getLogger("exporter").info("%d of %d", "hunter2")  # noqa: PLE1206  # the error meant
     assert 'msg="%d of %d"' in stream.getvalue()
     assert capfd.readouterr().err == ""
 

@@ -115,13 +115,13 @@ def test_every_reload_is_announced_and_ended_with_what_became_of_it(
         assert told.hears("READY")["STATUS"] == "5 jobs of 1 system"
 
         config.write_text("systems: 3\n")
-        mistake = f"{config}:1: systems: must be a mapping (key: value)"
+        error = f"{config}:1: systems: must be a mapping (key: value)"
         exporter.process.send_signal(signal.SIGHUP)
         assert told.hears("RELOADING")
-        assert told.hears("READY")["STATUS"] == f"config not taken: {mistake}; still 5 jobs of 1 system"
+        assert told.hears("READY")["STATUS"] == f"config not taken: {error}; still 5 jobs of 1 system"
         assert requests.post(f"{address}/-/reload", timeout=60).status_code == 500
         assert told.hears("RELOADING")
-        assert told.hears("READY")["STATUS"] == f"config not taken: {mistake}; still 5 jobs of 1 system"
+        assert told.hears("READY")["STATUS"] == f"config not taken: {error}; still 5 jobs of 1 system"
 
 
 def test_a_config_that_is_watched_reloads_in_sight_of_systemd(

@@ -304,7 +304,7 @@ def test_a_server_name_is_a_host_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("keys", [{"min_version": "TLS11"}, {"insecure_skip_verify": "yes"}, {"ca": "x"}])
-def test_other_mistakes_are_refused(keys: dict[str, object]) -> None:
+def test_other_errors_are_refused(keys: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Tls.model_validate(keys)
 

@@ -158,8 +158,8 @@ async def test_a_replaced_ca_file_is_trusted_and_the_old_one_no_more(
     assert server.accepts == 4
 
 
-class Mistaken(Caps):
-    """A provider with mistakes, each in the job of its name."""
+class Misread(Caps):
+    """A provider with errors, each in the job of its name."""
 
     def read(self, job: Job, previous: Status | None) -> Generator[Any, Any, Status]:
         """Reads as the name of the job says."""
@@ -177,10 +177,10 @@ class Mistaken(Caps):
         return Status(State.RUNNING, raw="Running", categories={"a": Category(1)})
 
 
-async def test_a_mistake_of_ours_costs_its_own_job_and_no_other(
+async def test_an_error_of_ours_costs_its_own_job_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(PROVIDERS, "caps", Mistaken)
+    monkeypatch.setitem(PROVIDERS, "caps", Misread)
     async with (
         vendor(lambda _: Told(caps())) as docs,
         exporter("systems:\n" + caps_config(docs.url, 4, more="concurrency: 1"), tmp_path) as running,
@@ -358,7 +358,7 @@ async def test_a_token_that_does_not_come_in_time_is_no_credential(tmp_path: Pat
         assert docs.count() == {"/token": 1}
 
 
-async def test_a_mistake_of_ours_in_a_credential_is_no_credential_and_shows_nothing(
+async def test_an_error_of_ours_in_a_credential_is_no_credential_and_shows_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def renew(*_: object) -> None:

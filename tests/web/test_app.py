@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporter.collector.collector import Collector
-from exporter.metrics.instrumentation import Meters
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.web.app import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, MAX_SCRAPES, App, scrape_seconds
 from exporter.web.server import Server
 from tests.vendor import Exporter, Told, caps, caps_config, exporter, read_samples, vendor
@@ -102,8 +102,8 @@ async def test_health_and_readiness_never_ask_a_vendor(tmp_path: Path) -> None:
 async def test_while_stopping_it_is_healthy_but_not_ready() -> None:
     async def reload() -> None: ...
 
-    meters = Meters("1")
-    app = App(Collector(meters), meters, timeout_offset=0.5, reload=reload)
+    instrumentation = Instrumentation("1")
+    app = App(Collector(instrumentation), instrumentation, timeout_offset=0.5, reload=reload)
     app.ready = False
     server = Server(app.asgi, ("127.0.0.1:0",))
     await server.start()

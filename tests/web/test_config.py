@@ -1,4 +1,4 @@
-"""Whatever is in a web configuration file, it loads or its mistakes are told, each with its place."""
+"""Whatever is in a web configuration file, it loads or its errors are told, each with its place."""
 
 import subprocess
 import sys
@@ -202,7 +202,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("text", "told"), MISTAKES)
-def test_a_mistake_is_told_in_one_line_with_its_place(place: Place, text: str, told: str) -> None:
+def test_an_error_is_told_in_one_line_with_its_place(place: Place, text: str, told: str) -> None:
     issued = place.authority.issue_cert("other.example")
     (place.folder / "other.key").write_bytes(issued.private_key_pem.bytes())
     with pytest.raises(ConfigError) as caught:
@@ -217,8 +217,8 @@ def test_text_and_file_do_not_stand_side_by_side(place: Place, key: str) -> None
     pem = (place.folder / name).read_text().replace("\n", "\\n")
     with pytest.raises(ConfigError) as caught:
         load(place.write(f'{TLS}{VERIFY}  {key}: "{pem}"\n'))
-    assert [mistake.path for mistake in caught.value.mistakes] == [f"tls_server_config.{key}_file"]
-    assert "cannot stand beside" in caught.value.mistakes[0].text
+    assert [error.path for error in caught.value.errors] == [f"tls_server_config.{key}_file"]
+    assert "cannot stand beside" in caught.value.errors[0].text
 
 
 def test_every_key_of_the_exporter_toolkit_is_known() -> None:
@@ -238,7 +238,7 @@ def test_neither_key_nor_hashes_show(place: Place) -> None:
     assert "$2y$" not in shown
 
 
-def test_an_encrypted_key_is_a_mistake_and_no_question_at_the_terminal(place: Place) -> None:
+def test_an_encrypted_key_is_an_error_and_no_question_at_the_terminal(place: Place) -> None:
     key = serialization.load_pem_private_key((place.folder / "server.key").read_bytes(), None)
     (place.folder / "server.key").write_bytes(
         key.private_bytes(
@@ -263,7 +263,7 @@ def test_bcrypt_is_imported_where_it_is_needed_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "said"), [("--format=text", "no errors"), ("--format=json", '"mistakes": []')]
+    ("flag", "said"), [("--format=text", "no errors"), ("--format=json", '"errors": []')]
 )
 def test_check_knows_such_files(place: Place, flag: str, said: str) -> None:
     config = place.folder / "config.yaml"
@@ -323,9 +323,9 @@ def check(data: bytes) -> None:
         except ConfigError as caught:
             error = caught
     if error is not None:
-        assert error.mistakes
-        assert all(1 <= mistake.line <= data.count(b"\n") + 1 for mistake in error.mistakes), error
-        assert len(str(error).splitlines()) == len(error.mistakes)
+        assert error.errors
+        assert all(1 <= error.line <= data.count(b"\n") + 1 for error in error.errors), error
+        assert len(str(error).splitlines()) == len(error.errors)
 
 
 def test_the_good_one_is_good() -> None:

@@ -72,7 +72,7 @@ async def test_a_real_prometheus_scrapes_with_certificate_and_password(
     assert len(docs.asked) >= 1
 
 
-async def test_a_service_does_not_start_with_mistakes_in_its_web_config(place: Place) -> None:
+async def test_a_service_does_not_start_with_errors_in_its_web_config(place: Place) -> None:
     config = place.folder / "config.yaml"
     config.write_text("systems:\n" + caps_config("http://127.0.0.1:1"))
     service = Service(config, Options(listen=("127.0.0.1:0",), web_config=place.write("x: y\n")))

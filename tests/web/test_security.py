@@ -251,7 +251,7 @@ async def test_a_broken_file_changes_nothing_and_is_told_once(
         assert (await secured.get()).status == 401
         assert (await secured.get(authorization=basic("alice"))).status == 200
     assert messages(caplog) == ["web config not taken"]
-    assert str(place.file) in caplog.records[0].__dict__["mistake"]
+    assert str(place.file) in caplog.records[0].__dict__["error"]
     place.write(users("bob"))
     assert (await secured.get(authorization=basic("alice"))).status == 401
     assert (await secured.get(authorization=basic("bob"))).status == 200
@@ -266,7 +266,7 @@ async def test_tls_is_not_switched_off_while_running(
     assert messages(caplog) == ["web config not taken"]
     assert (
         "tls_server_config: cannot be added or taken away while running"
-        in (caplog.records[0].__dict__["mistake"])
+        in (caplog.records[0].__dict__["error"])
     )
 
 
@@ -365,10 +365,10 @@ def test_files_are_looked_at_once_a_second_at_most(place: Place, monkeypatch: py
     assert looked == []
 
 
-def test_a_start_with_mistakes_tells_them_all(place: Place) -> None:
+def test_a_start_with_errors_tells_them_all(place: Place) -> None:
     with pytest.raises(ConfigError) as caught:
         Security(place.write("basic_auth_users: {a: b}\nhttp_server_config: {http2: true}\n"))
-    assert [(mistake.line, mistake.path) for mistake in caught.value.mistakes] == [
+    assert [(error.line, error.path) for error in caught.value.errors] == [
         (1, "basic_auth_users.a"),
         (2, "http_server_config.http2"),
     ]

@@ -69,8 +69,8 @@ def compiled(source: str) -> Node:
         raise ValueError(_explained(source, error.lex_position)) from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         raise ValueError("is no JMESPath expression") from None
-    for mistake in _mistakes(tree, frozenset(), 0):
-        raise ValueError(mistake)
+    for text in _errors(tree, frozenset(), 0):
+        raise ValueError(text)
     return tree
 
 
@@ -195,7 +195,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _mistakes(node: Node, variables: frozenset[str], depth: int) -> Iterator[str]:
+def _errors(node: Node, variables: frozenset[str], depth: int) -> Iterator[str]:
     """What the parser lets through and no answer could ever make right."""
     if depth > MAX_DEPTH:
         yield f"is nested deeper than {MAX_DEPTH} levels"
@@ -212,14 +212,14 @@ def _mistakes(node: Node, variables: frozenset[str], depth: int) -> Iterator[str
             yield "uses a $variable that no let defines"
         case "let_expression":
             inner = variables | {child["value"] for child in children[:-1]}
-            yield from _mistakes(children.pop(), inner, depth + 1)
+            yield from _errors(children.pop(), inner, depth + 1)
         case "slice" if node["children"][2] == 0:
             yield "has a slice of step 0"
         case "arithmetic" | "arithmetic_unary":
             if any(child["type"] == "literal" and not _is_number(child["value"]) for child in children):
                 yield "calculates with what is no number"
     for child in children:
-        yield from _mistakes(child, variables, depth + 1)
+        yield from _errors(child, variables, depth + 1)
 
 
 def _wrong_call(name: str, arguments: list[Node]) -> Iterator[str]:

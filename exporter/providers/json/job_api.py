@@ -67,7 +67,7 @@ class JsonApi(Provider):
         """All its keys, joined; of the kind that the config says."""
         return "/".join(keys[name] for name in self._names), Kind(self._read.kind)
 
-    def mistakes(self, discover: JsonDiscover) -> Iterator[tuple[tuple[str, ...], str]]:
+    def check_discover(self, discover: JsonDiscover) -> Iterator[tuple[tuple[str, ...], str]]:
         """A listing has to name exactly the keys that a read needs."""
         for name in self._names:
             if name not in discover.keys:
@@ -222,7 +222,7 @@ def _word(found: Any) -> str:
 
 
 def _number(found: Any) -> Any:
-    """What is a number, or a text of one; other texts are mistaken, save the empty one."""
+    """What is a number, or a text of one; other texts are misread, save the empty one."""
     if isinstance(found, str):
         found = found.strip() or None
         if found is not None and number(found) is None:

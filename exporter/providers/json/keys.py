@@ -1,7 +1,7 @@
 """What may stand under ``read:`` and ``discover:`` of the provider ``json``.
 
 Requests are templates: ``{name}`` in path, query or body is a key of the job. Expressions are
-compiled when the config is checked, so that a mistake in one is told with its place.
+compiled when the config is checked, so that an error in one is told with its place.
 """
 
 import json
@@ -51,7 +51,7 @@ def _expression(value: object) -> Expression:
     if isinstance(value, Expression):
         return value
     if not isinstance(value, str):
-        # pydantic takes no TypeError for a mistake.
+        # pydantic takes no TypeError for an error.
         raise ValueError("must be text: a JMESPath expression, in quotes")  # noqa: TRY004
     from exporter.providers.json.expressions import finder  # noqa: PLC0415  # only where expressions are configured
 
