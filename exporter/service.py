@@ -17,9 +17,9 @@ from exporter import __version__, config
 from exporter.auth import CREDENTIALS
 from exporter.cli.terminal import counted
 from exporter.collector.collector import Collector
+from exporter.collector.plan import Plan
 from exporter.collector.probed import Probe
 from exporter.collector.query import Pairs
-from exporter.collector.system import Plan
 from exporter.config import System
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock

@@ -1,118 +1,237 @@
-"""Jobs that are found, not listed by hand: what a system's listings have named, and which are watched."""
+"""Jobs that a listing finds: what it has named, and which of that is watched."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Collection, Mapping
 from math import inf
 from typing import Protocol
 
-from exporter.collector.record import Read, Watched
+from exporter.collector.plan import Records
+from exporter.collector.record import JobRecord
+from exporter.collector.source import Source, Waiter
+from exporter.model.clock import Clock
 from exporter.model.failure import Failure
-from exporter.model.job import State, Status
-from exporter.model.pacing import Pace, Rules, Why
+from exporter.model.job import Job, State, Status
+from exporter.model.pacing import Why
 from exporter.providers.base import DiscoverKeys, Found
-from exporter.upstream.client import Listed
+from exporter.upstream.client import Listed, Reading, Upstream
+from exporter.upstream.trace import Trace
+
+_log = logging.getLogger(__name__)
 
 FAILED_STAYS = 86400.0
-"""Seconds that a discovered run which failed stays after its end, also when nothing tells of it."""
+"""Seconds that a found run which failed is watched after its end, also when no listing names it."""
 
 
-@dataclass(eq=False, slots=True)
-class Discovery:
+class Discovery(Source[Listed]):
     """The listing of one system and the jobs that are watched because of it.
 
     Args:
         keys: the system's ``discover:``.
-        max_jobs: how many jobs are watched at most, hand-written ones included.
-        pace: when the listing was asked and may be asked again.
+        on_applied: called after a listing with its waiters, so that they can wait for reads of jobs too.
 
     Attributes:
-        take: does what follows from a listing that was read; ``None`` once the config has no use for it.
         jobs: what is watched because of a listing, by ``job_id``.
-        former: jobs that were dropped and keep their past, since the next listing or config may name them.
-        waiting_since: monotonic time since which a first listing by these keys is waited for.
-        listed: what the last listing that was understood named; ``None`` until there is one.
-        read: the listing that is under way.
+        former: records that were dropped; the next listing or configuration may name them again.
         failure: why the last listing failed.
-        dropped: jobs over `max_jobs`.
-        unserved: no scrape has shown yet what the last listing brought.
-        tells_states: the last listing had states of jobs, so it is read at each scrape.
+        dropped: how many jobs are not watched because of ``max_jobs``.
     """
 
-    keys: DiscoverKeys
-    max_jobs: int
-    pace: Pace
-    take: Callable[[Listed, Read], None] | None = None
-    waiting_since: float | None = None
-    jobs: dict[str, Watched] = field(default_factory=dict)
-    former: dict[str, Watched] = field(default_factory=dict)
-    listed: Listed | None = None
-    read: Read | None = None
-    failure: Failure | None = None
-    dropped: int = 0
-    unserved: bool = False
-    tells_states: bool = True
+    def __init__(
+        self,
+        keys: DiscoverKeys,
+        records: Records,
+        clock: Clock,
+        on_applied: Callable[[Collection[Waiter]], None],
+    ) -> None:
+        super().__init__(records.plan.rules, clock)
+        self.jobs: dict[str, JobRecord] = {}
+        self.former: dict[str, JobRecord] = {}
+        self.failure: Failure | None = None
+        self.dropped = 0
+        self._keys = keys
+        self._records = records
+        self._on_applied = on_applied
+        self._waiting_since: float | None = None
+        self._listed: Listed | None = None
+        self._has_states = True
 
-    def under(self, keys: DiscoverKeys, max_jobs: int, rules: Rules, *, same_way: bool) -> "Discovery":
-        """What a changed config leaves of this one; the jobs are for the system to carry over.
+    def reconfigure(self, keys: DiscoverKeys, *, same_upstream: bool) -> None:
+        """Applies a changed configuration; `adopt` must follow.
+
+        If the keys differ, or a read under way asks in another way, the listing is due immediately, unless
+        the vendor asked to wait. What was listed stays valid as long as the keys name the same jobs.
 
         Args:
-            same_way: the same connections and credentials are used. With the same keys the listing then
-                goes on, one under way too.
-
-        Returns:
-            The same, or one whose listing is due at once, unless the vendor asked to wait. What was listed
-            before counts as long as the keys name the same jobs.
+            same_upstream: the same connections and credentials are used.
         """
-        self.pace.rules, self.max_jobs = rules, max_jobs
-        if keys == self.keys and (same_way or self.read is None):
-            return self
-        new = Discovery(keys, max_jobs, self.pace, failure=self.failure)
-        self.pace.asked_at = -inf
-        if keys.names_the_jobs_of(self.keys):
-            new.listed, new.dropped, new.waiting_since = self.listed, self.dropped, self.waiting_since
-            new.tells_states, new.unserved = self.tells_states, self.unserved
-        return new
+        self._pace.rules = self._records.plan.rules
+        if keys == self._keys and (same_upstream or self._read is None):
+            return
+        self.abandon()
+        self._pace.asked_at = -inf
+        if not keys.names_the_jobs_of(self._keys):
+            self.dropped, self._listed, self._waiting_since = 0, None, None
+            self._has_states, self._unserved = True, False
+        self._keys = keys
 
-    def why_not(self, now: float) -> Why | None:
-        """Why the listing may not be asked at ``now``, or ``None`` if it may.
+    def adopt(self, records: dict[str, JobRecord], found: Collection[str]) -> None:
+        """Takes from ``records`` what this listing has found or may find, then applies the last listing.
 
-        One that only names jobs is asked at its own interval, as nothing in it is urgent.
+        What other keys found stays until the first listing by these: an outage at that moment must not
+        look as if the jobs were gone.
+
+        Args:
+            records: by ``job_id``, before a change of configuration.
+            found: the ids of those that were watched because of a listing.
         """
-        if self.waiting_since is None:
-            self.waiting_since = now
-        if self.unserved:
-            self.unserved = False
-            return Why.FRESH  # it came too late for the scrape that asked, and serves this one
-        if not self.tells_states and now - self.pace.asked_at < getattr(self.keys, "interval", 0.0):
+        for job_id, record in list(records.items()):
+            # Keys with slashes may make up the id of a configured job.
+            if record.job.keys.keys() != self._records.plan.key_names or job_id in self._records.configured:
+                continue
+            del records[job_id]
+            if job_id in found and self._records.keep(record):
+                self.jobs[job_id] = record
+            else:
+                record.drop()
+                self.former[job_id] = record
+        if self._listed is not None:
+            self._choose(self._listed, self._clock.time())
+
+    def release(self) -> dict[str, JobRecord]:
+        """Gives up all records, the dropped ones too."""
+        records = {**self.former, **self.jobs}
+        self.jobs.clear()
+        self.former.clear()
+        return records
+
+    def take_former(self, job: Job) -> JobRecord | None:
+        """Gives up the record of a job that was dropped, for a probe."""
+        record = self.former.get(job.id)
+        return self.former.pop(job.id) if record is not None and record.job.keys == job.keys else None
+
+    def unlisted_for(self, now: float) -> float | None:
+        """Seconds since the first attempt; ``None`` once a listing has been understood."""
+        if self._listed is not None:
+            return None
+        return 0.0 if self._waiting_since is None else now - self._waiting_since
+
+    def _paced(self, now: float) -> Why | None:
+        if self._waiting_since is None:
+            self._waiting_since = now
+        # A listing that only names jobs is read at its own interval: nothing in it is urgent.
+        if not self._has_states and now - self.asked_at < getattr(self._keys, "interval", 0.0):
             return Why.FRESH
-        return self.pace.why_not(now)
+        return super()._paced(now)
 
-    def failed(self, now: float, failure: Failure) -> None:
-        """The listing that was asked last was not understood."""
-        self.failure = failure
-        self.pace.failed(now, failure)
+    async def _request(self, upstream: Upstream, trace: Trace | None) -> Listed:
+        return await upstream.list_jobs(self._keys, trace)
 
-    def succeeded(self, listed: Listed) -> None:
-        """The listing that was asked last was understood."""
-        self.failure, self.listed = None, listed
-        if listed.found:
-            self.tells_states = any(each.status is not None for each in listed.found.values())
+    def apply(self, result: Listed, waiters: Collection[Waiter] = ()) -> None:
+        """Watches what the listing named."""
+        self._log_failure(result.failure)
+        self.failure = result.failure
+        if result.failure is not None:
+            self._pace.failed(self._clock.monotonic(), result.failure)
+            failed = Reading(None, result.failure, result.read_at, result.seconds)
+            for record in self._reported():
+                record.apply(failed)
+        else:
+            if result.found:
+                self._has_states = any(each.status is not None for each in result.found.values())
+            self._listed = result
+            self._choose(result, result.read_at, new=True)
+            self.former.clear()
+        self._on_applied(waiters)
 
-    def late(self, seconds: float) -> None:
-        """A scrape's deadline passed before the listing was read.
+    def missed_deadline(self, seconds: float) -> None:
+        """The jobs that only the listing reports show the reason ``deadline``."""
+        for record in self._reported():
+            record.missed_deadline(seconds)
 
-        That concerns the jobs which only the listing tells of; how one ended for good stays true.
+    def _reported(self) -> list[JobRecord]:
+        """The jobs that only the listing reports, but for runs that have ended: that stays true."""
+        return [record for record in self.jobs.values() if record.in_listing and not record.ended_for_good]
+
+    def _log_failure(self, failure: Failure | None) -> None:
+        """Logs when the listing begins to fail, fails for another reason, or works again."""
+        fields = {"system": self._records.plan.name}
+        if failure is None:
+            if self.failure is not None:
+                _log.info("jobs can be listed again", extra=fields)
+        elif self.failure is None or self.failure.reason is not failure.reason:
+            why = {"reason": failure.reason, **self._records.outages.place, "detail": failure.detail}
+            _log.warning("jobs cannot be listed", extra={**fields, **why}, exc_info=failure.__cause__)
+
+    def _choose(self, listed: Listed, now: float, *, new: bool = False) -> None:
+        """Watches what a listing named, as far as the configuration wants it.
+
+        Args:
+            now: Unix time from which ages count.
+            new: the listing has just been read. Else only the configuration has changed, and what is
+                known of a job may be newer than what the listing reports of it.
         """
-        for watched in self.jobs.values():
-            if watched.listed and not (watched.known and watched.known.final):
-                watched.late(seconds)
+        plan, configured = self._records.plan, self._records.configured
+        found = {job_id: each for job_id, each in listed.found.items() if job_id not in configured}
+        # Of what an earlier configuration left out, a failed run that only a listing knew may be wanted.
+        former = {job_id: record for job_id, record in self.former.items() if record.in_listing}
+        keep, self.dropped = chosen(
+            found,
+            {**former, **self.jobs},
+            newer_than=self._keys.newer_than,
+            max_jobs=max(0, plan.max_jobs - len(configured)),
+            now=now,
+        )
+        keep = {job_id: each for job_id, each in keep.items() if self._records.owns(job_id)}
+        for job_id in self.jobs.keys() - keep.keys():
+            record = self.jobs.pop(job_id)
+            record.drop()
+            self.former[job_id] = record
+        for job_id, each in keep.items():
+            if each is None:
+                self._keep_deleted(job_id)
+            else:
+                self._show(job_id, each, listed, new=new)
+
+    def _keep_deleted(self, job_id: str) -> None:
+        """Goes on showing how a run ended that the vendor has deleted."""
+        if job_id not in self.jobs:
+            record = self.former.pop(job_id)
+            if not self._records.keep(record):
+                return
+            self.jobs[job_id] = record
+        self.jobs[job_id].follow_listing(complete=True)
+
+    def _show(self, job_id: str, found: Found, listed: Listed, *, new: bool) -> None:
+        try:
+            record = self.jobs.get(job_id)
+            if record is None or record.job.keys != found.keys:
+                # Keys with slashes may make up the id of another job.
+                if record is not None:
+                    record.drop()
+                record = self.jobs[job_id] = self._record(found)
+            record.follow_listing(complete=found.complete)
+            if found.status is not None and (new or record.status is None):
+                record.apply_listed(found.status, listed.read_at, listed.seconds)
+        except Exception:  # noqa: BLE001  an internal error costs this job, not all that were found
+            fields = {"system": self._records.plan.name, "job_id": job_id}
+            _log.exception("failed to show a found job", extra=fields)
+            if job_id in self.jobs:
+                self.jobs[job_id].failed_internally(listed.read_at, listed.seconds)
+
+    def _record(self, found: Found) -> JobRecord:
+        job = self._records.plan.job(found.keys, found.name)
+        record = self.former.pop(job.id, None)
+        if record is None or record.job.keys != job.keys:
+            return self._records.create(job)
+        self._records.reconfigure(record, job)
+        return record
 
 
 class Known(Protocol):
-    """What is known of a job that a listing may have forgotten."""
+    """What is known of a job that a listing no longer names."""
 
     @property
-    def known(self) -> Status | None:
+    def status(self) -> Status | None:
         """The last status that was understood."""
 
     @property
@@ -146,11 +265,11 @@ def chosen(
         window = _window(each.status, newer_than)
         if end is None or window is None or now - end <= window:
             kept[job_id], ended[job_id] = each, end
-    for job_id, watched in known.items():
-        status = watched.known
+    for job_id, record in known.items():
+        status = record.status
         if job_id in found or status is None or not status.final or status.state is not State.FAILED:
             continue
-        end = status.ended_at or watched.state_since
+        end = status.ended_at or record.state_since
         if now - end <= max(newer_than or 0.0, FAILED_STAYS):
             kept[job_id], ended[job_id] = None, end
     if len(kept) <= max_jobs:

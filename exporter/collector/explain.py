@@ -21,7 +21,7 @@ _WHY = {
 
 def explain(probe: Probe) -> str:
     """Requests, answers, times, fields and samples of one read; holds no secret."""
-    job = probe.watched.job
+    job = probe.record.job
     keys = " ".join(f"{name}={value}" for name, value in job.keys.items())
     lines = [
         f"Job     {job.system}/{job.id} ({job.provider}, {job.kind})",
@@ -38,7 +38,7 @@ def explain(probe: Probe) -> str:
 
 
 def _requests(probe: Probe) -> Iterator[str]:
-    view = probe.watched.view
+    view = probe.record.view
     if probe.why_not is not None:
         yield f"Not asked now ({probe.why_not}): {_WHY[probe.why_not]}."
         if view is not None:
@@ -81,11 +81,11 @@ def _exchange(number: int, exchange: Exchange) -> Iterator[str]:
 
 
 def _result(probe: Probe) -> Iterator[str]:
-    view = probe.watched.view
+    view = probe.record.view
     if view is None:
         yield "Nothing is known of the job yet."
     elif view.status is None:
-        detail = f": {probe.watched.detail}" if probe.watched.detail else ""
+        detail = f": {probe.record.detail}" if probe.record.detail else ""
         yield f"Not read ({view.reason}{detail})"
     else:
         yield f"Read in {_ms(view.read_seconds)}"

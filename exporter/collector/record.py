@@ -1,93 +1,36 @@
-"""One job as it is watched: its pace, its past, the row that is shown of it, and who waits for it."""
+"""What is known of one job, and the rows that show it."""
 
-import asyncio
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 from exporter.collector.outages import Example, Outages
+from exporter.collector.source import Source, Waiter
 from exporter.metrics import JOB_METRICS, JobView
 from exporter.metrics.exposition import Format, Page, Row, label_text, render_row
 from exporter.model.clock import Clock
 from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import Job, Status
-from exporter.model.pacing import Pace, Rules
-from exporter.upstream.client import Reading
+from exporter.model.pacing import Rules
+from exporter.upstream.client import Reading, Upstream
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False, slots=True)
-class Scrape:
-    """One caller waiting for reads; ``done`` is set when there are none left.
+class JobRecord(Source[Reading]):
+    """A job that is configured, found or probed. A dropped record keeps its history and may be used again.
 
     Args:
-        only: the jobs it wants to see; ``None`` is all there are.
-        trace: takes in how its reads go, where somebody wants to know.
-    """
-
-    done: asyncio.Future[None]
-    only: "Collection[Watched] | None" = None
-    trace: Trace | None = None
-    waiting_for: "set[Read]" = field(default_factory=set)
-
-    def abandon(self) -> None:
-        """Waits no longer; a read that was not sent is given up with the last who waits for it."""
-        for read in self.waiting_for:
-            read.scrapes.discard(self)
-            if not read.scrapes and not read.begun:
-                read.owner.read = None
-
-
-class Owner(Protocol):
-    """What is read: a job, or a listing."""
-
-    read: "Read | None"
-
-    def late(self, seconds: float) -> None:
-        """A scrape's deadline passed before it was read."""
-
-
-@dataclass(eq=False, slots=True)
-class Read:
-    """One read, queued or on the wire, and who waits for it."""
-
-    owner: Owner
-    scrapes: set[Scrape] = field(default_factory=set)
-    begun: bool = False
-
-    @property
-    def trace(self) -> Trace | None:
-        """That of the first who waits and has one."""
-        return next((scrape.trace for scrape in self.scrapes if scrape.trace is not None), None)
-
-    def end(self) -> None:
-        """The read is over; everybody who waited for it is told."""
-        self.owner.read = None
-        for scrape in self.scrapes:
-            scrape.waiting_for.discard(self)
-            if not scrape.waiting_for and not scrape.done.done():
-                scrape.done.set_result(None)
-        self.scrapes.clear()
-
-
-class Watched:
-    """A job that is read: configured, found or probed. One that was dropped keeps its past and may come back.
-
-    Args:
-        page: where its row is shown.
+        page: shows its rows.
         outages: counts why jobs of its system cannot be read.
         current_only: of ``remote_job_state`` show only the series that is 1.
 
     Attributes:
-        listed: a listing tells all there is to tell of it, so it is not read by itself.
-        unserved: what the last read brought has not been shown by any scrape yet.
-        read: the read that is queued or on the wire.
-        view: what is shown of it; ``None`` until it was asked about.
-        detail: why the last attempt failed, in our own words.
+        in_listing: a listing reports everything about the job, so it is not read by itself.
+        view: what its rows show; ``None`` until the first attempt to read it.
+        detail: why the last attempt failed.
     """
 
     def __init__(
@@ -100,120 +43,138 @@ class Watched:
         *,
         current_only: bool,
     ) -> None:
+        super().__init__(rules, clock)
         self.job = job
-        self._clock = clock
-        self.pace = Pace(rules)
-        self.read: Read | None = None
-        self.listed = False
-        self.unserved = False
+        self.in_listing = False
         self.view: JobView | None = None
         self.detail = ""
-        self._history = History(watched_since=round(self._clock.time(), 3))
-        self._home = page
-        self._page: Page[JobView] | None = page
+        self._history = History(watched_since=round(clock.time(), 3))
+        self._page = page
         self._outages = outages
+        self._dropped = False
         self._reason: Reason | None = None
-        self._label(current_only=current_only)
+        self._set_labels(current_only=current_only)
 
-    def adopt(self, job: Job, rules: Rules, *, current_only: bool) -> None:
-        """Is shown under a new config: what is known of the job stays, what is said of it may change."""
-        self.job = job
-        self.pace.rules = rules
-        self._label(current_only=current_only)
-        if self.view is not None:
-            self.view = replace(self.view, job=job)
+    def reconfigure(self, job: Job, rules: Rules, *, current_only: bool) -> None:
+        """Applies a changed configuration, and shows a dropped record again. The history stays."""
+        if (job, rules, current_only) != (self.job, self._pace.rules, self._current_only):
+            self.job = job
+            self._pace.rules = rules
+            self._set_labels(current_only=current_only)
+            if self.view is not None:
+                self.view = replace(self.view, job=job)
+        elif not self._dropped:
+            return
         self._restore()
 
     def drop(self) -> None:
-        """Leaves the page; a read under way shows nothing any more."""
-        if self._page is not None:
-            self._page.drop(self)
-        self._page = None
+        """Removes its rows; a read under way shows nothing."""
+        self._page.drop(self)
+        self._dropped = True
         if self._reason is not None:
             self._outages.ended(self, self._reason)
         self._reason = None
 
     @property
     def dropped(self) -> bool:
-        """Whether it is watched no more."""
-        return self._page is None
+        """Whether its rows have been removed."""
+        return self._dropped
 
     def move(self, page: Page[JobView], outages: Outages) -> None:
-        """Is shown on another page from now on, and counted with other outages."""
+        """Shows its rows on another page and counts its failures with other outages."""
         self.drop()
-        self._home, self._outages = page, outages
+        self._page, self._outages = page, outages
         self._restore()
 
     def _restore(self) -> None:
-        self._page = self._home
+        self._dropped = False
         if self.view is not None:
             self._put(self.view)
             self._count(self.view.reason)
 
     def render(self, format_: Format) -> bytes:
         """The families of this job alone."""
-        return b"" if self._page is None else self._page.render(format_, only=self)
+        return b"" if self._dropped else self._page.render(format_, only=self)
 
-    def _label(self, *, current_only: bool) -> None:
-        self.place = {"system": self.job.system, "job_id": self.job.id}
-        self._identity = label_text({**self.place, **self.job.labels})
-        self.current_only = current_only
+    def _set_labels(self, *, current_only: bool) -> None:
+        self._fields = {"system": self.job.system, "job_id": self.job.id}
+        self._identity = label_text({**self._fields, **self.job.labels})
+        self._current_only = current_only
         self._row: Row | None = None
 
     @property
-    def known(self) -> Status | None:
-        """The last status that was understood, however long ago."""
+    def status(self) -> Status | None:
+        """The last status that was understood, however old."""
         return self._history.status
 
     @property
+    def ended_for_good(self) -> bool:
+        """Whether the last status that was understood is final."""
+        return self.status is not None and self.status.final
+
+    @property
     def state_since(self) -> float:
-        """Since when the job is in the state of `known`, in Unix seconds."""
+        """Since when the job is in the state of `status`, in Unix seconds."""
         return self._history.state_since
 
-    def tell(self, status: Status, read_at: float, seconds: float) -> None:
-        """Takes in how a listing says that the job stands.
+    def follow_listing(self, *, complete: bool) -> None:
+        """Whether a listing reports everything about the job from now on, or it is read by itself."""
+        self.in_listing = complete
 
-        Where the listing does not tell everything, it is only news if the state has changed: what
-        the job's own read told besides is worth more.
+    def apply_listed(self, status: Status, read_at: float, seconds: float) -> None:
+        """Remembers what a listing reports of the job.
+
+        Where the listing does not report everything, it counts only if the state has changed: the job's
+        own read reports more.
         """
-        known = self.known
-        if self.listed or known is None or known.state is not status.state:
-            self.pace.final = status.final
+        known = self.status
+        if self.in_listing or known is None or known.state is not status.state:
+            self._pace.final = status.final
             self._history.observe(status, round(self._clock.time(), 3))
             self.detail = ""
             self._show(status, None, read_at, seconds)
 
-    def take(self, reading: Reading, now: float) -> None:
-        """Takes in what a read brought, at monotonic time ``now``."""
-        failure, status = reading.failure, reading.status
-        if failure is not None and failure.reason is Reason.NOT_FOUND and self.known and self.known.final:
-            # The vendor has forgotten a run that had ended for good; how it ended stays true.
-            failure, status = None, self.known
+    async def _request(self, upstream: Upstream, trace: Trace | None) -> Reading:
+        return await upstream.read(self.job, self.status, trace)
+
+    def apply(self, result: Reading, waiters: Collection[Waiter] = ()) -> None:
+        """Remembers the result of a read."""
+        try:
+            self._apply(result)
+        except Exception:  # noqa: BLE001  an internal error costs this job, not all jobs after it
+            _log.exception("failed to show a status", extra=self._fields)
+            self.failed_internally(result.read_at, result.seconds)
+
+    def _apply(self, result: Reading) -> None:
+        failure, status = result.failure, result.status
+        if failure is not None and failure.reason is Reason.NOT_FOUND and self.ended_for_good:
+            # The vendor has deleted a run that had ended; how it ended stays true.
+            failure, status = None, self.status
         if status is not None:
-            self.pace.read(self.known, status)
+            self._pace.read(self.status, status)
             self._history.observe(status, round(self._clock.time(), 3))
         elif failure is not None:
-            self.pace.failed(now, failure)
+            self._pace.failed(self._clock.monotonic(), failure)
         self.detail = failure.detail if failure else ""
         error = failure.__cause__ if failure else None
         reason = failure.reason if failure else None
-        self._show(status, reason, reading.read_at, reading.seconds, error=error)
+        self._show(status, reason, result.read_at, result.seconds, error=error)
 
-    def late(self, seconds: float) -> None:
-        """A scrape's deadline passed before the job was read."""
-        self.detail = "no answer before the scrape's deadline; what is under way serves the next one"
+    def missed_deadline(self, seconds: float) -> None:
+        """The rows show the reason ``deadline``."""
+        self.detail = "no response before the deadline of the scrape; the next scrape shows it"
         self._show(None, Reason.DEADLINE, self._clock.time() - seconds, seconds)
 
-    def held(self) -> None:
-        """The vendor wants no request of the whole system, and nothing better is known of the job."""
+    def rate_limited(self) -> None:
+        """The rows show the reason ``rate_limited`` if nothing better is known of the job."""
         if self.view is None or self.view.reason is Reason.DEADLINE:
-            self.detail = "the vendor wants no request of ours to this system for now"
+            self.detail = "the rate limit of the system is reached; the job is read once it has passed"
             self._show(None, Reason.RATE_LIMITED, self._clock.time(), 0.0)
 
-    def broken(self, reading: Reading) -> None:
-        """What was read could not be taken in."""
-        self.detail = "what was read could not be shown"
-        self._show(None, Reason.INTERNAL, reading.read_at, reading.seconds)
+    def failed_internally(self, read_at: float, seconds: float) -> None:
+        """An internal error: a result could not be remembered or shown."""
+        self.detail = "internal error while showing a status; see the log"
+        self._show(None, Reason.INTERNAL, read_at, seconds)
 
     def _show(
         self,
@@ -229,23 +190,22 @@ class Watched:
 
     def _put(self, view: JobView) -> None:
         self.view = view
-        if self._page is None:
-            return
-        self._row = render_row(
-            JOB_METRICS, self._identity, view, before=self._row, current_only=self.current_only
-        )
-        self._page.put(self, self._row)
+        if not self._dropped:
+            self._row = render_row(
+                JOB_METRICS, self._identity, view, before=self._row, current_only=self._current_only
+            )
+            self._page.put(self, self._row)
 
     def _count(self, reason: Reason | None, error: BaseException | None = None) -> None:
-        """Counts why the job cannot be read now; ``None`` where it can."""
-        if reason is self._reason or self.dropped:
+        """Counts why the job cannot be read now; ``None`` if it can."""
+        if reason is self._reason or self._dropped:
             return
         if self._reason is not None:
             self._outages.ended(self, self._reason)
         self._reason = reason
         if reason is None:
-            _log.debug("job can be read again", extra=self.place)
+            _log.debug("job can be read again", extra=self._fields)
         else:
             name = self.view.name if self.view is not None else self.job.name
             self._outages.began(self, reason, Example(self.job.id, name, self.detail), error)
-            _log.debug("job cannot be read", extra={**self.place, "reason": reason, "detail": self.detail})
+            _log.debug("job cannot be read", extra={**self._fields, "reason": reason, "detail": self.detail})

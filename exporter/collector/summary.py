@@ -1,38 +1,39 @@
-"""How many jobs a system has in each state, as the system itself counts them in one answer."""
+"""How many jobs a system has in each state, as the system itself counts them in one response."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 
-from exporter.collector.record import Read
+from exporter.collector.source import Source, Waiter
+from exporter.model.clock import Clock
 from exporter.model.job import State
-from exporter.model.pacing import Pace, Why
+from exporter.model.pacing import Rules
+from exporter.upstream.client import Counted, Upstream
+from exporter.upstream.trace import Trace
 
 
-@dataclass(eq=False, slots=True)
-class Summary:
+class Summary(Source[Counted]):
     """The count of one system.
 
-    Args:
-        pace: when it was asked and may be asked again.
-
     Attributes:
-        counts: by our states; ``None`` while the last attempt failed.
-        read: the count that is under way.
-        unserved: what the last one brought has not been shown by any scrape yet.
+        counts: jobs by state; ``None`` while the last attempt failed.
     """
 
-    pace: Pace
-    counts: Mapping[State, int] | None = None
-    read: Read | None = None
-    unserved: bool = False
+    def __init__(self, rules: Rules, clock: Clock) -> None:
+        super().__init__(rules, clock)
+        self.counts: Mapping[State, int] | None = None
 
-    def why_not(self, now: float) -> Why | None:
-        """Why it may not be asked at ``now``, or ``None`` if it may."""
-        if self.unserved:
-            self.unserved = False
-            return Why.FRESH  # it came too late for the scrape that asked, and serves this one
-        return self.pace.why_not(now)
+    def reconfigure(self, rules: Rules) -> None:
+        """Applies a changed configuration."""
+        self._pace.rules = rules
 
-    def late(self, seconds: float) -> None:
-        """A scrape's deadline passed before it was read."""
+    async def _request(self, upstream: Upstream, trace: Trace | None) -> Counted:
+        return await upstream.count_jobs()
+
+    def apply(self, result: Counted, waiters: Collection[Waiter] = ()) -> None:
+        """Remembers a count."""
+        self.counts = result.counts
+        if result.failure is not None:
+            self._pace.failed(self._clock.monotonic(), result.failure)
+
+    def missed_deadline(self, seconds: float) -> None:
+        """An old count is not shown."""
         self.counts = None

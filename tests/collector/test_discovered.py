@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from exporter.collector.record import Watched
+from exporter.collector.record import JobRecord
 from exporter.model.job import Status
 from exporter.model.shard import Shard
 from tests.clock import FakeClock
@@ -298,14 +298,14 @@ async def test_a_late_listing_does_not_hide_a_failed_run_that_it_has_forgotten(t
 async def test_an_error_of_ours_with_one_found_job_costs_that_job_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Watched.tell
+    whole = JobRecord.apply_listed
 
-    def broken(self: Watched, status: Status, read_at: float, seconds: float) -> None:
+    def broken(self: JobRecord, status: Status, read_at: float, seconds: float) -> None:
         if self.job.id == "b":
             raise RuntimeError("an error")
         whole(self, status, read_at, seconds)
 
-    monkeypatch.setattr(Watched, "tell", broken)
+    monkeypatch.setattr(JobRecord, "apply_listed", broken)
     jobs_listed = listing(published("a"), published("b"), published("c"))
     async with (
         vendor(lambda _: jobs_listed) as xmc,

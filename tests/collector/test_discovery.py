@@ -15,7 +15,7 @@ HOUR = 3600.0
 
 @dataclass
 class Remembered:
-    known: Status | None
+    status: Status | None
     state_since: float = NOW
 
 

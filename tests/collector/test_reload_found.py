@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from exporter.collector.collector import Collector
-from exporter.collector.system import Plan
+from exporter.collector.plan import Plan
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Counting
 from exporter.providers.sitecore import Sitecore

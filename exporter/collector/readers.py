@@ -1,0 +1,63 @@
+"""The reads of one system that are queued or under way."""
+
+import asyncio
+import heapq
+import itertools
+
+from exporter.collector.source import Read
+from exporter.runtime import tasks
+from exporter.upstream.client import Upstream
+
+
+class Readers:
+    """Carries out the reads of one system.
+
+    Args:
+        name: of the system.
+        concurrency: reads of jobs at a time.
+    """
+
+    def __init__(self, name: str, upstream: Upstream, concurrency: int) -> None:
+        self.upstream = upstream
+        self._name = name
+        self._concurrency = concurrency
+        self._queue: list[tuple[float, int, Read]] = []
+        self._order = itertools.count()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._direct: set[asyncio.Task[None]] = set()
+
+    def queue(self, read: Read, unread_since: float) -> None:
+        """Queues the read of a job; `work` starts it. The job that was unread for longest is first."""
+        heapq.heappush(self._queue, (unread_since, next(self._order), read))
+
+    def work(self) -> None:
+        """Starts as many workers as the queue needs."""
+        for _ in range(min(len(self._queue), self._concurrency - len(self._workers))):
+            tasks.start(self._work(), self._workers, f"read {self._name}")
+
+    def begin(self, read: Read) -> None:
+        """Starts the read of a listing or a count: there is one at a time, and jobs may wait for it."""
+        tasks.start(read.source.run(read, self.upstream), self._direct, f"list or count {self._name}")
+
+    def drop_abandoned(self) -> None:
+        """Removes queued reads that have no waiter any more."""
+        self._queue = [entry for entry in self._queue if entry[2].waiters]
+        heapq.heapify(self._queue)
+
+    def clear(self) -> None:
+        """Removes every queued read; its waiters wait no longer."""
+        for _, _, read in self._queue:
+            read.source.end(read)
+        self._queue.clear()
+
+    async def close(self) -> None:
+        """Cancels every read."""
+        under_way = self._workers | self._direct
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while self._queue:
+            _, _, read = heapq.heappop(self._queue)
+            await read.source.run(read, self.upstream)
