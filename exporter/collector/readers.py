@@ -23,8 +23,8 @@ class Readers:
         self._concurrency = concurrency
         self._queue: list[tuple[float, int, Read]] = []
         self._order = itertools.count()
-        self._workers: set[asyncio.Task[None]] = set()
-        self._direct: set[asyncio.Task[None]] = set()
+        self._workers = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def queue(self, read: Read, unread_since: float) -> None:
         """Queues the read of a job; `work` starts it. The job that was unread for longest is first."""
@@ -32,12 +32,13 @@ class Readers:
 
     def work(self) -> None:
         """Starts as many workers as the queue needs."""
-        for _ in range(min(len(self._queue), self._concurrency - len(self._workers))):
-            tasks.start(self._work(), self._workers, f"read {self._name}")
+        for _ in range(min(len(self._queue), self._concurrency - self._workers)):
+            self._workers += 1
+            tasks.start(self._work(), self._tasks, f"read {self._name}")
 
     def begin(self, read: Read) -> None:
         """Starts the read of a listing or a count: there is one at a time, and jobs may wait for it."""
-        tasks.start(read.source.run(read, self.upstream), self._direct, f"list or count {self._name}")
+        tasks.start(read.source.run(read, self.upstream), self._tasks, f"list or count {self._name}")
 
     def drop_abandoned(self) -> None:
         """Removes queued reads that have no waiter any more."""
@@ -52,12 +53,16 @@ class Readers:
 
     async def close(self) -> None:
         """Cancels every read."""
-        under_way = self._workers | self._direct
+        under_way = tuple(self._tasks)
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _work(self) -> None:
-        while self._queue:
-            _, _, read = heapq.heappop(self._queue)
-            await read.source.run(read, self.upstream)
+        try:
+            while self._queue:
+                _, _, read = heapq.heappop(self._queue)
+                await read.source.run(read, self.upstream)
+        finally:
+            # Not when the task is done, which is later: a waiter that the last read wakes up may queue another.
+            self._workers -= 1
