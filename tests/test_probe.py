@@ -347,7 +347,7 @@ async def test_more_probes_at_once_than_the_bound_are_turned_away_and_scrapes_ar
         for _ in waiting:
             await asked.acquire()
         refused = await running.get(probe_of("c"))
-        assert (refused.status_code, refused.text) == (503, "too many scrapes at once\n")
+        assert (refused.status_code, refused.text) == (503, "too many concurrent scrapes\n")
         assert (await running.get("/metrics?jobs=false")).status_code == 200
         gate.set()
         assert [(await answer).status_code for answer in waiting] == [200, 200]

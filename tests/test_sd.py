@@ -108,7 +108,7 @@ async def test_prometheus_keeps_its_targets_until_each_listing_has_succeeded_onc
         async with exporter(config, tmp_path, clock=(clock := FakeClock())) as running:
             for _ in range(2):
                 answer_ = await running.get("/sd")
-                text = "not every system has been listed yet: xmc; ask again\n"
+                text = "some systems have not been listed yet: xmc; try again later\n"
                 assert (answer_.status_code, answer_.text) == (503, text)
                 clock.turn(20)
             broken = False
@@ -145,7 +145,7 @@ async def test_a_listing_that_is_not_read_in_time_is_no_reason_to_forget_its_tar
             assert not patient.done()
             assert (answer.status_code, answer.text) == (
                 503,
-                "not every system has been listed yet: xmc; ask again\n",
+                "some systems have not been listed yet: xmc; try again later\n",
             )
             gate.set()
             assert (await patient).status_code == 200

@@ -1,4 +1,4 @@
-"""The story of one probe, for people: what was asked, what came back, what became of it."""
+"""A probe explained for people: the requests, the responses, and what was understood."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -13,14 +13,14 @@ from exporter.model.pacing import Why
 from exporter.upstream.trace import Exchange
 
 _WHY = {
-    Why.FRESH: "it was asked less than min_interval ago, or its answer came too late for whoever asked",
+    Why.FRESH: "the last read is younger than min_interval, or ended after the deadline of its scrape",
     Why.FINAL: "the run has ended for good and final_interval has not passed",
-    Why.PACING: "the vendor wants to be asked later",
+    Why.PACING: "the vendor asked to wait",
 }
 
 
 def explain(probe: Probe) -> str:
-    """Requests, answers, times, fields and samples of one read; holds no secret."""
+    """Requests, responses, timing, fields and samples of one read, without secrets."""
     job = probe.record.job
     keys = " ".join(f"{name}={value}" for name, value in job.keys.items())
     lines = [
@@ -40,15 +40,15 @@ def explain(probe: Probe) -> str:
 def _requests(probe: Probe) -> Iterator[str]:
     view = probe.record.view
     if probe.why_not is not None:
-        yield f"Not asked now ({probe.why_not}): {_WHY[probe.why_not]}."
+        yield f"Not read now ({probe.why_not}): {_WHY[probe.why_not]}."
         if view is not None:
-            yield f"What follows is the last result, of {_moment(view.read_at)}."
+            yield f"The last result is of {_moment(view.read_at)}."
         yield ""
         return
     trace = probe.trace
     exchanges = trace.exchanges if trace is not None else []
     if not exchanges:
-        yield "No request of this probe: it shared one that was under way, or none could be sent."
+        yield "This probe sent no request: it shared a read that was under way, or no request could be sent."
         yield ""
     for number, exchange in enumerate(exchanges, 1):
         yield from _exchange(number, exchange)
@@ -62,13 +62,13 @@ def _exchange(number: int, exchange: Exchange) -> Iterator[str]:
     yield f"  {exchange.method} {exchange.url}"
     yield from (f"  {name}: {value}" for name, value in exchange.headers)
     if exchange.body_bytes:
-        yield f"  ({exchange.body_bytes} bytes of body)"
+        yield f"  ({exchange.body_bytes} bytes in the body)"
     yield ""
-    yield f"Answer {number}"
+    yield f"Response {number}"
     if exchange.failure:
         yield f"  none: {exchange.failure}"
     elif exchange.timing is None:
-        yield "  none yet; it may still come"
+        yield "  none yet; the read is still under way"
     else:
         yield f"  HTTP status {exchange.status}, {exchange.answer_bytes} bytes"
         yield from (f"  {name}: {value}" for name, value in exchange.answer_headers)
@@ -93,7 +93,7 @@ def _result(probe: Probe) -> Iterator[str]:
 
 
 def _fields(view: JobView, status: Status) -> Iterator[str]:
-    raw = status.raw or "(no word)"
+    raw = status.raw or "(none)"
     yield f"  state: {raw} → {status.state}"
     for name, value in _known(status):
         if name in ("state", "raw"):
@@ -104,7 +104,7 @@ def _fields(view: JobView, status: Status) -> Iterator[str]:
 
 
 def _known(holder: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Each field that says something, those inside others with their place."""
+    """Each field that has a value; fields of nested values with their path."""
     for field in fields(holder):
         value = getattr(holder, field.name)
         name = f"{place}{field.name}"
@@ -118,7 +118,7 @@ def _known(holder: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _printable(line: str) -> str:
-    """A line that does nothing to a terminal."""
+    """A line without control characters, which a terminal would execute."""
     return "".join(character if character.isprintable() else "?" for character in line)
 
 

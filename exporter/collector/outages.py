@@ -11,9 +11,9 @@ from exporter.model.failure import Reason
 _log = logging.getLogger(__name__)
 
 LOG_AGAIN_SECONDS = 60.0
-"""The shortest time between two lines that say that jobs fail for one reason."""
+"""The shortest time between two lines about one reason."""
 MUCH = 2
-"""A line comes again when the number of jobs is so many times as large or as small as in the last one."""
+"""A line is logged again when the number of jobs has grown or shrunk by this factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Example:
     """One of the jobs that cannot be read.
 
     Args:
-        detail: why, in our own words.
+        detail: why, in one line.
     """
 
     job_id: str
@@ -35,9 +35,9 @@ class _Outage:
 
     Args:
         failing: the jobs that fail for it, newest last.
-        error: the exception behind the newest failure, until it is logged: it holds on to what was read.
-        logged: the number of jobs that the log mentions; 0 while the log says nothing of it.
-        log_from: monotonic time from which the log may mention it again.
+        error: the exception behind the newest failure; released once logged, as it refers to what was read.
+        logged: the number of jobs in the last line; 0 if there is none.
+        log_from: monotonic time from which another line may be logged.
     """
 
     failing: dict[Hashable, Example] = field(default_factory=dict)
@@ -52,13 +52,13 @@ class _Outage:
 
 
 class Outages:
-    """Knows which jobs of a system cannot be read, by reason, and logs what has changed.
+    """Which jobs of a system cannot be read, by reason; logs changes.
 
     Args:
         system: the system's name.
 
     Attributes:
-        place: further fields of each line: the host that is asked, and the proxy if there is one.
+        place: further fields of each line: the host of the system, and the proxy if there is one.
     """
 
     def __init__(self, system: str) -> None:
@@ -72,7 +72,7 @@ class Outages:
         """A job fails for this reason from now on.
 
         Args:
-            error: the exception behind the failure, where the fault is the exporter's.
+            error: the exception behind an internal failure.
         """
         outage = self._outages[reason]
         outage.failing[job], outage.error = example, error
@@ -82,7 +82,7 @@ class Outages:
         self._outages[reason].failing.pop(job, None)
 
     def log(self, now: float) -> None:
-        """Logs what began, changed much or ended, at monotonic time ``now``."""
+        """Logs failures that began, grew or shrank much, or ended, at monotonic time ``now``."""
         for reason, outage in self._outages.items():
             if not outage.failing:
                 if outage.logged:

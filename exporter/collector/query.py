@@ -1,6 +1,6 @@
-"""Which job is meant: the query of ``/probe`` and the arguments of the command ``probe``, checked.
+"""The query of ``/probe`` and the arguments of the command ``probe``: which job they name.
 
-The rules are those of ``jobs:`` in the config. What is wrong is told by key, never by value.
+The rules are those of ``jobs:`` in the config. Errors name keys and never quote values.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 class QueryError(ValueError):
-    """No job is meant; each line tells one error and what is allowed."""
+    """The query names no job; each line is one error and what is allowed."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = tuple(lines)
@@ -28,15 +28,15 @@ class QueryError(ValueError):
 
 
 def wants_debug(pairs: Pairs) -> bool:
-    """Whether the explanation is wanted instead of the samples."""
+    """Whether the query asks for the explanation instead of samples."""
     return ("debug", "true") in pairs
 
 
 def keys_of(pairs: Pairs, systems: Mapping[str, Provider]) -> tuple[str, dict[str, str]]:
-    """The system and the keys of the job that is meant.
+    """The system and the keys of the job that a query names.
 
     Args:
-        systems: those that are configured; no other can be asked.
+        systems: the providers of the configured systems; no other system can be read.
 
     Raises:
         QueryError: with every error.
@@ -49,7 +49,7 @@ def keys_of(pairs: Pairs, systems: Mapping[str, Provider]) -> tuple[str, dict[st
         for name, times in Counter(name for name, _ in pairs).items()
         if times > 1
     ]
-    # Arguments of a command may hold bytes that are no text.
+    # Arguments of a command may contain bytes that are no text.
     lines += [f"{shown((name,))}: is not UTF-8 text" for name, value in given.items() if not _is_text(value)]
     if given.pop("debug", "true") not in ("true", "false"):
         lines.append("debug: allowed are true and false")
@@ -80,11 +80,11 @@ def _checked(given: dict[str, str], provider: Provider) -> tuple[dict[str, str],
     try:
         own = dict(provider.JobKeys.model_validate({name: given[name] for name in names if name in given}))
     except ValidationError as error:
-        lines += _told(error, provider)
+        lines += _explained(error, provider)
     return {name: str(own[name]) for name in names if name in own}, lines
 
 
-def _told(error: ValidationError, provider: Provider) -> Iterator[str]:
+def _explained(error: ValidationError, provider: Provider) -> Iterator[str]:
     for place, text in translate(error.errors(include_url=False), provider.JobKeys):
         yield f"{shown(place)}: {text}"
 

@@ -64,5 +64,5 @@ class Readers:
                 _, _, read = heapq.heappop(self._queue)
                 await read.source.run(read, self.upstream)
         finally:
-            # Not when the task is done, which is later: a waiter that the last read wakes up may queue another.
+            # Here and not when the task is done: a waiter that the last read wakes may queue another first.
             self._workers -= 1

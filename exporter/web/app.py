@@ -50,9 +50,9 @@ class App:
     """The exporter's own paths.
 
     Args:
-        timeout_offset: seconds taken off Prometheus's scrape timeout, for the answer's way back.
-        reload: reads the configuration again; raises `ConfigError` when it is not taken.
-        plugins: what was taken of other distributions, shown at ``/``.
+        timeout_offset: seconds subtracted from Prometheus's scrape timeout, for sending the response.
+        reload: reads the configuration again; raises `ConfigError` if it has errors.
+        plugins: those that are loaded, shown at ``/``.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class App:
         )
         for path in ("/metrics", "/probe", "/sd"):
             instrumentation.scrapes.labels(path)  # starts at 0
-        # What is not a path of ours is 404, with a slash at its end too.
+        # An unknown path is 404, also a known one with a slash at its end.
         self.asgi.router.redirect_slashes = False
 
     async def _metrics(self, request: Request) -> Response:
@@ -101,10 +101,10 @@ class App:
     async def _page(self, request: Request, *, jobs: bool) -> Response:
         format_ = negotiate(request.headers.get("accept", ""))
         page = await self._collector.scrape(self._seconds(request, TIMEOUT_HEADER), format_, jobs=jobs)
-        return await _answer(request, page, format_.value)
+        return await _response(request, page, format_.value)
 
     async def _probe(self, request: Request) -> Response:
-        """One job of a configured system, or the story of its read; 200 whatever came of it."""
+        """One job of a configured system, or the explanation of its read; 200 whatever the result."""
         try:
             pairs = parse_qsl(
                 request.url.query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
@@ -119,12 +119,12 @@ class App:
         try:
             if wants_debug(pairs):
                 text = explain(await self._collector.probe(pairs, seconds, Trace()))
-                return await _answer(request, text.encode(), PLAIN)
+                return await _response(request, text.encode(), PLAIN)
             format_ = negotiate(request.headers.get("accept", ""))
             probe = await self._collector.probe(pairs, seconds)
         except QueryError as error:
             return PlainTextResponse(f"{error}\n", 400)
-        return await _answer(request, probe.render(format_), format_.value)
+        return await _response(request, probe.render(format_), format_.value)
 
     async def _sd(self, request: Request) -> Response:
         """The jobs of this shard as targets for ``/probe``, for Prometheus's HTTP service discovery."""
@@ -134,37 +134,39 @@ class App:
         return await self._scraped(request, self._scrapes, self._targets(request, host))
 
     async def _targets(self, request: Request, host: str) -> Response:
-        # Prometheus waits as long as it refreshes, which it tells; it sends no scrape timeout here.
+        # Prometheus sends its refresh interval here and no scrape timeout, and waits that long.
         seconds = min(self._seconds(request, REFRESH_HEADER), DEFAULT_TIMEOUT)
         try:
             jobs = await self._collector.jobs(seconds)
         except UnlistedError as error:
-            # Prometheus keeps the targets it has: better than to lose those that are not known yet.
-            return PlainTextResponse(f"not every system has been listed yet: {error}; ask again\n", 503)
+            # On an error Prometheus keeps its targets; a list without the missing jobs would remove theirs.
+            return PlainTextResponse(
+                f"some systems have not been listed yet: {error}; try again later\n", 503
+            )
         body = await asyncio.to_thread(lambda: json.dumps([_target(job, host) for job in jobs]).encode())
-        return await _answer(request, body, "application/json")
+        return await _response(request, body, "application/json")
 
     async def _scraped(
         self, request: Request, bound: asyncio.Semaphore, work: Coroutine[Any, Any, Response]
     ) -> Response:
-        """What the work answers; it ends when the scraper hangs up, and does not begin beyond the bound."""
+        """The response of the work; cancelled if the client disconnects, refused beyond the bound."""
         if bound.locked():
             work.close()
-            return PlainTextResponse("too many scrapes at once\n", 503)
+            return PlainTextResponse("too many concurrent scrapes\n", 503)
         began = self._clock.monotonic()
         async with bound:
             scrape = asyncio.create_task(work)
-            hung_up = asyncio.create_task(_hung_up(request.receive))
-            log_failure(hung_up, "notice that a scraper hangs up")
+            disconnected = asyncio.create_task(_disconnected(request.receive))
+            log_failure(disconnected, "wait for a disconnect")
             try:
-                await asyncio.wait((scrape, hung_up), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((scrape, disconnected), return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
-                log_failure(scrape, "scrape")  # the answer is for nobody now
+                log_failure(scrape, "scrape")  # its response goes nowhere
                 raise
             finally:
-                hung_up.cancel()
+                disconnected.cancel()
                 scrape.cancel()
-                await asyncio.wait((scrape, hung_up))
+                await asyncio.wait((scrape, disconnected))
                 took = self._clock.monotonic() - began
                 self._instrumentation.scrapes.labels(request.scope["path"]).observe(took)
         return Response() if scrape.cancelled() else scrape.result()
@@ -173,7 +175,7 @@ class App:
         return scrape_seconds(request.headers.get(header, ""), self._timeout_offset)
 
     async def _reload(self, request: Request) -> Response:
-        """Reads the configuration again; 500 with every error when it is not taken."""
+        """Reads the configuration again; 500 with every error if it has some."""
         try:
             await self._read_config_again()
         except ConfigError as error:
@@ -192,18 +194,18 @@ class App:
         return PlainTextResponse("ready\n") if self.ready else PlainTextResponse("stopping\n", 503)
 
 
-async def _answer(request: Request, body: bytes, content_type: str) -> Response:
-    """The page, packed if that is worth it and wanted."""
+async def _response(request: Request, body: bytes, content_type: str) -> Response:
+    """The page, compressed if the client accepts that and it is large enough."""
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
     if len(body) >= GZIP_FROM and accepts_gzip(request.headers.get("accept-encoding", "")):
-        # In a thread: packing a large page would hold the loop.
+        # In a thread: compressing a large page would block the loop.
         body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
         headers["Content-Encoding"] = "gzip"
     return Response(body, headers=headers)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    """A path or a method that the exporter does not have, in one line that ends."""
+    """An unknown path or method, as one line with a line break."""
     if not isinstance(error, HTTPException):
         raise error
     return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
@@ -220,7 +222,7 @@ def _target(job: Job, host: str) -> dict[str, Any]:
     return {"targets": [host], "labels": labels}
 
 
-async def _hung_up(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -228,8 +230,8 @@ async def _hung_up(receive: Receive) -> None:
 def scrape_seconds(header: str, offset: float) -> float:
     """How long a scrape may take, by Prometheus's header less the offset.
 
-    No header, or an absurd one, means ten seconds. At least half of what Prometheus waits is used,
-    however large the offset.
+    Without a header, or with one out of range, it is ten seconds. The offset subtracts half of the timeout
+    at most.
     """
     try:
         timeout = float(header)

@@ -1,4 +1,4 @@
-"""What people look at."""
+"""HTML pages."""
 
 from collections.abc import Iterable
 from html import escape
@@ -19,8 +19,8 @@ def landing(version: str, shard: str, systems: Iterable[Overview], plugins: Iter
     """The page at ``/``.
 
     Args:
-        shard: which of how many this is, as a sentence; empty where there is only one.
-        systems: how each system does.
+        shard: which shard this is, as a sentence; empty if there is only one.
+        systems: how many jobs of each can be read.
         plugins: the plug-ins in use.
     """
     used = escape(", ".join(map(str, plugins)))
@@ -34,7 +34,7 @@ def landing(version: str, shard: str, systems: Iterable[Overview], plugins: Iter
 <p>Reads the state of jobs that run elsewhere when Prometheus scrapes it. {escape(shard)}</p>
 <ul>
 <li><a href="metrics">/metrics</a>: every configured job, and the exporter itself</li>
-<li><a href="metrics?jobs=false">/metrics?jobs=false</a>: the systems and the exporter itself alone</li>
+<li><a href="metrics?jobs=false">/metrics?jobs=false</a>: only the systems and the exporter itself</li>
 <li><a href="sd">/sd</a>: the jobs as targets for Prometheus, each read by <code>/probe</code></li>
 <li><a href="-/healthy">/-/healthy</a> and <a href="-/ready">/-/ready</a></li>
 </ul>
@@ -53,7 +53,7 @@ def _row(system: Overview) -> str:
 
 
 def _failure(system: Overview) -> str:
-    """Why jobs cannot be read, with a link to the explanation of one of them."""
+    """Why jobs cannot be read, with a link that explains one of them."""
     if system.reason is None:
         return "none" if system.readable == system.jobs else "not read yet"
     if system.example is None:

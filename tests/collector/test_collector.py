@@ -1,4 +1,4 @@
-"""Collector, system and job record without sockets or waiting: the test answers and turns the clock."""
+"""Collector, system and job record without sockets: the test answers, and turns the clock."""
 
 import asyncio
 from collections.abc import Mapping

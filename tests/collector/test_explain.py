@@ -174,8 +174,8 @@ async def test_where_pacing_holds_the_last_result_is_told_with_the_rule_and_its_
         assert len(xmc.asked) == 1
         assert "Request 1" in first
         assert "Request 1" not in second
-        assert "Not asked now (final): the run has ended for good" in second
-        told = re.search(r"What follows is the last result, of ([\d.]+) \(20", second)
+        assert "Not read now (final): the run has ended for good" in second
+        told = re.search(r"The last result is of ([\d.]+) \(20", second)
         assert told
         assert f'read_timestamp_seconds{{system="xmc",job_id="job_1"}} {float(told[1])!r}' in second
         assert "  state: Completed → succeeded" in second
@@ -205,7 +205,7 @@ async def test_a_read_that_was_under_way_already_is_shared_and_its_result_told(t
         text = await story()
         await page()
         assert len(docs.asked) == 1
-        assert "it shared one that was under way" in text
+        assert "it shared a read that was under way" in text
         assert "  state: Running → running" in text
 
 

@@ -133,7 +133,7 @@ async def test_more_scrapes_at_once_than_the_bound_are_turned_away(tmp_path: Pat
 
         await seen(full, "as many scrapes as the bound")
         assert refused.startswith(b"HTTP/1.1 503")
-        assert refused.endswith(b"too many scrapes at once\n")
+        assert refused.endswith(b"too many concurrent scrapes\n")
         assert (await _get(running.url, path="/-/healthy")).startswith(b"HTTP/1.1 200")
         gate.set()
         pages = await asyncio.gather(*scrapes)
