@@ -1,288 +1,278 @@
-"""One client of the HTTP server: hypercorn's protocol over our own deadlines.
+"""One client of the HTTP server. h11 parses and frames HTTP/1.1; reading, writing and deadlines are here.
 
-Hypercorn parses HTTP/1.1 and drives the ASGI application. What it leaves open is ours: every wait
-for a client has an end, a request reaches the application when it is whole, and a client that hangs
-up is noticed whatever it sent before.
+Every wait for a client has an end, a request reaches the application when it is whole, and a client
+that disconnects is noticed at any time.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum, auto
+from typing import Any, cast
 
 import h11
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.task_group import TaskGroup
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.events import Body, EndBody, Request
-from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
-from hypercorn.protocol.http_stream import HTTPStream
-from hypercorn.typing import ConnectionState
+from starlette.types import ASGIApp
 
-SLICE_BYTES = 64 * 1024
+from exporter.web.asgi import Exchange, ResponseEvent, date
+from exporter.web.limits import Limits
+from exporter.web.parser import Parser
+
+# Parsed in one go: a chunk or a header costs some microseconds and may have three bytes, and nothing may
+# hold the event loop for long.
+READ_BYTES = 4096
+WRITE_BYTES = 64 * 1024
+Tls = ssl.SSLContext | Callable[[], ssl.SSLContext] | None
+"""The context of new connections, or what returns it for each of them."""
+
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a client may take of us.
+class State(Enum):
+    """What a connection waits for."""
+
+    OPENING = auto()
+    """The TLS handshake."""
+    READING = auto()
+    """The rest of a request; after the handshake also its first byte."""
+    IDLE = auto()
+    """The first byte of the next request."""
+    WORKING = auto()
+    """The application's response to a whole request."""
+    ENDING = auto()
+    """The end: what the client still sends is dropped."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One client from its accept to its end.
+
+    Each state has one deadline, except `State.WORKING`, in which only writing has one. The connection
+    is cut when it passes.
 
     Args:
-        connections: at a time, over all listeners; one more is closed at once.
-        handshake_timeout: seconds for TLS to be agreed on.
-        read_timeout: seconds for a whole request, from its first byte (the first one of a connection:
-            from the connection's start) to the end of its body.
-        keep_alive_timeout: seconds between requests; longer than usual scrape intervals, so that
-            Prometheus keeps its connection.
-        write_timeout: seconds for a client to take 64 KiB, or the rest of an answer.
-        farewell_timeout: seconds to read the end of an answer and to close, once we have.
-        header_bytes: of a request's line and headers, and of what may be sent ahead of an answer.
-        body_bytes: of a request's body; the exporter's own requests have none.
+        client: an accepted socket; the connection closes it.
+
+    Attributes:
+        state: what it waits for.
+        task: what serves it; done when it is closed.
     """
 
-    connections: int = 256
-    handshake_timeout: float = 10.0
-    read_timeout: float = 10.0
-    keep_alive_timeout: float = 150.0
-    write_timeout: float = 10.0
-    farewell_timeout: float = 2.0
-    header_bytes: int = 16 * 1024
-    body_bytes: int = 64 * 1024
+    _transport: asyncio.Transport
+    _origin: dict[str, Any]
 
-
-class Connection:
-    """One client from its first byte to its last.
-
-    At any time one deadline runs: for a request to become whole, for the next one to begin, or for
-    the client to close; none while the application works. Passing it cuts the connection.
-    """
-
-    def __init__(
-        self,
-        app: ASGIWrapper,
-        config: Config,
-        context: WorkerContext,
-        limits: Limits,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, client: socket.socket, tls: Tls) -> None:
+        self._app = app
         self._limits = limits
-        self._reader = reader
-        self._writer = writer
-        self._sending = asyncio.Lock()
-        self._idle = False
-        self._ended = False
+        self._loop = asyncio.get_running_loop()
+        self._http = h11.Connection(h11.SERVER, limits.header_bytes)
+        self._parser = Parser(self._http, limits)
+        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._arrived = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._closed = asyncio.Event()
+        self._exchange: Exchange | None = None
+        self._last = False
         self._deadline: asyncio.TimerHandle | None = None
-        self._tasks = TaskGroup(asyncio.get_running_loop())
-        self._http = _Http(
-            limits,
-            app,
-            config,
-            context,
-            self._tasks,
-            ConnectionState({}),
-            writer.get_extra_info("ssl_object") is not None,
-            _place(writer.get_extra_info("peername")),
-            _place(writer.get_extra_info("sockname")),
-            self._handle,
-        )
+        self.state = State.OPENING
+        self.task = self._loop.create_task(self._run(client, tls))
 
-    async def run(self) -> None:
-        """Serves until either side closes and the application is done."""
+    def finish(self) -> None:
+        """Closes: now when no whole request is being worked on, otherwise after its response."""
+        self._last = True
+        if self.state is State.OPENING:
+            self.task.cancel()
+        elif self.state is not State.WORKING:
+            self._enter(State.ENDING)
+            self._close()
+
+    def cut(self) -> None:
+        """Closes now, whatever is being done."""
+        self._abort()
+        self.task.cancel()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake is done."""
+        self._transport = cast("asyncio.Transport", transport)
+        # Nothing waits in our memory for a slow client: `_write` waits until the kernel has it all.
+        # Not high=0: asyncio's TLS would take an empty buffer for a full one.
+        self._transport.set_write_buffer_limits(high=1, low=0)
+        self._origin = {
+            "scheme": "https" if transport.get_extra_info("ssl_object") else "http",
+            "client": _address(transport.get_extra_info("peername")),
+            "server": _address(transport.get_extra_info("sockname")),
+        }
+        self._enter(State.READING)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next data go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Keeps what the client has sent until it can be parsed."""
+        if self.state is State.ENDING:
+            # Read and dropped: unread data in the kernel would reset the connection under our response.
+            return
+        if self.state is State.IDLE:
+            self._enter(State.READING)
+        self._http.receive_data(bytes(self._buffer[:nbytes]))
+        self._arrived.set()
+        # A head is refused before it is so long. Reading goes on during a response, otherwise a disconnect
+        # would not be noticed; but not for ever.
+        if self._parser.ahead > 2 * self._limits.header_bytes:
+            self._abort()
+
+    def eof_received(self) -> None:
+        """The client sends no more: asyncio closes, since scrapers never half-close."""
+        self._disconnected()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Either side has closed."""
+        self._closed.set()
+        self._writable.set()
+        self._disconnected()
+
+    def pause_writing(self) -> None:
+        """The kernel does not have everything yet."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The kernel has everything."""
+        self._writable.set()
+
+    async def _run(self, client: socket.socket, tls: Tls) -> None:
         try:
-            async with self._tasks:
-                await self._read()
+            await self._open(client, tls)
+            await self._serve()
+        except OSError as error:
+            _log.debug("a connection broke off", extra={"reason": type(error).__name__})
+        except Exception:  # noqa: BLE001  # an error of one connection does not end the server
+            _log.exception("a connection failed")
         finally:
-            self._expect(None)
-            self.abort()
+            self._abort()
 
-    def close_if_idle(self) -> None:
-        """Closes, unless a whole request is being worked on."""
-        if self._http.stream is None:
-            self._hang_up()
+    async def _open(self, client: socket.socket, tls: Tls) -> None:
+        options: dict[str, Any] = {}
+        if tls is not None:
+            options = {
+                "ssl": tls() if callable(tls) else tls,
+                "ssl_handshake_timeout": self._limits.handshake_timeout,
+                "ssl_shutdown_timeout": self._limits.farewell_timeout,
+            }
+        await self._loop.connect_accepted_socket(lambda: self, client, **options)
 
-    def abort(self) -> None:
-        """Cuts the connection; whoever reads or writes it finds out."""
-        self._writer.transport.abort()
+    async def _serve(self) -> None:
+        try:
+            while (request := await self._request()) and await self._respond(*request):
+                self._http.start_next_cycle()
+                if self._parser.ahead:
+                    self._enter(State.READING)
+                    # Pipelined requests that the application answers without a wait would hold the loop.
+                    await asyncio.sleep(0)
+                else:
+                    self._enter(State.IDLE)
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error.error_status_hint)
+        self._enter(State.ENDING)
+        if not self._transport.is_closing():
+            with contextlib.suppress(OSError):
+                if self._transport.can_write_eof():
+                    self._transport.write_eof()
+                else:
+                    self._close()
+        await self._closed.wait()
 
-    async def _read(self) -> None:
-        self._expect(self._limits.read_timeout)
-        with contextlib.suppress(OSError):
-            while data := await self._reader.read(self._limits.header_bytes):
-                # Read and dropped: unread data in the kernel would reset the connection under our answer.
-                if self._ended:
-                    continue
-                if self._idle:
-                    self._idle = False
-                    self._expect(self._limits.read_timeout)
-                await self._http.handle(RawData(data))
-        # An end of what the client sends is taken as its end: scrapers never half-close.
-        await self._http.handle(Closed())
-        await self._close()
+    async def _request(self) -> tuple[h11.Request, bytes] | None:
+        """The next whole request and its body; ``None`` when the connection closes before.
 
-    async def _handle(self, event: Event) -> None:
-        """What hypercorn wants done with the connection."""
-        match event:
-            case RawData(data=data):
-                await self._write(data)
-            case Closed():
-                self._end()
-            case Updated(idle=False):
-                self._expect(None)
-            case Updated(idle=True) if not self._writer.is_closing():
-                self._idle = not self._http.ahead
-                self._expect(self._limits.keep_alive_timeout if self._idle else self._limits.read_timeout)
+        Raises:
+            RemoteProtocolError: the request is refused.
+        """
+        while not self._transport.is_closing():
+            if (request := self._parser.next()) is not None:
+                return request
+            if self._http.they_are_waiting_for_100_continue:
+                # Without waiting until it is sent, since there is no bound on what arrives meanwhile.
+                self._transport.write(self._http.send(CONTINUE))
+            self._arrived.clear()
+            await self._arrived.wait()
+        return None
 
-    async def _write(self, data: bytes) -> None:
-        async with self._sending:
-            for piece in _slices(data):
-                if self._writer.is_closing():
-                    return
-                self._writer.write(piece)
-                try:
-                    async with asyncio.timeout(self._limits.write_timeout):
-                        await self._writer.drain()
-                except OSError:
-                    self.abort()
-
-    def _end(self) -> None:
-        """Says that there is no more; the client is to close."""
-        if self._ended or self._writer.is_closing():
-            return
-        self._ended = True
-        self._expect(self._limits.farewell_timeout)
-        with contextlib.suppress(OSError):
-            if self._writer.can_write_eof():
-                self._writer.write_eof()
-            else:
-                self._hang_up()
-
-    async def _close(self) -> None:
-        self._expect(self._limits.farewell_timeout)
-        self._hang_up()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
-
-    def _hang_up(self) -> None:
-        # Closed twice, asyncio's TLS loses hold of the connection and could not cut it any more.
-        if not self._writer.is_closing():
-            self._writer.close()
-
-    def _expect(self, seconds: float | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        loop = asyncio.get_running_loop()
-        self._deadline = None if seconds is None else loop.call_later(seconds, self.abort)
-
-
-class _Http(H11Protocol):
-    """Hypercorn's HTTP/1.1, without upgrades, and with requests handed on only when whole.
-
-    So half a request never occupies the application, and its queue holds one message at most.
-    """
-
-    connection: h11.Connection
-    _request: h11.Request
-    _body: bytearray
-
-    def __init__(self, limits: Limits, *rest: Any) -> None:
-        super().__init__(*rest)
-        self._limits = limits
-        self._gone = False
-
-    @property
-    def ahead(self) -> int:
-        """How many bytes have come that belong to no request yet."""
-        return len(self.connection.trailing_data[0])
-
-    async def handle(self, event: Event) -> None:
-        if not isinstance(event, RawData):
-            self._gone = True
-            await super().handle(event)
-            return
-        self.connection.receive_data(event.data)
-        if self.stream is None:
-            await self._handle_events()
-        elif self.ahead > self._limits.header_bytes:
-            # Reading goes on during an answer, else nobody would notice a hang-up; but not for ever.
-            raise ConnectionAbortedError
-
-    async def _handle_events(self) -> None:
-        while True:
-            if self.connection.they_are_waiting_for_100_continue:
-                await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
-            try:
-                event = self.connection.next_event()
-            except h11.RemoteProtocolError as error:
-                await self._refuse(error.error_status_hint)
-                return
-            match event:
-                case h11.Request():
-                    self._request, self._body = event, bytearray()
-                    status = self._objection(event)
-                case h11.Data():
-                    self._body += event.data
-                    status = 413 if len(self._body) > self._limits.body_bytes else None
-                case h11.EndOfMessage():
-                    await self._hand_on()
-                    return
-                case _:
-                    return
-            if status:
-                await self._refuse(status)
-                return
-
-    def _objection(self, request: h11.Request) -> int | None:
-        if request.http_version not in (b"1.0", b"1.1"):
-            return 505
-        if sum(len(name) + len(value) for name, value in request.headers) > self._limits.header_bytes:
-            return 431
-        lengths = [int(value) for name, value in request.headers if name == b"content-length"]
-        return 413 if any(length > self._limits.body_bytes for length in lengths) else None
+    async def _respond(self, request: h11.Request, body: bytes) -> bool:
+        """Lets the application respond; returns whether the connection can be kept."""
+        self._enter(State.WORKING)
+        self._exchange = Exchange(request, body, self._origin, self._write)
+        await self._exchange.run(self._app)
+        self._exchange = None
+        if self._http.our_state is h11.SEND_RESPONSE:
+            await self._refuse(500)
+        elif self._http.our_state in (h11.SEND_BODY, h11.ERROR):
+            # So that half a response does not look like a whole one.
+            self._abort()
+        return not self._last and self._http.our_state is self._http.their_state is h11.DONE
 
     async def _refuse(self, status: int) -> None:
-        await self._send_error_response(status)
-        await self.send(Closed())
+        self._enter(State.ENDING)
+        headers = [(b"content-length", b"0"), (b"connection", b"close"), date()]
+        await self._write([h11.Response(status_code=status, headers=headers), h11.EndOfMessage()])
 
-    async def _hand_on(self) -> None:
-        await self.send(Updated(idle=False))
-        stream = self.stream = HTTPStream(
-            self.app,
-            self.config,
-            self.context,
-            self.task_group,
-            self.ssl,
-            self.client,
-            self.server,
-            self.stream_send,
-            STREAM_ID,
-        )
-        request = Request(
-            stream_id=STREAM_ID,
-            headers=list(self._request.headers),
-            http_version=self._request.http_version.decode(),
-            method=self._request.method.decode(),
-            raw_path=self._request.target,
-            state=self.connection_state,
-        )
-        await stream.handle(request)
-        if self._body:
-            await stream.handle(Body(stream_id=STREAM_ID, data=bytes(self._body)))
-        await stream.handle(EndBody(stream_id=STREAM_ID))
+    async def _write(self, events: Sequence[ResponseEvent]) -> None:
+        for part in _slices([self._http.send(event) for event in events]):
+            if self._transport.is_closing():
+                return
+            self._transport.write(part)
+            if not self._writable.is_set():
+                try:
+                    async with asyncio.timeout(self._limits.write_timeout):
+                        await self._writable.wait()
+                except TimeoutError:
+                    self._abort()
 
-    async def _maybe_recycle(self) -> None:
-        await super()._maybe_recycle()
-        if self.connection.their_state is h11.IDLE and self.ahead and not self._gone:
-            await self._handle_events()
+    def _enter(self, state: State) -> None:
+        self.state = state
+        if self._deadline is not None:
+            self._deadline.cancel()
+        seconds = {
+            State.READING: self._limits.read_timeout,
+            State.IDLE: self._limits.keep_alive_timeout,
+            State.ENDING: self._limits.farewell_timeout,
+        }.get(state)
+        if seconds is None or self._closed.is_set():
+            self._deadline = None
+        else:
+            self._deadline = self._loop.call_later(seconds, self._abort)
+
+    def _disconnected(self) -> None:
+        self._enter(State.ENDING)
+        self._arrived.set()
+        if self._exchange is not None:
+            self._exchange.disconnect()
+
+    def _close(self) -> None:
+        # Closed twice, asyncio's TLS loses hold of the connection and could not cut it any more.
+        if not self._transport.is_closing():
+            self._transport.close()
+
+    def _abort(self) -> None:
+        if self.state is not State.OPENING:
+            self._transport.abort()
 
 
-def _slices(data: bytes) -> Iterator[memoryview]:
-    view = memoryview(data)
-    return (view[start : start + SLICE_BYTES] for start in range(0, len(view), SLICE_BYTES))
+CONTINUE = h11.InformationalResponse(status_code=100, headers=[])
 
 
-def _place(name: Any) -> tuple[str, int] | None:
-    """Host and port of a socket's name; a unix socket and a client that is gone have none."""
+def _slices(parts: Sequence[bytes]) -> Iterator[memoryview]:
+    """What is written in one go: small parts together, large ones without a copy."""
+    if sum(map(len, parts)) <= WRITE_BYTES:
+        parts = [b"".join(parts)]
+    for part in parts:
+        view = memoryview(part)
+        for start in range(0, len(view), WRITE_BYTES):
+            yield view[start : start + WRITE_BYTES]
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """Host and port of a socket's name; a Unix socket and a client that is gone have none."""
     return name[:2] if isinstance(name, tuple) else None

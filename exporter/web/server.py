@@ -1,24 +1,18 @@
-"""The HTTP server in the event loop, so built that no client holds up another.
+"""The HTTP server on the event loop: listeners, and the open connections with their bound.
 
-Every connection counts from its accept on, TLS handshakes too, and each is one task.
+A connection counts from its accept, so TLS handshakes count too. Each is served by a task of its own.
 """
 
 import asyncio
 import logging
 import socket
-import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
-from hypercorn.logging import Logger
-from hypercorn.typing import ASGIFramework
 from starlette.types import ASGIApp
 
-from exporter.web.connection import SLICE_BYTES, Connection, Limits
+from exporter.web.connection import Connection, Tls
+from exporter.web.limits import Limits
 from exporter.web.listen import ListenError, listen_on, listeners_of_systemd, reason, shown
 
 __all__ = ["Limits", "ListenError", "Server"]
@@ -37,8 +31,8 @@ class Server:
         app: an ASGI 3 application; the lifespan protocol is not spoken.
         listen: ``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT`` for all interfaces, or ``unix:PATH``. Port 0
             is any free one. ``None``: the sockets that systemd passed.
-        ssl_context: what new connections speak, or who tells it anew for each of them; may be
-            replaced at any time, for rotated certificates.
+        ssl_context: for new connections, or what returns it for each of them; may be replaced at any
+            time, for rotated certificates.
 
     Attributes:
         addresses: where it listens, once started: ``http://127.0.0.1:10072``, ``unix:/path``.
@@ -50,18 +44,15 @@ class Server:
         listen: Sequence[str] | None,
         *,
         limits: Limits = Limits(),  # noqa: B008  # frozen
-        ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
+        ssl_context: Tls = None,
     ) -> None:
         self.ssl_context = ssl_context
         self.addresses: tuple[str, ...] = ()
-        self._app = ASGIWrapper(cast("ASGIFramework", app))
+        self._app = app
         self._listen = listen
         self._limits = limits
-        self._config = _config(limits)
-        self._context = WorkerContext(None)
         self._listeners: list[socket.socket] = []
-        # A connection that still shakes hands has none yet, but counts.
-        self._open: dict[asyncio.Task[None], Connection | None] = {}
+        self._open: dict[asyncio.Task[None], Connection] = {}
         self._complain_from = 0.0
 
     async def start(self) -> None:
@@ -84,21 +75,15 @@ class Server:
             self._watch(listener)
 
     async def stop(self, grace: float) -> None:
-        """Accepts no more and closes what is idle; what has begun gets ``grace`` seconds, then is cut."""
+        """Closes the listeners and idle connections; requests in progress get ``grace`` seconds."""
         self._stop_listening()
-        await self._context.terminated.set()
         # A task that never ran would not close the socket it was made for.
         await asyncio.sleep(0)
-        for task, connection in self._open.items():
-            if connection is None:
-                task.cancel()
-            else:
-                connection.close_if_idle()
+        for connection in self._open.values():
+            connection.finish()
         await self._wait(grace)
-        for task, connection in self._open.items():
-            if connection is not None:
-                connection.abort()
-            task.cancel()
+        for connection in self._open.values():
+            connection.cut()
         await self._wait(self._limits.farewell_timeout)
 
     async def _wait(self, seconds: float) -> None:
@@ -111,7 +96,7 @@ class Server:
             loop.remove_reader(listener)
             name = listener.getsockname()
             listener.close()
-            # Systemd goes on listening on its own: whoever comes now is served after the restart.
+            # Systemd goes on listening on its own: clients that connect now are served after the restart.
             if listener.family == socket.AF_UNIX and self._listen is not None:
                 try:
                     Path(name).unlink(missing_ok=True)
@@ -138,60 +123,13 @@ class Server:
             client.close()
             self._complain("too many connections, closing new ones", connections=len(self._open))
             return
-        task = loop.create_task(self._serve(client))
-        self._open[task] = None
-        task.add_done_callback(self._open.pop)
+        connection = Connection(self._app, self._limits, client, self.ssl_context)
+        self._open[connection.task] = connection
+        connection.task.add_done_callback(self._open.pop)
 
     def _complain(self, message: str, **fields: object) -> None:
-        # Whoever opens connections by the thousand shall not fill the log as well.
+        # A client that opens thousands of connections must not fill the log.
         now = asyncio.get_running_loop().time()
         if now >= self._complain_from:
             self._complain_from = now + COMPLAINT_SECONDS
             _log.warning(message, extra=fields)
-
-    async def _serve(self, client: socket.socket) -> None:
-        try:
-            reader, writer = await self._open_streams(client)
-            connection = Connection(self._app, self._config, self._context, self._limits, reader, writer)
-            task = asyncio.current_task()
-            if task is not None:
-                self._open[task] = connection
-            await connection.run()
-        except OSError as error:
-            _log.debug("a connection broke off", extra={"reason": type(error).__name__})
-        except Exception:  # noqa: BLE001  # one client's trouble is no other's
-            _log.exception("a connection failed")
-
-    async def _open_streams(self, client: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=SLICE_BYTES)
-        tls: dict[str, Any] = {}
-        if self.ssl_context:
-            tls = {
-                "ssl": self.ssl_context() if callable(self.ssl_context) else self.ssl_context,
-                "ssl_handshake_timeout": self._limits.handshake_timeout,
-                "ssl_shutdown_timeout": self._limits.farewell_timeout,
-            }
-        transport, protocol = await loop.connect_accepted_socket(
-            lambda: asyncio.StreamReaderProtocol(reader), client, **tls
-        )
-        # Nothing waits in our memory for a slow client: draining means that the kernel has it all.
-        # Not high=0: asyncio's TLS would take an empty buffer for a full one.
-        transport.set_write_buffer_limits(high=1, low=0)
-        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
-
-
-class _Log(Logger):
-    """Hypercorn's log, silent but for errors of the application, which go through ours."""
-
-    async def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
-        _log.exception("a request failed")
-
-
-def _config(limits: Limits) -> Config:
-    config = Config()
-    config.accesslog = config.errorlog = None
-    config.logger_class = _Log
-    config.include_server_header = False
-    config.h11_max_incomplete_size = limits.header_bytes
-    return config

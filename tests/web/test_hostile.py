@@ -4,17 +4,20 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 
 from exporter.web.server import Server
 from tests.web.clients import (
     FAST,
     GET,
+    SOON,
     Keep,
     Slow,
     Start,
     connect,
     happens,
     hello,
+    reply,
     scrape,
 )
 
@@ -91,6 +94,38 @@ async def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
         client.say(b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % i for i in range(50)))
         bodies = [(await client.answer()).body for _ in range(50)]
     assert bodies == [b"/%d" % i for i in range(50)]
+
+
+async def test_a_body_in_very_many_pieces_lets_others_work_in_between(start: Start) -> None:
+    app, turns = Keep(), 0
+    chunks = b"1\r\ny\r\n" * 30_000
+    async with connect(await start(app)) as client:
+        client.say(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+        )
+        async with asyncio.timeout(SOON):
+            while not app.scopes:
+                await asyncio.sleep(0)
+                turns += 1
+    assert turns > len(chunks) / 4096
+
+
+async def test_pipelined_requests_let_others_work_in_between(start: Start) -> None:
+    answered = 0
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        nonlocal answered
+        answered += 1
+        await reply(send)
+
+    async with connect(await start(app)) as client:
+        client.say(GET * 200)
+        most, before = 0, 0
+        async with asyncio.timeout(SOON):
+            while answered < 200:
+                await asyncio.sleep(0)
+                most, before = max(most, answered - before), answered
+    assert most == 1
 
 
 async def test_who_sends_on_and_on_during_an_answer_is_cut_off(start: Start) -> None:

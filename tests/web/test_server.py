@@ -107,9 +107,22 @@ async def test_an_app_that_fails_is_answered_500_and_told_through_our_logger_alo
     async with connect(server) as client:
         client.say(GET.replace(b"/metrics", b"/ok"))
         assert (await client.answer()).status == 200
-    assert {record.name for record in caplog.records} == {"exporter.web.server"}
+    assert {record.name for record in caplog.records} == {"exporter.web.asgi"}
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
     assert capfd.readouterr() == ("", "")
+
+
+async def test_an_error_of_the_server_ends_one_connection_and_is_logged(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await start()
+    async with connect(server) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("exporter.web.parser.Parser.next", lambda _: 1 // 0)
+            client.say(GET)
+            assert await client.closed() == b""
+    assert await is_served(server)
+    assert [record.getMessage() for record in caplog.records] == ["a connection failed"]
 
 
 async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(start: Start) -> None:
@@ -134,6 +147,15 @@ async def test_tls_is_spoken(start: Start, secure: ssl.SSLContext, trusting: ssl
             assert await later.closed() == b""
         client.say(GET)
         assert (await client.answer()).body == b"/metrics"
+
+
+async def test_the_last_response_over_tls_ends_with_a_close_of_tls(
+    start: Start, secure: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    async with connect(await start(ssl_context=secure), trusting) as client:
+        client.say(GET.replace(b"Host", b"Connection: close\r\nHost"))
+        assert (await client.answer()).body == b"/metrics"
+        assert await client.reader.read() == b""
 
 
 async def test_silent_tls_clients_count_are_closed_and_hold_up_nobody(
