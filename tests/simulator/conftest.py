@@ -1,22 +1,19 @@
 """The simulator on a real socket, with a clock that tests turn."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import requests
 import yaml
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
-from hypercorn.typing import ASGIFramework
 from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Headers, Request, Response
@@ -24,6 +21,7 @@ from exporter.model.job import Job, Status
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Found, Provider
 from exporter.simulator import config, create_app, huawei
+from exporter.web.server import Server
 
 NOON = 1_772_366_400.0  # 2026-03-01T12:00:00Z
 
@@ -39,21 +37,20 @@ class Clock:
 @contextmanager
 def serving(make: Callable[[str], Starlette]) -> Iterator[str]:
     """Serves what `make` gives for a base_url, in a thread; yields the base_url."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    settings = Config()
-    settings.bind = [f"fd://{listener.detach()}"]
-    settings.graceful_timeout = 0.2
-    settings.errorlog = None
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
-    app = cast("ASGIFramework", make(base_url))
-    run = serve(app, settings, shutdown_trigger=stop.wait)
-    thread = threading.Thread(target=loop.run_until_complete, args=(run,))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await made(scope, receive, send)
+
+    loop, server = asyncio.new_event_loop(), Server(app, ("127.0.0.1:0",))
+    thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield base_url
+        asyncio.run_coroutine_threadsafe(server.start(), loop).result(60)
+        made = make(server.addresses[0])
+        yield server.addresses[0]
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        asyncio.run_coroutine_threadsafe(server.stop(0.2), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
         thread.join(60)
         loop.close()
 
