@@ -1,8 +1,8 @@
-// Rules and dashboards of this folder as a monitoring mixin. Tried with jsonnet and go-jsonnet 0.22; jsonnet 0.18, which
-// Debian has, breaks off at a YAML text of several lines.
+// Rules and dashboards of this folder as a monitoring mixin. Tested with jsonnet and go-jsonnet 0.22. jsonnet 0.18 of
+// Debian fails at multi-line strings in YAML.
 {
   _config+:: {
-    // Where alerts link to.
+    // Base addresses of the links in alerts.
     grafanaUrl: 'https://grafana.example.com',
     runbookUrl: 'https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks',
   },
@@ -13,7 +13,7 @@
     $._config.runbookUrl,
   ),
 
-  // Recording rules and alerts are one group: the alerts need what is recorded just before them.
+  // Recording rules and alerts are one group: the alerts use series that are recorded just before them.
   prometheusAlerts+:: {
     groups+: std.parseYaml(rules).groups,
   },

@@ -1,4 +1,4 @@
-"""What is shown of alerts: by their own series, so that no dashboard says otherwise than a pager."""
+"""Panels about alerts. They use the series ALERTS, so dashboards and notifications agree."""
 
 from grafana_foundation_sdk.builders import stat, table
 
@@ -11,30 +11,30 @@ from grafana.source.words import SEVERITY
 def counters() -> list[stat.Panel]:
     """The seventeen alerts in eight numbers."""
     return [
-        _jobs("Failed", "red", "whose newest run failed, and that have not succeeded since", "Failed"),
+        _jobs("Failed", "red", "whose newest run failed, without a success since", "Failed"),
         _jobs(
             "Stuck or too long",
             "orange",
-            "that stand still, run or wait for longer than the config expects",
+            "without progress, or that run or wait for longer than the configuration expects",
             *("Stuck", "RunningTooLong", "QueuedTooLong"),
         ),
-        _jobs("Overdue", "red", "without a success for longer than the config expects", "Overdue"),
+        _jobs("Overdue", "red", "without a success for longer than the configuration expects", "Overdue"),
         _jobs(
             "Partly failed",
             "orange",
-            "that ended with errors, or run while many of their items fail",
+            "that ended with errors, or are running while many of their items fail",
             *("FinishedWithErrors", "ItemsFailing"),
         ),
         _jobs(
             "Stopped or unknown",
             "orange",
-            "whose publishing is switched off, or whose state is a word that the exporter does not know",
+            "whose publishing is disabled, or whose status is a word that the exporter does not know",
             *("PublishingStopped", "StateUnknown"),
         ),
         _jobs(
             "Unreadable",
             "orange",
-            "that cannot be read, so that nobody knows how they stand",
+            "that cannot be read, so their state is not known",
             *("Unreadable", "RateLimited"),
         ),
         _systems(),
@@ -50,8 +50,8 @@ def _jobs(title: str, color: str, which: str, *alerts: str) -> stat.Panel:
 def _systems() -> stat.Panel:
     alerts = ("CredentialsRejected", "CredentialsExpireSoon", "ListingFailed", "JobsDropped")
     which = (
-        "Systems whose credentials are refused or about to end, or whose list of jobs is not read or not "
-        "whole: jobs of theirs are not watched, or soon will not be."
+        "Systems whose credentials are rejected or expire soon, or whose listing of jobs is not read or not "
+        "complete: some of their jobs are not watched, or soon will not be."
     )
     count = f"count(max by (cluster, system) ({firing(_named(*alerts))}))"
     return _count("Credentials and lists", "red", which, alerts, count)
@@ -60,14 +60,14 @@ def _systems() -> stat.Panel:
 def _exporters() -> stat.Panel:
     alerts = ("ExporterDown", "ExporterConfigReloadFailed")
     which = (
-        "Exporters that do not answer, or refused their changed config. While none answers, nobody watches "
-        "the jobs and the other numbers are from before."
+        "Exporters that are down, or that rejected their changed configuration. While none is up, no job is "
+        "monitored, and the other numbers are old."
     )
     return _count("Exporters", "red", which, alerts, f"count({firing_anywhere(_named(*alerts))})")
 
 
 def _count(title: str, color: str, which: str, alerts: tuple[str, ...], count: str) -> stat.Panel:
-    about = f"{which} The table of firing alerts names them. {NO_RULES}"
+    about = f"{which} The table of firing alerts lists them. {NO_RULES}"
     text = Text(title, about, "No data: rules loaded?")
     panel = badge(text, "short", (3, 4), now(or_zero(count), title)).thresholds(limits((1, color)))
     return panel.data_links([links.runbook(f"RemoteJob{one}", f"Runbook: {one}") for one in alerts])
@@ -78,9 +78,9 @@ def _named(*alerts: str) -> str:
 
 
 def table_of_firing(*matchers: str, size: tuple[int, int]) -> table.Panel:
-    """All that fire, each with its runbook."""
-    about = "Every alert that fires. Click its name for what to do, the job or system for its dashboard."
-    empty = "No alert of ours fires; unless the numbers above say no data: then the rules are not loaded."
+    """All firing alerts, each with its runbook."""
+    about = "All firing alerts. Click a name for its runbook, a job or system for its dashboard."
+    empty = "No alert for remote jobs is firing. If the numbers above show no data, the rules are not loaded."
     columns = [
         Column("severity", "Severity", mappings=SEVERITY, width=100),
         Column(

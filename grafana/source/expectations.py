@@ -1,22 +1,20 @@
-"""What the config expects of a job beside what is: time used up so far."""
+"""What the configuration expects of a job, and how much of that time is used."""
 
 from grafana_foundation_sdk.builders import bargauge, table
 
 from grafana.source.panels import Column, Text, bars, by_limits, limits, now, rows
 from grafana.source.queries import JOB, LAST_SUCCESS, ONE_JOB, WATCHED_SINCE, of_systems, recorded
 
-_EMPTY = (
-    "Nothing is measured: the job does not wait, run or owe a success, or its expectations are switched off."
-)
+_EMPTY = "Nothing to measure: the job is not queued or running, and no success is expected."
 
 
 def used_up() -> bargauge.Panel:
     """Each expectation as a bar, full where its alert fires."""
     text = Text(
         "Expectations used up",
-        "Time so far as a part of what the config expects: waiting (start_within), standing still "
-        "(progress_within), running (run_within), without a success (success_within). Over 100 %: an alert. "
-        "Mend the job, or its expect.",
+        "Time so far as a share of what the configuration expects: queued (start_within), without progress "
+        "(progress_within), running (run_within), without a success (success_within). Over 100 % an alert "
+        "fires. Fix the job, or change its expect.",
         _EMPTY,
     )
     panel = bars(
@@ -29,8 +27,8 @@ def how_it_keeps_to_them() -> table.Panel:
     """The same as durations."""
     text = Text(
         "Expectations",
-        "What the config expects of the job, and how long it is by now where that is measured at present.",
-        "The config expects nothing of this job, or nobody watches it.",
+        "What the configuration expects of the job, and the time so far.",
+        "The configuration expects nothing of this job, or the job is not monitored.",
     )
     columns = [
         Column("expectation", "Expectation"),
@@ -45,7 +43,7 @@ def _allowed() -> str:
 
 
 def _so_far() -> str:
-    """As the alerts reckon it; each only while it is measured."""
+    """As the alerts compute it; each only while it applies."""
     begun = _first("start", "queued", "state")
     moved = _of("remote_job_progress_changed_timestamp_seconds")
     changed = _of("remote_job_state_timestamp_seconds")

@@ -1,4 +1,4 @@
-"""The exporter itself: does it keep up, with what, and is its config in force."""
+"""The exporter itself: its scrapes, its resources, its configuration."""
 
 from grafana_foundation_sdk.builders import heatmap, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -24,10 +24,8 @@ from grafana.source.panels import (
 from grafana.source.queries import INFO, PROVIDER, of_systems, own, per_second, quantile, rate, raw, recorded
 from grafana.source.words import ACCEPTED, UP
 
-_ABOUT = "The exporter itself: whether it answers in time, what it costs, and which config it works with."
-_EMPTY = (
-    "No exporter fits the variables and filters above: it has none of the labels that the config gives jobs."
-)
+_ABOUT = "The exporter itself: whether it responds in time, its resources, and its configuration."
+_EMPTY = "No exporter matches the variables and filters above. Exporters do not have the labels of jobs."
 _CONFIG = "remote_job_exporter_config_last_reload"
 _BUCKETS = raw("remote_job_exporter_scrape_duration_seconds_bucket", 'handler="/metrics"')
 _ABOUT_EXPORTERS = 'alertname=~"RemoteJobExporter.+"'
@@ -43,8 +41,8 @@ def dashboard() -> Dashboard:
         [
             Row("Now", [*_numbers(), _instances(), alerts.table_of_firing(_ABOUT_EXPORTERS, size=(24, 6))]),
             Row("Scrapes", [_up(), _durations(), _spread(), _cut(), _samples()]),
-            Row("What it costs", [_cpu(), _memory(), _files()]),
-            Row("What it does", [_requests(), _failures(), _skipped(), _jobs(), _providers(), _config()]),
+            Row("Resources", [_cpu(), _memory(), _files()]),
+            Row("Reads", [_requests(), _failures(), _skipped(), _jobs(), _providers(), _config()]),
         ],
         [firing_marks(_ABOUT_EXPORTERS), starts()],
     )
@@ -53,20 +51,20 @@ def dashboard() -> Dashboard:
 def _numbers() -> list[stat.Panel]:
     up = Text(
         "Answering",
-        "Exporters that answered the last scrape, of those known within the day. None: no job is watched; "
-        "see its process and its log.",
+        "Exporters that are up, of those seen within the last day. None: no job is monitored; check the "
+        "process and its log.",
         "No exporter",
     )
     config = Text(
         "Config",
-        "Whether the config was accepted when it was last read. Refused: an exporter goes on with the one it "
-        "had; the command check names the mistakes.",
+        "Whether the last reload applied the configuration. Refused: the exporter continues with the "
+        "previous one; the command check reports the errors.",
         "No exporter",
     )
     jobs = Text("Jobs known", "Jobs of all systems; replicas count once, shards add up.", "No exporter")
     restarts = Text(
         "Restarts in the time shown",
-        "How often exporters started anew. Each forgets what it saw of past runs; its log says why it ended.",
+        "How often exporters restarted. A restart loses the history of past runs; the log shows its cause.",
         "No exporter",
     )
     accepted = raw(f"{_CONFIG}_successful")
@@ -92,8 +90,8 @@ def _sharded(expression: str) -> str:
 def _instances() -> table.Panel:
     text = Text(
         "Instances",
-        "Every exporter that answers: version, shard, since when it runs and when its config was last "
-        "accepted. Versions that differ: an update is under way, or one was forgotten.",
+        "Every exporter that is up: version, shard, start, and last accepted configuration. If versions "
+        "differ, an update is under way or incomplete.",
         _EMPTY,
     )
     columns = [
@@ -123,7 +121,7 @@ def _instances() -> table.Panel:
 def _up() -> statetimeline.Panel:
     text = Text(
         "Answering over time",
-        "When each exporter answered its scrapes. Gaps: Prometheus did not ask.",
+        "When each exporter was up. Gaps: Prometheus did not scrape it.",
         _EMPTY,
     )
     return timeline(text, UP, (24, 5), over_time(own(raw("up"), alive=False), "{{instance}}"))
@@ -132,9 +130,9 @@ def _up() -> statetimeline.Panel:
 def _durations() -> timeseries.Panel:
     text = Text(
         "Scrapes against the deadline",
-        "How long the exporter took (half and 99 of 100 scrapes) and how long Prometheus waited. The dashed "
-        "line is the deadline of a scrape timeout of 10 s; jobs not read by then are shown from the read "
-        "before, or as failed. Near it: a longer scrape timeout, more concurrency, or shards.",
+        "Duration of scrapes in the exporter (50th and 99th percentile) and as Prometheus sees it. The "
+        "dashed line is the deadline for a scrape timeout of 10 s; jobs not read by then show the reason "
+        "deadline. Near it: use a longer scrape timeout, more concurrency, or shards.",
         _EMPTY,
     )
     queries = [
@@ -147,17 +145,15 @@ def _durations() -> timeseries.Panel:
 
 
 def _spread() -> heatmap.Panel:
-    text = Text(
-        "Scrapes by duration", "Scrapes by how long they took: the stronger the colour, the more.", _EMPTY
-    )
+    text = Text("Scrapes by duration", "Scrapes by duration: the stronger the colour, the more.", _EMPTY)
     return warmth(text, "s", (12, 9), f"sum by (le) ({rate(_BUCKETS)})")
 
 
 def _cut() -> timeseries.Panel:
     text = Text(
         "Reads cut by the deadline",
-        "Reads that did not begin before the deadline of their scrape. They come first the next time; if it "
-        "goes on, there is too much to ask: a longer scrape timeout, more concurrency, or shards.",
+        "Reads that did not start before the deadline of their scrape. They are first in the next scrape. If "
+        "this continues, use a longer scrape timeout, more concurrency, or shards.",
         _EMPTY,
     )
     failures = of_systems("remote_job_exporter_request_failures_total", 'reason="deadline"')
@@ -167,8 +163,8 @@ def _cut() -> timeseries.Panel:
 
 def _samples() -> timeseries.Panel:
     text = Text(
-        "Samples a scrape",
-        "Samples in each answer. Steadily growing: a listing finds ever more jobs; bound it by newer_than.",
+        "Samples in each scrape",
+        "Samples in each response. If they grow steadily, a listing finds ever more jobs: set newer_than.",
         _EMPTY,
     )
     return lines(text, "short", (12, 8), over_time(own(raw("scrape_samples_scraped")), "{{instance}}"))
@@ -177,7 +173,7 @@ def _samples() -> timeseries.Panel:
 def _cpu() -> timeseries.Panel:
     text = Text(
         "CPU",
-        "Cores used. It is one event loop: near 1 it can do no more, and scrapes become slow. Use shards.",
+        "Used cores. The exporter is one event loop: near 1, scrapes become slow. Use shards.",
         _EMPTY,
     )
     query = over_time(own(rate(raw("process_cpu_seconds_total"))), "{{instance}}")
@@ -187,7 +183,7 @@ def _cpu() -> timeseries.Panel:
 def _memory() -> timeseries.Panel:
     text = Text(
         "Memory",
-        "Memory in use. It grows with the number of jobs; growing with the same number is a bug to report.",
+        "Used memory. It grows with the number of jobs. If it grows with a constant number, report a bug.",
         _EMPTY,
     )
     query = over_time(own(raw("process_resident_memory_bytes")), "{{instance}}")
@@ -197,8 +193,8 @@ def _memory() -> timeseries.Panel:
 def _files() -> timeseries.Panel:
     text = Text(
         "Open files",
-        "Files and sockets in use, as a part of what the process may have. Near 100 % connections fail: "
-        "raise the limit (LimitNOFILE), or lower concurrency.",
+        "Open files and sockets as a share of the limit of the process. Near 100 %, connections fail: "
+        "increase the limit (LimitNOFILE), or reduce concurrency.",
         _EMPTY,
     )
     used = f"{raw('process_open_fds')} / {raw('process_max_fds')}"
@@ -206,7 +202,7 @@ def _files() -> timeseries.Panel:
 
 
 def _requests() -> timeseries.Panel:
-    text = Text("Requests", "Requests that the systems answered, by system.", _EMPTY)
+    text = Text("Requests", "Requests with a response, by system.", _EMPTY)
     query = per_second("remote_job_exporter_requests_total", "system")
     return lines(text, "reqps", (8, 8), over_time(query, "{{system}}"))
 
@@ -214,8 +210,8 @@ def _requests() -> timeseries.Panel:
 def _failures() -> timeseries.Panel:
     text = Text(
         "Failed requests",
-        "Requests that did not work, by reason. All systems at once: look at the exporter's own network, "
-        "DNS or proxy.",
+        "Failed requests by reason. If all systems fail together, check the exporter's network, DNS or "
+        "proxy.",
         "No request failed in the time shown.",
     )
     query = per_second("remote_job_exporter_request_failures_total", "reason") + " > 0"
@@ -225,8 +221,8 @@ def _failures() -> timeseries.Panel:
 def _skipped() -> timeseries.Panel:
     text = Text(
         "Skipped reads",
-        "Reads that were not due, so that the last result was shown. fresh: read just before, for another "
-        "scraper; final: the run has ended for good; pacing: the vendor or a back-off forbids asking.",
+        "Skipped reads: the last result was shown. fresh: read just before, for another scraper. final: the "
+        "run has ended for good. pacing: the vendor or a back-off allows no request.",
         _EMPTY,
     )
     query = per_second("remote_job_exporter_reads_skipped_total", "why")
@@ -236,7 +232,7 @@ def _skipped() -> timeseries.Panel:
 def _jobs() -> timeseries.Panel:
     text = Text(
         "Jobs by system",
-        "Jobs known of each system; replicas count once, shards add up.",
+        "Known jobs of each system; replicas count once, shards add up.",
         _EMPTY,
     )
     each = f"max by (cluster, shard, system) ({_sharded(of_systems('remote_job_exporter_jobs'))})"
@@ -244,7 +240,7 @@ def _jobs() -> timeseries.Panel:
 
 
 def _providers() -> timeseries.Panel:
-    text = Text("Jobs by provider", "Jobs that are watched, by the kind of system that runs them.", NO_RULES)
+    text = Text("Jobs by provider", "Watched jobs by the kind of system that runs them.", NO_RULES)
     query = over_time(f"count by (provider) ({recorded(INFO, PROVIDER)})", "{{provider}}")
     return stacked(text, "short", (8, 8), query)
 
@@ -252,8 +248,8 @@ def _providers() -> timeseries.Panel:
 def _config() -> statetimeline.Panel:
     text = Text(
         "Config over time",
-        "When the config was in force as it stands in the file. Refused: the command check names the "
-        "mistakes.",
+        "Whether the configuration in use is the one in the file. Refused: the command check reports the "
+        "errors.",
         _EMPTY,
     )
     accepted = raw(f"{_CONFIG}_successful")

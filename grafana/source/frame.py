@@ -75,7 +75,7 @@ def _variables(*, one_job: bool) -> list[Variable]:
         variables.append(_the_job())
     return [
         *variables,
-        filters.description("Any label, such as those that the config gives jobs and systems."),
+        filters.description("Any label, such as those that the configuration gives jobs and systems."),
     ]
 
 

@@ -1,4 +1,4 @@
-"""One job: how it stands, how it got there, how its runs went before."""
+"""One job: its state, its current run, its past runs."""
 
 from grafana_foundation_sdk.builders import gauge, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -37,7 +37,7 @@ from grafana.source.queries import (
 from grafana.source.words import FAILING, READABLE, RESULTS, STATE, YES
 
 _ABOUT = (
-    "One job: its state now and before, how far it is, how long its runs take, and what is expected of it."
+    "One job: its state now and before, its progress, the duration of its runs, and what is expected of it."
 )
 _ITEMS = ("processed", "succeeded", "failed", "skipped", "deleted", "sent", "additional_sent", "acknowledged")
 _ITEM_COLORS = {
@@ -58,19 +58,17 @@ _TIMES = {
     "watched since": "remote_job_watched_since_timestamp_seconds",
 }
 _NO_DATA = "No data: rules loaded?"
-_NOT_WATCHED = "Nobody watches this job: is the exporter scraped, and is the job in its config?"
-_NO_ITEMS = "The vendor tells no such numbers of this job, or it cannot be read now."
+_NOT_WATCHED = "This job is not monitored: is the exporter scraped, and is the job in its configuration?"
+_NO_ITEMS = "The vendor reports no such numbers for this job, or it cannot be read now."
 
 
 def dashboard() -> Dashboard:
-    """For the job that the variable chooses."""
+    """For the job that the variable selects."""
     return framed(
         "job",
         _ABOUT,
         [
-            Row(
-                "How it stands", [*_now(), alerts.table_of_firing(ONE_JOB, size=(14, 7)), _flags(), _number()]
-            ),
+            Row("Now", [*_now(), alerts.table_of_firing(ONE_JOB, size=(14, 7)), _flags(), _number()]),
             Row("This run", [_states(), _progress(), _items(), used_up(), how_it_keeps_to_them()]),
             Row("Categories and past runs", [_categories(), _durations(), _ended()]),
             Row(
@@ -89,13 +87,15 @@ def _of(metric: str, *matchers: str) -> str:
 
 
 def _now() -> list[stat.Panel | gauge.Panel]:
-    name = Text("Job", f"The name that the config or the vendor gives it; else its id. {NO_RULES}", _NO_DATA)
+    name = Text("Job", f"Its name in the configuration or at the vendor, else its id. {NO_RULES}", _NO_DATA)
     state = Text(
-        "State", f"How it stands, in the words of all systems. Red: see its log there. {NO_RULES}", _NO_DATA
+        "State", f"State in the vocabulary of the exporter. Red: see the log of the job. {NO_RULES}", _NO_DATA
     )
-    said = Text("In the vendor's words", "Status and step as the vendor tells them.", "No word")
+    said = Text("Vendor's status", "Status and step in the vendor's words.", "No word")
     progress = Text(
-        "Progress", "How far the run is. Not known: nothing runs, or the vendor does not tell.", "Not known"
+        "Progress",
+        "Progress of the run. Not known: nothing runs, or the vendor does not report it.",
+        "Not known",
     )
     success = Text(
         "Last success",
@@ -121,8 +121,8 @@ def _latest(recording: str) -> str:
 def _flags() -> stat.Panel:
     text = Text(
         "Switches",
-        "Whether publishing is switched on, whether the run can be canceled at the vendor, and whether all "
-        "items have been sent, so that their numbers are final.",
+        "Whether publishing is enabled, whether the run can be canceled at the vendor, and whether all items "
+        "have been sent, so that their counts are final.",
         _NO_ITEMS,
     )
     queries = [
@@ -139,23 +139,23 @@ def _flags() -> stat.Panel:
 def _number() -> stat.Panel:
     text = Text(
         "Run number",
-        "The vendor's number of the newest run. Not numbered: the vendor gives none.",
+        "The vendor's number of the newest run.",
         "The vendor does not number the runs.",
     )
     return number(text, "none", (4, 7), now(f"max({_of('remote_job_run_number')})", "run"))
 
 
 def _states() -> statetimeline.Panel:
-    text = Text("State history", "State of the job over time. Gaps: nobody watched.", NO_RULES)
+    text = Text("State history", "State of the job over time. Gaps: the job was not monitored.", NO_RULES)
     return timeline(text, STATE, (24, 5), over_time(f"max({recorded(STATE_CODE, ONE_JOB)})", "state"))
 
 
 def _progress() -> timeseries.Panel:
     text = Text(
         "Progress over time",
-        "How far the run was. A level stretch while it runs: it stands still; see what it waits for at the "
-        "vendor.",
-        "The vendor does not tell how far this job is.",
+        "Progress of the run. A flat line while it runs means no progress: check at the vendor what it waits "
+        "for.",
+        "The vendor does not report the progress of this job.",
     )
     query = over_time(f"max({_of('remote_job_progress_ratio')})", "progress")
     return lines(text, "percentunit", (12, 9), query).max(1)
@@ -164,7 +164,7 @@ def _progress() -> timeseries.Panel:
 def _items() -> timeseries.Panel:
     text = Text(
         "Items by result",
-        "Items of the run. Many that fail alike: cancel the run and mend the cause first.",
+        "Items of the run. If many fail for the same reason, cancel the run and fix the cause first.",
         _NO_ITEMS,
     )
     queries = [
@@ -177,15 +177,15 @@ def _items() -> timeseries.Panel:
 def _categories() -> table.Panel:
     text = Text(
         "Categories",
-        "Items of the run by the vendor's category: where do those that fail belong?",
-        "Only CAPS tells categories, and only of runs that have items.",
+        "Items of the run by the vendor's category: which categories fail?",
+        "Only CAPS reports categories, and only for runs with items.",
     )
     columns = [
         Column("category", "Category"),
         Column("Value #A", "Known", unit="short"),
         Column("Value #B", "Succeeded", unit="short"),
         Column("Value #C", "Failed", unit="short"),
-        Column("Value #D", "Part that failed", unit="percentunit", gauge=True),
+        Column("Value #D", "Failed share", unit="percentunit", gauge=True),
     ]
     known, failed = (
         f"max by (category) ({_of(f'remote_job_category_items{suffix}')})" for suffix in ("", "_failed")
@@ -197,9 +197,9 @@ def _categories() -> table.Panel:
 def _durations() -> timeseries.Panel:
     text = Text(
         "Durations of runs",
-        "How long the run took that had ended at each moment, beside the run_within of the config. Creeping "
-        "up: find out why before it crosses the limit, or raise that.",
-        "No run has ended whose start and end the vendor tells.",
+        "Duration of the last ended run at each point, and run_within of the configuration. If it grows, "
+        "find the cause before it crosses the limit, or increase the limit.",
+        "No run with a known start and end has ended.",
     )
     limit = _of("remote_job_expected_seconds", 'expectation="run_within"')
     queries = [
@@ -212,8 +212,8 @@ def _durations() -> timeseries.Panel:
 def _ended() -> timeseries.Panel:
     text = Text(
         "Runs ended within an hour",
-        "At each moment: how many runs of this job ended in the hour before, by result.",
-        "No run is counted. One that had ended before the exporter began is not.",
+        "Runs of this job that ended in the hour before each point, by result.",
+        "No run has ended. Runs that ended before the exporter started are not counted.",
     )
     return colored(stacked(text, "short", (8, 9), over_time(ended(ONE_JOB), "{{result}}")), RESULTS)
 
@@ -221,7 +221,7 @@ def _ended() -> timeseries.Panel:
 def _readable() -> statetimeline.Panel:
     text = Text(
         "Readable",
-        "Whether the job could be read. Yellow: beside it stands why; the job itself may be well.",
+        "Whether the job could be read. Yellow: see the reason beside it; the job itself may run normally.",
         _NOT_WATCHED,
     )
     return timeline(text, READABLE, (12, 6), over_time(f"max({_of('remote_job_up')})", "job"))
@@ -230,8 +230,8 @@ def _readable() -> statetimeline.Panel:
 def _reasons() -> statetimeline.Panel:
     text = Text(
         "Why it could not be read",
-        "The reasons for failed reads, when each held. Documentation, troubleshooting, says what each means.",
-        "All reads worked in the time shown.",
+        "Reasons of failed reads over time. The page Troubleshooting of the documentation explains each.",
+        "All reads in the time shown were successful.",
     )
     query = over_time(f"max by (reason) ({_of('remote_job_read_error_info')})", "{{reason}}")
     return timeline(text, FAILING, (12, 6), query)
@@ -240,8 +240,8 @@ def _reasons() -> statetimeline.Panel:
 def _read_durations() -> timeseries.Panel:
     text = Text(
         "Duration of a read",
-        "How long reading the job took, all its requests together. Near the timeout of the config: it will "
-        "fail soon.",
+        "Duration of one read, all its requests together. Near the timeout of the configuration, reads will "
+        "start to fail.",
         _NOT_WATCHED,
     )
     return lines(text, "s", (12, 7), over_time(f"max({_of('remote_job_read_duration_seconds')})", "duration"))
@@ -250,8 +250,8 @@ def _read_durations() -> timeseries.Panel:
 def _read_ages() -> timeseries.Panel:
     text = Text(
         "Age of the last read",
-        "How old what is shown was. A run that has ended is read every final_interval only; else a growing "
-        "age means pacing: the vendor forbids asking more often.",
+        "Age of the result that was shown. A run that has ended is read every final_interval only; otherwise "
+        "a growing age means pacing: the vendor allows no more requests.",
         _NOT_WATCHED,
     )
     query = over_time(f"time() - max({_of('remote_job_read_timestamp_seconds')})", "age")
@@ -260,9 +260,9 @@ def _read_ages() -> timeseries.Panel:
 
 def _info() -> table.Panel:
     text = Text(
-        "What it is",
-        "The job's system, kind and type, and the labels that the config gives it. slot: run after run; "
-        "run: ends once. Its id is what the command probe takes.",
+        "Identity",
+        "System, kind and type of the job, and its labels from the configuration. slot: run after run. run: "
+        "ends once. The command probe needs its id.",
         _NOT_WATCHED,
     )
     titles = {"system": "System", "provider": "Provider", "job_kind": "Kind", "job_name": "Name"}
@@ -274,7 +274,7 @@ def _info() -> table.Panel:
 def _times() -> table.Panel:
     text = Text(
         "Times",
-        "When what happened to the newest run, as the vendor tells it or the exporter saw it.",
+        "Times of the newest run, as reported by the vendor or seen by the exporter.",
         _NOT_WATCHED,
     )
     times = (

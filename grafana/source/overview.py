@@ -1,4 +1,4 @@
-"""What is wrong now, what runs, what broke."""
+"""What is wrong now, what runs, what failed."""
 
 from grafana_foundation_sdk.builders import bargauge, statetimeline, table, timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -35,11 +35,11 @@ from grafana.source.queries import (
 )
 from grafana.source.words import RESULTS, STATE, STATES
 
-_ABOUT = "All jobs: what is wrong now, what runs and how far it is, what failed and when."
+_ABOUT = "All jobs: what is wrong now, what runs and its progress, what failed and when."
 
 
 def dashboard() -> Dashboard:
-    """The first one to open."""
+    """The dashboard to open first."""
     return framed(
         "overview",
         _ABOUT,
@@ -56,10 +56,10 @@ def dashboard() -> Dashboard:
 
 def _progress() -> bargauge.Panel:
     text = Text(
-        "Progress of what runs",
-        "Jobs at work of which the vendor tells the progress. One that does not grow is stuck: see its "
+        "Progress of running jobs",
+        "Running jobs whose vendor reports progress. If a bar does not grow, the job is stuck: see its "
         "dashboard.",
-        "Nothing runs whose progress is known. If that cannot be: is grafana/alerts/rules.yaml loaded?",
+        "No running job has a known progress. If one should: is grafana/alerts/rules.yaml loaded?",
     )
     running = of_systems("remote_job_state", 'remote_job_state=~"running|canceling"')
     progress = f"({each_job(of_systems('remote_job_progress_ratio'))} and on ({JOB}) {running} == 1)"
@@ -70,8 +70,8 @@ def _progress() -> bargauge.Panel:
 def _states() -> statetimeline.Panel:
     text = Text(
         "States",
-        "State of every job over time. Gaps: nobody watched. Click a bar for the job's dashboard; choose "
-        "systems above where there are too many.",
+        "State of every job over time. Gaps: the job was not monitored. Click a bar for the dashboard of the "
+        "job. If there are too many, select systems above.",
         NO_RULES,
     )
     panel = timeline(text, STATE, (24, 14), over_time(one_each(STATE_CODE), "{{system}}: {{job_name}}"))
@@ -81,8 +81,8 @@ def _states() -> statetimeline.Panel:
 def _jobs() -> table.Panel:
     text = Text(
         "Jobs",
-        "Every job as it stands, in the words of all systems and in the vendor's own; labels of the config "
-        "come last. Click a name for the job's dashboard.",
+        "Every job with its state, in the words of the exporter and of the vendor. Labels of the "
+        "configuration are last. Click a name for the dashboard of the job.",
         NO_RULES,
     )
     columns = [
@@ -125,9 +125,9 @@ def _shown(expression: str) -> str:
 def _ended() -> timeseries.Panel:
     text = Text(
         "Runs ended within an hour",
-        "At each moment: how many runs ended in the hour before, by result. Replicas count once. Many "
-        "failures at once have one cause: see Failures by system.",
-        "No run of these jobs is counted. A run that had ended before the exporter began is not.",
+        "Runs that ended in the hour before each point, by result. Replicas count once. If many fail "
+        "together, they have one cause: see Failures by system.",
+        "No run of these jobs has ended. Runs that ended before the exporter started are not counted.",
     )
     return colored(stacked(text, "short", (16, 9), over_time(ended(), "{{result}}")), RESULTS)
 
@@ -136,7 +136,7 @@ def _ended_in_range() -> bargauge.Panel:
     text = Text(
         "Runs ended in the time shown",
         "How many runs ended in the time range above, by result.",
-        "No run of these jobs is counted. A run that had ended before the exporter began is not.",
+        "No run of these jobs has ended. Runs that ended before the exporter started are not counted.",
     )
     return colored(bars(text, "short", (8, 9), now(ended(within="$__range"), "{{result}}")), RESULTS)
 
@@ -144,9 +144,9 @@ def _ended_in_range() -> bargauge.Panel:
 def _failures() -> timeseries.Panel:
     text = Text(
         "Failures by system",
-        "At each moment: how many runs failed in the hour before, by system. All of one system at once: "
-        "look at the system rather than at the jobs.",
-        "No run of these jobs is counted. A run that had ended before the exporter began is not.",
+        "Runs that failed in the hour before each point, by system. If many of one system fail together, "
+        "check the system, not the jobs.",
+        "No run of these jobs has ended. Runs that ended before the exporter started are not counted.",
     )
     query = over_time(ended('result="failed"', by="system"), "{{system}}")
     return lines(text, "short", (12, 9), query)
@@ -155,8 +155,8 @@ def _failures() -> timeseries.Panel:
 def _in_states() -> timeseries.Panel:
     text = Text(
         "Jobs by state",
-        "How many jobs were in which state. Ever more that are queued: something at the vendor does not "
-        "keep up.",
+        "Number of jobs in each state. A growing number of queued jobs means that the vendor does not keep "
+        "up.",
         NO_RULES,
     )
     each = f"max by ({JOB}, remote_job_state) ({of_systems('remote_job_state')})"

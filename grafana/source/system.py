@@ -1,4 +1,4 @@
-"""One vendor's system: can it be asked, what does it answer, what does that cost."""
+"""One system: whether it can be read, its responses and latency, its limits."""
 
 from grafana_foundation_sdk.builders import heatmap, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -25,7 +25,7 @@ from grafana.source.panels import (
 from grafana.source.queries import JOB, each_job, of_systems, per_second, quantile, rate, with_name
 from grafana.source.words import STATES, UP
 
-_ABOUT = "The systems that run the jobs: whether they can be read, how fast they answer and what they refuse."
+_ABOUT = "The systems that run the jobs: whether they can be read, their latency, their failed requests."
 _SYSTEM = "cluster, system"
 _DAY = 86400
 _BUCKETS = of_systems("remote_job_exporter_request_duration_seconds_bucket")
@@ -33,18 +33,18 @@ _SEEN = of_systems("remote_job_up")
 _DROPPED = of_systems("remote_job_system_jobs_dropped")
 _EXPIRY = of_systems("remote_job_system_credentials_expiry_timestamp_seconds")
 _LEFT = of_systems("remote_job_system_rate_limit_remaining")
-_NOT_ASKED = "Nothing was asked in the time shown: is the exporter scraped, and is the system in its config?"
+_NOT_ASKED = "No request in the time shown: is the exporter scraped, and is the system in its configuration?"
 
 
 def dashboard() -> Dashboard:
-    """For one system, or some side by side."""
+    """For one system, or several."""
     return framed(
         "system",
         _ABOUT,
         [
             Row("Now", [*_numbers(), _systems(), alerts.table_of_firing(size=(24, 7))]),
             Row("Its API", [_latency(), _latencies(), _requests(), _errors()]),
-            Row("What it lets us do", [_up(), _remaining(), _skipped(), _ages()]),
+            Row("Limits and pacing", [_up(), _remaining(), _skipped(), _ages()]),
             Row("Its jobs", [_states(), _summary(), _unreadable()]),
         ],
         marks(),
@@ -54,31 +54,31 @@ def dashboard() -> Dashboard:
 def _numbers() -> list[stat.Panel]:
     up = Text(
         "Up",
-        "Whether credentials could be had and were not refused, and the list of jobs, if there is one, was "
-        "understood. Down: one of the systems chosen is not; the table of systems says why.",
+        "Whether the credentials are available and accepted, and the listing, if there is one, was read. "
+        "Down: at least one of the selected systems is down; the table of systems shows the reason.",
         "Not scraped?",
     )
-    jobs = Text("Jobs watched", "Jobs known of the systems chosen, all shards together.", "Not scraped?")
+    jobs = Text("Jobs watched", "Known jobs of the selected systems, all shards together.", "Not scraped?")
     unread = Text(
-        "Unreadable jobs", "Jobs whose last attempt to read failed. The last table says why.", "Not scraped?"
+        "Unreadable jobs", "Jobs whose last read failed. The last table shows the reasons.", "Not scraped?"
     )
     dropped = Text(
         "Jobs dropped",
-        "Jobs of a listing that are over max_jobs and so not watched. Raise max_jobs, or discover fewer. No "
-        "listing: none can be too long.",
+        "Jobs of a listing over max_jobs, which are not watched. Increase max_jobs, or discover fewer. "
+        "A system without a listing has none.",
         "No listing",
     )
     ends = Text(
-        "Credentials end in",
-        "When the first fixed token or client certificate ends. Renew it before; nothing does so by itself. "
-        "Nothing ends: there is neither, or the token has no end.",
-        "Nothing ends",
+        "Credentials expire in",
+        "Time until the first fixed token or client certificate expires. Renew it before: the exporter does "
+        "not. No expiry: there is neither, or the token has no expiry.",
+        "No expiry",
     )
     remaining = Text(
         "Calls left",
-        "Calls that a vendor still allows in its current window, the fewest of all. At 0 its jobs are not "
+        "Calls that a vendor still allows in its current window, the lowest of all. At 0 its jobs are not "
         "read until the window ends.",
-        "No vendor says",
+        "Not reported",
     )
     return [
         _badge(up, "none", f"min({of_systems('remote_job_system_up')})").mappings(UP),
@@ -103,9 +103,8 @@ def _badge(text: Text, unit: str, query: str) -> stat.Panel:
 def _systems() -> table.Panel:
     text = Text(
         "Systems",
-        "Each system: whether it can be read and if not, why (auth: no credential could be had; "
-        "unauthorized: it was refused; any other: its list of jobs cannot be read), and what else may go "
-        "wrong soon.",
+        "Each system: whether it can be read, and the reason if not (auth: no credential is available; "
+        "unauthorized: it was rejected; any other: its listing cannot be read), and its limits.",
     )
     columns = [
         Column("system", "System", link=links.system_of_row()),
@@ -114,7 +113,7 @@ def _systems() -> table.Panel:
         Column("Value #C", "Jobs", unit="short"),
         Column("Value #D", "Unreadable", unit="short"),
         Column("Value #E", "Dropped", unit="short"),
-        Column("Value #F", "Credentials end", unit="dateTimeFromNow"),
+        Column("Value #F", "Credentials expire", unit="dateTimeFromNow"),
         Column("Value #G", "Calls left", unit="short"),
         Column("Value #H", "Latency p90", unit="s"),
     ]
@@ -134,8 +133,8 @@ def _systems() -> table.Panel:
 def _latency() -> timeseries.Panel:
     text = Text(
         "Latency",
-        "How long half, nine tenths and 99 of 100 answered requests took. Near the timeout of the config "
-        "reads begin to fail: ask the vendor, or raise timeout and scrape timeout.",
+        "Duration of requests with a response: 50th, 90th and 99th percentile. Near the timeout of the "
+        "configuration, reads start to fail: contact the vendor, or increase timeout and scrape timeout.",
         _NOT_ASKED,
     )
     queries = [
@@ -148,8 +147,8 @@ def _latency() -> timeseries.Panel:
 def _latencies() -> heatmap.Panel:
     text = Text(
         "Latencies",
-        "Answered requests by how long they took: the stronger the colour, the more. Two bands: some "
-        "requests take another way.",
+        "Requests with a response by duration: the stronger the colour, the more. Two bands mean two kinds "
+        "of request.",
         _NOT_ASKED,
     )
     return warmth(text, "s", (12, 9), f"sum by (le) ({rate(_BUCKETS)})")
@@ -158,8 +157,8 @@ def _latencies() -> heatmap.Panel:
 def _requests() -> timeseries.Panel:
     text = Text(
         "Requests by code",
-        "Requests answered, by system and HTTP status. 401 and 403: credentials or rights; 429: asked too "
-        "often; 5xx: the vendor's trouble. A 404 of iTwin's progress only says that the job is not at work.",
+        "Responses by system and HTTP status. 401 and 403: credentials or rights. 429: too many requests. "
+        "5xx: an error of the vendor. A 404 for iTwin's progress only means that the job is not running.",
         _NOT_ASKED,
     )
     query = per_second("remote_job_exporter_requests_total", "system", "code") + " > 0"
@@ -169,8 +168,8 @@ def _requests() -> timeseries.Panel:
 def _errors() -> timeseries.Panel:
     text = Text(
         "Failures by reason",
-        "Requests that did not work, by system and reason. Documentation, troubleshooting, says what each "
-        "means.",
+        "Failed requests by system and reason. The page Troubleshooting of the documentation explains each "
+        "reason.",
         "No request failed in the time shown.",
     )
     query = per_second("remote_job_exporter_request_failures_total", "system", "reason") + " > 0"
@@ -180,7 +179,7 @@ def _errors() -> timeseries.Panel:
 def _up() -> statetimeline.Panel:
     text = Text(
         "System up",
-        "When credentials and listing of each system were in order. Gaps: nobody looked.",
+        "When credentials and listing of each system worked. Gaps: the system was not monitored.",
         NO_JOBS,
     )
     query = f"min by ({_SYSTEM}) ({of_systems('remote_job_system_up')})"
@@ -191,9 +190,9 @@ def _up() -> statetimeline.Panel:
 def _remaining() -> timeseries.Panel:
     text = Text(
         "Calls left over time",
-        "Calls that the vendor still allows in its current window. Falling to 0 before it rises: ask less "
-        "often, by a longer min_interval or scrape interval.",
-        "No vendor here says how many calls are left.",
+        "Calls that the vendor still allows in its current window. If it falls to 0 before it rises, use a "
+        "longer min_interval or scrape interval.",
+        "No vendor here reports how many calls are left.",
     )
     return lines(text, "short", (12, 8), over_time(f"min by ({_SYSTEM}) ({_LEFT})", "{{system}}"))
 
@@ -201,8 +200,8 @@ def _remaining() -> timeseries.Panel:
 def _skipped() -> timeseries.Panel:
     text = Text(
         "Reads that were not due",
-        "Reads that were answered from the last one. fresh: read just before; final: the run has ended for "
-        "good; pacing: the vendor or a back-off forbids asking. Much pacing: what is shown is older than "
+        "Skipped reads: the last result was shown. fresh: read just before. final: the run has ended for "
+        "good. pacing: the vendor or a back-off allows no request. With much pacing, results are older than "
         "the scrape.",
         _NOT_ASKED,
     )
@@ -212,10 +211,9 @@ def _skipped() -> timeseries.Panel:
 
 def _ages() -> timeseries.Panel:
     text = Text(
-        "Age of what is shown",
-        "How long ago the last read of a job was, for the job of each system that has waited longest. Runs "
-        "that have ended are read every final_interval only; beyond that: pacing, or too many jobs for one "
-        "scrape.",
+        "Age of results",
+        "Age of the oldest result of each system. Runs that have ended are read every final_interval only. "
+        "A higher age means pacing, or too many jobs for one scrape.",
         NO_JOBS,
     )
     read = f"max by ({JOB}) ({of_systems('remote_job_read_timestamp_seconds')})"
@@ -223,7 +221,7 @@ def _ages() -> timeseries.Panel:
 
 
 def _states() -> timeseries.Panel:
-    text = Text("Jobs by state", "Jobs that are watched, by state. Chosen systems together.", NO_JOBS)
+    text = Text("Jobs by state", "Watched jobs by state, all selected systems together.", NO_JOBS)
     each = f"max by ({JOB}, remote_job_state) ({of_systems('remote_job_state')})"
     query = over_time(f"sum by (remote_job_state) ({each}) > 0", "{{remote_job_state}}")
     return colored(stacked(text, "short", (12, 9), query), STATES)
@@ -232,8 +230,8 @@ def _states() -> timeseries.Panel:
 def _summary() -> timeseries.Panel:
     text = Text(
         "Jobs as the system counts them",
-        "All jobs of the account by state, watched or not, where the vendor has a summary and the config "
-        "asks for it.",
+        "All jobs of the account by state, watched or not, if the vendor has a count and the configuration "
+        "enables it.",
         "No system here counts its jobs: only Sitecore does, with summary: true.",
     )
     each = f"max by ({_SYSTEM}, state) ({of_systems('remote_job_system_jobs')})"
@@ -244,7 +242,7 @@ def _summary() -> timeseries.Panel:
 def _unreadable() -> table.Panel:
     text = Text(
         "Jobs that cannot be read",
-        "Jobs whose last attempt to read failed, and why. One job: is it still there? All of them: the "
+        "Jobs whose last read failed, and the reason. One job: does it still exist? All jobs: check the "
         "system.",
         f"Every job can be read. {NO_RULES}",
     )

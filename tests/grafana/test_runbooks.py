@@ -25,19 +25,19 @@ ALERTS = {str(rule["alert"]): rule for rule in rules() if "alert" in rule}
 WITH_QUERIES = [*PAGES.values(), ROOT / "grafana/README.md", ROOT / "docs/alerts.md"]
 HEADINGS = (
     "What it means",
-    "How bad is it",
-    "Look",
+    "Impact",
+    "Diagnosis",
     "Likely causes",
     "What to do",
     "When to silence",
-    "How it clears",
+    "When it resolves",
 )
 PLACEHOLDERS = {"system": "SYSTEM", "job_id": "JOB_ID", "instance": "INSTANCE"}
 
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_TOLD = re.compile(
-    r"^\*\*(\w+)\*\*, of one (job|system|exporter), told (?:at once|after (\d+) minutes)"
-    r"(?:, ends (\d+) minutes late)?\.",
+_FIRES = re.compile(
+    r"^\*\*(\w+)\*\* for one (job|system|exporter); fires (?:immediately|after `for: (\w+)`)"
+    r"(?:, stays for `keep_firing_for: (\w+)`)?\.",
     re.MULTILINE,
 )
 _MATCHER = re.compile(r"^(\w+)(?:=~|!=|!~|=)(.+)$")
@@ -97,14 +97,14 @@ def test_a_page_has_its_title_and_the_sections_of_all_pages(name: str) -> None:
 
 
 @each_page
-def test_a_page_tells_severity_and_times_as_the_rule_has_them(name: str) -> None:
-    found = _TOLD.search(PAGES[name].read_text())
+def test_a_page_has_the_severity_and_times_of_its_rule(name: str) -> None:
+    found = _FIRES.search(PAGES[name].read_text())
     assert found
     severity, of, wait, keep = found.groups()
     rule = ALERTS[name]
     assert rule["labels"] == {"severity": severity}
-    assert rule.get("for") == (wait and f"{wait}m")
-    assert rule.get("keep_firing_for") == (keep and f"{keep}m")
+    assert rule.get("for") == wait
+    assert rule.get("keep_firing_for") == keep
     assert ("job_id" in labels(name), "instance" in labels(name)) == (of == "job", of == "exporter")
 
 
