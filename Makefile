@@ -32,10 +32,11 @@ demo: $(RUN) ## Exporter and simulator in one process, nothing to configure
 test: lint ## Everything that must hold before a commit
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
 
-lint: $(DEV) ## ruff and mypy
+lint: $(DEV) ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 format: $(DEV) ## Formats the code and mends what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .

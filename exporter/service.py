@@ -15,7 +15,6 @@ from starlette.types import ASGIApp
 
 from exporter import __version__, config
 from exporter.auth import CREDENTIALS
-from exporter.cli.terminal import counted
 from exporter.collector.collector import Collector
 from exporter.collector.plan import Plan
 from exporter.collector.probed import Probe
@@ -28,6 +27,7 @@ from exporter.model.shard import Shard
 from exporter.plugins import Plugin
 from exporter.providers import PROVIDERS
 from exporter.runtime import tasks
+from exporter.runtime.logging import counted
 from exporter.runtime.systemd import Notifier
 from exporter.transport import Route
 from exporter.upstream.client import MAX_PREPARED, Upstream

@@ -1,14 +1,12 @@
 """HTTP Basic (RFC 7617): user name and password with every request."""
 
-from base64 import b64encode
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from requests import PreparedRequest
 
 from exporter import config_types as fields
-from exporter.auth.credential import FixedCredential
-from exporter.model.failure import Failure, Reason
+from exporter.auth.credential import FixedCredential, basic_header
 
 
 def _username(value: str) -> str:
@@ -43,19 +41,3 @@ class Basic(FixedCredential):
         """
         (password,) = self._secrets.values
         request.headers["Authorization"] = basic_header(self._username, password)
-
-
-def basic_header(username: str, password: str) -> str:
-    """The value of ``Authorization`` for these two.
-
-    Raises:
-        Failure: reason ``auth``, they cannot be written as UTF-8 (an environment variable may hold
-            stray bytes).
-    """
-    try:
-        raw = f"{username}:{password}".encode()
-    except UnicodeEncodeError:
-        raw = b""
-    if not raw:  # Raised out here: the codec's own error carries what it was given.
-        raise Failure(Reason.AUTH, "the user name or the password is not Unicode text")
-    return "Basic " + b64encode(raw).decode()

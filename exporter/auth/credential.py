@@ -5,6 +5,7 @@ in ``apply``; who drives it (the upstream) renews it first when it says so.
 """
 
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -187,3 +188,19 @@ def secret_bytes(value: str) -> bytes:
         pass
     # Raised out here: the codec's own error carries what it was given.
     raise Failure(Reason.AUTH, "a secret is not Unicode text")
+
+
+def basic_header(username: str, password: str) -> str:
+    """The value of ``Authorization`` for these two.
+
+    Raises:
+        Failure: reason ``auth``, they cannot be written as UTF-8 (an environment variable may hold
+            stray bytes).
+    """
+    try:
+        raw = f"{username}:{password}".encode()
+    except UnicodeEncodeError:
+        raw = b""
+    if not raw:  # Raised out here: the codec's own error carries what it was given.
+        raise Failure(Reason.AUTH, "the user name or the password is not Unicode text")
+    return "Basic " + b64encode(raw).decode()

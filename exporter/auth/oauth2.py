@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from requests import PreparedRequest, Response, Session
 
 from exporter import config_types as fields
-from exporter.auth.basic import basic_header
+from exporter.auth.credential import basic_header
 from exporter.auth.token import TokenCredential, bounded_life, json_object, post, usable
 from exporter.model.failure import Failure, Reason
 

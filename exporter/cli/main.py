@@ -14,7 +14,6 @@ from click.core import ParameterSource
 
 from exporter import __version__, config, plugins, service
 from exporter.cli import demo, reference
-from exporter.cli.terminal import counted
 from exporter.collector.explain import explain
 from exporter.collector.query import Pairs, QueryError
 from exporter.config import ConfigError, Finding, System
@@ -22,6 +21,7 @@ from exporter.config_types import parse_duration
 from exporter.model.shard import Shard, ordinal
 from exporter.runtime import files
 from exporter.runtime import logging as log
+from exporter.runtime.logging import counted
 from exporter.web import config as web_config
 from exporter.web.server import ListenError
 

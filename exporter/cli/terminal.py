@@ -7,11 +7,6 @@ from exporter.metrics import JobView
 _MAX_NAME = 34
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun, as in ``1 job`` and ``2 jobs``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def job_table(views: Iterable[JobView]) -> str:
     """One line a job: system, name, state in our word, the vendor's word, progress."""
     rows = [("SYSTEM", "JOB", "STATE", "VENDOR SAYS", "PROGRESS")]

@@ -51,6 +51,11 @@ def setup(
     logging.getLogger(PACKAGE).setLevel(levels[level])
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, as in ``1 job`` and ``2 jobs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class Logfmt(logging.Formatter):
     """``time=… level=… msg=… key=value``; values are quoted like JSON strings where they need it."""
 
