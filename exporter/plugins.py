@@ -62,13 +62,14 @@ def load() -> tuple[Plugin, ...]:
     providers: dict[str, type[Provider]] = {}
     credentials: dict[str, type[Credential]] = {}
     plugins, errors = [], []
-    for point in sorted(entry_points(group=PROVIDER_GROUP), key=_order):
+    found = entry_points()
+    for point in sorted(found.select(group=PROVIDER_GROUP), key=_order):
         try:
             providers[point.name] = _provider(point, {**PROVIDERS, **providers})
             plugins.append(_plugin("provider", point))
         except _BrokenError as error:
             errors.append(f"{_place(point)}: {error}")
-    for point in sorted(entry_points(group=AUTH_GROUP), key=_order):
+    for point in sorted(found.select(group=AUTH_GROUP), key=_order):
         try:
             credentials[point.name] = _credential(point, {**CREDENTIALS, **credentials})
             plugins.append(_plugin("auth", point))
@@ -78,7 +79,8 @@ def load() -> tuple[Plugin, ...]:
         raise PluginError("\n".join(errors))
     PROVIDERS.update(providers)
     CREDENTIALS.update(credentials)
-    forget_models()
+    if plugins:
+        forget_models()
     return tuple(plugins)
 
 
