@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs lock lock-check release-check clean
+.PHONY: help demo test test-fast lint format docs lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ demo: $(RUN) ## Exporter and simulator in one process, nothing to configure
 
 test: lint ## Everything that must hold before a commit
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+
+test-fast: $(DEV) ## Most tests, in under a minute: without processes, with few examples of each property
+	@$(BIN)/python -m pytest -q -n auto -m "not process and not slow" --hypothesis-profile=fast $(ARGS)
 
 lint: $(DEV) ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check .

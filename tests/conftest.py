@@ -2,16 +2,20 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 from hypothesis import settings
 
+from tests import processes
+
 # Speed is measured in benchmarks/, never by a test; and what CI says of a commit can be repeated.
 settings.register_profile("project", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.register_profile("fast", settings.get_profile("project"), max_examples=20)
 settings.load_profile("project")
 
 Program = Callable[[str, str], str]
+_guard = processes.Guard()
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +36,19 @@ def program() -> Program:
         return path
 
     return find
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and processes.starts_one(item):
+            item.add_marker("process")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    _guard.closed = item.get_closest_marker("process") is None
+    try:
+        return (yield)
+    finally:
+        _guard.closed = False

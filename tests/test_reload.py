@@ -141,6 +141,7 @@ async def test_tokens_and_connections_outlive_a_reload_that_does_not_concern_the
             assert docs.count()["/token"] == 2
 
 
+@pytest.mark.slow
 async def test_no_scrape_under_load_fails_or_shows_two_configs_at_once(tmp_path: Path) -> None:
     one, two = {"p/0/en", "p/1/en", "p/2/en"}, {"q/0/en", "q/1/en"}
 

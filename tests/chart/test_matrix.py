@@ -17,6 +17,8 @@ from tests.chart.chart import APIS, CHART, KUBERNETES, Object, render
 from tests.chart.matrix import CASES, NEWEST, none, title
 from tests.chart.matrix import pods as pods_of
 
+pytestmark = pytest.mark.slow
+
 # What the chart may select by: these never change, and `component` tells its two Services apart.
 SELECTING = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")}
 # Names that become the name of a host or the value of a label.

@@ -303,6 +303,7 @@ def test_an_annotation_of_ones_own_wins_on_the_pod() -> None:
     assert about["kubectl.kubernetes.io/default-container"] == "sidecar"
 
 
+@pytest.mark.slow
 def test_the_rendered_text_is_what_the_objects_were_read_from() -> None:
     """What is looked at in all these tests is the whole of it."""
     for case in CASES:
@@ -314,6 +315,7 @@ def _names(told: Mapping[str, Any]) -> set[str]:
     return {one["metadata"]["name"] for one in render(told)}
 
 
+@pytest.mark.slow
 def test_two_releases_fit_into_one_namespace() -> None:
     for case, told in VALUES.items():
         if "fullnameOverride" not in told and "extraObjects" not in told and "serviceAccount" not in told:

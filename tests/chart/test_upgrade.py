@@ -160,6 +160,7 @@ def record(package: Path, values: Mapping[str, Any], rendered: Rendered) -> byte
     return base64.b64encode(gzip.compress(json.dumps(release).encode(), 9))
 
 
+@pytest.mark.slow
 def test_the_record_of_a_release_stays_far_below_what_a_secret_may_hold(package: Path) -> None:
     sizes = {case.file.stem: len(record(package, case.values, case.rendered)) for case in NEWEST}
     assert len(VALUES) == len(sizes)

@@ -58,6 +58,7 @@ def test_each_value_is_set_by_a_ci_file() -> None:
     none(name(value) for value in TOLD if not any(has(case.values, value.path) for case in NEWEST))
 
 
+@pytest.mark.slow
 def test_each_value_that_a_ci_file_sets_has_an_effect(tmp_path: Path) -> None:
     """Some template uses it: without it another thing is rendered, or nothing at all."""
     # Reading the schema is most of the work of rendering.

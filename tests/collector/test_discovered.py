@@ -149,6 +149,7 @@ def scans(pages: int, size: int, running: int) -> Callable[[Asked], Told]:
     return answer
 
 
+@pytest.mark.slow
 async def test_thousands_of_jobs_take_one_call_a_page_and_one_a_running_job(tmp_path: Path) -> None:
     async with (
         vendor(scans(50, 100, 40)) as twins,

@@ -494,4 +494,4 @@ def _scope(discover: Mapping[str, Any] | None) -> object:
 Reloads.TestCase.settings = settings(
     max_examples=10, stateful_step_count=12, phases=[Phase.explicit, Phase.generate], deadline=None
 )
-TestReloads: Callable[[], Any] = Reloads.TestCase
+TestReloads: Callable[[], Any] = pytest.mark.slow(Reloads.TestCase)

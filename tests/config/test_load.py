@@ -306,6 +306,7 @@ def test_a_folder_that_cannot_be_listed_is_a_error(tmp_path: Path, monkeypatch: 
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_ten_thousand_jobs_load_in_seconds(config: Load) -> None:
     jobs = "".join(
         f"    - {{project_id: p{index}, build_job_id: b, locale: en-us, name: Docs, labels: {{squad: a}}}}\n"

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,8 @@ from exporter.config import ConfigError, load
 from exporter.config.models import Defaults, JobKeys, SystemKeys
 from exporter.providers.json.keys import JsonDiscover, ReadKeys
 from tests.config.conftest import BAD, GOOD
+
+pytestmark = pytest.mark.slow
 
 LINES = GOOD.read_text().splitlines()
 TYPED = sorted({piece for line in LINES for piece in line.replace(":", " : ").split()})

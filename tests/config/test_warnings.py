@@ -152,6 +152,7 @@ def test_files_of_a_folder_that_are_not_read_are_warned_of(tmp_path: Path) -> No
     assert warnings(load(tmp_path / "a.yaml")) == []
 
 
+@pytest.mark.slow
 def test_only_so_many_warnings_as_anybody_reads(config: Load) -> None:
     head = "{provider: sitecore, base_url: 'https://a.example', min_interval: 1d, jobs: [{id: a}]}"
     found = warnings(config("systems:\n" + "".join(f"  s{n}: {head}\n" for n in range(MAX_ERRORS + 5))))

@@ -19,6 +19,7 @@ def made(**read: Any) -> JsonApi:
     return JsonApi(JsonOptions.model_validate({"read": {"path": "/jobs/{id}", "state": "s", **read}}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expression", "body"),
     [
@@ -87,6 +88,7 @@ def test_whatever_an_answer_is_every_expression_ends(one: str, two: str, data: s
     assert_read_or_refused(made(**mapping), {"id": "1"}, answer(body))
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["a", "b", '"c d"', "state"]), min_size=1, max_size=4), st.data())
 def test_a_plain_path_finds_what_the_library_finds(names: list[str], data: st.DataObject) -> None:
     source = ".".join(names)

@@ -44,6 +44,7 @@ def test_version_1_answers_in_the_words_of_3_0(
     assert re.fullmatch(message.replace("TIME", r"\d{4}-\d\d-\d\dT\d\d:\d\dZ"), body["message"])
 
 
+@pytest.mark.slow
 def test_a_site_of_3_0_is_idle_queued_and_busy_in_turn(simulated: Simulated) -> None:
     seen = {}
     for second in range(0, 15 * 60, 4):
@@ -176,6 +177,7 @@ def test_version_2_has_all_fields_and_no_counts_at_rest(
     }
 
 
+@pytest.mark.slow
 def test_the_counter_starts_again_between_the_phases_of_a_run(simulated: Simulated) -> None:
     shown: list[tuple[str, int]] = []
     runs = set()

@@ -60,6 +60,7 @@ def states(simulated: Simulated, service: str, name: str) -> list[Any]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_first_dialect_says_over_and_the_job_says_how(simulated: Simulated) -> None:
     seen = states(simulated, "contextcapture", "Harbour bridge mesh")
     assert set(seen) == {"Active", "Over", None} or set(seen) == {"Active", "Over"}
@@ -71,6 +72,7 @@ def test_the_first_dialect_says_over_and_the_job_says_how(simulated: Simulated) 
     assert information["errors"]
 
 
+@pytest.mark.slow
 def test_the_second_dialect_has_the_words_of_its_page(simulated: Simulated) -> None:
     told = progress(simulated, "realitydataanalysis", "Pylon inventory, draft")
     assert told == {"progress": {"percentage": 0, "state": "unsubmitted", "step": "Prepare_Production"}}
@@ -112,6 +114,7 @@ def test_the_third_dialect_has_no_step(simulated: Simulated, name: str, state: s
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", ["realityconversion", "reality-analysis", "reality-conversion"])
 def test_the_other_three_services_answer_too(simulated: Simulated, service: str) -> None:
     assert job(simulated, service, "Sample archive")["state"].lower() == "success"

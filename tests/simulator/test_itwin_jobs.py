@@ -82,6 +82,7 @@ def test_jobs_that_are_made_meanwhile_move_nothing_from_one_page_to_the_next(sim
     assert {job["id"] for job in jobs(simulated)} - set(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", SERVICES)
 def test_flights_appear_live_end_and_leave_under_ids_of_their_own(simulated: Simulated, service: str) -> None:
     lives: dict[str, list[str]] = defaultdict(list)

@@ -73,6 +73,7 @@ def test_page_numbers_are_the_other_way(simulated: Simulated) -> None:
     assert ask(simulated, pageNumber=11, pageSize=100).status_code == 400
 
 
+@pytest.mark.slow
 def test_jobs_of_authors_appear_live_end_and_leave_under_ids_of_their_own(simulated: Simulated) -> None:
     lives: dict[str, list[str]] = defaultdict(list)
     present = []

@@ -56,6 +56,7 @@ def test_every_job_of_the_config_is_read_or_has_its_intended_fault(simulated: Si
     assert answered == {"docs-eu", "site"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("system", "job"),
     [
