@@ -29,7 +29,7 @@ from exporter.providers import PROVIDERS
 from exporter.runtime import tasks
 from exporter.runtime.logging import counted
 from exporter.runtime.systemd import Notifier
-from exporter.transport import Route
+from exporter.transport import ConnectionSettings
 from exporter.upstream.client import MAX_PREPARED, Upstream
 from exporter.upstream.trace import Trace
 from exporter.web.app import App
@@ -247,7 +247,7 @@ def _upstream(system: System, instrumentation: Instrumentation, clock: Clock) ->
         base_url=system.base_url,
         provider=PROVIDERS[system.provider](system.options),
         credential=CREDENTIALS[system.auth.type](system.auth),
-        route=Route(system.tls, system.proxy_url),
+        connection=ConnectionSettings(system.tls, system.proxy_url),
         timeout=system.timeout,
         concurrency=system.concurrency,
         headers=system.headers,

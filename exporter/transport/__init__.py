@@ -1,23 +1,24 @@
-"""libcurl for ``requests``: how prepared requests get to a system and answers back.
+"""libcurl as the transport for prepared requests of ``requests``.
 
-`Wire` carries many at once on the event loop; `CurlAdapter` is the transport adapter for single
-blocking calls of a ``requests.Session``. Both send through one kind of handle, so both keep the same
-rules: one deadline for a whole transfer, limits on headers and unpacked body, no redirects, http and
-https only, TLS verified. HTTP statuses are no faults here; every fault of the wire is a `Failure`.
+`ConnectionPool` runs many transfers at a time on the event loop. `CurlAdapter` is a transport adapter for
+single blocking calls of a ``requests.Session``. Both send through `handle.Handle`, so both apply the same
+rules: one deadline for the whole transfer, limits on headers and decoded body, no redirects, http and
+https only, TLS verified. A response of any HTTP status is returned; any other error is a `Failure`.
 """
 
 from exporter.transport.adapter import CurlAdapter, blocking_session
-from exporter.transport.certificate import not_after
-from exporter.transport.pool import Wire
-from exporter.transport.pools import Wires
-from exporter.transport.settings import Route, Tls
+from exporter.transport.certificate import ClientCertificate, not_after
+from exporter.transport.pool import ConnectionPool
+from exporter.transport.reloading import ReloadingPool
+from exporter.transport.settings import ConnectionSettings, Tls
 
 __all__ = [
+    "ClientCertificate",
+    "ConnectionPool",
+    "ConnectionSettings",
     "CurlAdapter",
-    "Route",
+    "ReloadingPool",
     "Tls",
-    "Wire",
-    "Wires",
     "blocking_session",
     "not_after",
 ]

@@ -1,4 +1,4 @@
-"""libcurl as a transport adapter of ``requests``, for single blocking calls off the event loop."""
+"""libcurl as a transport adapter of ``requests``, for single blocking calls outside the event loop."""
 
 from email.message import Message
 from http.cookiejar import DefaultCookiePolicy
@@ -15,50 +15,56 @@ from requests.utils import get_encoding_from_headers
 
 from exporter.model.http import Response
 from exporter.transport.handle import Handle
-from exporter.transport.settings import DIRECT, Route
+from exporter.transport.settings import DEFAULT_SETTINGS, ConnectionSettings
 
 
 class CurlAdapter(BaseAdapter):
-    """Carries the requests of a ``Session``, each over a connection of its own.
+    """Sends the requests of a ``Session``, each over its own connection.
 
     Args:
-        route: how to get there; a session's ``verify``, ``cert`` and ``proxies`` do not count.
-        timeout: seconds for a whole transfer, where a call names none.
-        max_bytes: limit of the unpacked body.
+        settings: how to connect; ``verify``, ``cert`` and ``proxies`` of the session are ignored.
+        timeout: seconds for a whole transfer, unless the call has its own.
+        max_bytes: limit of the decoded body.
     """
 
-    def __init__(self, route: Route = DIRECT, *, timeout: float = 10, max_bytes: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings = DEFAULT_SETTINGS,
+        *,
+        timeout: float = 10,
+        max_bytes: int = 1 << 20,
+    ) -> None:
         super().__init__()
-        self._route = route
+        self._settings = settings
         self._timeout = timeout
         self._max_bytes = max_bytes
 
     def send(
         self,
         request: PreparedRequest,
-        stream: bool = False,  # noqa: FBT001, FBT002  # the signature is that of requests
+        stream: bool = False,  # noqa: FBT001, FBT002  # the signature of requests
         timeout: Any = None,
         verify: Any = True,  # noqa: FBT002  # the same
         cert: Any = None,
         proxies: Any = None,
     ) -> requests.Response:
-        """Sends a request and waits for its whole answer, of any status.
+        """Sends a request and waits for the complete response, of any status.
 
         Raises:
-            Failure: any fault of the wire.
+            Failure: there is no complete response.
         """
-        handle = Handle(self._route)
+        handle = Handle(self._settings)
         try:
             handle.load(request, self._deadline(timeout), self._max_bytes)
-            return self._response(request, handle.reply(_perform(handle.curl)))
+            return self._response(request, handle.response(_perform(handle.curl)))
         finally:
             handle.curl.close()
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """There is nothing to close."""
 
     def _deadline(self, timeout: object) -> float:
-        # A pair (connect, read) has no time for the whole; its parts are a good guess.
+        # A pair (connect, read) is no limit of the whole; its sum is the best guess.
         given = timeout if isinstance(timeout, tuple) else (timeout,)
         seconds = sum(part for part in given if isinstance(part, int | float))
         return seconds or self._timeout
@@ -71,7 +77,7 @@ class CurlAdapter(BaseAdapter):
         response.encoding = get_encoding_from_headers(response.headers)
         response.url = request.url or ""
         response.request = request
-        # On the response only: whoever wants a cookie kept, keeps it.
+        # On the response only: the session stores no cookies.
         message = Message()
         for cookie in received.headers.every("set-cookie"):
             message.add_header("Set-Cookie", cookie)
@@ -81,28 +87,30 @@ class CurlAdapter(BaseAdapter):
 
 
 class _Session(Session):
-    """A session without the habits that a credential must not have."""
+    """A session without the defaults that would be unsafe for credentials."""
 
     def __init__(self) -> None:
         super().__init__()
-        # Neither .netrc nor the environment's CA bundle; libcurl reads proxies itself.
+        # Neither .netrc nor the CA bundle of the environment; libcurl reads the proxy variables itself.
         self.trust_env = False
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """A redirect is an answer; following it could carry a secret to a strange host."""
+        """Redirects are not followed: they could send a secret to another host."""
 
 
-def blocking_session(route: Route = DIRECT, *, timeout: float = 10, max_bytes: int = 1 << 20) -> Session:
-    """A session for what credentials call themselves: libcurl, no redirects, no cookies kept.
+def blocking_session(
+    settings: ConnectionSettings = DEFAULT_SETTINGS, *, timeout: float = 10, max_bytes: int = 1 << 20
+) -> Session:
+    """A session for requests that credentials send: libcurl, no redirects, no cookies stored.
 
     Args:
-        route: how to get there.
-        timeout: seconds for a whole transfer, where a call names none.
-        max_bytes: limit of the unpacked body.
+        settings: how to connect.
+        timeout: seconds for a whole transfer, unless the call has its own.
+        max_bytes: limit of the decoded body.
     """
     session = _Session()
-    adapter = CurlAdapter(route, timeout=timeout, max_bytes=max_bytes)
+    adapter = CurlAdapter(settings, timeout=timeout, max_bytes=max_bytes)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

@@ -1,4 +1,4 @@
-"""When a certificate ends: the few bytes of its DER that say so (RFC 5280 section 4.1)."""
+"""The expiry of a certificate, read from its DER encoding (RFC 5280 section 4.1)."""
 
 import re
 import ssl
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from exporter.runtime import files
+from exporter.transport.settings import Tls
 
 MAX_BYTES = 1 << 20
 
@@ -13,11 +14,29 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re
 _SEQUENCE, _VERSION, _UTC_TIME, _TIME = 0x30, 0xA0, 0x17, 0x18
 
 
+class ClientCertificate:
+    """The client certificate of a system, read again when its files change."""
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._stamp: object = None
+        self._expiry: float | None = None
+
+    def expires_at(self) -> float | None:
+        """Unix time at which it expires; ``None`` if there is none or that is not known."""
+        if self._tls.cert_file is None:
+            return None
+        stamp = self._tls.stamp()
+        if stamp not in (None, self._stamp):
+            self._stamp, self._expiry = stamp, not_after(self._tls.cert_file)
+        return self._expiry
+
+
 def not_after(path: Path) -> float | None:
-    """Unix time at which the first certificate of a PEM file ends; the first is the owner's.
+    """Unix time at which the first certificate of a PEM file expires; the first is the owner's.
 
     Returns:
-        ``None`` where the file cannot be read or holds nothing that is understood.
+        ``None`` if the file cannot be read or contains no valid certificate.
     """
     try:
         text = files.read(path, MAX_BYTES).decode("latin-1")
@@ -27,7 +46,7 @@ def not_after(path: Path) -> float | None:
 
 
 def pem_not_after(text: str) -> float | None:
-    """The same for the text of such a file."""
+    """The same for the content of such a file."""
     pem = _PEM.search(text)
     if pem is None:
         return None
@@ -38,22 +57,22 @@ def pem_not_after(text: str) -> float | None:
 
 
 def _not_after(certificate: bytes) -> float:
-    signed, _ = _take(_take(certificate, _SEQUENCE)[0], _SEQUENCE)
+    signed, _ = _read(_read(certificate, _SEQUENCE)[0], _SEQUENCE)
     if signed[:1] == bytes([_VERSION]):
-        _, signed = _take(signed)
-    # The serial number, the algorithm of the signature and the issuer.
+        _, signed = _read(signed)
+    # Skips the serial number, the signature algorithm and the issuer.
     for _ in range(3):
-        _, signed = _take(signed)
-    validity, _ = _take(signed, _SEQUENCE)
-    _, end = _take(validity)
+        _, signed = _read(signed)
+    validity, _ = _read(signed, _SEQUENCE)
+    _, end = _read(validity)
     return _time(end)
 
 
-def _take(der: bytes, tag: int | None = None) -> tuple[bytes, bytes]:
-    """The content of the element that stands first, and what follows it.
+def _read(der: bytes, tag: int | None = None) -> tuple[bytes, bytes]:
+    """The content of the first element, and what follows it.
 
     Raises:
-        ValueError: it is cut off, of another kind or of no definite length.
+        ValueError: it is truncated, has another tag or no definite length.
     """
     if len(der) < 2 or (tag is not None and der[0] != tag):
         raise ValueError
@@ -69,9 +88,9 @@ def _take(der: bytes, tag: int | None = None) -> tuple[bytes, bytes]:
 
 
 def _time(der: bytes) -> float:
-    text = _take(der)[0].decode("ascii")
+    text = _read(der)[0].decode("ascii")
     if der[0] == _UTC_TIME:
-        # Two digits of the year: 50 to 99 are of the last century.
+        # Two digits of the year: 50 to 99 mean 1950 to 1999.
         text = ("19" if text[:2] >= "50" else "20") + text
     elif der[0] != _TIME:
         raise ValueError

@@ -1,4 +1,4 @@
-"""One easy handle: set up once, lent to one transfer after another."""
+"""One easy handle of libcurl: configured once, reused by one transfer after another."""
 
 import logging
 import math
@@ -13,16 +13,8 @@ from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Headers, Response, Timing
 from exporter.runtime.secret import masked_url
-from exporter.transport.curl_errors import (
-    BAD_ARGUMENT,
-    BAD_CERTIFICATE,
-    CERTIFICATE_FAULTS,
-    CLIENT_CERTIFICATE,
-    FAULTS,
-    NOT_TAKEN,
-    TIMED_OUT,
-)
-from exporter.transport.settings import Route, Tls
+from exporter.transport.curl_errors import CERTIFICATE_ERRORS, CURL_ERRORS
+from exporter.transport.settings import ConnectionSettings, Tls
 
 _log = logging.getLogger(__name__)
 
@@ -33,42 +25,43 @@ _TLS_VERSIONS = {"TLS12": pycurl.SSLVERSION_TLSv1_2, "TLS13": pycurl.SSLVERSION_
 
 
 class Handle:
-    """An easy handle and what it collects; serves one route.
+    """An easy handle and what its transfer has received.
 
-    ``load`` a request, let libcurl carry it, take the ``reply``, and ``clear`` in any case.
+    For each transfer: ``load`` the request, let libcurl perform it, read the ``response``, and ``clear``
+    whatever happened.
     """
 
     __slots__ = (
         "_body",
+        "_body_left",
         "_body_limit",
-        "_body_room",
         "_head",
-        "_head_room",
-        "_plain",
+        "_head_left",
+        "_needs_reset",
         "_request",
-        "_route",
+        "_settings",
         "curl",
     )
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, settings: ConnectionSettings) -> None:
         self.curl = pycurl.Curl()
-        self._route = route
+        self._settings = settings
         self._request: PreparedRequest | None = None
         self._body: list[bytes] = []
         self._head: list[bytes] = []
-        self._body_limit = self._body_room = self._head_room = 0
+        self._body_limit = self._body_left = self._head_left = 0
         self._set_up()
 
     def _set_up(self) -> None:
         _set_up_http(self.curl)
-        _set_up_tls(self.curl, self._route.tls)
-        _set_up_proxy(self.curl, self._route)
-        self.curl.setopt(pycurl.WRITEFUNCTION, self._take_body)
-        self.curl.setopt(pycurl.HEADERFUNCTION, self._take_head)
-        self._plain = True
+        _set_up_tls(self.curl, self._settings.tls)
+        _set_up_proxy(self.curl, self._settings)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        self.curl.setopt(pycurl.HEADERFUNCTION, self._on_head)
+        self._needs_reset = False
 
     def load(self, request: PreparedRequest, timeout: float, max_bytes: int) -> None:
-        """Takes over a request.
+        """Configures the handle for a request.
 
         Args:
             request: prepared; its body, if any, is text or bytes.
@@ -76,37 +69,39 @@ class Handle:
             max_bytes: limit of the unpacked body.
 
         Raises:
-            Failure: ``internal``, it cannot be sent by this wire.
+            Failure: ``internal``, libcurl cannot send such a request.
         """
         self._request = request
         curl, url = self.curl, request.url or ""
         if not url.startswith(("http://", "https://")) or not url.isascii():
-            raise Failure(Reason.INTERNAL, "only prepared URLs of http and https can be sent")
+            raise Failure(Reason.INTERNAL, "the URL must be prepared, with scheme http or https")
         headers = _header_lines(request)
-        if self._route.tls.server_name and url.startswith("https://"):
-            self._plain = False
-            url = _rename_server(curl, url, self._route, headers)
+        if self._settings.tls.server_name and url.startswith("https://"):
+            self._needs_reset = True
+            url = _override_server_name(curl, url, self._settings, headers)
         curl.setopt(pycurl.URL, url)
         if request.method != "GET" or request.body:
-            self._plain = False
+            self._needs_reset = True
             _set_body(curl, request, headers)
         curl.setopt(pycurl.HTTPHEADER, headers)
-        # 0 would be no deadline at all.
+        # 0 would mean no timeout.
         curl.setopt(pycurl.TIMEOUT_MS, max(1, math.ceil(timeout * 1000)))
         if max_bytes != self._body_limit:
             curl.setopt(pycurl.MAXFILESIZE_LARGE, max_bytes)
-        self._body_limit = self._body_room = max_bytes
-        self._head_room = MAX_HEADER_BYTES
+        self._body_limit = self._body_left = max_bytes
+        self._head_left = MAX_HEADER_BYTES
 
-    def reply(self, code: int) -> Response:
-        """The answer of a transfer that ended with libcurl's ``code``.
+    def response(self, code: int) -> Response:
+        """The response of a transfer that ended with libcurl's ``code``.
 
         Raises:
             Failure: the code is not 0.
         """
         failure = self._failure(code) if code else None
-        if not code and not _whole(self._head):
-            failure = Failure(Reason.CONNECT, "the connection was closed in the middle of the headers")
+        if not code and not _is_complete(self._head):
+            failure = Failure(
+                Reason.CONNECT, "the connection was closed in the middle of the response headers"
+            )
         if _log.isEnabledFor(logging.DEBUG):
             self._log(failure)
         if failure is not None:
@@ -121,7 +116,6 @@ class Handle:
         )
 
     def _log(self, failure: Failure | None) -> None:
-        """One line for the transfer that has ended."""
         seconds = round(self.curl.getinfo(pycurl.TOTAL_TIME), 6)
         request = self._request
         if request is None:
@@ -135,42 +129,46 @@ class Handle:
         _log.debug("request", extra={"method": request.method, "url": url, **end, "seconds": seconds})
 
     def clear(self) -> None:
-        """Forgets the transfer: nothing of it, no header either, is left for the next."""
+        """Removes everything of the transfer, its headers too, before the next one."""
         self._request = None
         self._body, self._head = [], []
-        if self._plain:
-            self.curl.unsetopt(pycurl.HTTPHEADER)
-        else:
+        if self._needs_reset:
             self.curl.reset()
             self._body_limit = 0
             self._set_up()
+        else:
+            self.curl.unsetopt(pycurl.HTTPHEADER)
 
-    def _take_body(self, data: bytes) -> int | None:
-        self._body_room -= len(data)
-        if self._body_room < 0:
+    def _on_body(self, data: bytes) -> int | None:
+        self._body_left -= len(data)
+        if self._body_left < 0:
             return 0
         self._body.append(data)
         return None
 
-    def _take_head(self, line: bytes) -> int | None:
-        self._head_room -= len(line)
-        if self._head_room < 0:
+    def _on_head(self, line: bytes) -> int | None:
+        self._head_left -= len(line)
+        if self._head_left < 0:
             return 0
         self._head.append(line)
         return None
 
     def _failure(self, code: int) -> Failure:
-        if code == BAD_ARGUMENT and self._route.tls.cert_file:
-            # This is how libcurl calls a key that it cannot decrypt.
-            code = CLIENT_CERTIFICATE
-        reason, words = FAULTS.get(code, (Reason.INTERNAL, "libcurl met a fault that we do not know"))
-        if code == NOT_TAKEN and self._body_room < 0:
-            reason, words = Reason.TOO_LARGE, f"the unpacked answer is over {self._body_limit} bytes"
-        elif code == NOT_TAKEN and self._head_room < 0:
-            reason, words = Reason.TOO_LARGE, f"the headers are over {MAX_HEADER_BYTES} bytes"
-        elif note := _note(self.curl, code):
-            words = f"{words}: {note}"
-        return Failure(reason, f"{words} (libcurl error {code})")
+        if code == pycurl.E_BAD_FUNCTION_ARGUMENT and self._settings.tls.cert_file:
+            # libcurl's number for a key that it cannot decrypt.
+            code = pycurl.E_SSL_CERTPROBLEM
+        reason, description = CURL_ERRORS.get(code, (Reason.INTERNAL, "unknown error of libcurl"))
+        if code == pycurl.E_WRITE_ERROR and self._body_left < 0:
+            reason = Reason.TOO_LARGE
+            description = f"the decoded response body is over {self._body_limit} bytes"
+        elif code == pycurl.E_WRITE_ERROR and self._head_left < 0:
+            reason, description = Reason.TOO_LARGE, f"the response headers are over {MAX_HEADER_BYTES} bytes"
+        elif code == pycurl.E_OPERATION_TIMEDOUT:
+            seconds = self.curl.getinfo(pycurl.TOTAL_TIME)
+            description = f"{description} after {seconds:.1f} s {_phase(self.curl)}"
+        elif cause := _cause(self.curl, code):
+            description = f"{description}: {cause}"
+        return Failure(reason, f"{description} (libcurl error {code})")
 
 
 def _set_up_http(curl: pycurl.Curl) -> None:
@@ -189,7 +187,7 @@ def _set_up_tls(curl: pycurl.Curl, tls: Tls) -> None:
     trusted = os.fsencode(tls.trusted())
     for ca_file, ca_path in ((pycurl.CAINFO, pycurl.CAPATH), (pycurl.PROXY_CAINFO, pycurl.PROXY_CAPATH)):
         curl.setopt(ca_file, trusted)
-        # A folder that libcurl was built with would be trusted besides.
+        # Otherwise libcurl would also trust the directory that was set when it was built.
         curl.unsetopt(ca_path)
     curl.setopt(pycurl.SSLVERSION, _TLS_VERSIONS[tls.min_version])
     if tls.crl_file:
@@ -197,27 +195,29 @@ def _set_up_tls(curl: pycurl.Curl, tls: Tls) -> None:
     if tls.cert_file:
         curl.setopt(pycurl.SSLCERT, os.fsencode(tls.cert_file))
         curl.setopt(pycurl.SSLKEY, os.fsencode(tls.key_file or tls.cert_file))
-        # Given none, or an empty one, OpenSSL would ask for a passphrase at the terminal.
+        # Without one, or with an empty one, OpenSSL would ask for the passphrase on the terminal.
         curl.setopt(pycurl.KEYPASSWD, "none")
     if tls.insecure_skip_verify:
         curl.setopt(pycurl.SSL_VERIFYPEER, 0)
         curl.setopt(pycurl.SSL_VERIFYHOST, 0)
 
 
-def _set_up_proxy(curl: pycurl.Curl, route: Route) -> None:
-    if route.proxy_url:
-        curl.setopt(pycurl.PROXY, route.proxy_url.encode())
+def _set_up_proxy(curl: pycurl.Curl, settings: ConnectionSettings) -> None:
+    if settings.proxy_url:
+        curl.setopt(pycurl.PROXY, settings.proxy_url.encode())
         curl.setopt(pycurl.NOPROXY, "")
 
 
-def _rename_server(curl: pycurl.Curl, url: str, route: Route, headers: list[bytes]) -> str:
-    """Asks for the certificate's name while connecting to, and naming in ``Host``, the URL's host."""
+def _override_server_name(
+    curl: pycurl.Curl, url: str, settings: ConnectionSettings, headers: list[bytes]
+) -> str:
+    """Verifies the certificate for ``server_name``; connects to the URL's host and sends that as ``Host``."""
     parts = urlsplit(url)
-    name, port = route.tls.server_name, parts.port or 443
+    name, port = settings.tls.server_name, parts.port or 443
     real = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     curl.setopt(pycurl.CONNECT_TO, [f"{name}:{port}:{real}:{port}"])
-    if not route.proxy_url:
-        # NO_PROXY is about the host of the URL, not about the certificate's name.
+    if not settings.proxy_url:
+        # NO_PROXY applies to the host of the URL, not to the certificate's name.
         curl.setopt(pycurl.NOPROXY, "*" if should_bypass_proxies(url, None) else "")
     if not any(line.lower().startswith(b"host:") for line in headers):
         headers.append(b"Host: " + parts.netloc.encode())
@@ -227,26 +227,26 @@ def _rename_server(curl: pycurl.Curl, url: str, route: Route, headers: list[byte
 def _header_lines(request: PreparedRequest) -> list[bytes]:
     lines = []
     for name, value in request.headers.items():
-        # A session of `requests` sets some of them; libcurl writes them as the connection needs them.
+        # A session of `requests` sets some of these; libcurl sets them as the connection requires.
         if name.lower() not in CONNECTION_HEADERS:
             text = value if isinstance(value, str) else value.decode("latin-1")
-            # libcurl's way to say "empty"; with a colon it would leave the header out.
+            # libcurl's syntax for an empty value; with a colon it would omit the header.
             lines.append(f"{name}: {text}" if text else f"{name};")
     if not lines:
         return []
     head = "\n".join(lines)
     if head.count("\n") >= len(lines) or "\r" in head or "\0" in head:
-        raise Failure(Reason.INTERNAL, "a header of the request holds a line break")
+        raise Failure(Reason.INTERNAL, "a request header contains a line break")
     try:
         return head.encode("latin-1").split(b"\n")
     except UnicodeEncodeError:
-        raise Failure(Reason.INTERNAL, "a header of the request is not Latin-1") from None
+        raise Failure(Reason.INTERNAL, "a request header is not Latin-1") from None
 
 
 def _set_body(curl: pycurl.Curl, request: PreparedRequest, headers: list[bytes]) -> None:
     body = request.body or b""
     if not isinstance(body, str | bytes):
-        raise Failure(Reason.INTERNAL, "the body of a request must be text or bytes")
+        raise Failure(Reason.INTERNAL, "the request body must be text or bytes")
     if request.method == "HEAD":
         curl.setopt(pycurl.NOBODY, 1)
         return
@@ -258,8 +258,8 @@ def _set_body(curl: pycurl.Curl, request: PreparedRequest, headers: list[bytes])
     curl.setopt(pycurl.CUSTOMREQUEST, request.method or "GET")
 
 
-def _whole(head: list[bytes]) -> bool:
-    """Whether the last head has come to its end; libcurl itself takes a part for the whole."""
+def _is_complete(head: list[bytes]) -> bool:
+    """Whether the last header section has ended; libcurl itself accepts a truncated one."""
     for line in reversed(head):
         if line in (b"\r\n", b"\n"):
             return True
@@ -269,7 +269,7 @@ def _whole(head: list[bytes]) -> bool:
 
 
 def _timing(curl: pycurl.Curl) -> Timing:
-    # libcurl tells when each phase ended, counted from the start; 0 where there was none.
+    # libcurl has the end of each phase, in seconds from the start; 0 if there was no such phase.
     name_lookup, connected = curl.getinfo(pycurl.NAMELOOKUP_TIME), curl.getinfo(pycurl.CONNECT_TIME)
     secured, ready = curl.getinfo(pycurl.APPCONNECT_TIME), curl.getinfo(pycurl.PRETRANSFER_TIME)
     return Timing(
@@ -281,14 +281,12 @@ def _timing(curl: pycurl.Curl) -> Timing:
     )
 
 
-def _note(curl: pycurl.Curl, code: int) -> str:
-    """What is known besides the number, from figures only."""
-    if code == TIMED_OUT:
-        return f"{_phase(curl)} after {curl.getinfo(pycurl.TOTAL_TIME):.1f} s"
-    if code == BAD_CERTIFICATE:
-        return CERTIFICATE_FAULTS.get(curl.getinfo(pycurl.SSL_VERIFYRESULT), "")
-    if (refused := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
-        return f"the proxy answered {refused}"
+def _cause(curl: pycurl.Curl, code: int) -> str:
+    """What libcurl knows besides its error number, derived from numbers only."""
+    if code == pycurl.E_PEER_FAILED_VERIFICATION:
+        return CERTIFICATE_ERRORS.get(curl.getinfo(pycurl.SSL_VERIFYRESULT), "")
+    if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
+        return f"the proxy responded with HTTP status {status}"
     if number := curl.getinfo(pycurl.OS_ERRNO):
         return os.strerror(number)
     return ""
@@ -296,11 +294,11 @@ def _note(curl: pycurl.Curl, code: int) -> str:
 
 def _phase(curl: pycurl.Curl) -> str:
     if not curl.getinfo(pycurl.NAMELOOKUP_TIME):
-        return "still looking up the name"
+        return "while resolving the host name"
     if not curl.getinfo(pycurl.CONNECT_TIME):
-        return "still connecting"
+        return "while connecting"
     if not curl.getinfo(pycurl.REQUEST_SIZE):
-        return "still in the TLS handshake"
+        return "during the TLS handshake"
     if not curl.getinfo(pycurl.HEADER_SIZE):
-        return "no answer yet"
-    return "still receiving"
+        return "while waiting for the response"
+    return "while receiving the response"

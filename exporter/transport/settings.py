@@ -1,4 +1,4 @@
-"""How to get to one system: trust, client certificate, proxy."""
+"""How to connect to one system: trusted CAs, client certificate, proxy."""
 
 import os
 import ssl
@@ -18,7 +18,7 @@ Stamp = tuple[tuple[str, files.Stamp | None], ...]
 
 def _readable(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("not a path; allowed is the name of a readable file")
+        raise ValueError("not a path; allowed is the path of a readable file")
     path = in_folder(value, info)
     if host_is_read(info):
         _check(path)
@@ -42,17 +42,21 @@ ReadableFile = Annotated[Path, BeforeValidator(_readable, json_schema_input_type
 
 
 class Tls(Keys):
-    """The keys of ``tls:``. All files are PEM."""
+    """The keys of ``tls:``. All files are PEM files."""
 
-    ca_file: ReadableFile | None = Field(None, description="CAs to trust instead of the usual ones")
-    crl_file: ReadableFile | None = Field(None, description="revoked certificates, of each CA in the chain")
-    cert_file: ReadableFile | None = Field(None, description="client certificate; may hold its key too")
-    key_file: ReadableFile | None = Field(None, description="key of the client certificate, unencrypted")
-    server_name: Annotated[str, AfterValidator(_server_name)] | None = Field(
-        None, description="name that the certificate is for, when it is not the host of base_url"
+    ca_file: ReadableFile | None = Field(
+        None, description="CA certificates to trust instead of the default ones"
     )
-    min_version: Literal["TLS12", "TLS13"] = Field("TLS12", description="oldest TLS version accepted")
-    insecure_skip_verify: bool = Field(default=False, description="accept any certificate")
+    crl_file: ReadableFile | None = Field(
+        None, description="certificate revocation lists (CRL) of every CA in the chain"
+    )
+    cert_file: ReadableFile | None = Field(None, description="client certificate; may also contain its key")
+    key_file: ReadableFile | None = Field(None, description="unencrypted key of the client certificate")
+    server_name: Annotated[str, AfterValidator(_server_name)] | None = Field(
+        None, description="name in the server certificate, if it differs from the host of base_url"
+    )
+    min_version: Literal["TLS12", "TLS13"] = Field("TLS12", description="lowest TLS version to accept")
+    insecure_skip_verify: bool = Field(default=False, description="accept any server certificate")
 
     @model_validator(mode="after")
     def _usable(self, info: ValidationInfo) -> Self:
@@ -63,27 +67,27 @@ class Tls(Keys):
         return self
 
     def _load(self) -> None:
-        # Found here, an error is one line at start; found by libcurl, it is an outage.
+        # An error found here is reported when the configuration is loaded; found by libcurl, it is an outage.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         for name, path in (("ca_file", self.ca_file), ("crl_file", self.crl_file)):
             try:
                 if path:
                     context.load_verify_locations(path)
             except (OSError, ValueError):
-                raise ValueError(f"{name}: {path} is no PEM file") from None
+                raise ValueError(f"{name}: {path} is not a PEM file") from None
         try:
             if self.cert_file:
                 context.load_cert_chain(self.cert_file, self.key_file, password="")
         except (OSError, ValueError):
-            place = self.key_file or self.cert_file
-            raise ValueError(f"cert_file: {place} does not hold its unencrypted PEM key") from None
+            path = self.key_file or self.cert_file
+            raise ValueError(f"cert_file: {path} does not contain its unencrypted PEM key") from None
 
     def trusted(self) -> str:
-        """The CA file in force: ours, else the environment's ``SSL_CERT_FILE``, else certifi's."""
+        """The CA file to use: ``ca_file``, else the environment's ``SSL_CERT_FILE``, else certifi's."""
         return str(self.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where())
 
     def check_environment(self, info: ValidationInfo) -> Self:
-        """Itself, once the file that ``SSL_CERT_FILE`` names is looked at, where that is in force.
+        """Checks the file of ``SSL_CERT_FILE``, if that is the CA file to use, and returns itself.
 
         Raises:
             ValueError: it cannot be read; the text names the variable and the file.
@@ -96,10 +100,10 @@ class Tls(Keys):
         return self
 
     def stamp(self) -> Stamp | None:
-        """What changes when any of the files does; ``None`` while one is missing.
+        """A value that changes when any of the files does; ``None`` while one is missing.
 
-        A wire keeps the trust it began with, also for new connections, so another stamp asks for a
-        new `Wire`. While a file is missing (somebody is replacing it) the old wire is the better one.
+        libcurl loads the files once per `ConnectionPool`. While a file is missing it is being replaced: a new
+        pool would fail, the existing one works.
         """
         paths = (Path(self.trusted()), self.crl_file, self.cert_file, self.key_file)
         stamps = tuple((str(path), files.stamp(path)) for path in paths if path)
@@ -107,21 +111,20 @@ class Tls(Keys):
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """How to get to one system.
+class ConnectionSettings:
+    """How to connect to one system.
 
     Args:
-        tls: trust and client certificate.
-        proxy_url: the proxy to use whatever the environment says; ``None`` leaves it to
-            ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy`` as libcurl reads them.
-            May hold a password, so it shows in no repr.
+        tls: trusted CAs and client certificate.
+        proxy_url: the proxy to use; ``None``: the one of ``http_proxy``, ``https_proxy``, ``all_proxy`` and
+            ``no_proxy`` as libcurl reads them. May contain a password, so it is in no repr.
     """
 
     tls: Tls = field(default_factory=Tls)
     proxy_url: str | None = field(default=None, repr=False)
 
     def proxy(self, url: str) -> str:
-        """Host and port of the proxy that requests to ``url`` pass; empty where there is none.
+        """Host and port of the proxy for requests to ``url``; empty if there is none.
 
         The variables are those that libcurl reads (https://everything.curl.dev/usingcurl/proxies/env.html).
         """
@@ -131,9 +134,9 @@ class Route:
             names = secure if url.startswith("https:") else ("http_proxy",)
             found = (os.environ.get(name) for name in (*names, "all_proxy", "ALL_PROXY"))
             proxy = next(filter(None, found), None)
-        # Without a user name and a password, which it may hold.
+        # Without the user name and password that it may contain.
         return (proxy or "").rpartition("://")[2].rpartition("@")[2].partition("/")[0]
 
 
-DIRECT = Route()
-"""Nothing special."""
+DEFAULT_SETTINGS = ConnectionSettings()
+"""Default TLS settings, and the proxy of the environment."""

@@ -26,7 +26,7 @@ from exporter.model.job import Job, State, Status
 from exporter.model.pacing import retry_after
 from exporter.providers.base import Counting, DiscoverKeys, Found, Listing, Provider, Steps
 from exporter.providers.values import count
-from exporter.transport import Route, Tls, Wires, not_after
+from exporter.transport import ClientCertificate, ConnectionSettings, ReloadingPool
 from exporter.upstream.renewal import Renewal
 from exporter.upstream.trace import Trace
 
@@ -117,7 +117,7 @@ class Upstream:
         base_url: str,
         provider: Provider,
         credential: Credential,
-        route: Route,
+        connection: ConnectionSettings,
         timeout: float,
         concurrency: int,
         headers: Mapping[str, str],
@@ -135,12 +135,12 @@ class Upstream:
         self._instrumentation = instrumentation
         self._credential = credential
         credential.bind(base_url, self._headers)
-        self._renewal = Renewal(credential, route, timeout, instrumentation, clock)
+        self._renewal = Renewal(credential, connection, timeout, instrumentation, clock)
         self._prepared: dict[Request, tuple[object, PreparedRequest]] = {}
         self._explained = False
-        self.place = _place(base_url, route)
-        self._wires = Wires(route, clock, max_connections=concurrency, grace=timeout)
-        self._certificate = _Certificate(route.tls)
+        self.place = _place(base_url, connection)
+        self._pool = ReloadingPool(connection, clock, max_connections=concurrency, grace=timeout)
+        self._certificate = ClientCertificate(connection.tls)
 
     async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
         """Reads one job once; every fault is in the answer, none is raised.
@@ -177,17 +177,15 @@ class Upstream:
         self, begin: Callable[[], Steps | Listing | Counting], bounds: _Bounds, found: dict[str, Found]
     ) -> tuple[Any, Failure | None]:
         """What a provider returns, or why it did not."""
-        self._wires.enter()
         try:
-            return await self._drive(begin(), bounds, found), None
+            with self._pool.in_use():
+                return await self._drive(begin(), bounds, found), None
         except Failure as failure:
             return None, failure
         except Exception as error:  # noqa: BLE001  an error of ours costs this read, not the scrape
             internal = Failure(Reason.INTERNAL, type(error).__name__)
             internal.__cause__ = error
             return None, internal
-        finally:
-            self._wires.leave()
 
     def credentials_expiry(self) -> float | None:
         """Unix time at which the first of the credentials ends unless somebody acts, where that is known."""
@@ -196,7 +194,7 @@ class Upstream:
 
     async def close(self, *, grace: float) -> None:
         """Ends all connections; reads still under way have ``grace`` seconds before they fail."""
-        await self._wires.close(grace)
+        await self._pool.close(grace)
 
     async def _drive(
         self, steps: Steps | Listing | Counting, bounds: _Bounds, found: dict[str, Found]
@@ -279,11 +277,10 @@ class Upstream:
         remaining = bounds.remaining(self._clock.monotonic())
         if remaining <= 0:
             raise Failure(Reason.TIMEOUT, "no time left for another request")
-        wire = self._wires.current()
         if bounds.trace is not None:
             bounds.trace.sending(self._plain(ask), request)
         try:
-            reply = await wire.send(request, timeout=remaining, max_bytes=bounds.max_bytes)
+            reply = await self._pool.send(request, timeout=remaining, max_bytes=bounds.max_bytes)
         except Failure as failure:
             self.rate_limit_remaining = None
             if bounds.trace is not None:
@@ -325,25 +322,8 @@ class Upstream:
         return request
 
 
-class _Certificate:
-    """The client certificate of a system, looked at again when its file changes."""
-
-    def __init__(self, tls: Tls) -> None:
-        self._tls = tls
-        self._stamp: object = None
-        self._expiry: float | None = None
-
-    def expires_at(self) -> float | None:
-        if self._tls.cert_file is None:
-            return None
-        stamp = self._tls.stamp()
-        if stamp not in (None, self._stamp):
-            self._stamp, self._expiry = stamp, not_after(self._tls.cert_file)
-        return self._expiry
-
-
-def _place(base_url: str, route: Route) -> dict[str, str]:
-    proxy = route.proxy(base_url)
+def _place(base_url: str, connection: ConnectionSettings) -> dict[str, str]:
+    proxy = connection.proxy(base_url)
     return {"host": urlsplit(base_url).netloc, **({"proxy": proxy} if proxy else {})}
 
 

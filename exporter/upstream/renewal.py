@@ -11,7 +11,7 @@ from exporter.metrics.instrumentation import SystemInstrumentation
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.tasks import log_failure
-from exporter.transport import Route, blocking_session
+from exporter.transport import ConnectionSettings, blocking_session
 
 _log = logging.getLogger(__name__)
 
@@ -22,14 +22,14 @@ class Renewal:
     """Renews a credential when it says so. Lives on one event loop.
 
     Args:
-        route: how to get to whom the credential calls.
+        connection: how to connect to the endpoint of the credential.
         timeout: seconds for one of its calls.
     """
 
     def __init__(
         self,
         credential: Credential,
-        route: Route,
+        connection: ConnectionSettings,
         timeout: float,
         instrumentation: SystemInstrumentation,
         clock: Clock,
@@ -37,7 +37,7 @@ class Renewal:
         self._clock = clock
         self._credential = credential
         self._instrumentation = instrumentation
-        self._session = blocking_session(route, timeout=timeout)
+        self._session = blocking_session(connection, timeout=timeout)
         self._under_way: asyncio.Task[None] | None = None
         self._trouble = ""
         self._told = False

@@ -26,7 +26,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Kind
 from exporter.providers.base import path
 from exporter.providers.codearts import CodeArts, CodeArtsOptions
-from exporter.transport import Route
+from exporter.transport import ConnectionSettings
 from exporter.upstream.client import Upstream
 from tests.auth.conftest import Server
 from tests.vendor import Asked, Told, vendor
@@ -259,7 +259,7 @@ async def reading(credential: HuaweiAkSk, url: str) -> Any:
         base_url=f"{url}/some/path",
         provider=CodeArts(CodeArtsOptions()),
         credential=credential,
-        route=Route(),
+        connection=ConnectionSettings(),
         timeout=3,
         concurrency=2,
         headers={"X-Team": "builds"},

@@ -161,7 +161,7 @@ def test_a_secret_file_is_looked_for_beside_the_config(
 
 def test_a_tls_file_is_looked_for_beside_the_config(config: Load, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
-    with pytest.raises(ConfigError, match=r"systems.s.tls: ca_file: .* is no PEM file"):
+    with pytest.raises(ConfigError, match=r"systems.s.tls: ca_file: .* is not a PEM file"):
         config(
             "systems: {s: {provider: crafter, base_url: http://a.example, tls: {ca_file: ca.pem}, "
             "jobs: [{site_id: x}]}}"

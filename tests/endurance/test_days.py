@@ -1,7 +1,7 @@
 """A day of a whole collector: five jobs of three vendors that keep a book of who asks them when.
 
-The clock is turned by hand and the wire answers at once, so a day takes a second or two. All between
-the two is real: who is due, what the vendor's answers say about it, credentials and their back-off.
+The clock is turned by hand and the connection pool responds immediately, so a day takes a second or two. All
+between the two is real: who is due, what the vendor's answers say about it, credentials and their back-off.
 """
 
 import json
@@ -181,7 +181,7 @@ class Day:
 
 
 class Instant:
-    """A wire without a network."""
+    """A connection pool without a network."""
 
     def __init__(self, day: Day) -> None:
         self.day = day
@@ -225,7 +225,7 @@ def live(
     monkeypatch.setattr("exporter.metrics.instrumentation.Instrumentation.render", lambda *_, **__: b"")
 
     def begin(day: Day) -> service.Service:
-        monkeypatch.setattr("exporter.transport.pools.Wire", lambda *_, **__: Instant(day))
+        monkeypatch.setattr("exporter.transport.reloading.ConnectionPool", lambda *_, **__: Instant(day))
         monkeypatch.setattr(
             "exporter.upstream.renewal.blocking_session", lambda *_, **__: Adapter(day).session()
         )

@@ -11,9 +11,9 @@ import pytest
 import requests
 import trustme
 
-from exporter.transport import CurlAdapter, Route, Wire
+from exporter.transport import ConnectionPool, ConnectionSettings, CurlAdapter
 
-Ask = Callable[..., Awaitable["Seen"]]
+Send = Callable[..., Awaitable["Seen"]]
 
 
 @dataclass
@@ -29,32 +29,42 @@ def prepared(method: str, url: str, **more: Any) -> requests.PreparedRequest:
     return requests.Request(method, url, **more).prepare()
 
 
-@pytest.fixture(params=["wire", "adapter"])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    """Sends one request by the wire, or by the adapter in a thread: both keep the same rules."""
+@pytest.fixture(params=["pool", "adapter"])
+def send(request: pytest.FixtureRequest) -> Send:
+    """Sends one request by the pool, or by the adapter in a thread: both keep the same rules."""
 
-    async def by_wire(
-        url: str, route: Route | None = None, *, seconds: float = 30, max_bytes: int = 1 << 20, **more: Any
+    async def by_pool(
+        url: str,
+        settings: ConnectionSettings | None = None,
+        *,
+        seconds: float = 30,
+        max_bytes: int = 1 << 20,
+        **more: Any,
     ) -> Seen:
-        wire = Wire(route or Route())
+        pool = ConnectionPool(settings or ConnectionSettings())
         try:
-            reply = await wire.send(
+            response = await pool.send(
                 prepared(more.pop("method", "GET"), url, **more), timeout=seconds, max_bytes=max_bytes
             )
         finally:
-            await wire.close()
-        return Seen(reply.status, reply.body, dict(reply.headers))
+            await pool.close()
+        return Seen(response.status, response.body, dict(response.headers))
 
     async def by_adapter(
-        url: str, route: Route | None = None, *, seconds: float = 30, max_bytes: int = 1 << 20, **more: Any
+        url: str,
+        settings: ConnectionSettings | None = None,
+        *,
+        seconds: float = 30,
+        max_bytes: int = 1 << 20,
+        **more: Any,
     ) -> Seen:
-        adapter = CurlAdapter(route or Route(), timeout=seconds, max_bytes=max_bytes)
+        adapter = CurlAdapter(settings or ConnectionSettings(), timeout=seconds, max_bytes=max_bytes)
         request = prepared(more.pop("method", "GET"), url, **more)
         response = await asyncio.to_thread(adapter.send, request)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Seen(response.status_code, response.content, headers)
 
-    return by_wire if request.param == "wire" else by_adapter
+    return by_pool if request.param == "pool" else by_adapter
 
 
 @dataclass

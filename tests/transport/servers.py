@@ -86,10 +86,10 @@ def answering(
         while True:
             request = await read_request(reader)
             server.requests.append(request)
-            reply = left.pop(0) if len(left) > 1 else left[0]
+            response = left.pop(0) if len(left) > 1 else left[0]
             if after is not None:
                 await after()
-            writer.write(reply if isinstance(reply, bytes) else reply(request))
+            writer.write(response if isinstance(response, bytes) else response(request))
 
     return script
 

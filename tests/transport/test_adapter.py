@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from exporter.model.failure import Failure, Reason
-from exporter.transport import CurlAdapter, Route, blocking_session
+from exporter.transport import ConnectionSettings, CurlAdapter, blocking_session
 from tests.transport import servers
 from tests.transport.servers import answer, answering, listening, proxy
 
@@ -66,9 +66,9 @@ async def test_the_session_reads_neither_netrc_nor_the_environments_trust(
     assert b"authorization" not in server.requests[0].lower()
 
 
-async def test_the_session_takes_the_route_of_the_wire() -> None:
+async def test_the_session_uses_the_same_settings_as_the_pool() -> None:
     async with listening(answering(answer(b"far"))) as server, proxy() as via:
-        session = blocking_session(Route(proxy_url=via.url()))
+        session = blocking_session(ConnectionSettings(proxy_url=via.url()))
         assert (await asyncio.to_thread(session.get, server.url())).content == b"far"
     assert via.accepts == 1
 

@@ -4,7 +4,7 @@ import pycurl
 import pytest
 
 from exporter.model.failure import Reason
-from exporter.transport.curl_errors import FAULTS, MEANINGS
+from exporter.transport.curl_errors import CURL_ERRORS, MEANINGS
 
 NUMBERS = {
     name: number
@@ -15,7 +15,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize("name", sorted(NUMBERS))
 def test_every_error_that_pycurl_names_has_a_reason(name: str) -> None:
-    reason, words = FAULTS[NUMBERS[name]]
+    reason, words = CURL_ERRORS[NUMBERS[name]]
     assert isinstance(reason, Reason)
     assert words
 
@@ -23,7 +23,7 @@ def test_every_error_that_pycurl_names_has_a_reason(name: str) -> None:
 def test_every_number_that_libcurl_describes_has_a_reason() -> None:
     described = {number for number in range(1, 200) if "Unknown error" not in pycurl.easy_strerror(number)}
     assert len(described) > 60
-    assert described <= set(FAULTS)
+    assert described <= set(CURL_ERRORS)
 
 
 def test_no_number_has_two_meanings() -> None:
@@ -54,4 +54,4 @@ def test_no_number_has_two_meanings() -> None:
     ],
 )
 def test_the_usual_faults_are_what_the_contract_says(name: str, reason: Reason) -> None:
-    assert FAULTS[NUMBERS[name]][0] is reason
+    assert CURL_ERRORS[NUMBERS[name]][0] is reason

@@ -10,9 +10,9 @@ import pycurl
 import pytest
 
 from exporter.model.failure import Failure, Reason
-from exporter.transport import Wire
+from exporter.transport import ConnectionPool
 from tests.transport import servers
-from tests.transport.conftest import Ask, prepared
+from tests.transport.conftest import Send, prepared
 from tests.transport.servers import Script, answer, answering, listening, saying, without_end
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -59,108 +59,108 @@ SCRIPTS: dict[str, tuple[Script, Reason]] = {
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_each_hostile_server_has_its_reason_in_time(name: str, ask: Ask) -> None:
+async def test_each_hostile_server_has_its_reason_in_time(name: str, send: Send) -> None:
     script, reason = SCRIPTS[name]
     # Only those that would not end by themselves need the end of their time.
     seconds = 0.4 if reason is Reason.TIMEOUT else 30
     async with listening(script) as server:
         with pytest.raises(Failure) as caught:
-            await ask(server.url("/jobs?key=hidden"), seconds=seconds)
+            await send(server.url("/jobs?key=hidden"), seconds=seconds)
     assert caught.value.reason is reason
     assert "hidden" not in str(caught.value)
     assert caught.value.detail
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_a_wire_works_on_after_a_hostile_answer(name: str) -> None:
-    wire = Wire(max_connections=1)
+async def test_a_pool_works_on_after_a_hostile_answer(name: str) -> None:
+    pool = ConnectionPool(max_connections=1)
     async with listening(SCRIPTS[name][0]) as hostile, listening(answering(answer(b"fine"))) as polite:
         with pytest.raises(Failure):
-            await wire.send(prepared("GET", hostile.url()), timeout=0.3, max_bytes=1000)
-        reply = await wire.send(prepared("GET", polite.url()), timeout=30, max_bytes=1000)
-        await wire.close()
-    assert reply.body == b"fine"
+            await pool.send(prepared("GET", hostile.url()), timeout=0.3, max_bytes=1000)
+        response = await pool.send(prepared("GET", polite.url()), timeout=30, max_bytes=1000)
+        await pool.close()
+    assert response.body == b"fine"
 
 
-async def test_nobody_listens(ask: Ask) -> None:
+async def test_nobody_listens(send: Send) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         with pytest.raises(Failure, match="refused") as caught:
-            await ask(f"http://127.0.0.1:{port}/")
+            await send(f"http://127.0.0.1:{port}/")
     assert caught.value.reason is Reason.CONNECT
 
 
-async def test_a_name_that_cannot_be(ask: Ask) -> None:
+async def test_a_name_that_cannot_be(send: Send) -> None:
     # A label over 63 characters is refused before anybody is asked.
     with pytest.raises(Failure) as caught:
-        await ask(f"http://{'a' * 64}.example.com/")
+        await send(f"http://{'a' * 64}.example.com/")
     assert caught.value.reason is Reason.DNS
     assert "aaa" not in str(caught.value)
 
 
 async def test_a_gzip_bomb_costs_little_memory() -> None:
     bomb = servers.bomb()
-    wire = Wire()
+    pool = ConnectionPool()
     async with listening(answering(bomb)) as server:
         tracemalloc.start()
         with pytest.raises(Failure, match="too_large"):
-            await wire.send(prepared("GET", server.url()), timeout=30, max_bytes=1 << 20)
+            await pool.send(prepared("GET", server.url()), timeout=30, max_bytes=1 << 20)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        await wire.close()
+        await pool.close()
     assert peak < 4 << 20
 
 
 async def test_a_gzip_bomb_is_refused_where_libcurl_counts_packed_bytes_only(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch
+    send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Older versions do; so the limit of libcurl is switched off, and ours has to hold alone.
     monkeypatch.setattr(pycurl, "MAXFILESIZE_LARGE", pycurl.INFILESIZE_LARGE)
     async with listening(answering(servers.bomb())) as server:
-        with pytest.raises(Failure, match="the unpacked answer is over 1000000 bytes") as caught:
-            await ask(server.url(), max_bytes=1000000)
+        with pytest.raises(Failure, match="the decoded response body is over 1000000 bytes") as caught:
+            await send(server.url(), max_bytes=1000000)
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-async def test_a_body_of_exactly_the_limit_is_taken(ask: Ask) -> None:
+async def test_a_body_of_exactly_the_limit_is_taken(send: Send) -> None:
     async with listening(answering(answer(bytes(5000)))) as server:
-        assert len((await ask(server.url(), max_bytes=5000)).body) == 5000
+        assert len((await send(server.url(), max_bytes=5000)).body) == 5000
         with pytest.raises(Failure) as caught:
-            await ask(server.url(), max_bytes=4999)
+            await send(server.url(), max_bytes=4999)
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-async def test_plain_http_on_a_tls_port(ask: Ask) -> None:
+async def test_plain_http_on_a_tls_port(send: Send) -> None:
     async with listening(servers.greeting) as server:
         with pytest.raises(Failure) as caught:
-            await ask(server.url(scheme="https"))
+            await send(server.url(scheme="https"))
     assert caught.value.reason is Reason.TLS
 
 
-async def test_a_stalled_tls_handshake_ends_in_time(ask: Ask) -> None:
+async def test_a_stalled_tls_handshake_ends_in_time(send: Send) -> None:
     async with listening(servers.mute) as server:
         with pytest.raises(Failure, match="TLS handshake") as caught:
-            await ask(server.url(scheme="https"), seconds=0.5)
+            await send(server.url(scheme="https"), seconds=0.5)
     assert caught.value.reason is Reason.TIMEOUT
 
 
-async def test_a_redirect_is_an_answer_and_carries_no_secret_elsewhere(ask: Ask) -> None:
+async def test_a_redirect_is_an_answer_and_carries_no_secret_elsewhere(send: Send) -> None:
     async with listening(answering(answer())) as stranger:
         moved = answer(status="302 Found", Location=stranger.url("/catch"))
         async with listening(answering(moved)) as server:
-            seen = await ask(server.url(), headers={"Authorization": "Bearer s3cret"})
+            seen = await send(server.url(), headers={"Authorization": "Bearer s3cret"})
         assert (seen.status, seen.headers["location"]) == (302, stranger.url("/catch"))
         assert stranger.accepts == 0
 
 
 async def test_waiting_for_silent_servers_costs_no_time_of_the_processor() -> None:
-    wire = Wire()
+    pool = ConnectionPool()
     async with listening(servers.mute) as server:
-        sends = [wire.send(prepared("GET", server.url()), timeout=0.5, max_bytes=1000) for _ in range(8)]
+        sends = [pool.send(prepared("GET", server.url()), timeout=0.5, max_bytes=1000) for _ in range(8)]
         spent = time.process_time()
         results = await asyncio.gather(*sends, return_exceptions=True)
         spent = time.process_time() - spent
-        await wire.close()
+        await pool.close()
     assert all(isinstance(result, Failure) for result in results)
     assert spent < 0.15

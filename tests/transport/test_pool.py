@@ -1,4 +1,4 @@
-"""The wire: many transfers at once, connections kept, deadlines, cancellation and the end."""
+"""The pool: many transfers at once, connections kept, deadlines, cancellation and the end."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
-from exporter.transport import Wire
+from exporter.transport import ConnectionPool
 from tests.transport import servers
 from tests.transport.conftest import prepared
 from tests.transport.servers import Server, answer, answering, listening, saying
@@ -23,19 +23,19 @@ LIMIT = 1 << 20
 LONG = 60.0
 
 
-async def get(wire: Wire, url: str, seconds: float = 30) -> Response:
-    return await wire.send(prepared("GET", url), timeout=seconds, max_bytes=LIMIT)
+async def get(pool: ConnectionPool, url: str, seconds: float = 30) -> Response:
+    return await pool.send(prepared("GET", url), timeout=seconds, max_bytes=LIMIT)
 
 
 async def test_timing_tells_each_phase_and_a_kept_connection_spares_some() -> None:
-    wire = Wire()
+    pool = ConnectionPool()
     # The subject is the time to the first byte, so the server pauses.
     async with listening(answering(answer(), after=lambda: asyncio.sleep(0.1))) as server:
         begun = time.monotonic()
-        first = (await get(wire, server.url())).timing
+        first = (await get(pool, server.url())).timing
         took = time.monotonic() - begun
-        second = (await get(wire, server.url())).timing
-        await wire.close()
+        second = (await get(pool, server.url())).timing
+        await pool.close()
     assert first.connect > 0
     assert first.tls == 0
     assert 0.09 < first.first_byte < took
@@ -44,40 +44,40 @@ async def test_timing_tells_each_phase_and_a_kept_connection_spares_some() -> No
 
 
 async def test_connections_are_kept_and_shared() -> None:
-    wire = Wire(max_connections=4)
+    pool = ConnectionPool(max_connections=4)
     async with listening(answering(answer(bytes(1000)))) as server:
         for _ in range(20):
-            await get(wire, server.url())
+            await get(pool, server.url())
         assert server.accepts == 1
-        await asyncio.gather(*(get(wire, server.url()) for _ in range(40)))
-        await wire.close()
+        await asyncio.gather(*(get(pool, server.url()) for _ in range(40)))
+        await pool.close()
     assert server.accepts <= 4
     assert len(server.requests) == 60
 
 
 async def test_a_kept_connection_that_the_server_closed_is_no_fault() -> None:
-    wire = Wire()
+    pool = ConnectionPool()
     async with listening(saying(answer(b"1"))) as server:
         for _ in range(3):
-            assert (await get(wire, server.url())).body == b"1"
-        await wire.close()
+            assert (await get(pool, server.url())).body == b"1"
+        await pool.close()
     assert server.accepts == 3
 
 
 async def test_a_connection_is_not_kept_beyond_its_lifetime(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def renewed(wire: Wire, server: Server) -> bool:
-        await get(wire, server.url())
+    async def renewed(pool: ConnectionPool, server: Server) -> bool:
+        await get(pool, server.url())
         return server.accepts > 1
 
     async with listening(answering(answer())) as server, listening(answering(answer())) as other:
-        wire = Wire()
+        pool = ConnectionPool()
         for _ in range(3):
-            assert not await renewed(wire, server)
-        await wire.close()
+            assert not await renewed(pool, server)
+        await pool.close()
         monkeypatch.setattr("exporter.transport.handle.MAX_CONNECTION_SECONDS", 1)
-        wire = Wire()
-        await seen(lambda: renewed(wire, other), "another connection, though the first one was in use")
-        await wire.close()
+        pool = ConnectionPool()
+        await seen(lambda: renewed(pool, other), "another connection, though the first one was in use")
+        await pool.close()
 
 
 async def test_more_transfers_than_connections_wait_their_turn() -> None:
@@ -94,34 +94,34 @@ async def test_more_transfers_than_connections_wait_their_turn() -> None:
             server.names.pop()
             writer.write(answer())
 
-    wire = Wire(max_connections=3)
+    pool = ConnectionPool(max_connections=3)
     async with listening(counting) as server:
-        transfers = [asyncio.create_task(get(wire, server.url(), LONG)) for _ in range(12)]
+        transfers = [asyncio.create_task(get(pool, server.url(), LONG)) for _ in range(12)]
         for ended in range(12):
             await server.has_been_asked(min(ended + 3, 12))
             gate.release()
         await asyncio.gather(*transfers)
-        await wire.close()
+        await pool.close()
     assert most == 3
     assert server.accepts == 3
 
 
 async def test_waiting_for_a_turn_counts_against_the_timeout() -> None:
-    wire, gate = Wire(max_connections=1), asyncio.Event()
+    pool, gate = ConnectionPool(max_connections=1), asyncio.Event()
     async with listening(answering(answer(), after=gate.wait)) as server:
-        first = asyncio.create_task(get(wire, server.url(), LONG))
+        first = asyncio.create_task(get(pool, server.url(), LONG))
         await server.has_been_asked(1)
         with pytest.raises(Failure, match="no connection was free") as caught:
-            await get(wire, server.url(), 0.1)
+            await get(pool, server.url(), 0.1)
         gate.set()
         assert (await first).status == 200
-        assert (await get(wire, server.url())).status == 200
-        await wire.close()
+        assert (await get(pool, server.url())).status == 200
+        await pool.close()
     assert caught.value.reason is Reason.TIMEOUT
 
 
-async def test_slow_transfers_hold_up_no_other_wire() -> None:
-    slow, quick = Wire(), Wire()
+async def test_slow_transfers_hold_up_no_other_pool() -> None:
+    slow, quick = ConnectionPool(), ConnectionPool()
     async with listening(servers.mute) as silent, listening(answering(answer())) as server:
         held = [asyncio.create_task(get(slow, silent.url(), LONG)) for _ in range(16)]
         await silent.has_accepted(16)
@@ -132,50 +132,50 @@ async def test_slow_transfers_hold_up_no_other_wire() -> None:
     assert all(isinstance(result, Failure) for result in results)
 
 
-async def test_a_canceled_transfer_leaves_the_wire_usable() -> None:
-    wire = Wire(max_connections=2)
+async def test_a_canceled_transfer_leaves_the_pool_usable() -> None:
+    pool = ConnectionPool(max_connections=2)
     async with listening(servers.mute) as silent, listening(answering(answer(b"ok"))) as server:
         for round_ in range(1, 6):
-            tasks = [asyncio.create_task(get(wire, silent.url(), LONG)) for _ in range(4)]
+            tasks = [asyncio.create_task(get(pool, silent.url(), LONG)) for _ in range(4)]
             await silent.has_accepted(2 * round_)
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(isinstance(result, asyncio.CancelledError) for result in results)
-        replies = await asyncio.gather(*(get(wire, server.url()) for _ in range(4)))
-        assert [reply.body for reply in replies] == [b"ok"] * 4
+        responses = await asyncio.gather(*(get(pool, server.url()) for _ in range(4)))
+        assert [response.body for response in responses] == [b"ok"] * 4
         assert server.accepts == 2
-        await wire.close()
+        await pool.close()
 
 
 async def test_a_transfer_canceled_in_the_middle_leaves_nothing_to_the_next() -> None:
-    wire, other = Wire(max_connections=1), Wire()
+    pool, other = ConnectionPool(max_connections=1), ConnectionPool()
     half = b"HTTP/1.1 200 OK\r\nX-Old: 1\r\nContent-Length: 99\r\n\r\nold"
     async with listening(saying(half, close=False)) as slow, listening(answering(answer(b"new"))) as server:
-        task = asyncio.create_task(get(wire, slow.url(), LONG))
+        task = asyncio.create_task(get(pool, slow.url(), LONG))
         await slow.has_been_asked(1)
         await get(other, server.url())  # ends after the half was read, which was sent before it began
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        reply = await get(wire, server.url())
-        await asyncio.gather(wire.close(), other.close())
-    assert reply.body == b"new"
-    assert "x-old" not in reply.headers
+        response = await get(pool, server.url())
+        await asyncio.gather(pool.close(), other.close())
+    assert response.body == b"new"
+    assert "x-old" not in response.headers
 
 
 async def test_closing_lets_quick_transfers_end_and_ends_slow_ones() -> None:
-    wire, gate = Wire(), asyncio.Event()
+    pool, gate = ConnectionPool(), asyncio.Event()
     async with (
         listening(servers.mute) as silent,
         listening(answering(answer(), after=gate.wait)) as server,
         asyncio.timeout(LONG / 2),
     ):
-        slow = asyncio.create_task(get(wire, silent.url(), LONG))
-        quick = asyncio.create_task(get(wire, server.url(), LONG))
+        slow = asyncio.create_task(get(pool, silent.url(), LONG))
+        quick = asyncio.create_task(get(pool, server.url(), LONG))
         await silent.has_accepted(1)
         await server.has_been_asked(1)
-        closing = asyncio.create_task(wire.close(grace=2))
-        late = asyncio.create_task(get(wire, server.url(), LONG))
+        closing = asyncio.create_task(pool.close(grace=2))
+        late = asyncio.create_task(get(pool, server.url(), LONG))
         with pytest.raises(Failure, match="closed"):
             await late
         gate.set()
@@ -184,26 +184,26 @@ async def test_closing_lets_quick_transfers_end_and_ends_slow_ones() -> None:
             await slow
         await closing
         with pytest.raises(Failure, match="closed"):
-            await get(wire, server.url())
-        await wire.close()
+            await get(pool, server.url())
+        await pool.close()
         await seen(lambda: server.open == 0, "the end of the connections")
 
 
-async def test_closing_an_idle_wire_takes_no_time_and_closes_its_connections() -> None:
-    wire = Wire()
+async def test_closing_an_idle_pool_takes_no_time_and_closes_its_connections() -> None:
+    pool = ConnectionPool()
     async with listening(answering(answer())) as server:
-        await get(wire, server.url())
+        await get(pool, server.url())
         async with asyncio.timeout(LONG / 2):
-            await wire.close(grace=LONG)
+            await pool.close(grace=LONG)
         await seen(lambda: server.open == 0, "the end of the connections")
 
 
 async def test_a_timeout_of_nothing_is_still_a_timeout() -> None:
-    wire = Wire()
+    pool = ConnectionPool()
     async with listening(servers.mute) as server:
         with pytest.raises(Failure) as caught:
-            await get(wire, server.url(), 0.0)
-        await wire.close()
+            await get(pool, server.url(), 0.0)
+        await pool.close()
     assert caught.value.reason is Reason.TIMEOUT
 
 
@@ -211,14 +211,14 @@ async def test_descriptors_above_1024_work_without_spinning() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
-    wire = Wire()
+    pool = ConnectionPool()
     try:
         # The subject is the CPU time used while it waits.
         async with listening(answering(answer(), after=lambda: asyncio.sleep(0.2))) as server:
             spent = time.process_time()
-            assert (await get(wire, server.url())).status == 200
+            assert (await get(pool, server.url())).status == 200
             assert time.process_time() - spent < 0.1
-            await wire.close()
+            await pool.close()
     finally:
         for descriptor in taken:
             os.close(descriptor)
@@ -246,20 +246,20 @@ PROGRAM = """
 import asyncio, os, sys
 from requests import Request
 from exporter.model.failure import Failure
-from exporter.transport import Wire
+from exporter.transport import ConnectionPool
 from tests.waiting import seen
 
-async def get(wire, url, seconds):
+async def get(pool, url, seconds):
     try:
-        return (await wire.send(Request("GET", url).prepare(), timeout=seconds, max_bytes=999)).status
+        return (await pool.send(Request("GET", url).prepare(), timeout=seconds, max_bytes=999)).status
     except Failure as failure:
         return failure.reason.value
 
 async def main():
-    slow, quick = Wire(), Wire()
+    slow, quick = ConnectionPool(), ConnectionPool()
     names = [asyncio.create_task(get(slow, f"http://h{n}.example/", 0.5)) for n in range(16)]
     await seen(lambda: os.stat(os.environ["BEGUN"]).st_size >= 16, "all look-ups under way")
-    assert await get(quick, sys.argv[1], 60) == 200, "another wire was held up"
+    assert await get(quick, sys.argv[1], 60) == 200, "another pool was held up"
     assert set(await asyncio.gather(*names)) == {"timeout"}
     await asyncio.gather(slow.close(), quick.close())
 

@@ -3,24 +3,24 @@
 import pytest
 
 from exporter.model.failure import Failure, Reason
-from exporter.transport import Route, Tls
-from tests.transport.conftest import Ask, Authority
+from exporter.transport import ConnectionSettings, Tls
+from tests.transport.conftest import Authority, Send
 from tests.transport.servers import answer, answering, listening, proxy
 
 
-async def test_plain_requests_are_passed_on_by_the_proxy(ask: Ask) -> None:
+async def test_plain_requests_are_passed_on_by_the_proxy(send: Send) -> None:
     async with listening(answering(answer(b"far"))) as server, proxy() as via:
-        seen = await ask(server.url("/a%2Fb?c=%3D"), Route(proxy_url=via.url()))
+        seen = await send(server.url("/a%2Fb?c=%3D"), ConnectionSettings(proxy_url=via.url()))
     assert seen.body == b"far"
     assert via.requests[0].startswith(f"GET {server.url('/a%2Fb?c=%3D')} HTTP/1.1\r\n".encode())
 
 
-async def test_tls_goes_through_a_tunnel_that_sees_no_credentials(ask: Ask, authority: Authority) -> None:
+async def test_tls_goes_through_a_tunnel_that_sees_no_credentials(send: Send, authority: Authority) -> None:
     async with listening(answering(answer(b"far")), authority.server()) as server, proxy() as via:
         tls = Tls.model_validate({"ca_file": str(authority.file)})
-        seen = await ask(
+        seen = await send(
             server.url("/a%2F", scheme="https"),
-            Route(tls, proxy_url=via.url()),
+            ConnectionSettings(tls, proxy_url=via.url()),
             headers={"Authorization": "Bearer s3cret"},
         )
     assert seen.body == b"far"
@@ -32,89 +32,92 @@ async def test_tls_goes_through_a_tunnel_that_sees_no_credentials(ask: Ask, auth
 
 
 async def test_the_tunnel_leads_to_the_real_host_when_the_server_name_is_another(
-    ask: Ask, authority: Authority
+    send: Send, authority: Authority
 ) -> None:
     context = authority.server("api.example.com")
     keys = {"ca_file": str(authority.file), "server_name": "api.example.com"}
     async with listening(answering(answer(b"far")), context) as server, proxy() as via:
-        route = Route(Tls.model_validate(keys), proxy_url=via.url())
-        assert (await ask(server.url(scheme="https"), route)).body == b"far"
+        settings = ConnectionSettings(Tls.model_validate(keys), proxy_url=via.url())
+        assert (await send(server.url(scheme="https"), settings)).body == b"far"
     assert via.requests[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n".encode())
 
 
-async def test_the_proxy_of_the_environment_is_used(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_proxy_of_the_environment_is_used(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
     async with listening(answering(answer(b"far"))) as server, proxy() as via:
         monkeypatch.setenv("http_proxy", via.url())
-        assert (await ask(server.url("/%2F"))).body == b"far"
+        assert (await send(server.url("/%2F"))).body == b"far"
         assert via.accepts == 1
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        assert (await ask(server.url("/%2F"))).body == b"far"
+        assert (await send(server.url("/%2F"))).body == b"far"
         assert via.accepts == 1
 
 
 async def test_an_explicit_proxy_is_used_whatever_no_proxy_says(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch
+    send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "*")
     async with listening(answering(answer(b"far"))) as server, proxy() as via:
-        assert (await ask(server.url(), Route(proxy_url=via.url()))).body == b"far"
+        assert (await send(server.url(), ConnectionSettings(proxy_url=via.url()))).body == b"far"
     assert via.accepts == 1
 
 
 @pytest.mark.parametrize(("no_proxy", "tunnels"), [("127.0.0.1", 0), ("api.example.com", 1), ("", 1)])
 async def test_no_proxy_is_about_the_host_and_not_about_the_server_name(
-    no_proxy: str, tunnels: int, ask: Ask, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    no_proxy: str, tunnels: int, send: Send, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = {"ca_file": str(authority.file), "server_name": "api.example.com"}
     context = authority.server("api.example.com")
     async with listening(answering(answer(b"far")), context) as server, proxy() as via:
         monkeypatch.setenv("https_proxy", via.url())
         monkeypatch.setenv("no_proxy", no_proxy)
-        route = Route(Tls.model_validate(keys))
-        assert (await ask(server.url(scheme="https"), route)).body == b"far"
+        settings = ConnectionSettings(Tls.model_validate(keys))
+        assert (await send(server.url(scheme="https"), settings)).body == b"far"
     assert via.accepts == tunnels
 
 
-async def test_a_password_of_the_proxy_goes_to_the_proxy_and_shows_nowhere(ask: Ask) -> None:
+async def test_a_password_of_the_proxy_goes_to_the_proxy_and_shows_nowhere(send: Send) -> None:
     async with listening(answering(answer(b"far"))) as server, proxy() as via:
-        route = Route(proxy_url=via.url().replace("://", "://me:s%C3%A9cret@"))
-        await ask(server.url(), route)
+        settings = ConnectionSettings(proxy_url=via.url().replace("://", "://me:s%C3%A9cret@"))
+        await send(server.url(), settings)
     assert b"proxy-authorization: basic" in via.requests[0].lower()
-    assert "cret" not in repr(route)
+    assert "cret" not in repr(settings)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("user", ["", "me:s%3Acret@"])
 @pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"])
 async def test_a_user_of_the_proxy_comes_from_the_variable_of_the_scheme(
-    variable: str, user: str, scheme: str, ask: Ask, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    variable: str, user: str, scheme: str, send: Send, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = variable in (f"{scheme}_proxy", "all_proxy") or (scheme, variable) == ("https", "HTTPS_PROXY")
     tls = authority.server() if scheme == "https" else None
     async with listening(answering(answer(b"far")), tls) as server, proxy(user="me:s:cret") as via:
         monkeypatch.setenv(variable, via.url().replace("://", f"://{user}"))
-        asked = ask(server.url(scheme=scheme), Route(Tls.model_validate({"ca_file": str(authority.file)})))
+        asked = send(
+            server.url(scheme=scheme),
+            ConnectionSettings(Tls.model_validate({"ca_file": str(authority.file)})),
+        )
         if used and not user and scheme == "https":
-            with pytest.raises(Failure, match="the proxy answered 407"):
+            with pytest.raises(Failure, match="HTTP status 407"):
                 await asked
         else:
             assert (await asked).status == (200 if user or not used else 407)
     assert bool(via.requests) is used
 
 
-async def test_a_proxy_that_refuses_a_tunnel_is_told_with_its_status(ask: Ask) -> None:
+async def test_a_proxy_that_refuses_a_tunnel_is_told_with_its_status(send: Send) -> None:
     def refuse(_: bytes) -> bytes:
         return answer(status="407 Proxy Authentication Required")
 
     async with proxy(refuse) as via:
         with pytest.raises(Failure, match="407") as caught:
-            await ask("https://api.example.com/", Route(proxy_url=via.url()))
+            await send("https://api.example.com/", ConnectionSettings(proxy_url=via.url()))
     assert caught.value.reason is Reason.CONNECT
 
 
-async def test_a_proxy_whose_name_cannot_be(ask: Ask) -> None:
+async def test_a_proxy_whose_name_cannot_be(send: Send) -> None:
     with pytest.raises(Failure, match="proxy") as caught:
-        await ask("http://127.0.0.1:1/", Route(proxy_url=f"http://{'a' * 64}.example.com:1/"))
+        await send("http://127.0.0.1:1/", ConnectionSettings(proxy_url=f"http://{'a' * 64}.example.com:1/"))
     assert caught.value.reason is Reason.DNS
 
 
@@ -146,4 +149,4 @@ def test_the_proxy_that_is_named_is_the_one_in_use_without_its_password(
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert Route(proxy_url=proxy_url).proxy(url) == shown
+    assert ConnectionSettings(proxy_url=proxy_url).proxy(url) == shown

@@ -16,73 +16,75 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
-from exporter.transport import Route, Tls, Wire
-from tests.transport.conftest import Ask, Authority, prepared
+from exporter.transport import ConnectionPool, ConnectionSettings, Tls
+from tests.transport.conftest import Authority, Send, prepared
 from tests.transport.servers import Server, answer, answering, listening
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
 
 
-def trusting(authority: Authority, **keys: object) -> Route:
-    return Route(Tls.model_validate({"ca_file": str(authority.file), **keys}))
+def trusting(authority: Authority, **keys: object) -> ConnectionSettings:
+    return ConnectionSettings(Tls.model_validate({"ca_file": str(authority.file), **keys}))
 
 
-async def refused(ask: Ask, tls: ssl.SSLContext, route: Route) -> Failure:
+async def refused(send: Send, tls: ssl.SSLContext, settings: ConnectionSettings) -> Failure:
     async with listening(answering(answer()), tls) as server:
         with pytest.raises(Failure) as caught:
-            await ask(server.url(scheme="https"), route)
+            await send(server.url(scheme="https"), settings)
     assert server.requests == []
     assert caught.value.reason is Reason.TLS
     return caught.value
 
 
-async def test_the_ca_file_is_trusted(ask: Ask, authority: Authority) -> None:
+async def test_the_ca_file_is_trusted(send: Send, authority: Authority) -> None:
     async with listening(answering(answer()), authority.server()) as server:
-        assert (await ask(server.url(scheme="https"), trusting(authority))).status == 200
+        assert (await send(server.url(scheme="https"), trusting(authority))).status == 200
 
 
-async def test_without_the_ca_file_the_server_is_not_trusted(ask: Ask, authority: Authority) -> None:
-    failure = await refused(ask, authority.server(), Route())
+async def test_without_the_ca_file_the_server_is_not_trusted(send: Send, authority: Authority) -> None:
+    failure = await refused(send, authority.server(), ConnectionSettings())
     assert "CA" in failure.detail
 
 
 async def test_the_ca_file_of_the_environment_is_trusted(
-    ask: Ask, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    send: Send, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     async with listening(answering(answer()), authority.server()) as server:
-        assert (await ask(server.url(scheme="https"))).status == 200
+        assert (await send(server.url(scheme="https"))).status == 200
 
 
 async def test_our_own_ca_file_alone_is_trusted_whatever_the_environment_says(
-    ask: Ask, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    send: Send, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    await refused(ask, authority.server(), Route(Tls.model_validate({"ca_file": certifi.where()})))
+    await refused(
+        send, authority.server(), ConnectionSettings(Tls.model_validate({"ca_file": certifi.where()}))
+    )
 
 
-async def test_a_certificate_for_another_name_is_refused(ask: Ask, authority: Authority) -> None:
-    failure = await refused(ask, authority.server("other.example.com"), trusting(authority))
-    assert "another name" in failure.detail
+async def test_a_certificate_for_another_name_is_refused(send: Send, authority: Authority) -> None:
+    failure = await refused(send, authority.server("other.example.com"), trusting(authority))
+    assert "another host name" in failure.detail
     assert "other.example.com" not in str(failure)
 
 
-async def test_an_expired_certificate_is_refused_and_says_so(ask: Ask, authority: Authority) -> None:
+async def test_an_expired_certificate_is_refused_and_says_so(send: Send, authority: Authority) -> None:
     expired = authority.server(not_before=NOW - 9 * DAY, not_after=NOW - DAY)
-    assert "expired" in (await refused(ask, expired, trusting(authority))).detail
+    assert "expired" in (await refused(send, expired, trusting(authority))).detail
 
 
-async def test_insecure_skip_verify_takes_any_certificate(ask: Ask, authority: Authority) -> None:
-    route = Route(Tls(insecure_skip_verify=True))
+async def test_insecure_skip_verify_takes_any_certificate(send: Send, authority: Authority) -> None:
+    settings = ConnectionSettings(Tls(insecure_skip_verify=True))
     async with listening(answering(answer()), authority.server("other.example.com")) as server:
-        assert (await ask(server.url(scheme="https"), route)).status == 200
+        assert (await send(server.url(scheme="https"), settings)).status == 200
 
 
-async def test_the_server_name_is_asked_for_while_the_host_stays(ask: Ask, authority: Authority) -> None:
-    route = trusting(authority, server_name="api.example.com")
+async def test_the_server_name_is_asked_for_while_the_host_stays(send: Send, authority: Authority) -> None:
+    settings = trusting(authority, server_name="api.example.com")
     async with listening(answering(answer()), authority.server("api.example.com")) as server:
-        seen = await ask(server.url("/a?b=%2F", scheme="https"), route)
+        seen = await send(server.url("/a?b=%2F", scheme="https"), settings)
     assert seen.status == 200
     assert server.names == ["api.example.com"]
     assert server.requests[0].startswith(b"GET /a?b=%2F HTTP/1.1\r\n")
@@ -90,29 +92,29 @@ async def test_the_server_name_is_asked_for_while_the_host_stays(ask: Ask, autho
     assert f"Host: 127.0.0.1:{server.port}\r\n".encode() in server.requests[0]
 
 
-async def test_the_server_name_must_be_in_the_certificate(ask: Ask, authority: Authority) -> None:
-    await refused(ask, authority.server(), trusting(authority, server_name="api.example.com"))
+async def test_the_server_name_must_be_in_the_certificate(send: Send, authority: Authority) -> None:
+    await refused(send, authority.server(), trusting(authority, server_name="api.example.com"))
 
 
 async def test_the_server_name_keeps_connections_and_changes_nothing_over_plain_http(
     authority: Authority,
 ) -> None:
-    wire = Wire(trusting(authority, server_name="api.example.com"))
+    pool = ConnectionPool(trusting(authority, server_name="api.example.com"))
     secure = listening(answering(answer()), authority.server("api.example.com"))
     async with secure as server, listening(answering(answer())) as plain:
         for _ in range(3):
-            await wire.send(prepared("GET", server.url(scheme="https")), timeout=30, max_bytes=99)
-            await wire.send(prepared("GET", plain.url()), timeout=30, max_bytes=99)
-        await wire.close()
+            await pool.send(prepared("GET", server.url(scheme="https")), timeout=30, max_bytes=99)
+            await pool.send(prepared("GET", plain.url()), timeout=30, max_bytes=99)
+        await pool.close()
     assert (server.accepts, plain.accepts) == (1, 1)
 
 
-async def test_an_old_tls_version_is_refused(ask: Ask, authority: Authority) -> None:
+async def test_an_old_tls_version_is_refused(send: Send, authority: Authority) -> None:
     old = authority.server()
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    await refused(ask, old, trusting(authority, min_version="TLS13"))
+    await refused(send, old, trusting(authority, min_version="TLS13"))
     async with listening(answering(answer()), old) as server:
-        assert (await ask(server.url(scheme="https"), trusting(authority))).status == 200
+        assert (await send(server.url(scheme="https"), trusting(authority))).status == 200
 
 
 def client_files(ca: trustme.CA, folder: Path) -> tuple[str, str]:
@@ -132,13 +134,13 @@ def wants_client(authority: Authority) -> ssl.SSLContext:
 
 
 async def test_a_client_certificate_is_shown(
-    ask: Ask, authority: Authority, wants_client: ssl.SSLContext, tmp_path: Path
+    send: Send, authority: Authority, wants_client: ssl.SSLContext, tmp_path: Path
 ) -> None:
     cert, key = client_files(authority.ca, tmp_path)
     both = joined(cert, key)
     async with listening(answering(answer()), wants_client) as server:
         for keys in ({"cert_file": cert, "key_file": key}, {"cert_file": both}):
-            assert (await ask(server.url(scheme="https"), trusting(authority, **keys))).status == 200
+            assert (await send(server.url(scheme="https"), trusting(authority, **keys))).status == 200
 
 
 def joined(*files: str) -> str:
@@ -148,25 +150,25 @@ def joined(*files: str) -> str:
 
 
 async def test_a_missing_client_certificate_is_no_timeout(
-    ask: Ask, authority: Authority, wants_client: ssl.SSLContext
+    send: Send, authority: Authority, wants_client: ssl.SSLContext
 ) -> None:
     async with listening(answering(answer()), wants_client) as server:
         with pytest.raises(Failure) as caught:
-            await ask(server.url(scheme="https"), trusting(authority))
+            await send(server.url(scheme="https"), trusting(authority))
     assert caught.value.reason in (Reason.TLS, Reason.CONNECT)
 
 
-async def test_a_revoked_certificate_is_refused(ask: Ask, authority: Authority, tmp_path: Path) -> None:
+async def test_a_revoked_certificate_is_refused(send: Send, authority: Authority, tmp_path: Path) -> None:
     leaf = authority.ca.issue_cert("127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     leaf.configure_cert(context)
     revoked = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
     file = tmp_path / "crl.pem"
     file.write_bytes(revocations(authority, revoked.serial_number))
-    route = trusting(authority, crl_file=str(file))
-    assert "revoked" in (await refused(ask, context, route)).detail
+    settings = trusting(authority, crl_file=str(file))
+    assert "revoked" in (await refused(send, context, settings)).detail
     async with listening(answering(answer()), authority.server()) as server:
-        assert (await ask(server.url(scheme="https"), route)).status == 200
+        assert (await send(server.url(scheme="https"), settings)).status == 200
 
 
 def revocations(authority: Authority, serial: int) -> bytes:
@@ -179,20 +181,20 @@ def revocations(authority: Authority, serial: int) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-async def test_a_new_wire_has_the_new_trust(authority: Authority, tmp_path: Path) -> None:
+async def test_a_new_pool_has_the_new_trust(authority: Authority, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_bytes(trustme.CA().cert_pem.bytes())
     tls = Tls.model_validate({"ca_file": str(file)})
     before = tls.stamp()
     async with listening(answering(answer()), authority.server()) as server:
         request = prepared("GET", server.url(scheme="https"))
-        old = Wire(Route(tls))
+        old = ConnectionPool(ConnectionSettings(tls))
         with pytest.raises(Failure):
             await old.send(request, timeout=30, max_bytes=99)
         file.write_bytes(authority.ca.cert_pem.bytes())
         os.utime(file, ns=(1, 1))
         assert tls.stamp() != before
-        new = Wire(Route(tls))
+        new = ConnectionPool(ConnectionSettings(tls))
         assert (await new.send(request, timeout=30, max_bytes=99)).status == 200
         await asyncio.gather(old.close(), new.close())
 
@@ -218,15 +220,15 @@ def test_the_stamp_is_steady_and_nothing_while_a_file_is_missing(
 async def test_http_2_carries_many_transfers_over_one_connection(authority: Authority) -> None:
     tls = authority.server()
     tls.set_alpn_protocols(["h2"])
-    wire = Wire(trusting(authority))
+    pool = ConnectionPool(trusting(authority))
     async with listening(speak_http_2, tls) as server:
         request = prepared("GET", server.url("/a?b", scheme="https"), headers={"Connection": "keep-alive"})
-        await wire.send(request, timeout=30, max_bytes=99)
-        sends = (wire.send(request, timeout=30, max_bytes=99) for _ in range(10))
-        replies = await asyncio.gather(*sends)
-        await wire.close()
-    assert [reply.body for reply in replies] == [b"GET /a?b"] * 10
-    assert replies[0].headers["content-type"] == "text/plain"
+        await pool.send(request, timeout=30, max_bytes=99)
+        sends = (pool.send(request, timeout=30, max_bytes=99) for _ in range(10))
+        responses = await asyncio.gather(*sends)
+        await pool.close()
+    assert [response.body for response in responses] == [b"GET /a?b"] * 10
+    assert responses[0].headers["content-type"] == "text/plain"
     assert server.accepts == 1
 
 
@@ -292,12 +294,12 @@ def encrypt(key: str) -> None:
 
 
 async def test_a_key_that_becomes_encrypted_fails_and_asks_nobody_for_its_word(
-    ask: Ask, authority: Authority, wants_client: ssl.SSLContext, tmp_path: Path
+    send: Send, authority: Authority, wants_client: ssl.SSLContext, tmp_path: Path
 ) -> None:
     cert, key = client_files(authority.ca, tmp_path)
-    route = trusting(authority, cert_file=cert, key_file=key)
+    settings = trusting(authority, cert_file=cert, key_file=key)
     encrypt(key)
-    failure = await refused(ask, wants_client, route)
+    failure = await refused(send, wants_client, settings)
     assert "client certificate" in failure.detail
     with pytest.raises(ValidationError, match="unencrypted"):
         Tls.model_validate({"cert_file": cert, "key_file": key})

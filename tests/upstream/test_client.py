@@ -19,7 +19,7 @@ from exporter.providers import PROVIDERS
 from exporter.providers.base import Listing, Steps
 from exporter.providers.caps import Caps
 from exporter.providers.sitecore import Sitecore
-from exporter.transport import pools as wires
+from exporter.transport import reloading
 from exporter.upstream.client import Upstream
 from tests.clock import FakeClock
 from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying
@@ -134,7 +134,7 @@ async def test_the_timeout_is_for_the_whole_read_however_many_requests_it_takes(
 async def test_a_replaced_ca_file_is_trusted_and_the_old_one_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wires, "STAMP_SECONDS", 0.0)
+    monkeypatch.setattr(reloading, "CHECK_SECONDS", 0.0)
     theirs, other = trustme.CA(), trustme.CA()
     tls, ca_file = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tmp_path / "ca.pem"
     theirs.issue_cert("127.0.0.1").configure_cert(tls)
