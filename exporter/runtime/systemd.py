@@ -7,6 +7,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+from exporter.model.text import printable
+
 _log = logging.getLogger(__name__)
 
 FIRST_DESCRIPTOR = 3
@@ -79,8 +81,7 @@ def _notify_address(text: str) -> str:
 
 
 def _status(text: str) -> str:
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return f"STATUS={line[:MAX_STATUS_LENGTH]}"
+    return f"STATUS={printable(text, MAX_STATUS_LENGTH)}"
 
 
 def watchdog_seconds(environ: Mapping[str, str]) -> float | None:

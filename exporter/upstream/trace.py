@@ -15,6 +15,7 @@ from requests import PreparedRequest
 
 from exporter.model.failure import Failure
 from exporter.model.http import Response, Timing
+from exporter.model.text import printable
 from exporter.runtime.secret import MASK, masked_url
 
 MAX_EXCHANGES = 20
@@ -124,18 +125,14 @@ class Trace:
             harmless = name in _TOLD or _TOLD_TOO.search(name)
             # A server may well send back what it was sent.
             if not harmless or any(piece in value for piece in self._hidden):
-                yield _printable(name), MASK
+                yield printable(name, MAX_VALUE), MASK
             else:
-                yield _printable(name), _printable(value)
+                yield printable(name, MAX_VALUE), printable(value, MAX_VALUE)
 
 
 def _bare(location: str) -> str:
     """Where a redirect leads, without what it carries there."""
     return re.split(r"[?#]", location, maxsplit=1)[0]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text[:MAX_VALUE])
 
 
 def _pieces(values: Iterable[str]) -> Iterator[str]:
