@@ -18,7 +18,7 @@ from requests import PreparedRequest
 
 from exporter import config_types as fields
 from exporter.auth.credential import FixedCredential, secret_bytes
-from exporter.auth.dates import http_date
+from exporter.model.dates import http_date
 from exporter.model.failure import Failure, Reason
 
 ALGORITHM = "SDK-HMAC-SHA256"

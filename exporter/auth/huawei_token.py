@@ -12,8 +12,8 @@ from pydantic import Field
 from requests import PreparedRequest, Response, Session
 
 from exporter import config_types as fields
-from exporter.auth.dates import http_date, iso_date
 from exporter.auth.token import TokenCredential, bounded_life, json_object, post, usable
+from exporter.model.dates import http_date, iso_date
 from exporter.model.failure import Failure, Reason
 
 _ISSUED = 201

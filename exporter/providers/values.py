@@ -7,10 +7,10 @@ means nothing. Rules: a bool is no number; numbers may come as text; NaN and inf
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from exporter.config_types import check_key
+from exporter.model.dates import iso_date
 
 MAX_TEXT = 128
 MAX_COUNT = 2**53
@@ -85,19 +85,11 @@ def ratio(value: object, full: float = 1.0) -> float | None:
 def instant(value: object) -> float | None:
     """An ISO 8601 time as Unix seconds; without an offset it is UTC.
 
-    Seven fraction digits are cut to six. Years before 1970 and the year 9999 are a server's "no time"
+    Years before 1970 and the year 9999 are a server's "no time"
     (.NET's first and last moment).
     """
-    if not isinstance(value, str) or not 10 <= len(value) <= 40:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = moment.timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return seconds if 0 < seconds < _YEAR_9999 else None
+    seconds = iso_date(value)
+    return seconds if seconds is not None and 0 < seconds < _YEAR_9999 else None
 
 
 def epoch(value: object) -> float | None:

@@ -7,8 +7,6 @@ many reads run at a time, and when, is the collector's business.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +18,7 @@ from exporter import __version__
 from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemInstrumentation
 from exporter.model.clock import Clock
+from exporter.model.dates import http_date
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, State, Status
@@ -333,10 +332,5 @@ def _retry_after(headers: Mapping[str, str], names: tuple[str, ...], now: float)
     seconds = count(value)
     if seconds is not None:
         return float(seconds)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now)
+    moment = http_date(value)
+    return None if moment is None else max(0.0, moment - now)
