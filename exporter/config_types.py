@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from exporter.model.clock import SYSTEM_CLOCK
+from exporter.model.http import CONNECTION_HEADERS, TOKEN
 from exporter.runtime.secret import Secret, SecretError
 
 T = TypeVar("T")
@@ -38,26 +39,6 @@ _DURATION = re.compile(
     re.ASCII,
 )
 DURATION_PATTERN = r"^(?=.)(0|(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?)$"
-
-CONNECTION_HEADERS = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-"""Headers that libcurl alone writes, in lower case: those of one connection (RFC 9110 section 7.6.1) and of
-how a message is framed and packed. ``Host`` is not among them: it is sent as it is set.
-"""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_KEY_LENGTH = 512
@@ -182,7 +163,7 @@ def check_header_value(value: str) -> str:
 
 
 def _header_name(value: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+    if not TOKEN.fullmatch(value):
         raise ValueError("is not a header name; allowed are letters, digits and !#$%&'*+-.^_`|~")
     return value
 

@@ -20,6 +20,7 @@ from requests import PreparedRequest, Session
 from exporter import config_types as fields
 from exporter.auth.token import TokenCredential, post
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import TOKEN
 
 LOGIN_PATH = "/api/1/services/api/1/security/login.json"
 SESSION_COOKIE = "JSESSIONID"
@@ -29,7 +30,6 @@ MAX_HEADER_LENGTH = 8192
 
 # An idle session ends when the Studio says so; there is no time at which to log in before that.
 _NO_END_SECONDS = 10 * 365 * 86400.0
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21-\x3a\x3c-\x7e]+")
 
 
@@ -112,7 +112,7 @@ class CrafterSession(TokenCredential):
 def _keep(cookies: dict[str, str], cookie: Cookie) -> bool:
     """Whether the cookie is new, may stand in a header, and there is room for it: then it is kept."""
     name, value = cookie.name, cookie.value
-    if not value or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value) or cookies.get(name) == value:
+    if not value or not TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or cookies.get(name) == value:
         return False
     more = {**cookies, name: value}
     if len(more) > MAX_COOKIES or len(_header(more)) > MAX_HEADER_LENGTH:

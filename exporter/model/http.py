@@ -4,11 +4,35 @@ The transport makes a `Response`, a provider reads it; nothing between them chan
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from exporter.model.failure import Failure, Reason
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header or of a cookie (RFC 9110 section 5.6.2)."""
+
+CONNECTION_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that only the transport sets, in lower case: those of one connection (RFC 9110 section 7.6.1), and
+of message framing and encoding. ``Host`` is not one of them: it may be set.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ import pycurl
 from requests import PreparedRequest
 from requests.utils import should_bypass_proxies
 
-from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import Headers, Response, Timing
+from exporter.model.http import CONNECTION_HEADERS, Headers, Response, Timing
 from exporter.runtime.secret import masked_url
 from exporter.transport.curl_errors import CERTIFICATE_ERRORS, CURL_ERRORS
 from exporter.transport.settings import ConnectionSettings, Tls

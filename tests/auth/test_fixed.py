@@ -14,8 +14,8 @@ from requests import Session
 
 from exporter.auth import CREDENTIALS
 from exporter.auth.credential import Credential
-from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import CONNECTION_HEADERS
 from exporter.runtime.secret import Secret
 from tests.auth.conftest import Server, sent
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter.config_types import CONNECTION_HEADERS
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import Response
+from exporter.model.http import CONNECTION_HEADERS, Response
 from exporter.transport import ConnectionPool
 from tests.transport.conftest import Send, prepared
 from tests.transport.servers import answer, answering, listening, saying
