@@ -1,4 +1,4 @@
-"""The five systems, played on one port, for demos and tests; imports nothing else of the exporter."""
+"""The vendors, simulated on one port, for demos and tests; imports nothing else of the exporter."""
 
 from exporter.simulator.app import config, create_app
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from exporter.simulator.answers import CutOff, gateway, guid, hex_id, precise, refusal, ticks, to_second
 from exporter.simulator.lives import (
@@ -32,6 +32,7 @@ from exporter.simulator.lives import (
     hanging,
 )
 
+NOTE = "docs-eu is down part of the time."
 TOKEN = "demo-caps-token"
 TOKEN_WITHOUT_RIGHTS = "demo-caps-token-without-rights"
 PROJECT = guid("caps", "project")
@@ -206,8 +207,17 @@ def _categories(total: int, succeeded: int, failed: int) -> str:
     return json.dumps({name: dict(zip(names, part, strict=True)) for name, part in parts.items()})
 
 
+def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+    """The paths of both systems."""
+    del base_url
+    return [
+        Mount("/caps", routes=Caps(world, DOCS).routes()),
+        Mount("/caps-eu", routes=Caps(world, DOCS_EU, shaky=True).routes()),
+    ]
+
+
 def systems(base_url: str) -> dict[str, Any]:
-    """Its part of the config."""
+    """Its systems in a configuration."""
     return {
         name: {
             "provider": "caps",

@@ -15,10 +15,10 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from exporter.simulator.answers import Refused, guid, hex_id, refusal
-from exporter.simulator.huawei import REGION, USER, Iam, gateway_refusal
+from exporter.simulator.huawei import REGION, USER, Iam, gateway_refusal, iam
 from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
 
 _WORDS = {
@@ -37,6 +37,7 @@ _COLOURS = {
     End.CANCELED: "aborted",
     End.ODD: "superseded",
 }
+NOTE = ""
 PROJECT = hex_id("codearts", "project")
 MAX_PAGE_SIZE = 100
 
@@ -260,8 +261,15 @@ def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+    """The paths of the build service and of the token endpoint."""
+    del base_url
+    auth = iam(world)
+    return [Mount("/codearts", routes=CodeArts(world, auth).routes()), Mount("/iam", routes=auth.routes())]
+
+
 def systems(base_url: str) -> dict[str, Any]:
-    """Its part of the config."""
+    """Its system in a configuration."""
     return {
         "builds": {
             "provider": "codearts",

@@ -14,12 +14,13 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from exporter.simulator.answers import Refused, gateway, guid, precise, reached_at, refusal, to_minute
 from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
 from exporter.simulator.sessions import Sessions
 
+NOTE = "The site campaigns is mostly rate limited (429)."
 USERNAME, PASSWORD = "demo", "demo-crafter-password"
 TOKEN = "demo-crafter-token"
 TOKEN_WITHOUT_RIGHTS = "demo-crafter-token-without-rights"
@@ -352,8 +353,16 @@ def _v2_status(moment: Moment) -> str:
     return ends.get(moment.end, "error")
 
 
+def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+    """The paths of both Studios."""
+    return [
+        Mount("/crafter-v1/studio", routes=Crafter30(world).routes()),
+        Mount("/crafter/studio", routes=Crafter41(world, base_url).routes()),
+    ]
+
+
 def systems(base_url: str) -> dict[str, Any]:
-    """Its part of the config."""
+    """Its systems in a configuration."""
     return {
         "site-classic": {
             "provider": "crafter",

@@ -16,13 +16,14 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from exporter.simulator.answers import Refused, guid, precise, refusal, to_second, without_none
 from exporter.simulator.listings import Row, latest_runs, newest_first, page_after
 from exporter.simulator.lives import MINUTE, End, Life, Moment, Part, Phase, World, busy, ended, hanging
 from exporter.simulator.tokens import Client, Tokens, bearer
 
+NOTE = "Ended iTwin jobs begin anew after a while with the same id."
 CLIENT_ID, CLIENT_SECRET, SCOPE = "demo-twin-reader", "demo-twin-secret", "itwin-platform"
 ITWIN = guid("itwin", "project")
 PAGE, LARGEST_PAGE = 100, 1000
@@ -90,14 +91,6 @@ def _flights(every: float) -> Life:
     return busy(every, work=(MINUTE, every - 100))
 
 
-def _rare(name: str) -> tuple[Scan, ...]:
-    """The same two jobs in each service that the config does not name."""
-    return (
-        Scan(name="Sample survey", service=name, type="Sample", life=busy()),
-        Scan(name="Sample archive", service=name, type="Sample", life=ended(End.SUCCEEDED)),
-    )
-
-
 SCANS = (
     _scan("contextcapture", "Full", "Harbour bridge mesh", busy(18 * MINUTE), "harbour"),
     _scan("contextcapture", "Calibration", "Old town calibration", ended(End.FAILED), "old-town"),
@@ -118,9 +111,12 @@ SCANS = (
     _scan("reality-modeling", "Calibration", "Tunnel calibration", hanging(Phase.ENDING), "tunnel"),
     _scan("reality-modeling", "Production", "Wind park", hanging(Phase.ENDING, End.FAILED), "wind"),
     _scan("reality-modeling", "Production", "Castle", ended(End.ODD), "castle"),
-    *_rare("realityconversion"),
-    *_rare("reality-analysis"),
-    *_rare("reality-conversion"),
+    # The configuration has no system of these services.
+    *(
+        Scan(name=name, service=service, type="Sample", life=life)
+        for service in ("realityconversion", "reality-analysis", "reality-conversion")
+        for name, life in (("Sample survey", busy()), ("Sample archive", ended(End.SUCCEEDED)))
+    ),
 )
 
 
@@ -135,18 +131,13 @@ FLIGHTS = (
 
 def issuer(world: World) -> Tokens:
     """The identity service of the platform."""
-    return Tokens(
-        world,
-        "ims",
-        {CLIENT_ID: Client(CLIENT_SECRET, SCOPE)},
-        lifetime=3600,
-        required={"scope": SCOPE},
-        errors={
-            "client": (400, "invalid_client"),
-            "grant_type": (400, "unsupported_grant_type"),
-            "scope": (400, "invalid_scope"),
-        },
-    )
+    errors = {
+        "client": (400, "invalid_client"),
+        "grant_type": (400, "unsupported_grant_type"),
+        "scope": (400, "invalid_scope"),
+    }
+    clients = {CLIENT_ID: Client(CLIENT_SECRET, SCOPE)}
+    return Tokens(world, "ims", clients, lifetime=3600, required={"scope": SCOPE}, errors=errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,8 +362,18 @@ def _job_v2(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
     }
 
 
+def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+    """The paths of the platform and of its identity service."""
+    del base_url
+    ims = issuer(world)
+    return [
+        Mount("/itwin", routes=ITwin(world, ims).routes()),
+        Mount("/ims", routes=ims.routes("/connect/token")),
+    ]
+
+
 def systems(base_url: str) -> dict[str, Any]:
-    """Its part of the config: a system for each of three services."""
+    """Its systems in a configuration: one for each of three services."""
     auth = {
         "type": "oauth2",
         "token_url": f"{base_url}/ims/connect/token",

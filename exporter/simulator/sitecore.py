@@ -17,7 +17,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from exporter.simulator.answers import Refused, guid, hex_id, precise
 from exporter.simulator.listings import Row, latest_runs, newest_first, page_after
@@ -36,6 +36,7 @@ from exporter.simulator.lives import (
 )
 from exporter.simulator.tokens import Client, Tokens, bearer
 
+NOTE = "Ended Sitecore jobs begin anew after a while with the same id."
 CLIENT_ID, CLIENT_SECRET = "demo-publishing-reader", "demo-publishing-secret"
 # A client of the organisation: gets tokens, which lack the scope, and is refused by the API.
 DEPLOY_CLIENT_ID, DEPLOY_CLIENT_SECRET = "demo-deploy", "demo-deploy-secret"
@@ -82,25 +83,6 @@ AUTHORS = (
     Publish(name="Component", life=Life(5 * MINUTE, work=(60, 180)), source="Content Editor"),
     Publish(name="Redirect map", life=Life(8 * MINUTE, work=(20, 60)), source="CLI", bare=True),
 )
-
-
-def issuer(world: World) -> Tokens:
-    """The identity service; the scope of a token is not asked for, it follows from the client."""
-    return Tokens(
-        world,
-        "sitecore-auth",
-        {
-            CLIENT_ID: Client(CLIENT_SECRET, "xmcpub.jobs.a:r"),
-            DEPLOY_CLIENT_ID: Client(DEPLOY_CLIENT_SECRET, "xmclouddeploy.projects:r"),
-        },
-        lifetime=86400,
-        required={"audience": AUDIENCE},
-        errors={
-            "client": (401, "access_denied"),
-            "grant_type": (403, "unauthorized_client"),
-            "audience": (403, "access_denied"),
-        },
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,8 +280,29 @@ def _body(job: Publish, moment: Moment) -> dict[str, Any]:
     return body
 
 
+def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+    """The paths of the API and of its identity service."""
+    del base_url
+    # A token request names no scope: it follows from the client.
+    clients = {
+        CLIENT_ID: Client(CLIENT_SECRET, "xmcpub.jobs.a:r"),
+        DEPLOY_CLIENT_ID: Client(DEPLOY_CLIENT_SECRET, "xmclouddeploy.projects:r"),
+    }
+    errors = {
+        "client": (401, "access_denied"),
+        "grant_type": (403, "unauthorized_client"),
+        "audience": (403, "access_denied"),
+    }
+    required = {"audience": AUDIENCE}
+    auth = Tokens(world, "sitecore-auth", clients, lifetime=86400, required=required, errors=errors)
+    return [
+        Mount("/sitecore", routes=Sitecore(world, auth).routes()),
+        Mount("/sitecore-auth", routes=auth.routes("/oauth/token")),
+    ]
+
+
 def systems(base_url: str) -> dict[str, Any]:
-    """Its part of the config."""
+    """Its system in a configuration."""
     return {
         "xmc": {
             "provider": "sitecore",

@@ -3,18 +3,17 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.simulator import caps, codearts, crafter, itwin, sitecore
-from exporter.simulator.lives import EPOCH, HOUR, MINUTE, End, Life, Phase, World, busy, ended, hanging
+from exporter.simulator.app import VENDORS
+from exporter.simulator.lives import EPOCH, HOUR, MINUTE, End, Life, Part, Phase, World, busy, ended, hanging
 from tests.simulator.conftest import NOON, Clock
 
 PARTS = [
-    *caps.DOCS,
-    *caps.DOCS_EU,
-    *codearts.TASKS,
-    *crafter.SITES_3_0,
-    *crafter.SITES_4_1,
-    *itwin.SCANS,
-    *sitecore.JOBS,
+    part
+    for vendor in VENDORS
+    for value in vars(vendor).values()
+    if isinstance(value, tuple)
+    for part in value
+    if isinstance(part, Part)
 ]
 ORDER = list(Phase)
 
