@@ -1,9 +1,8 @@
 """The documentation held against the code: nothing stale, nothing missing, nothing that does not work."""
 
 import re
-import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,13 @@ import yaml
 
 from exporter import config
 from exporter.model.failure import Reason
-from exporter.model.job import State, Status
+from exporter.model.job import State
 from exporter.model.pacing import Why
 from exporter.providers import PROVIDERS
 from tests.generate import ROOT, pages
-from tests.providers.conftest import answer, drive
+from tests.systems import DATA, VENDORS, rows, state_of, states_on_page
 
 DOCS = ROOT / "docs"
-KNOWN = [name for name in PROVIDERS if name != "json"]
-"""Those whose words are the vendor's; of `json` they are the config's."""
-
 HIDDEN = {".venv", "node_modules"}
 MARKDOWN = sorted(
     file
@@ -31,19 +27,10 @@ MARKDOWN = sorted(
 
 _LINK = re.compile(r"!?\[[^\]\n]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-_WORDS = re.compile(r"`[^`]+`(?:, `[^`]+`)*")
 
 
 def shown(file: Path) -> str:
     return str(file.relative_to(ROOT))
-
-
-def rows(text: str) -> Iterator[list[str]]:
-    """The cells of every row of every table, heads left out."""
-    lines = text.splitlines()
-    for line, after in zip(lines, [*lines[1:], ""], strict=True):
-        if line.startswith("|") and not line.startswith("| ---") and not after.startswith("| ---"):
-            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
 def anchors(text: str) -> set[str]:
@@ -113,15 +100,11 @@ def test_every_config_example_is_good(block: str, tmp_path: Path, monkeypatch: p
     assert config.warnings(loaded) == []
 
 
-def test_the_readme_and_each_page_of_a_system_have_an_example() -> None:
-    for file in (ROOT / "README.md", DOCS / "json.md", *(DOCS / "systems" / f"{name}.md" for name in KNOWN)):
-        providers = {
-            system["provider"]
-            for block in _blocks(file)
-            for system in yaml.safe_load(block).get("systems", {}).values()
-        }
-        wanted = set(PROVIDERS) if file.name == "README.md" else {file.stem}
-        assert wanted <= providers
+def test_each_page_of_a_system_has_an_example() -> None:
+    for file in (DOCS / "json.md", *(DOCS / "systems" / f"{name}.md" for name in VENDORS)):
+        configs = [yaml.safe_load(block) for block in _blocks(file)]
+        systems = [system for each in configs for system in each.get("systems", {}).values()]
+        assert file.stem in {system["provider"] for system in systems}
 
 
 @pytest.mark.parametrize("name", ["metrics", "config", "cli"])
@@ -156,44 +139,12 @@ def test_every_why_of_a_skipped_read_is_explained_under_pacing() -> None:
     assert {f"`{why}`" for why in Why} <= told
 
 
-def _read(provider: str, word: str) -> Status:
-    """What one read makes of an answer with this word of the vendor."""
-    keys: Mapping[str, Mapping[str, object]] = {
-        "caps": {"project_id": "p", "build_job_id": "b", "locale": "en"},
-        "codearts": {"job_id": "0" * 32, "build_no": 7},
-        "crafter": {"site_id": "s"},
-        "itwin": {"id": "i"},
-        "sitecore": {"id": "i"},
-    }
-    options = {"crafter": {"api": "v1"}, "itwin": {"service": "reality-modeling"}}
-    bodies: Mapping[str, object] = {
-        "caps": {"job_status": word},
-        "codearts": {"status": "success", "result": {"state": word}},
-        "crafter": {"status": word, "message": ""},
-        "itwin": {"progress": {"state": word}, "job": {"state": word}},
-        "sitecore": {"id": "i", "system": {"status": word}},
-    }
-    kind = PROVIDERS[provider]
-    made = kind(kind.Options(**options.get(provider, {})))
-    return drive(made, keys[provider], answer(bodies[provider])).status
-
-
-@pytest.mark.parametrize("provider", KNOWN)
+@pytest.mark.parametrize("provider", VENDORS)
 def test_the_page_of_a_system_tells_every_word_and_what_it_becomes(provider: str) -> None:
-    told: dict[str, str] = {}
-    for cells in rows((DOCS / "systems" / f"{provider}.md").read_text(encoding="utf-8")):
-        state = cells[1].strip("`") if len(cells) > 1 else ""
-        if _WORDS.fullmatch(cells[0]) and state in list(State):
-            told |= dict.fromkeys(re.findall(r"`([^`]+)`", cells[0]), state)
-    read = {word: _read(provider, word).state.value for word in told}
-    assert read == told
-    room = PROVIDERS[provider].__module__
-    known = next(
-        vars(module)["_STATES"]
-        for name, module in sys.modules.items()
-        if name in (room, f"{room.rpartition('.')[0]}.words") and "_STATES" in vars(module)
-    )
-    assert {word.casefold() for word in told} >= set(known)
+    told = states_on_page(DOCS / "systems" / f"{provider}.md")
+    kind = PROVIDERS[provider]
+    assert {word: state_of(DATA / provider, kind, word).value for word in told} == told
+    assert {word.casefold() for word in told} >= set(kind.states)
 
 
 def test_every_dependency_has_its_reason() -> None:

@@ -80,6 +80,8 @@ class Provider(ABC):
         Options: the provider's own keys of a system.
         JobKeys: the provider's own keys of an entry of ``jobs:``.
         Discover: the keys of ``discover:``; ``None`` where the system has no listing.
+        states: what the vendor's words for states mean, in lower case; any other word is unknown. Empty
+            where the configuration says it.
         rate_limit_scope: whose limit a 429 tells of: this ``job``'s, or the whole ``system``'s.
         poll_steps: seconds between reads of one job that the vendor asks for; the first again
             when the progress changes. Empty where it asks for none.
@@ -91,6 +93,7 @@ class Provider(ABC):
     Options: ClassVar[type[Keys]]
     JobKeys: ClassVar[type[Keys]]
     Discover: ClassVar[type[DiscoverKeys] | None] = None
+    states: ClassVar[Mapping[str, State]] = {}
     rate_limit_scope: ClassVar[Literal["job", "system"]] = "job"
     poll_steps: ClassVar[tuple[float, ...]] = ()
     retry_after_headers: ClassVar[tuple[str, ...]] = ("retry-after",)

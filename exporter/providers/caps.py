@@ -63,6 +63,7 @@ class Caps(Provider):
     name: ClassVar[str] = "caps"
     Options: ClassVar[type[Keys]] = CapsOptions
     JobKeys: ClassVar[type[Keys]] = CapsJob
+    states: ClassVar[Mapping[str, State]] = _STATES
 
     @classmethod
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:

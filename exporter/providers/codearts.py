@@ -150,6 +150,7 @@ class CodeArts(Provider):
     Options: ClassVar[type[Keys]] = CodeArtsOptions
     JobKeys: ClassVar[type[Keys]] = CodeArtsJob
     Discover: ClassVar[type[DiscoverKeys] | None] = CodeArtsDiscover
+    states: ClassVar[Mapping[str, State]] = _STATES
     # The gateway counts the calls of a tenant, not those for one task (error APIGW.0308).
     rate_limit_scope: ClassVar[Literal["job", "system"]] = "system"
 

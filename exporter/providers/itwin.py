@@ -120,6 +120,7 @@ class ITwin(Provider):
     Options: ClassVar[type[Keys]] = ITwinOptions
     JobKeys: ClassVar[type[Keys]] = ITwinJob
     Discover: ClassVar[type[DiscoverKeys] | None] = ITwinDiscover
+    states: ClassVar[Mapping[str, State]] = _STATES
     rate_limit_scope: ClassVar[Literal["job", "system"]] = "system"
     poll_steps: ClassVar[tuple[float, ...]] = (15.0, 30.0, 60.0, 120.0)
     retry_after_headers: ClassVar[tuple[str, ...]] = (

@@ -91,6 +91,7 @@ class Sitecore(Provider):
     Options: ClassVar[type[Keys]] = SitecoreOptions
     JobKeys: ClassVar[type[Keys]] = SitecoreJob
     Discover: ClassVar[type[DiscoverKeys] | None] = SitecoreDiscover
+    states: ClassVar[Mapping[str, State]] = _STATES
 
     @classmethod
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:

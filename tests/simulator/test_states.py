@@ -6,15 +6,12 @@ import pytest
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import State
 from tests.simulator.conftest import NOON, Simulated, own_keys
+from tests.systems import ROOT, VENDORS, states_on_page
 
-# What the contract's states can be for each vendor; iTwin's and Sitecore's are of several services.
-EXPECTED = {
-    "caps": set(State) - {State.IDLE, State.STOPPED},
-    "codearts": set(State) - {State.STOPPED, State.CANCELING},
-    "crafter": set(State) - {State.SUCCEEDED, State.CANCELED, State.CANCELING},
-    "itwin": set(State) - {State.SUCCEEDED_WITH_ERRORS, State.STOPPED},
-    "sitecore": set(State) - {State.IDLE, State.STOPPED, State.UNKNOWN},
-}
+PAGES = {name: ROOT / "docs" / "systems" / f"{name}.md" for name in VENDORS}
+# What the page says, and a word that is not on it, which the simulated Sitecore does not have.
+EXPECTED = {name: {*states_on_page(page).values(), State.UNKNOWN} for name, page in PAGES.items()}
+EXPECTED["sitecore"] -= {State.UNKNOWN}
 
 
 def look(simulated: Simulated) -> tuple[dict[str, set[State]], dict[str, list[Reason]]]:

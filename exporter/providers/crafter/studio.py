@@ -15,9 +15,9 @@ from pydantic import AfterValidator, Field
 from exporter.config_types import Keys, KeyValue, Place, PositiveDuration, check_key
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
-from exporter.model.job import Job, Kind, Status
+from exporter.model.job import Job, Kind, State, Status
 from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, answered, path
-from exporter.providers.crafter.words import is_of_package, publishing
+from exporter.providers.crafter.words import STATES, is_of_package, publishing
 from exporter.providers.paging import PAGE_SIZE, Page, paged
 from exporter.providers.values import count, mapping, number, text
 
@@ -97,6 +97,7 @@ class Crafter(Provider):
     Options: ClassVar[type[Keys]] = CrafterOptions
     JobKeys: ClassVar[type[Keys]] = CrafterJob
     Discover: ClassVar[type[DiscoverKeys] | None] = CrafterDiscover
+    states: ClassVar[Mapping[str, State]] = STATES
 
     def __init__(self, options: CrafterOptions) -> None:
         super().__init__(options)

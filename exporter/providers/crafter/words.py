@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 from exporter.model.job import Items, State, Status
 from exporter.providers.values import count, flag, instant, text
 
-_STATES = {
+STATES = {
     "idle": State.IDLE,
     "started": State.IDLE,
     "ready": State.IDLE,
@@ -78,7 +78,7 @@ def publishing(body: Mapping[str, Any], previous: Status | None) -> Status:
 
 
 def _state(raw: str, message: str, *, enabled: bool | None) -> State:
-    state = _STATES.get(raw.casefold(), State.UNKNOWN)
+    state = STATES.get(raw.casefold(), State.UNKNOWN)
     if state is State.STOPPED and _begins(message, _FAILED):
         return State.FAILED
     return State.STOPPED if enabled is False and state in _HELD_WHEN_DISABLED else state
