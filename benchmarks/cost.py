@@ -1,9 +1,9 @@
-"""What a read, a scrape and a start cost, beside what they would cost otherwise. Prints ratios.
+"""Cost of a read, a scrape and a start of the exporter, and of the usual alternatives. Prints ratios.
 
     python benchmarks/cost.py
 
-Everything runs on loopback against a server in a process of its own that answers at once. CPU is
-that of the measured process alone, user and system time.
+Everything runs on loopback against a server in another process that responds immediately. CPU time is
+user and system time of the measured process only.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ def _response(body: bytes) -> bytes:
 
 
 def _responses() -> Iterator[bytes]:
-    """Never the same twice in a row, so that nothing can be kept from the read before."""
+    """Never the same response twice in a row, so that each read has to parse and render it."""
     for number in itertools.cycle(range(COUNTS)):
         yield _response(ANSWER % (number, number / COUNTS, number))
 
@@ -83,7 +83,7 @@ PROGRESS = _response(b'{"progress":{"percentage":25,"state":"Active"}}')
 
 
 class _Answering(asyncio.Protocol):
-    """Answers at once: listings, progress, and to anything else how a docset stands."""
+    """Responds immediately: listings, progress, and the status of a docset to anything else."""
 
     def __init__(self, responses: Iterator[bytes], pages: list[bytes]) -> None:
         self._responses = responses
@@ -154,7 +154,7 @@ def _memory(pid: int) -> float:
 
 
 def _docsets(url: str, jobs: int, min_interval: str) -> str:
-    """A config of so many jobs written by hand."""
+    """A configuration with this number of jobs under ``jobs:``."""
     lines = ["defaults:", f"  min_interval: {min_interval}", "systems:", "  docs:", "    provider: caps"]
     lines += [f"    base_url: {url}", "    jobs:"]
     lines += [f"      - {{project_id: p, build_job_id: '{n}', locale: en-US}}" for n in range(jobs)]
@@ -162,7 +162,7 @@ def _docsets(url: str, jobs: int, min_interval: str) -> str:
 
 
 def _found(url: str) -> str:
-    """A config of a system whose jobs are found."""
+    """A configuration of a system with discovered jobs."""
     guid = "3f0e8a4c-6f6e-4d3c-9c43-0d1c5a2f7b11"
     return f"""systems:
   twins:
@@ -176,7 +176,7 @@ def _found(url: str) -> str:
 
 @contextlib.contextmanager
 def _exporter(config: str) -> Iterator[tuple[int, str, float]]:
-    """Process id, address and seconds to be ready of a running exporter."""
+    """Process id, address and seconds until ready of a running exporter."""
     address = f"127.0.0.1:{_free_port()}"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
@@ -197,7 +197,7 @@ class _Parsed(Collector):
 
 
 def _plain_loop(url: str, *, session: bool) -> None:
-    """What somebody would write in an afternoon; prints its CPU seconds a request."""
+    """The simplest exporter, with requests in threads; prints its CPU seconds for each request."""
     get = requests.Session().get if session else requests.get
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda _: get(url, timeout=10).json(), range(THREADS)))
@@ -217,7 +217,7 @@ def _plain_cost(url: str, mode: str) -> float:
 
 
 def _read_cost(url: str) -> float:
-    """CPU seconds of the whole exporter for each job read, served and scraped included."""
+    """CPU seconds of the whole exporter for each job, including rendering and the scrape."""
     with _exporter(_docsets(url, JOBS, "0s")) as (pid, metrics, _):
         page = requests.get(metrics, timeout=30).text
         if page.count("remote_job_up{") != JOBS:
@@ -229,7 +229,7 @@ def _read_cost(url: str) -> float:
 
 
 def _quiet_scrape(url: str) -> tuple[float, float]:
-    """CPU seconds of a scrape that asks nobody, and of prometheus-client on the same samples."""
+    """CPU seconds of a scrape without reads, and of prometheus-client with the same samples."""
     with _exporter(_docsets(url, JOBS, "10m")) as (pid, metrics, _):
         page = requests.get(metrics, timeout=30).text
         rounds = 50
@@ -252,7 +252,7 @@ def _small(url: str) -> tuple[float, float]:
 
 
 def _discovered(url: str) -> float:
-    """Seconds of a scrape that lists all pages and asks every running job."""
+    """Seconds of a scrape that reads all pages of a listing and every running job."""
     with _exporter(_found(url)) as (_, metrics, _):
         began = time.monotonic()
         page = requests.get(metrics, timeout=30).text
@@ -261,7 +261,7 @@ def _discovered(url: str) -> float:
         page.count("\nremote_job_up{") != PAGES * PAGE_SIZE
         or page.count("remote_job_progress_ratio{") < RUNNING
     ):
-        sys.exit("not every found job is on the page")
+        sys.exit("not every discovered job is on the page")
     return seconds
 
 
@@ -278,17 +278,17 @@ def _report() -> None:
         ("CPU per job read, rendered and served", ours * 1e6, "µs", 0, None),
         (f"  requests.get().json(), {THREADS} threads", fresh * 1e6, "µs", 0, ours / fresh),
         ("  the same on one Session", session * 1e6, "µs", 0, ours / session),
-        (f"CPU per scrape of {JOBS} jobs that asks nobody", quiet * 1e3, "ms", 1, None),
+        (f"CPU per scrape of {JOBS} jobs without reads", quiet * 1e3, "ms", 1, None),
         ("  prometheus_client.generate_latest, the same", client * 1e3, "ms", 1, quiet / client),
         ("memory with 100 jobs", memory, "MB", 1, None),
         ("ready after", seconds, "s", 2, None),
-        (f"scrape that finds {PAGES * PAGE_SIZE} jobs in {PAGES} pages", listed, "s", 2, None),
+        (f"scrape that discovers {PAGES * PAGE_SIZE} jobs", listed, "s", 2, None),
     ):
         print(f"{name:48}{value:8.{digits}f} {unit}" + (f"   ratio {ratio:.3f}" if ratio else ""))
 
 
 def main() -> None:
-    """Without arguments the report; the rest is for the child processes."""
+    """Prints the report; the arguments are for child processes."""
     match sys.argv[1:]:
         case ["serve", port]:
             asyncio.run(_answer_for_ever(int(port)))

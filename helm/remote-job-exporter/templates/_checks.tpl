@@ -1,11 +1,11 @@
-{{/* Refuses what the schema cannot see. */}}
+{{/* Checks that the schema cannot express. */}}
 {{- define "remote-job-exporter.validate" -}}
 {{- if not (include "remote-job-exporter.configured" .) }}
 {{- if or .Values.sharding.enabled (include "remote-job-exporter.webConfigured" .) }}
 {{- fail "sharding and webConfig need a configuration: set config, existingConfigMap or existingSecret" }}
 {{- end }}
 {{- else if not (or (get (.Values.config | default dict) "systems") .Values.existingConfigMap.name .Values.existingSecret.name) }}
-{{- fail "config has no systems, and there is no existingConfigMap or existingSecret to have them" }}
+{{- fail "config has no systems: set config.systems, existingConfigMap or existingSecret" }}
 {{- end }}
 {{- if le (float64 .Values.terminationGracePeriodSeconds) (float64 .Values.web.shutdownTimeout) }}
 {{- fail "terminationGracePeriodSeconds must be longer than web.shutdownTimeout" }}
@@ -23,11 +23,11 @@
 {{- $files = append $files .secretKey }}
 {{- end }}
 {{- if ne (len $files) (uniq $files | len) }}
-{{- fail (printf "credentials: two of them would be one file; give one another name: %s" (join " " $files)) }}
+{{- fail (printf "credentials: two entries have the same file name; set another `name` for one: %s" (join " " $files)) }}
 {{- end }}
 {{- end }}
 
-{{/* The custom APIs that these values need, by the value that asks for them. */}}
+{{/* The custom APIs that these values need, by value. */}}
 {{- define "remote-job-exporter.apis" -}}
 {{- $apis := dict
   "serviceMonitor" "monitoring.coreos.com/v1/ServiceMonitor"

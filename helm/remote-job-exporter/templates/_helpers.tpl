@@ -1,4 +1,4 @@
-{{/* Names. 50 characters leave room for what Kubernetes and this chart append to them. */}}
+{{/* Names. 50 characters allow for suffixes of Kubernetes and of this chart. */}}
 {{- define "remote-job-exporter.name" -}}
 {{- .Values.nameOverride | default .Chart.Name | trunc 50 | trimSuffix "-" }}
 {{- end }}
@@ -13,7 +13,7 @@
 {{- .Values.namespaceOverride | default .Release.Namespace }}
 {{- end }}
 
-{{/* The Service's address, as every namespace can ask for it. */}}
+{{/* The address of the Service, valid in every namespace. */}}
 {{- define "remote-job-exporter.host" -}}
 {{- include "remote-job-exporter.fullname" . }}.{{ include "remote-job-exporter.namespace" . }}.svc
 {{- end }}
@@ -29,7 +29,7 @@ app.kubernetes.io/name: {{ include "remote-job-exporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
-{{/* All labels of an object: list of the root and its own ones, which win over `commonLabels`. */}}
+{{/* All labels of an object: list of the root and its own ones, which override `commonLabels`. */}}
 {{- define "remote-job-exporter.labels" -}}
 {{- $root := index . 0 }}
 {{- $labels := include "remote-job-exporter.selectorLabels" $root | fromYaml }}
@@ -45,7 +45,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
   "app.kubernetes.io/managed-by" .Release.Service) }}
 {{- end }}
 
-{{/* The Service's own labels: they tell it from the headless one, so that each pod is scraped once. */}}
+{{/* Labels of the Service: they distinguish it from the headless one, so that each pod is scraped once. */}}
 {{- define "remote-job-exporter.serviceLabels" -}}
 {{- toYaml (merge (dict "app.kubernetes.io/component" "metrics") (.Values.service.labels | default dict)) }}
 {{- end }}
@@ -82,12 +82,12 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* Not empty where there is something to watch; else the exporter runs its demo. */}}
+{{/* Not empty if there is a configuration; else the exporter runs its demo. */}}
 {{- define "remote-job-exporter.configured" -}}
 {{- if or .Values.config .Values.existingConfigMap.name .Values.existingSecret.name }}true{{ end }}
 {{- end }}
 
-{{/* How many pods: none said where something else scales. */}}
+{{/* Number of pods; empty if an autoscaler sets it. */}}
 {{- define "remote-job-exporter.replicas" -}}
 {{- if not (or .Values.autoscaling.enabled .Values.keda.enabled) }}
 replicas: {{ .Values.replicas }}

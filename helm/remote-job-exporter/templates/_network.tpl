@@ -1,4 +1,4 @@
-{{/* Ports that must be open outwards, as JSON: those of the values and those in addresses. */}}
+{{/* Egress ports, as JSON: those of the values and those in addresses. */}}
 {{- define "remote-job-exporter.egressPorts" -}}
 {{- $addresses := list .Values.proxy.http .Values.proxy.https }}
 {{- range $system := get (.Values.config | default dict) "systems" | default dict }}

@@ -13,7 +13,7 @@ metadata:
 spec:
   serviceAccountName: {{ include "remote-job-exporter.serviceAccountName" . | quote }}
   automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
-  {{- /* Variables of Services would begin as the exporter's own do. */}}
+  {{- /* Variables of Services would have the prefix of the exporter's own. */}}
   enableServiceLinks: false
   {{- with include "remote-job-exporter.imagePullSecrets" . | trim }}{{ nindent 2 . }}{{ end }}
   {{- with include "remote-job-exporter.scheduling" . | trim }}{{ nindent 2 . }}{{ end }}
@@ -44,7 +44,7 @@ spec:
     {{- include "remote-job-exporter.volumes" . | nindent 4 }}
 {{- end }}
 
-{{/* Where pods run and how they find names. */}}
+{{/* Scheduling and name resolution of pods. */}}
 {{- define "remote-job-exporter.scheduling" -}}
 {{- $keys := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "runtimeClassName" }}
 {{- $keys = concat $keys (list "schedulerName" "dnsPolicy" "dnsConfig" "hostAliases") }}

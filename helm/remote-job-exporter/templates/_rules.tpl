@@ -1,4 +1,4 @@
-{{/* The groups of files/rules.yaml, fitted to this release. They are changed as text and data, never rendered: the
+{{/* The groups of files/rules.yaml, adapted to this release. They are changed as text and data, never rendered: the
 templates in them are Prometheus's. */}}
 {{- define "remote-job-exporter.rules" -}}
 {{- $own := .Values.prometheusRule }}
@@ -32,7 +32,7 @@ templates in them are Prometheus's. */}}
 {{- toYaml $fitted }}
 {{- end }}
 
-{{/* The file, with the names of this place in it. */}}
+{{/* The file, with the addresses of this release. */}}
 {{- define "remote-job-exporter.rulesText" -}}
 {{- $own := .Values.prometheusRule }}
 {{- $runbooks := "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks/" }}
@@ -42,7 +42,7 @@ templates in them are Prometheus's. */}}
   | replace "job=~\".*remote-job-exporter.*\"" (include "remote-job-exporter.scraped" .) }}
 {{- end }}
 
-{{/* One alert: list of the values, what they change of it, if anything, and the rule. */}}
+{{/* One alert: list of the values, its overrides, if any, and the rule. */}}
 {{- define "remote-job-exporter.alert" -}}
 {{- $own := index . 0 }}
 {{- $change := index . 1 | default dict }}

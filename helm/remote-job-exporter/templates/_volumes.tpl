@@ -1,4 +1,4 @@
-{{/* One volume holds configuration and credentials: the kubelet swaps all of it at once, and a path in the
+{{/* One volume contains configuration and credentials: the kubelet replaces all of it together, and a path in the
 configuration begins at its folder. */}}
 {{- define "remote-job-exporter.volumes" -}}
 - name: tmp

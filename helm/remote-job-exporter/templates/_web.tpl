@@ -1,18 +1,18 @@
-{{/* Not empty where a web config is used. */}}
+{{/* Not empty if a web configuration is used. */}}
 {{- define "remote-job-exporter.webConfigured" -}}
 {{- with .Values.webConfig }}
 {{- if or .config .existingSecret.name .tls.secretName }}true{{ end }}
 {{- end }}
 {{- end }}
 
-{{/* Not empty where HTTPS is spoken. */}}
+{{/* Not empty if HTTPS is enabled. */}}
 {{- define "remote-job-exporter.tls" -}}
 {{- with .Values.webConfig }}
 {{- if or .tls.enabled .tls.secretName (hasKey (.config | default dict) "tls_server_config") }}true{{ end }}
 {{- end }}
 {{- end }}
 
-{{/* Not empty where only clients with a certificate get in. */}}
+{{/* Not empty if only clients with a certificate are accepted. */}}
 {{- define "remote-job-exporter.clientCertificates" -}}
 {{- $type := dig "tls_server_config" "client_auth_type" "" (.Values.webConfig.config | default dict) }}
 {{- if eq $type "RequireAndVerifyClientCert" }}true{{ end }}
@@ -22,7 +22,7 @@
 {{ include "remote-job-exporter.tls" . | empty | ternary "http" "https" }}
 {{- end }}
 
-{{/* The text of a web config that is given as values; the files of the TLS Secret lie beside it. */}}
+{{/* The text of a web config that is given as values; the files of the TLS Secret are beside it. */}}
 {{- define "remote-job-exporter.webConfig" -}}
 {{- $config := .Values.webConfig.config | default dict | deepCopy }}
 {{- if .Values.webConfig.tls.secretName }}
@@ -32,8 +32,8 @@
 {{- toYaml $config }}
 {{- end }}
 
-{{/* A probe: list of the root, its values and its path. The kubelet has no client certificate, so where one is
-needed it only connects. */}}
+{{/* A probe: list of the root, its values and its path. The kubelet has no client certificate, so if one is
+required, the probe only connects. */}}
 {{- define "remote-job-exporter.probe" -}}
 {{- $root := index . 0 }}
 {{- $probe := index . 1 }}
@@ -48,7 +48,7 @@ needed it only connects. */}}
 {{- toYaml (merge (deepCopy $probe) $handler) }}
 {{- end }}
 
-{{/* How Prometheus gets in: list of the root and a monitor's values, which win over what fits `webConfig`. */}}
+{{/* Access of Prometheus: list of the root and a monitor's values, which override those from `webConfig`. */}}
 {{- define "remote-job-exporter.access" -}}
 {{- $root := index . 0 }}
 {{- $own := index . 1 }}
