@@ -14,7 +14,8 @@ from requests.auth import HTTPDigestAuth
 
 from exporter.auth import CREDENTIALS
 from exporter.auth.credential import Credential
-from exporter.config.models import JobKeys, SystemKeys, forget_models
+from exporter.config import Registry
+from exporter.config.models import JobKeys, SystemKeys
 from exporter.config_types import Keys
 from exporter.providers import PROVIDERS
 from exporter.providers.base import DiscoverKeys, Provider
@@ -53,35 +54,30 @@ class PluginError(Exception):
     """Plug-ins that cannot be used; ``str()`` is one line for each error."""
 
 
-def load() -> tuple[Plugin, ...]:
-    """Adds the plug-ins to the tables of providers and credentials, for configs that are read afterwards.
+def load() -> tuple[Registry, tuple[Plugin, ...]]:
+    """The registry with all plug-ins, and which these are.
 
     Raises:
-        PluginError: some are broken; the tables are as before.
+        PluginError: some are broken.
     """
-    providers: dict[str, type[Provider]] = {}
-    credentials: dict[str, type[Credential]] = {}
+    providers, credentials = dict(PROVIDERS), dict(CREDENTIALS)
     plugins, errors = [], []
     found = entry_points()
     for point in sorted(found.select(group=PROVIDER_GROUP), key=_order):
         try:
-            providers[point.name] = _provider(point, {**PROVIDERS, **providers})
+            providers[point.name] = _provider(point, providers)
             plugins.append(_plugin("provider", point))
         except _BrokenError as error:
             errors.append(f"{_place(point)}: {error}")
     for point in sorted(found.select(group=AUTH_GROUP), key=_order):
         try:
-            credentials[point.name] = _credential(point, {**CREDENTIALS, **credentials})
+            credentials[point.name] = _credential(point, credentials)
             plugins.append(_plugin("auth", point))
         except _BrokenError as error:
             errors.append(f"{_place(point)}: {error}")
     if errors:
         raise PluginError("\n".join(errors))
-    PROVIDERS.update(providers)
-    CREDENTIALS.update(credentials)
-    if plugins:
-        forget_models()
-    return tuple(plugins)
+    return Registry(providers, credentials), tuple(plugins)
 
 
 class _BrokenError(Exception):

@@ -7,29 +7,26 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from exporter import __version__, config
-from exporter.auth import CREDENTIALS
 from exporter.collector.collector import Collector
 from exporter.collector.plan import Plan
 from exporter.collector.probed import Probe
 from exporter.collector.query import Pairs
-from exporter.config import System
+from exporter.config import BUILT_IN, Registry, SystemConfig
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.pacing import Rules
 from exporter.model.shard import Shard
 from exporter.plugins import Plugin
-from exporter.providers import PROVIDERS
 from exporter.runtime import tasks
 from exporter.runtime.logging import counted
 from exporter.runtime.systemd import Notifier
-from exporter.transport import ConnectionSettings
 from exporter.upstream.client import MAX_PREPARED, Upstream
 from exporter.upstream.trace import Trace
 from exporter.web.app import App
@@ -55,6 +52,7 @@ class Options:
         watch: read the config again whenever its files change.
         shard: which of the config's jobs are watched here.
         web_config: the file of certificates and users, if any; it is always watched.
+        registry: the providers and credentials that the config may name.
         plugins: what was taken of other distributions, to be shown.
     """
 
@@ -64,6 +62,7 @@ class Options:
     watch: bool = False
     web_config: Path | None = None
     shard: Shard = field(default_factory=Shard)
+    registry: Registry = BUILT_IN
     plugins: Sequence[Plugin] = ()
 
 
@@ -88,7 +87,7 @@ class Service:
         self._notifier = notifier or Notifier({})
         revision = os.environ.get("REMOTE_JOB_EXPORTER_REVISION", "")  # set by whoever builds the image
         self._instrumentation = Instrumentation(__version__, revision, shard=options.shard)
-        self._upstreams: dict[str, tuple[System, Upstream]] = {}
+        self._plans: dict[str, tuple[SystemConfig, Plan]] = {}
         self._reloading = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
         self._security: Security | None = None
@@ -180,37 +179,45 @@ class Service:
 
     async def _end(self) -> None:
         await self.collector.close()
-        for _, upstream in self._upstreams.values():
-            self._close_later(upstream, 0.0)
+        for _, plan in self._plans.values():
+            self._close_later(plan.upstream, 0.0)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*self._closing, return_exceptions=True), CLOSE_SECONDS)
 
     async def _load(self) -> None:
         # In a thread: a large config would hold the loop.
-        systems = (await asyncio.to_thread(config.load, self._file, self._clock)).systems
-        before, upstreams, plans = dict(self._upstreams), dict[str, tuple[System, Upstream]](), []
-        for system in systems:
-            kept = before.get(system.name)
-            # A fault of a plug-in shows here, before anything of the config in force has changed.
-            with self._set_up(system):
-                if kept is not None and _reached_alike(kept[0], system):
-                    upstream = before.pop(system.name)[1]
-                else:
-                    upstream = _upstream(system, self._instrumentation, self._clock)
-                upstreams[system.name] = system, upstream
-                plans.append(_plan(system, upstream))
-        self.collector.replace(plans)
-        self._upstreams = upstreams
-        for system, upstream in before.values():
-            self._close_later(upstream, system.timeout)
+        registry = self._options.registry
+        loaded = await asyncio.to_thread(config.load, self._file, self._clock, registry=registry)
+        systems = loaded.systems
+        plans = self._planned(systems)
+        self.collector.replace([plan for _, plan in plans.values()])
+        before, self._plans = self._plans, plans
+        kept = {plan.upstream for _, plan in plans.values()}
+        for system, plan in before.values():
+            if plan.upstream not in kept:
+                self._close_later(plan.upstream, system.reach.timeout)
         self._instrumentation.reloaded(worked=True)
         jobs = sum(len(system.jobs) for system in systems)
         _log.info("config taken", extra={"systems": len(systems), "jobs": jobs})
         found = ", and the jobs that are found" if any(system.discover for system in systems) else ""
         self.watched = f"{counted(jobs, 'job')} of {counted(len(systems), 'system')}{found}"
 
+    def _planned(self, systems: Iterable[SystemConfig]) -> dict[str, tuple[SystemConfig, Plan]]:
+        """The plan of each system by name; what did not change keeps its plan or at least its upstream."""
+        plans: dict[str, tuple[SystemConfig, Plan]] = {}
+        for system in systems:
+            before, plan = self._plans.get(system.name, (None, None))
+            # A fault of a plug-in shows here, before anything of the config in force has changed.
+            with self._set_up(system):
+                if before is None or plan is None or before.reach != system.reach:
+                    plan = _plan(system, _upstream(system, self._instrumentation, self._clock))
+                elif before != system:
+                    plan = _plan(system, plan.upstream)
+            plans[system.name] = system, plan
+        return plans
+
     @contextlib.contextmanager
-    def _set_up(self, system: System) -> Iterator[None]:
+    def _set_up(self, system: SystemConfig) -> Iterator[None]:
         """Turns a fault in the code of a provider or a credential into an error of the config."""
         try:
             yield
@@ -226,48 +233,34 @@ class Service:
         tasks.start(upstream.close(grace=grace), self._closing, "close a system")
 
 
-def _reached_alike(one: System, other: System) -> bool:
-    """Whether two configs of a system ask for the same connections and credentials."""
-    names = (
-        "provider",
-        "options",
-        "base_url",
-        "auth",
-        "tls",
-        "proxy_url",
-        "headers",
-        "timeout",
-        "concurrency",
-    )
-    return all(getattr(one, name) == getattr(other, name) for name in names)
-
-
-def _upstream(system: System, instrumentation: Instrumentation, clock: Clock) -> Upstream:
+def _upstream(system: SystemConfig, instrumentation: Instrumentation, clock: Clock) -> Upstream:
+    reach = system.reach
     return Upstream(
-        base_url=system.base_url,
-        provider=PROVIDERS[system.provider](system.options),
-        credential=CREDENTIALS[system.auth.type](system.auth),
-        connection=ConnectionSettings(system.tls, system.proxy_url),
-        timeout=system.timeout,
-        concurrency=system.concurrency,
-        headers=system.headers,
+        base_url=reach.base_url,
+        provider=system.provider,
+        credential=reach.credential(reach.auth),
+        connection=reach.connection,
+        timeout=reach.timeout,
+        concurrency=reach.concurrency,
+        headers=reach.headers,
         instrumentation=instrumentation.of(system.name),
         clock=clock,
     )
 
 
-def _plan(system: System, upstream: Upstream) -> Plan:
+def _plan(system: SystemConfig, upstream: Upstream) -> Plan:
     upstream.max_prepared = MAX_PREPARED + ASKS_PER_JOB * len(system.jobs)
+    provider = upstream.provider
     return Plan(
         name=system.name,
-        key_names=frozenset(upstream.provider.key_names()),
-        counted=upstream.provider.summary() is not None,
-        home=(system.provider, system.base_url),
+        key_names=frozenset(provider.key_names()),
+        counted=provider.summary() is not None,
+        home=(provider.name, system.reach.base_url),
         upstream=upstream,
         jobs=system.jobs,
-        rules=Rules(system.min_interval, system.final_interval, upstream.provider.poll_steps),
+        rules=Rules(system.min_interval, system.final_interval, provider.poll_steps),
         labels=system.labels,
-        concurrency=system.concurrency,
+        concurrency=system.reach.concurrency,
         job=system.job,
         discover=system.discover,
         max_jobs=system.max_jobs,

@@ -97,8 +97,8 @@ from pathlib import Path
 from exporter import config, plugins
 first, second = map(Path, sys.argv[1:])
 config.load(first)
-plugins.load()
-print(config.load(second).systems[0].provider)
+registry, _ = plugins.load()
+print(config.load(second, registry=registry).systems[0].provider.name)
 """
 
 

@@ -272,9 +272,9 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, name: str, *, times: int = 1) 
     real, left, done = getattr(config, name), [None] * times, asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def fails(*arguments: object) -> object:
+    def fails(*arguments: object, **named: object) -> object:
         if not left:
-            return real(*arguments)
+            return real(*arguments, **named)
         left.pop()
         if not left:
             loop.call_soon_threadsafe(done.set)

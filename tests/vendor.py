@@ -13,8 +13,12 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.auth import CREDENTIALS
+from exporter.config import BUILT_IN, Registry
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.shard import Shard
+from exporter.providers import PROVIDERS
+from exporter.providers.base import Provider
 from exporter.service import Options, Service
 from tests.sockets import accepting
 from tests.waiting import seen
@@ -212,6 +216,7 @@ async def exporter(
     shard: Shard = WHOLE,
     clock: Clock = SYSTEM_CLOCK,
     grace: float = 1,
+    registry: Registry = BUILT_IN,
 ) -> AsyncIterator[Exporter]:
     """An exporter of the config ``text`` that is ready ``offset`` seconds before the scraper gives up.
 
@@ -219,13 +224,24 @@ async def exporter(
     """
     file = folder / "config.yaml"
     file.write_text(text)
-    options = Options(listen=("127.0.0.1:0",), timeout_offset=offset, shutdown_timeout=grace, shard=shard)
+    options = Options(
+        listen=("127.0.0.1:0",),
+        timeout_offset=offset,
+        shutdown_timeout=grace,
+        shard=shard,
+        registry=registry,
+    )
     service = Service(file, options, clock=clock)
     await service.start()
     try:
         yield Exporter(service)
     finally:
         await service.stop()
+
+
+def with_provider(provider: type[Provider]) -> Registry:
+    """The built-in registry with this provider, in place of the one of its name if there is one."""
+    return Registry({**PROVIDERS, provider.name: provider}, CREDENTIALS)
 
 
 def caps(status: str = "Succeeded", **fields: Any) -> dict[str, Any]:

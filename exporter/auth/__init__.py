@@ -1,5 +1,8 @@
 """The ways to prove who we are: one file each, one line each in the table."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from exporter.auth.basic import Basic
 from exporter.auth.bearer import Bearer
 from exporter.auth.crafter_session import CrafterSession
@@ -10,16 +13,18 @@ from exporter.auth.huawei_token import HuaweiToken
 from exporter.auth.none import NoCredential
 from exporter.auth.oauth2 import OAuth2
 
-CREDENTIALS: dict[str, type[Credential]] = {
-    credential.kind: credential
-    for credential in (
-        NoCredential,
-        Basic,
-        Bearer,
-        HeadersCredential,
-        OAuth2,
-        HuaweiToken,
-        HuaweiAkSk,
-        CrafterSession,
-    )
-}
+CREDENTIALS: Mapping[str, type[Credential]] = MappingProxyType(
+    {
+        credential.kind: credential
+        for credential in (
+            NoCredential,
+            Basic,
+            Bearer,
+            HeadersCredential,
+            OAuth2,
+            HuaweiToken,
+            HuaweiAkSk,
+            CrafterSession,
+        )
+    }
+)

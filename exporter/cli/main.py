@@ -16,7 +16,7 @@ from exporter import __version__, config, plugins, service
 from exporter.cli import demo, reference
 from exporter.collector.explain import explain
 from exporter.collector.query import Pairs, QueryError
-from exporter.config import ConfigError, Finding, System
+from exporter.config import ConfigError, Finding, Registry, SystemConfig
 from exporter.config_types import parse_duration
 from exporter.model.shard import Shard, ordinal
 from exporter.runtime import files
@@ -217,6 +217,7 @@ def serve(  # noqa: PLR0913  # one argument a flag
     log.setup(log_level, log_format)
     if web_systemd_socket and _given("web_listen_address"):
         raise click.UsageError("--web.systemd-socket and --web.listen-address exclude each other")
+    registry, found = _plugins()
     options = service.Options(
         None if web_systemd_socket else web_listen_address,
         web_timeout_offset,
@@ -224,7 +225,8 @@ def serve(  # noqa: PLR0913  # one argument a flag
         watch=config_watch,
         web_config=web_config_file,
         shard=_shard(shard_index, shard_count),
-        plugins=_plugins(),
+        registry=registry,
+        plugins=found,
     )
     _fail_in_one_line(lambda: asyncio.run(service.serve(path, options)))
 
@@ -262,12 +264,12 @@ def check(
     Exit codes: 0 no errors, 1 errors or a broken plug-in, 2 wrong use.
     """
     path = _config(file, config_file)
-    _plugins()
+    registry, _ = _plugins()
     errors: list[Finding] = []
     warnings: list[Finding] = []
-    systems: tuple[System, ...] = ()
+    systems: tuple[SystemConfig, ...] = ()
     try:
-        loaded = config.load(path, host=not no_secrets)
+        loaded = config.load(path, host=not no_secrets, registry=registry)
         systems, warnings = loaded.systems, config.warnings(loaded, host=not no_secrets)
     except ConfigError as error:
         errors += error.errors
@@ -314,14 +316,15 @@ def probe(config_file: Path | None, words: Sequence[str]) -> None:
     if odd := [number for number, pair in enumerate(keys, 1) if "=" not in pair]:
         raise click.UsageError(f"argument {odd[0]} after SYSTEM is not KEY=VALUE; {hint}")
     log.setup("error", "logfmt")
-    _plugins()
+    registry, _ = _plugins()
     pairs = [("system", system), *(pair.split("=", 1) for pair in keys)]
-    _fail_in_one_line(lambda: _probe(file, [(name, value) for name, value in pairs]))
+    _fail_in_one_line(lambda: _probe(file, [(name, value) for name, value in pairs], registry))
 
 
-def _probe(file: Path, pairs: Pairs) -> None:
+def _probe(file: Path, pairs: Pairs, registry: Registry) -> None:
+    running = service.Service(file, service.Options(registry=registry))
     try:
-        probed = asyncio.run(service.Service(file, service.Options()).probe(pairs, PROBE_SECONDS))
+        probed = asyncio.run(running.probe(pairs, PROBE_SECONDS))
     except QueryError as error:
         for line in error.lines:
             click.echo(f"{_COMMAND} probe: {line}", err=True)
@@ -373,8 +376,8 @@ def schema() -> None:
 
     Exit codes: 0 done, 1 a plug-in is broken, 2 wrong use.
     """
-    _plugins()
-    click.echo(json.dumps(config.json_schema(), indent=2))
+    registry, _ = _plugins()
+    click.echo(json.dumps(config.json_schema(registry), indent=2))
 
 
 @cli.command()
@@ -384,12 +387,12 @@ def docs(table: str) -> None:
 
     Exit codes: 0 done, 1 a plug-in is broken, 2 wrong use.
     """
-    _plugins()
+    registry, _ = _plugins()
     match table:
         case "metrics":
             text = reference.metrics()
         case "config":
-            text = config.reference()
+            text = config.reference(registry)
         case _:
             text = reference.commands(cli)
     click.echo(text, nl=False)
@@ -418,7 +421,7 @@ def _shard(index: str, count: int) -> Shard:
         raise click.UsageError(f"--shard.index {index} --shard.count {count}: {error}") from None
 
 
-def _plugins() -> tuple[plugins.Plugin, ...]:
+def _plugins() -> tuple[Registry, tuple[plugins.Plugin, ...]]:
     return _fail_in_one_line(plugins.load)
 
 

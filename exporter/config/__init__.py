@@ -1,15 +1,21 @@
 """The config file: from text to systems and jobs ready for use, every error with its place."""
 
 from exporter.config.errors import ConfigError, Finding
-from exporter.config.load import Config, System, load, stamp
+from exporter.config.load import Config, load
+from exporter.config.read import stamp
+from exporter.config.registry import BUILT_IN, Registry
 from exporter.config.schema import json_schema, reference
+from exporter.config.system import Reach, SystemConfig
 from exporter.config.warnings import warnings
 
 __all__ = [
+    "BUILT_IN",
     "Config",
     "ConfigError",
     "Finding",
-    "System",
+    "Reach",
+    "Registry",
+    "SystemConfig",
     "json_schema",
     "load",
     "reference",

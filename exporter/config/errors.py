@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from exporter.config.models import Choice
-from exporter.config.yaml import Path as Place
+from exporter.config_types import Place
 from exporter.runtime import files
 
 # Announced, not there yet: better said than called unknown.
@@ -24,6 +24,7 @@ _LATER_KEYS = frozenset({"link"})
 _NOT_YET = "is not supported yet by this version"
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,128}|<<")
 
+MAX_ERRORS = 1000
 MAX_TEXT = 500
 
 _EXPECTED = {
@@ -79,6 +80,16 @@ class ConfigError(Exception):
     def __init__(self, errors: Iterable[Finding]) -> None:
         self.errors = tuple(errors)
         super().__init__("\n".join(map(str, self.errors)))
+
+
+def bounded(findings: Iterable[Finding], kind: str = "errors") -> list[Finding]:
+    """The first findings by place, each once; where there are more, the last one says so."""
+    ordered = sorted(set(findings))
+    if len(ordered) > MAX_ERRORS:
+        last = ordered[MAX_ERRORS]
+        text = f"more {kind} from here on are not shown"
+        ordered[MAX_ERRORS:] = [Finding(last.file, last.line, "", text)]
+    return ordered
 
 
 def shown(place: Place) -> str:

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from exporter.auth import CREDENTIALS
+from exporter.auth.credential import Credential
 from exporter.config_types import (
     DURATION_PATTERN,
     Duration,
@@ -35,7 +35,7 @@ from exporter.config_types import (
     parse_duration,
 )
 from exporter.metrics import LABELS
-from exporter.providers import PROVIDERS
+from exporter.providers.base import Provider
 from exporter.transport import Tls
 
 MAX_TEXT = 128
@@ -224,73 +224,64 @@ class Choice:
         }
 
 
-def forget_models() -> None:
-    """Has all models made anew at their next use: the table of providers or of credentials has changed."""
-    for models in (auth_models, job_models, system_models, file_model):
-        models.cache_clear()
+class Models:
+    """The models of a file that may name the given providers and credentials.
 
+    Attributes:
+        auth: the keys of ``auth:`` by its ``type``.
+        jobs: the keys of an entry of ``jobs:`` by the system's provider.
+        systems: the keys of a system by its provider.
+        file: the whole of one file; ``systems`` may be in another file of the same folder.
+    """
 
-@cache
-def auth_models() -> Mapping[str, type[Keys]]:
-    """The keys of ``auth:`` by its ``type``."""
-    return {kind: credential.Keys for kind, credential in CREDENTIALS.items()}
-
-
-@cache
-def job_models() -> Mapping[str, type[JobKeys]]:
-    """The keys of an entry of ``jobs:`` by the system's provider."""
-    return {
-        name: _make(f"{name}_job", __base__=(JobKeys, provider.JobKeys), __doc__=provider.JobKeys.__doc__)
-        for name, provider in PROVIDERS.items()
-    }
-
-
-@cache
-def system_models() -> Mapping[str, type[SystemKeys]]:
-    """The keys of a system by its provider."""
-    return {name: _system_model(name) for name in PROVIDERS}
-
-
-def _system_model(name: str) -> type[SystemKeys]:
-    provider = PROVIDERS[name]
-    auth = Field({"type": "none"}, validate_default=True, description="how to prove who we are")
-    job: Any = job_models()[name]
-    jobs = Field(min_length=1, description="the jobs to watch")
-    found: dict[str, Any] = {}
-    if provider.Discover is not None:
-        jobs = Field(default_factory=list, description="the jobs to watch, beside those that discover finds")
-        about = Field(None, description="which jobs to find by the system's own listing")
-        found = {"discover": (provider.Discover | None, about)}
-    model: type[SystemKeys] = _make(
-        f"{name}_system",
-        __base__=(SystemKeys, provider.Options),
-        __doc__=provider.__doc__,
-        provider=(Literal[name], Field(description="which API the system speaks")),
-        auth=(Annotated[Any, Choice("type", auth_models())], auth),
-        jobs=(list[job], jobs),
-        **found,
-    )
-    return model
-
-
-@cache
-def file_model() -> type[Keys]:
-    """The whole of one file; ``systems`` may stand in another file of the same folder."""
-    system = Annotated[Any, Choice("provider", system_models())]
-    model: type[Keys] = _make(
-        "Config",
-        __base__=Keys,
-        __doc__="The config of remote-job-exporter.",
-        defaults=(Defaults, Field(default_factory=Defaults, description="settings of every system")),
-        systems=(
-            dict[SystemName, system],
-            Field(
-                default_factory=dict,
-                min_length=1,
-                description="the systems by name, each the label system",
-                # Names that fit the pattern have their schema; this refuses all others.
-                json_schema_extra={"additionalProperties": False},
+    def __init__(
+        self, providers: Mapping[str, type[Provider]], credentials: Mapping[str, type[Credential]]
+    ) -> None:
+        self.auth: Mapping[str, type[Keys]] = {
+            kind: credential.Keys for kind, credential in credentials.items()
+        }
+        self.jobs: Mapping[str, type[JobKeys]] = {
+            name: _make(f"{name}_job", __base__=(JobKeys, provider.JobKeys), __doc__=provider.JobKeys.__doc__)
+            for name, provider in providers.items()
+        }
+        self.systems: Mapping[str, type[SystemKeys]] = {
+            name: self._system(name, provider) for name, provider in providers.items()
+        }
+        self.file: type[Keys] = _make(
+            "Config",
+            __base__=Keys,
+            __doc__="The config of remote-job-exporter.",
+            defaults=(Defaults, Field(default_factory=Defaults, description="settings of every system")),
+            systems=(
+                dict[SystemName, Annotated[Any, Choice("provider", self.systems)]],
+                Field(
+                    default_factory=dict,
+                    min_length=1,
+                    description="the systems by name, each the label system",
+                    # Names that fit the pattern have their schema; this refuses all others.
+                    json_schema_extra={"additionalProperties": False},
+                ),
             ),
-        ),
-    )
-    return model
+        )
+
+    def _system(self, name: str, provider: type[Provider]) -> type[SystemKeys]:
+        auth = Field({"type": "none"}, validate_default=True, description="how to prove who we are")
+        job: Any = self.jobs[name]
+        jobs = Field(min_length=1, description="the jobs to watch")
+        found: dict[str, Any] = {}
+        if provider.Discover is not None:
+            jobs = Field(
+                default_factory=list, description="the jobs to watch, beside those that discover finds"
+            )
+            about = Field(None, description="which jobs to find by the system's own listing")
+            found = {"discover": (provider.Discover | None, about)}
+        model: type[SystemKeys] = _make(
+            f"{name}_system",
+            __base__=(SystemKeys, provider.Options),
+            __doc__=provider.__doc__,
+            provider=(Literal[name], Field(description="which API the system speaks")),
+            auth=(Annotated[Any, Choice("type", self.auth)], auth),
+            jobs=(list[job], jobs),
+            **found,
+        )
+        return model

@@ -6,30 +6,21 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from exporter.auth import CREDENTIALS
-from exporter.config.models import (
-    Defaults,
-    Expectations,
-    JobKeys,
-    SystemKeys,
-    auth_models,
-    file_model,
-    job_models,
-    system_models,
-)
+from exporter.config.models import Defaults, Expectations, JobKeys, SystemKeys
+from exporter.config.registry import BUILT_IN, Registry
 from exporter.config_types import DURATION_PATTERN
-from exporter.providers import PROVIDERS
 from exporter.transport import Tls
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema(registry: Registry = BUILT_IN) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of one config file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **file_model().model_json_schema()}
+    schema = registry.models.file.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def reference() -> str:
+def reference(registry: Registry = BUILT_IN) -> str:
     """All keys of the config file as Markdown tables: key, type, default, meaning."""
-    systems, jobs = system_models(), job_models()
+    systems, jobs = registry.models.systems, registry.models.jobs
     finding = {name: model for name, model in systems.items() if "discover" in model.model_fields}
     common = next(iter(finding.values()))
     parts = [
@@ -73,7 +64,7 @@ def reference() -> str:
         _table(Tls, Tls.model_fields),
         "## `provider:`",
     ]
-    for name, provider in PROVIDERS.items():
+    for name, provider in registry.providers.items():
         parts += [f"### `{name}`", _first_line(provider)]
         if provider.Options.model_fields:
             parts += ["Keys of the system:", _table(systems[name], provider.Options.model_fields)]
@@ -86,8 +77,8 @@ def reference() -> str:
             parts += ["Keys of `discover:`:", _table(provider.Discover, provider.Discover.model_fields)]
             parts += _nested(provider.Discover)
     parts.append("## `auth:`")
-    for kind, keys in auth_models().items():
-        parts += [f"### `type: {kind}`", _first_line(CREDENTIALS[kind])]
+    for kind, keys in registry.models.auth.items():
+        parts += [f"### `type: {kind}`", _first_line(registry.credentials[kind])]
         if own := [key for key in keys.model_fields if key != "type"]:
             parts.append(_table(keys, own))
     return "\n\n".join(parts) + "\n"

@@ -5,19 +5,19 @@ Looked for only where somebody asks, since a config of thousands of jobs is read
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from exporter.auth.jwt import jwt_expiry
-from exporter.config import yaml
-from exporter.config.errors import Finding, shown
-from exporter.config.load import Config, bounded, is_folder, unread
+from exporter.config.errors import Finding, bounded
+from exporter.config.load import Config
 from exporter.config.models import Settings
+from exporter.config.read import SUFFIXES, is_folder, unread
 from exporter.config_types import Place, inside
-from exporter.providers import PROVIDERS
+from exporter.providers.base import Provider
 from exporter.runtime.secret import Secret
 from exporter.transport import not_after
 
@@ -45,13 +45,16 @@ def warnings(config: Config, *, host: bool = True, now: float | None = None) -> 
     """
     moment = time.time() if now is None else now
     found = [Finding(file, 1, "", text) for file, text in _unread(config.path)]
+    providers = {system.name: system.provider for system in config.systems}
     for file in config.files:
-        for place, text in _of_file(file.model, moment, host=host):
-            found.append(Finding(file.path, yaml.line_of(file.root, place), shown(place), text))
-    return bounded(sorted(set(found)), "warnings")
+        of_file = _of_file(file.model, providers, moment, host=host)
+        found += [file.finding(place, text) for place, text in of_file]
+    return bounded(found, "warnings")
 
 
-def _of_file(model: Any, now: float, *, host: bool) -> Iterator[tuple[Place, str]]:
+def _of_file(
+    model: Any, providers: Mapping[str, Provider], now: float, *, host: bool
+) -> Iterator[tuple[Place, str]]:
     yield from _below(("defaults",), _of_settings(model.defaults))
     for name, system in model.systems.items():
         place = ("systems", name)
@@ -59,7 +62,7 @@ def _of_file(model: Any, now: float, *, host: bool) -> Iterator[tuple[Place, str
         yield from _below((*place, "auth"), _of_secrets(system.auth, now))
         if host and system.tls.cert_file and (end := not_after(system.tls.cert_file)) is not None:
             yield from _below((*place, "tls", "cert_file"), _of_end("the certificate", end, now))
-        yield from _below(place, PROVIDERS[system.provider].warnings(system))
+        yield from _below(place, providers[name].warnings(system))
 
 
 def _below(place: Place, found: Iterable[tuple[Place, str]]) -> Iterator[tuple[Place, str]]:
@@ -109,5 +112,5 @@ def _unread(path: Path) -> Iterator[tuple[Path, str]]:
 
 def _holds_config(folder: Path) -> bool:
     with suppress(OSError):
-        return any(child.suffix in (".yaml", ".yml") and child.name[0] != "." for child in folder.iterdir())
+        return any(child.suffix in SUFFIXES and child.name[0] != "." for child in folder.iterdir())
     return False

@@ -23,6 +23,8 @@ from yaml import (
     StreamEndEvent,
 )
 
+from exporter.config_types import Place
+
 MAX_BYTES = 16 * 1024 * 1024
 MAX_NODES = 1_000_000
 MAX_DEPTH = 32
@@ -67,16 +69,12 @@ class Items(list[Any]):
         self.lines: list[int] = []
 
 
-Path = tuple[str | int, ...]
-"""Keys and indexes from the top of a file to a place in it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something wrong at a place. The text never quotes the file."""
 
     line: int
-    path: Path
+    path: Place
     text: str
 
 
@@ -104,7 +102,7 @@ def parse(data: bytes) -> Document:
     return Document(Section() if root is None else root, tuple(builder.problems), tuple(builder.empty))
 
 
-def line_of(root: object, path: Path) -> int:
+def line_of(root: object, path: Place) -> int:
     """The line of a key or item; for one that is missing, of the mapping that lacks it."""
     line = 1
     for part in path:

@@ -10,7 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from exporter.config import ConfigError
-from exporter.config.load import bounded, read
+from exporter.config.errors import bounded
+from exporter.config.read import read
 from exporter.config_types import Duration, HeaderText, Keys, has_control_characters
 from exporter.web.tls import ServerTls
 
@@ -101,6 +102,6 @@ def load(path: Path, files: set[Path] | None = None) -> WebConfig:
     """
     file = read(path, WebConfig, {"folder": path.parent, "files": set() if files is None else files})
     if file.errors:
-        raise ConfigError(bounded(sorted(set(file.errors))))
+        raise ConfigError(bounded(file.errors))
     model: WebConfig = file.model
     return model

@@ -19,12 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from exporter.collector.collector import Collector
 from exporter.collector.plan import Plan
-from exporter.providers import PROVIDERS
 from exporter.providers.base import Counting
 from exporter.providers.sitecore import Sitecore
 from tests.clock import FakeClock
 from tests.collector.test_discovered import listing, published
-from tests.vendor import Asked, Exporter, Samples, Told, exporter, read_samples, vendor
+from tests.vendor import Asked, Exporter, Samples, Told, exporter, read_samples, vendor, with_provider
 
 JOBS = ["a", "b", "c", "d"]
 SINCE = "remote_job_watched_since_timestamp_seconds"
@@ -315,21 +314,21 @@ async def test_a_reload_gives_up_no_listing_that_it_does_not_change(tmp_path: Pa
 class Faulty(Sitecore):
     """A plug-in whose count of jobs fails at once."""
 
+    name = "faulty"
+
     def summary(self) -> Counting | None:
         """Fails."""
         raise RuntimeError("hunter2")
 
 
-async def test_a_config_with_a_plug_in_that_fails_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_config_with_a_plug_in_that_fails_changes_nothing(tmp_path: Path) -> None:
     async with vendor(answer_to) as xmc:
         job = f"base_url: '{xmc.url}', discover: {{}}"
         good = f"systems:\n  a: {{provider: sitecore, {job}}}\n  z: {{provider: sitecore, {job}}}\n"
-        async with exporter(good, tmp_path, clock=FakeClock()) as running:
+        registry = with_provider(Faulty)
+        async with exporter(good, tmp_path, clock=FakeClock(), registry=registry) as running:
             before = await running.scrape()
-            monkeypatch.setitem(PROVIDERS, "sitecore", Faulty)
-            (tmp_path / "config.yaml").write_text(good + f"  b: {{provider: sitecore, {job}}}\n")
+            (tmp_path / "config.yaml").write_text(good + f"  b: {{provider: faulty, {job}}}\n")
             refused = await asyncio.to_thread(requests.post, running.url + "/-/reload", timeout=60)
             assert refused.status_code == 500
             assert "systems.b: could not be set up (RuntimeError)" in refused.text

@@ -2,26 +2,30 @@ import time
 from collections.abc import Iterator, Mapping
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exporter.auth import CREDENTIALS
-from exporter.config import Config, ConfigError, System, load
-from exporter.config.load import unread
+from exporter.config import Config, ConfigError, Reach, SystemConfig, load
+from exporter.config.read import unread
 from exporter.model.job import Expect, Job, Kind
 from exporter.providers import PROVIDERS
+from exporter.providers.crafter.studio import Crafter
+from exporter.transport import ConnectionSettings
 from tests.config.conftest import GOOD, Load
+from tests.vendor import with_provider
 
 HOUR = 3600.0
 DAY = 24 * HOUR
 
 
 @pytest.fixture(scope="module")
-def systems() -> Mapping[str, System]:
+def systems() -> Mapping[str, SystemConfig]:
     return {system.name: system for system in load(GOOD).systems}
 
 
-def test_systems_come_in_the_order_of_the_file(systems: Mapping[str, System]) -> None:
+def test_systems_come_in_the_order_of_the_file(systems: Mapping[str, SystemConfig]) -> None:
     assert list(systems) == [
         "docs",
         "builds",
@@ -35,11 +39,11 @@ def test_systems_come_in_the_order_of_the_file(systems: Mapping[str, System]) ->
     ]
 
 
-def test_every_credential_can_be_configured(systems: Mapping[str, System]) -> None:
-    assert {system.auth.type for system in systems.values()} == set(CREDENTIALS)
+def test_every_credential_can_be_configured(systems: Mapping[str, SystemConfig]) -> None:
+    assert {system.reach.auth.type for system in systems.values()} == set(CREDENTIALS)
 
 
-def test_a_job_has_what_its_provider_makes_of_its_keys(systems: Mapping[str, System]) -> None:
+def test_a_job_has_what_its_provider_makes_of_its_keys(systems: Mapping[str, SystemConfig]) -> None:
     first, second = systems["docs"].jobs
     assert first == Job(
         system="docs",
@@ -59,19 +63,19 @@ def test_a_job_has_what_its_provider_makes_of_its_keys(systems: Mapping[str, Sys
     assert (second.id, second.name, second.labels) == ("p/b/de-DE", "", {"squad": "docs", "tier": "1"})
 
 
-def test_numbers_among_the_keys_become_text(systems: Mapping[str, System]) -> None:
+def test_numbers_among_the_keys_become_text(systems: Mapping[str, SystemConfig]) -> None:
     latest, fixed = systems["builds"].jobs
     assert (latest.keys["build_no"], latest.kind) == ("latest", Kind.SLOT)
     assert (fixed.keys["build_no"], fixed.kind) == ("7", Kind.RUN)
     assert fixed.id == "48c66c6002964721be537cdc6ce0297b/7"
 
 
-def test_the_nearest_expectation_wins_key_by_key(systems: Mapping[str, System]) -> None:
+def test_the_nearest_expectation_wins_key_by_key(systems: Mapping[str, SystemConfig]) -> None:
     _, second = systems["docs"].jobs
     assert second.expect == Expect(start_within=600.0, run_within=2 * HOUR, success_within=7 * DAY)
 
 
-def test_success_is_expected_of_slots_only(systems: Mapping[str, System]) -> None:
+def test_success_is_expected_of_slots_only(systems: Mapping[str, SystemConfig]) -> None:
     latest, fixed = systems["builds"].jobs
     assert latest.expect.success_within == 7 * DAY
     assert fixed.expect.success_within is None
@@ -88,18 +92,21 @@ def test_without_a_word_the_settings_are_those_of_the_contract(config: Load) -> 
     (system,) = config(
         "systems: {s: {provider: crafter, base_url: http://a.example, jobs: [{site_id: x}]}}"
     ).systems
-    assert system == System(
+    assert system == SystemConfig(
         name="s",
-        provider="crafter",
-        options=PROVIDERS["crafter"].Options(),
-        base_url="http://a.example",
-        auth=CREDENTIALS["none"].Keys.model_validate({"type": "none"}),
+        reach=Reach(
+            provider=PROVIDERS["crafter"],
+            options=PROVIDERS["crafter"].Options(),
+            base_url="http://a.example",
+            credential=CREDENTIALS["none"],
+            auth=CREDENTIALS["none"].Keys.model_validate({"type": "none"}),
+            connection=ConnectionSettings(system.reach.connection.tls, None),
+            headers={},
+            timeout=8.0,
+            concurrency=16,
+        ),
+        provider=system.provider,
         labels={},
-        tls=system.tls,
-        proxy_url=None,
-        headers={},
-        timeout=8.0,
-        concurrency=16,
         min_interval=10.0,
         final_interval=600.0,
         state_series="all",
@@ -113,15 +120,15 @@ def test_without_a_word_the_settings_are_those_of_the_contract(config: Load) -> 
         discover=None,
         jobs=system.jobs,
     )
-    assert system.tls.min_version == "TLS12"
-    assert not system.tls.insecure_skip_verify
+    assert system.reach.connection.tls.min_version == "TLS12"
+    assert not system.reach.connection.tls.insecure_skip_verify
 
 
-def test_a_system_takes_the_defaults_and_may_say_otherwise(systems: Mapping[str, System]) -> None:
-    def settings(system: System) -> tuple[object, ...]:
+def test_a_system_takes_the_defaults_and_may_say_otherwise(systems: Mapping[str, SystemConfig]) -> None:
+    def settings(system: SystemConfig) -> tuple[object, ...]:
         return (
-            system.timeout,
-            system.concurrency,
+            system.reach.timeout,
+            system.reach.concurrency,
             system.min_interval,
             system.final_interval,
             system.state_series,
@@ -131,31 +138,75 @@ def test_a_system_takes_the_defaults_and_may_say_otherwise(systems: Mapping[str,
     assert settings(systems["builds"]) == (60.0, 256, 10.0, 600.0, "all")
 
 
-def test_what_a_system_says_of_its_wire_arrives(systems: Mapping[str, System]) -> None:
-    assert systems["docs"].base_url == "https://caps.example.com"
-    assert systems["site"].headers == {"Host": "studio.example.com", "X-Trace": "exporter"}
-    assert systems["site"].proxy_url == "http://proxy.example.com:3128"
-    assert systems["site"].options.api == "v2"
-    assert systems["twins"].options.service == "realitydataanalysis"
-    assert systems["xmc"].tls.min_version == "TLS13"
-    assert systems["xmc"].tls.server_name == "edge.example.com"
+def test_what_a_system_says_of_its_wire_arrives(systems: Mapping[str, SystemConfig]) -> None:
+    assert systems["docs"].reach.base_url == "https://caps.example.com"
+    assert systems["site"].reach.headers == {"Host": "studio.example.com", "X-Trace": "exporter"}
+    assert systems["site"].reach.connection.proxy_url == "http://proxy.example.com:3128"
+    assert systems["site"].reach.options.api == "v2"
+    assert systems["twins"].reach.options.service == "realitydataanalysis"
+    assert systems["xmc"].reach.connection.tls.min_version == "TLS13"
+    assert systems["xmc"].reach.connection.tls.server_name == "edge.example.com"
 
 
-def test_a_provider_and_a_credential_can_be_made_of_every_system(systems: Mapping[str, System]) -> None:
+def test_a_provider_and_a_credential_can_be_made_of_every_system(systems: Mapping[str, SystemConfig]) -> None:
     for system in systems.values():
-        provider = PROVIDERS[system.provider](system.options)
-        assert type(provider.options) is provider.Options
-        CREDENTIALS[system.auth.type](system.auth)
+        assert type(system.provider.options) is system.provider.Options
+        system.reach.credential(system.reach.auth)
+
+
+SITE = "provider: crafter, base_url: 'http://a.example', jobs: [{site_id: x}], "
+
+
+@pytest.mark.parametrize(
+    ("keys", "reached_alike"),
+    [
+        ("auth: {type: bearer, token: sesame}", True),
+        ("labels: {squad: docs}, auth: {type: bearer, token: sesame}", True),
+        ("min_interval: 1s, max_jobs: 1, auth: {type: bearer, token: sesame}", True),
+        ("auth: {type: bearer, token: other}", False),
+        ("auth: {type: none}", False),
+        ("timeout: 1s, auth: {type: bearer, token: sesame}", False),
+        ("concurrency: 1, auth: {type: bearer, token: sesame}", False),
+        ("headers: {X-Trace: a}, auth: {type: bearer, token: sesame}", False),
+        ("proxy_url: 'http://b.example', auth: {type: bearer, token: sesame}", False),
+        ("tls: {insecure_skip_verify: true}, auth: {type: bearer, token: sesame}", False),
+        ("api: v2, auth: {type: bearer, token: sesame}", False),
+    ],
+)
+def test_two_configs_of_a_system_tell_whether_it_is_reached_the_same_way(
+    config: Load, keys: str, *, reached_alike: bool
+) -> None:
+    first = f"{SITE}auth: {{type: bearer, token: sesame}}"
+    (one,) = config(f"systems: {{s: {{{first}}}}}").systems
+    (other,) = config(f"systems: {{s: {{{SITE}{keys}}}}}").systems
+    assert (one.reach == other.reach) is reached_alike
+    assert (one == other) is (SITE + keys == first)
+
+
+def test_a_provider_is_made_once_for_each_system(tmp_path: Path) -> None:
+    made = []
+
+    class Counted(Crafter):
+        """Counts its instances."""
+
+        def __init__(self, options: Any) -> None:
+            super().__init__(options)
+            made.append(self)
+
+    (tmp_path / "config.yaml").write_text(f"systems: {{s: {{{SITE}}}, t: {{{SITE}}}}}")
+    systems = load(tmp_path / "config.yaml", registry=with_provider(Counted)).systems
+    assert [system.job({"site_id": "y"}, "").id for system in systems] == ["y", "y"]
+    assert made == [system.provider for system in systems]
 
 
 def test_a_secret_file_is_looked_for_beside_the_config(
-    systems: Mapping[str, System], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    systems: Mapping[str, SystemConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert systems["docs"].auth.headers["Authorization"].reveal() == "sesame"
+    assert systems["docs"].reach.auth.headers["Authorization"].reveal() == "sesame"
     monkeypatch.chdir(GOOD.parent)
-    assert load(Path(GOOD.name)).systems[0].auth.headers["Authorization"].reveal() == "sesame"
+    assert load(Path(GOOD.name)).systems[0].reach.auth.headers["Authorization"].reveal() == "sesame"
     monkeypatch.chdir(tmp_path)
-    assert load(GOOD).systems[0].auth.headers["Authorization"].reveal() == "sesame"
+    assert load(GOOD).systems[0].reach.auth.headers["Authorization"].reveal() == "sesame"
 
 
 def test_a_tls_file_is_looked_for_beside_the_config(config: Load, tmp_path: Path) -> None:
@@ -173,7 +224,7 @@ def test_a_secret_comes_from_the_environment(config: Load, monkeypatch: pytest.M
         "systems: {s: {provider: crafter, base_url: http://a.example, jobs: [{site_id: x}],"
         " auth: {type: bearer, token: {env: REMOTE_JOB_TEST_TOKEN}}}}"
     ).systems
-    assert system.auth.token.reveal() == "sesame"
+    assert system.reach.auth.token.reveal() == "sesame"
 
 
 def test_no_secret_shows_in_what_was_loaded() -> None:
@@ -245,7 +296,7 @@ def test_the_files_of_a_folder_are_one_config_in_order_of_name(tmp_path: Path) -
     (tmp_path / ".hidden.yaml").write_text("no yaml: [")
     (tmp_path / "dir.yaml").mkdir()
     found: Config = load(path)
-    assert [(each.name, each.timeout) for each in found.systems] == [
+    assert [(each.name, each.reach.timeout) for each in found.systems] == [
         ("two", 1.0),
         ("three", 1.0),
         ("one", 1.0),

@@ -5,8 +5,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from exporter.auth import CREDENTIALS
-from exporter.config import json_schema, reference
-from exporter.config.models import JobKeys, SystemKeys, auth_models, job_models, system_models
+from exporter.config import BUILT_IN, json_schema, reference
+from exporter.config.models import JobKeys, SystemKeys
 from exporter.config.yaml import parse
 from exporter.providers import PROVIDERS
 from tests.config.conftest import GOOD, HERE
@@ -109,8 +109,8 @@ def test_no_key_of_a_provider_hides_a_common_one() -> None:
 
 
 def test_the_reference_has_every_key() -> None:
-    text = reference()
-    models: list[Any] = [*system_models().values(), *job_models().values(), *auth_models().values()]
+    text, known = reference(), BUILT_IN.models
+    models: list[Any] = [*known.systems.values(), *known.jobs.values(), *known.auth.values()]
     for model in models:
         for key in model.model_fields:
             assert f"`{key}" in text

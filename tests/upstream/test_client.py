@@ -15,7 +15,6 @@ from exporter import service
 from exporter.auth.oauth2 import OAuth2
 from exporter.model.http import Request
 from exporter.model.job import Category, Job, State, Status
-from exporter.providers import PROVIDERS
 from exporter.providers.base import Listing, Steps
 from exporter.providers.caps import Caps
 from exporter.providers.sitecore import Sitecore
@@ -23,7 +22,7 @@ from exporter.transport import reloading
 from exporter.upstream.client import Upstream
 from tests.clock import FakeClock
 from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying
-from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
+from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor, with_provider
 from tests.waiting import never
 
 EAGER = "defaults: {min_interval: 0s}\n"
@@ -178,12 +177,15 @@ class Misread(Caps):
 
 
 async def test_an_error_of_ours_costs_its_own_job_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(PROVIDERS, "caps", Misread)
     async with (
         vendor(lambda _: Told(caps())) as docs,
-        exporter("systems:\n" + caps_config(docs.url, 4, more="concurrency: 1"), tmp_path) as running,
+        exporter(
+            "systems:\n" + caps_config(docs.url, 4, more="concurrency: 1"),
+            tmp_path,
+            registry=with_provider(Misread),
+        ) as running,
     ):
         page = (await running.get("/metrics")).text
         samples = await running.scrape()
@@ -207,13 +209,10 @@ class Eager(Sitecore):
         raise RuntimeError("hunter2")
 
 
-async def test_a_provider_that_fails_at_once_costs_its_jobs_and_its_listing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(PROVIDERS, "sitecore", Eager)
+async def test_a_provider_that_fails_at_once_costs_its_jobs_and_its_listing(tmp_path: Path) -> None:
     keys = "provider: sitecore, base_url: 'http://127.0.0.1:1', discover: {}, jobs: [{id: a}]"
     text = f"systems:\n  xmc: {{{keys}}}\n"
-    async with exporter(text, tmp_path) as running:
+    async with exporter(text, tmp_path, registry=with_provider(Eager)) as running:
         samples = await running.scrape()
     assert samples.reason("a") == "internal"
     assert samples.get_one("remote_job_system_read_error_info", reason="internal") == 1
@@ -263,9 +262,7 @@ class Limited(Caps):
     rate_limit_remaining_header = "x-ratelimit-remaining"
 
 
-async def test_the_calls_that_are_left_are_shown_only_while_the_vendor_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_calls_that_are_left_are_shown_only_while_the_vendor_says_so(tmp_path: Path) -> None:
     left = {"x-ratelimit-remaining": "41"}
     cases = [
         (Told(caps(), headers=left), 41),
@@ -281,10 +278,11 @@ async def test_the_calls_that_are_left_are_shown_only_while_the_vendor_says_so(
             raise ConnectionResetError
         return told
 
-    monkeypatch.setitem(PROVIDERS, "caps", Limited)
     async with (
         vendor(answer) as docs,
-        exporter(EAGER + "systems:\n" + caps_config(docs.url), tmp_path) as running,
+        exporter(
+            EAGER + "systems:\n" + caps_config(docs.url), tmp_path, registry=with_provider(Limited)
+        ) as running,
     ):
         for _, shown in cases:
             samples = await running.scrape()
@@ -303,13 +301,14 @@ class Endless(Caps):
         return (yield from super().read(job, previous))
 
 
-async def test_a_provider_that_asks_for_ever_is_stopped_and_other_jobs_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(PROVIDERS, "caps", Endless)
+async def test_a_provider_that_asks_for_ever_is_stopped_and_other_jobs_are_read(tmp_path: Path) -> None:
     async with (
         vendor(lambda _: Told(caps())) as docs,
-        exporter("systems:\n" + caps_config(docs.url, 2, more="concurrency: 1"), tmp_path) as running,
+        exporter(
+            "systems:\n" + caps_config(docs.url, 2, more="concurrency: 1"),
+            tmp_path,
+            registry=with_provider(Endless),
+        ) as running,
     ):
         samples = await running.scrape()
     assert samples.get_one("remote_job_up", job_id="p/0/en") == 0

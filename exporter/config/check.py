@@ -1,0 +1,111 @@
+"""Errors that no single key can see: between the keys of a system, its jobs and its provider's options."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from exporter.config.models import NEVER, JobKeys
+from exporter.config.registry import Registry
+from exporter.config.system import own_keys
+from exporter.config.yaml import Items, Section
+from exporter.config_types import Place
+from exporter.model.job import Kind
+from exporter.providers.base import Provider
+
+
+class Check:
+    """Checks the systems of a configuration.
+
+    It reads what the file contains, not validated keys, so it finds errors also where other keys are wrong.
+
+    Args:
+        context: for the validators of keys.
+
+    Attributes:
+        providers: the provider of each system whose options are valid, by the system's name.
+    """
+
+    def __init__(self, registry: Registry, context: Mapping[str, Any]) -> None:
+        self._registry = registry
+        self.providers: dict[str, Provider] = {}
+        self._context = context
+
+    def between_keys(self, root: Section) -> Iterator[tuple[Place, str]]:
+        """The errors of one file."""
+        for name, system in sections(root.get("systems")):
+            yield from ((("systems", name, *place), text) for place, text in self._system(name, system))
+
+    def _system(self, name: str, system: Section) -> Iterator[tuple[Place, str]]:
+        tag = system.get("provider")
+        kind = self._registry.providers.get(tag) if isinstance(tag, str) else None
+        if kind is None:
+            return
+        jobs = system.get("jobs")
+        if kind.Discover is not None and not (jobs or "discover" in system):
+            yield ("jobs",), "is missing: the jobs to watch, or discover to find them"
+        given = {key: system[key] for key in kind.Options.model_fields if key in system}
+        try:
+            provider = kind(kind.Options.model_validate(given, context=self._context))
+        except ValidationError:
+            return
+        self.providers[name] = provider
+        yield from self._discover(provider, system)
+        if isinstance(jobs, Items):
+            yield from self._jobs(provider, jobs)
+
+    def _discover(self, provider: Provider, system: Section) -> Iterator[tuple[Place, str]]:
+        if provider.Discover is None or "discover" not in system:
+            return
+        try:
+            discover = provider.Discover.model_validate(system["discover"], context=self._context)
+        except ValidationError:
+            return
+        yield from ((("discover", *place), text) for place, text in provider.check_discover(discover))
+
+    def _jobs(self, provider: Provider, jobs: Items) -> Iterator[tuple[Place, str]]:
+        seen: dict[str, int] = {}
+        for index, job in enumerate(jobs):
+            if not isinstance(job, Section):
+                continue
+            place: Place = ("jobs", index)
+            yield from (((*place, key), text) for key, text in _unexpected_keys(provider, job))
+            keys = self._own_keys(provider, job)
+            if keys is None:
+                continue
+            job_id, kind = provider.identify(keys)
+            first = seen.setdefault(job_id, index)
+            if first != index:
+                yield place, f"is the same job as jobs[{first}] on line {jobs.lines[first]}"
+            expect = job.get("expect")
+            within = expect.get("success_within", NEVER) if isinstance(expect, Section) else NEVER
+            # In `defaults` or of a system it applies to slots only; here it can only be meant for this job.
+            if kind is Kind.RUN and within != NEVER:
+                place = (*place, "expect", "success_within")
+                yield place, "a single run has no next success; allowed is never"
+
+    def _own_keys(self, provider: Provider, job: Section) -> dict[str, str] | None:
+        names = provider.key_names()
+        given = {name: job[name] for name in names if name in job}
+        if len(given) < len(names) and not provider.JobKeys.model_fields:
+            return None
+        try:
+            return own_keys(names, provider.JobKeys.model_validate(given, context=self._context))
+        except ValidationError:
+            return None
+
+
+def sections(value: object) -> Iterator[tuple[str, Section]]:
+    """The mappings of a mapping, by key."""
+    if isinstance(value, Section):
+        yield from ((name, each) for name, each in value.items() if isinstance(each, Section))
+
+
+def _unexpected_keys(provider: Provider, job: Section) -> Iterator[tuple[str, str]]:
+    """Keys of a job that the options of its system name and that are missing, and the other way round."""
+    if provider.JobKeys.model_config.get("extra") != "allow":
+        return  # the model itself knows
+    names = provider.key_names()
+    yield from ((name, "is missing: read names it in braces") for name in names if name not in job)
+    allowed = (*names, *JobKeys.model_fields)
+    yield from ((key, f"unknown key; allowed: {', '.join(allowed)}") for key in job if key not in allowed)

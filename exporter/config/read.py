@@ -1,0 +1,128 @@
+"""The files of a configuration: which they are, and one of them read and validated key by key."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISDIR
+from typing import Any
+
+from pydantic import ValidationError
+
+from exporter.config import yaml
+from exporter.config.errors import MAX_ERRORS, ConfigError, Finding, shown, translate
+from exporter.config.yaml import Problem, Section
+from exporter.config_types import Keys, Place
+from exporter.runtime import files
+
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file as read; ``model`` is ``None`` where it has errors."""
+
+    path: Path
+    root: Section
+    model: Any
+    errors: tuple[Finding, ...]
+
+    def finding(self, place: Place, text: str) -> Finding:
+        """An error or a warning at a place of this file."""
+        return Finding(self.path, yaml.line_of(self.root, place), shown(place), text)
+
+
+def config_files(path: Path) -> list[Path]:
+    """The file itself, or the ``*.yaml`` and ``*.yml`` files of a folder by name, hidden ones left out.
+
+    Raises:
+        ConfigError: the folder cannot be listed or has no such file.
+    """
+    if not is_folder(path):
+        return [path]
+    found = [file for file in _listed(path) if file.suffix in SUFFIXES and not is_folder(file)]
+    if not found:
+        raise ConfigError([Finding(path, 1, "", "the folder holds no *.yaml and no *.yml file")])
+    return found
+
+
+def stamp(path: Path) -> object:
+    """What changes whenever the config file, or a file of the folder, is changed or replaced."""
+    try:
+        return tuple((file, files.stamp(file)) for file in config_files(path))
+    except ConfigError:
+        return None
+
+
+def unread(path: Path) -> list[Path]:
+    """What a config folder contains besides the files that are read; empty for a single file.
+
+    Hidden entries, and so all that Kubernetes adds to what it mounts, are left out.
+
+    Raises:
+        ConfigError: the folder cannot be listed.
+    """
+    if not is_folder(path):
+        return []
+    read = set(config_files(path))
+    return [entry for entry in _listed(path) if entry not in read]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise ConfigError([Finding(folder, 1, "", f"cannot be read: {error.strerror}")]) from None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; not where that is unknown, since reading it says why."""
+    try:
+        return S_ISDIR(files.look_at(path).st_mode)
+    except OSError:
+        return False
+
+
+def read(
+    path: Path,
+    model: type[Keys],
+    context: Mapping[str, Any],
+    between: Callable[[Section], Iterable[tuple[Place, str]]] = lambda _: (),
+    *,
+    pipe: bool = False,
+) -> File:
+    """Reads one YAML file of the given keys. Raises nothing.
+
+    Args:
+        context: for the validators of the model; relative paths begin at its ``folder``.
+        between: finds errors that no single key can see, also where other keys are wrong.
+        pipe: whether the file may be a pipe, which can be read only once.
+    """
+    try:
+        data = files.read(path, yaml.MAX_BYTES + 1, pipe=pipe)
+    except OSError as error:
+        return File(path, Section(), None, (Finding(path, 1, "", f"cannot be read: {error.strerror}"),))
+    document = yaml.parse(data)
+    root = document.root if isinstance(document.root, Section) else Section()
+    found = list(document.problems)
+    validated = None
+    if document.root is not None:
+        validated, refused = _validated(document.root, model, context)
+        known = {problem.path for problem in found}
+        found += [
+            Problem(yaml.line_of(root, place), place, text)
+            for place, text in [*refused, *between(root)]
+            if place not in known
+        ]
+    known = {problem.path for problem in found}
+    found += [problem for problem in document.empty if problem.path not in known]
+    errors = tuple(Finding(path, each.line, shown(each.path), each.text) for each in found)
+    return File(path, root, validated, errors)
+
+
+def _validated(
+    root: object, model: type[Keys], context: Mapping[str, Any]
+) -> tuple[Any, list[tuple[Place, str]]]:
+    try:
+        return model.model_validate(root, context=context), []
+    except ValidationError as error:
+        return None, list(translate(error.errors(include_url=False)[: MAX_ERRORS + 1], model))

@@ -1,0 +1,148 @@
+"""One system as the configuration describes it: an immutable value with all defaults applied."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isinf
+from typing import Any
+
+from exporter.auth.credential import Credential
+from exporter.config.models import Expectations, Settings
+from exporter.config_types import Keys
+from exporter.model.job import Expect, Job, Kind
+from exporter.providers.base import DiscoverKeys, Provider
+from exporter.transport import ConnectionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How a system is reached. Systems with equal values can share connections and credentials.
+
+    Args:
+        options: the provider's own keys, an instance of its ``Options``.
+        auth: the keys of the credential, an instance of its ``Keys``.
+        headers: sent with every request.
+        timeout: seconds for one read.
+        concurrency: how many requests at a time.
+    """
+
+    provider: type[Provider]
+    options: Any
+    base_url: str
+    credential: type[Credential]
+    auth: Any
+    connection: ConnectionSettings
+    headers: Mapping[str, str] = field(repr=False)
+    timeout: float
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class SystemConfig:
+    """One system. Durations are seconds.
+
+    Args:
+        name: the label ``system``.
+        provider: made once for each system and configuration. Not compared: `reach` has its options.
+        state_series: ``all`` or ``current``.
+        expect: what is expected of jobs that are found, by the key of ``expect:``.
+        jobs: with the system's labels and expectations applied.
+    """
+
+    name: str
+    reach: Reach
+    provider: Provider = field(compare=False, repr=False)
+    labels: Mapping[str, str]
+    min_interval: float
+    final_interval: float
+    state_series: str
+    max_jobs: int
+    expect: Mapping[str, float]
+    discover: DiscoverKeys | None
+    jobs: tuple[Job, ...]
+
+    def job(self, keys: Mapping[str, str], name: str) -> Job:
+        """A job that is not in the file: it has only the labels and expectations of its system.
+
+        Args:
+            keys: the provider's own, as strings.
+        """
+        return _job(self.name, self.provider, keys, name, self.labels, self.expect)
+
+
+def system_config(
+    name: str, keys: Any, defaults: Settings, provider: Provider, credential: type[Credential]
+) -> SystemConfig:
+    """Applies the defaults to one system.
+
+    Args:
+        keys: an instance of the provider's model in `exporter.config.models`.
+        provider: made of the system's options.
+    """
+    expect = _merged(_merged({}, defaults.expect), keys.expect)
+
+    def setting(key: str) -> Any:
+        return getattr(keys if key in keys.model_fields_set else defaults, key)
+
+    labels = keys.labels
+    names = provider.key_names()
+    return SystemConfig(
+        name=name,
+        reach=Reach(
+            provider=type(provider),
+            options=provider.options,
+            base_url=keys.base_url,
+            credential=credential,
+            auth=keys.auth,
+            connection=ConnectionSettings(keys.tls, keys.proxy_url or None),
+            headers=keys.headers,
+            timeout=setting("timeout"),
+            concurrency=setting("concurrency"),
+        ),
+        provider=provider,
+        labels=labels,
+        min_interval=setting("min_interval"),
+        final_interval=setting("final_interval"),
+        state_series=setting("state_series"),
+        max_jobs=setting("max_jobs"),
+        expect=expect,
+        discover=getattr(keys, "discover", None),
+        jobs=tuple(
+            _job(
+                name,
+                provider,
+                own_keys(names, job),
+                job.name,
+                {**labels, **job.labels} if job.labels else labels,
+                _merged(expect, job.expect),
+            )
+            for job in keys.jobs
+        ),
+    )
+
+
+def own_keys(names: tuple[str, ...], job: Keys) -> dict[str, str]:
+    """The provider's own keys of a job as strings."""
+    values = dict(job)
+    return {name: str(values[name]) for name in names}
+
+
+def _job(
+    system: str,
+    provider: Provider,
+    keys: Mapping[str, str],
+    name: str,
+    labels: Mapping[str, str],
+    expect: Mapping[str, float],
+) -> Job:
+    job_id, kind = provider.identify(keys)
+    # Infinite is "never": no expectation.
+    kept = {key: seconds for key, seconds in expect.items() if not isinf(seconds)}
+    if kind is Kind.RUN:
+        kept.pop("success_within", None)
+    return Job(system, job_id, kind, provider.name, keys, name, labels, Expect(**kept))
+
+
+def _merged(outer: Mapping[str, float], own: Expectations) -> dict[str, float]:
+    """The expectations of an outer level, replaced by those that are written at an inner one."""
+    keys = own.model_fields_set if outer else Expectations.model_fields
+    return {**outer, **{key: getattr(own, key) for key in keys}}
