@@ -1,42 +1,106 @@
-"""Writes what is made from the code: the reference pages, the JSON Schema and the README's table.
+"""Writes what is made from the code: the reference pages, the JSON Schema, and tables inside other pages.
 
 ``python -m tests.generate``; a test fails while any of it is stale.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from exporter import config
 from exporter.cli import reference
 from exporter.cli.main import cli
+from exporter.providers import PROVIDERS
+from exporter.providers.base import Provider
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-REFERENCE = ROOT / "docs" / "reference"
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
 
-_BEGIN, _END = "<!-- metrics -->", "<!-- /metrics -->"
+_KEYS_IN_BRACES = "the keys that `path`, `query` and `body` of the system's `read:` name, in that order"
+
+Providers = Mapping[str, type[Provider]]
 
 
 def pages() -> dict[Path, str]:
-    """Every generated file and what it should hold.
+    """Every generated file and what it should contain.
 
     Raises:
-        ValueError: the README has lost the marks that its table stands between.
+        ValueError: a page has lost the marks around its table.
     """
     return {
         REFERENCE / "metrics.md": reference.metrics(),
         REFERENCE / "config.md": config.reference(),
         REFERENCE / "cli.md": reference.commands(cli),
         REFERENCE / "config.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
-        README: _between_marks(README.read_text(encoding="utf-8"), reference.compact()),
+        README: _between_marks(README, "metrics", reference.compact()),
+        DOCS / "systems" / "README.md": systems(PROVIDERS, DOCS / "systems"),
+        DOCS / "pacing.md": _between_marks(DOCS / "pacing.md", "systems", pacing(PROVIDERS)),
+        DOCS / "discovery.md": _between_marks(DOCS / "discovery.md", "systems", listings(PROVIDERS)),
+        DOCS / "probe.md": _between_marks(DOCS / "probe.md", "systems", probes(PROVIDERS)),
     }
 
 
-def _between_marks(text: str, table: str) -> str:
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+def systems(providers: Providers, folder: Path) -> str:
+    """The page that leads to the page of each system, whose titles are read from a folder."""
+    rows = []
+    for name in providers:
+        page = folder / (f"{name}.md" if name != "json" else "../json.md")
+        title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        rows.append((f"[{title}]({page.relative_to(folder)})", f"`{name}`"))
+    return f"# Systems\n\n{reference.table(('system', '`provider:`'), rows)}\n"
+
+
+def pacing(providers: Providers) -> str:
+    """How often a vendor is asked, by what its provider declares."""
+    head = ("`provider:`", "requests of one read", "between two reads", "a 429 holds back", "the wait is in")
+    rows = []
+    for name, provider in providers.items():
+        between, scope = "`min_interval`", f"the {provider.rate_limit_scope}"
+        if provider.poll_steps:
+            *first, last = (f"{seconds:g}" for seconds in provider.poll_steps)
+            between = f"{', '.join([*first, 'then every'])} {last} s; the first again after a change"
+        wait = ", ".join(f"`{header}`" for header in provider.retry_after_headers)
+        rows.append((f"`{name}`", _summary(provider.read), between, scope, wait))
+    return reference.table(head, rows)
+
+
+def listings(providers: Providers) -> str:
+    """Which jobs a provider finds, and by how many requests."""
+    rows = []
+    for name, provider in providers.items():
+        if provider.Discover is not None:
+            keys = ", ".join(f"`{key}`" for key in provider.Discover.model_fields)
+            rows.append((f"`{name}`", keys, _summary(provider.Discover), _summary(provider.discover)))
+        else:
+            rows.append((f"`{name}`", "", "There is no listing.", ""))
+    return reference.table(("`provider:`", "keys of `discover:`", "what is found", "requests"), rows)
+
+
+def probes(providers: Providers) -> str:
+    """The command that reads one job of each provider."""
+    rows = []
+    for name, provider in providers.items():
+        fields = provider.JobKeys.model_fields
+        needed = [f"{key}=…" for key, field in fields.items() if field.is_required()]
+        command = f"`remote-job-exporter probe --config.file config.yaml SYSTEM {' '.join(needed)}`"
+        for key, field in fields.items():
+            if not field.is_required():
+                command += f", and `{key}=…` unless it is `{field.default}`"
+        rows.append((f"`{name}`", command if fields else _KEYS_IN_BRACES))
+    return reference.table(("`provider`", "command"), rows)
+
+
+def _summary(documented: object) -> str:
+    return (documented.__doc__ or "").partition("\n")[0].replace("``", "`")
+
+
+def _between_marks(page: Path, mark: str, table: str) -> str:
+    before, begin, rest = page.read_text(encoding="utf-8").partition(f"<!-- {mark} -->")
+    _, end, after = rest.partition(f"<!-- /{mark} -->")
     if not begin or not end:
-        raise ValueError(f"README.md has no {_BEGIN} … {_END}")
+        raise ValueError(f"{page.name} has no <!-- {mark} --> … <!-- /{mark} -->")
     return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 

@@ -26,7 +26,7 @@ async def simulate(listen: str, *, speed: float, seed: int) -> None:
     with stop_signals() as stop:
         server = await _simulator(listen, speed=speed, seed=seed)
         base = server.addresses[0]
-        click.echo(f"""The five systems, simulated at {base}
+        click.echo(f"""The systems, simulated at {base}
 
   {base}/              what is simulated
   {base}/config.yaml   a configuration that fits
@@ -55,7 +55,7 @@ async def demo(listen: str, simulator_listen: str, *, speed: float, seed: int) -
         await service.start()
         await service.collector.scrape(FIRST_READ_SECONDS, Format.TEXT)
         address = service.addresses[0]
-        click.echo(f"""remote-job-exporter {__version__} watches five simulated systems. It has just read:
+        click.echo(f"""remote-job-exporter {__version__} watches the simulated systems. It has just read:
 
 {job_table(service.collector.views())}
 

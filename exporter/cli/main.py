@@ -339,7 +339,7 @@ def _probe(file: Path, pairs: Pairs, registry: Registry) -> None:
 @_seed
 @_log_options
 def simulate(listen_address: str, speed: float, seed: int, log_level: str, log_format: log.Format) -> None:
-    """The five systems, simulated on one port, credentials and all.
+    """The systems, simulated on one port, with their credentials.
 
     A configuration that fits is at /config.yaml.
 

@@ -27,24 +27,24 @@ def metrics() -> str:
                 "system and the job. While reads fail only the rows marked *kept* are shown: no zeros, no "
                 "old values."
             ),
-            _table(("metric", "type", "labels", "kept", "meaning"), map(_row, JOB_METRICS)),
+            table(("metric", "type", "labels", "kept", "meaning"), map(_row, JOB_METRICS)),
             f"`remote_job_state` is one of {_code(State)}: see [states](../states.md).",
             f"`reason` is one of {_code(Reason)}: see [troubleshooting](../troubleshooting.md).",
             f"`result` is one of {_code(RESULTS)}.",
             "## Of a system",
             "Every series carries `system` and the labels that the configuration gives the system.",
-            _table(
+            table(
                 ("metric", "type", "labels", "meaning"),
                 ((*_row(metric)[:3], _meaning(metric)) for metric in SYSTEM_METRICS),
             ),
             "## Of a probe",
             "On `/probe` only, beside the metrics of the one job; see [one job by /probe](../probe.md).",
-            _table(
+            table(
                 ("metric", "type", "labels", "meaning"),
                 ((*_row(metric)[:3], _meaning(metric)) for metric in PROBE_METRICS),
             ),
             "## Of the exporter",
-            _table(
+            table(
                 ("metric", "type", "labels", "meaning"),
                 (
                     (f"`{_sample(family)}`", family.type, _code(_labels(family)), family.documentation)
@@ -63,7 +63,7 @@ def compact() -> str:
     rows += [(metric.name, metric.labels, _meaning(metric)) for metric in SYSTEM_METRICS]
     rows += [(metric.name, metric.labels, _meaning(metric)) for metric in PROBE_METRICS]
     rows += [(_sample(family), _labels(family), family.documentation) for family in _own()]
-    return _table(("metric", "meaning"), ((_series(name, labels), help_) for name, labels, help_ in rows))
+    return table(("metric", "meaning"), ((_series(name, labels), help_) for name, labels, help_ in rows))
 
 
 def _series(name: str, labels: Sequence[str]) -> str:
@@ -116,7 +116,7 @@ def commands(group: click.Group) -> str:
         parts += [f"## {name}", f"`{' '.join(usage.split())}`", inspect.cleandoc(command.help or "")]
         flags = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
         if flags:
-            parts.append(_table(("flag", "environment", "default", "meaning"), map(_flag, flags)))
+            parts.append(table(("flag", "environment", "default", "meaning"), map(_flag, flags)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -137,6 +137,7 @@ def _code(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -71,7 +71,7 @@ class Caps(Provider):
         return f"{keys['project_id']}/{keys['build_job_id']}/{keys['locale']}", Kind.SLOT
 
     def read(self, job: Job, previous: Status | None) -> Steps:
-        """One request tells everything."""
+        """One request."""
         keys = job.keys
         answer = yield Request(
             path(

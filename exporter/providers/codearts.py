@@ -162,7 +162,7 @@ class CodeArts(Provider):
         return f"{keys['job_id']}/{keys['build_no']}", Kind.RUN
 
     def read(self, job: Job, previous: Status | None) -> Steps:
-        """One or two requests for a fixed number, two or three for the newest."""
+        """One or two requests for a run by its number; two or three for the newest run."""
         job_id, build_no = job.keys["job_id"], job.keys["build_no"]
         if build_no == LATEST:
             return (yield from _read_latest(job_id))
@@ -170,9 +170,9 @@ class CodeArts(Provider):
         return replace(status, final=status.state in _ENDED)
 
     def discover(self, keys: CodeArtsDiscover, now: float) -> Listing:
-        """One request for a hundred tasks; it tells how the newest run of each stands.
+        """One request for each 100 tasks, with their states.
 
-        A task is a slot, so only this room can say that its newest run ended too long ago.
+        A task is a slot, so only this module can say that its newest run ended too long ago.
         """
 
         def ask(number: int, _before: int) -> Request:

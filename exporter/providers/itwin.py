@@ -135,10 +135,10 @@ class ITwin(Provider):
         return keys["id"], Kind.RUN
 
     def read(self, job: Job, previous: Status | None) -> Steps:
-        """One request while nothing but the progress changes; a second one when the state does.
+        """One request; two when the state has changed or the progress does not say how the job ended.
 
-        Name, type and times are only in the job itself. They are a welcome extra: without them the
-        status still holds, except after ``Over``, which tells no outcome.
+        Name, type and times are only in the job itself. A status is valid without them, except after
+        ``Over``, which does not say how the job ended.
         """
         progress = yield from self._progress(job)
         if progress is None:
@@ -174,9 +174,10 @@ class ITwin(Provider):
             return replace(known, settled=failure.reason in _UNOBTAINABLE)
 
     def discover(self, keys: ITwinDiscover, now: float) -> Listing:
-        """One request a page of a thousand jobs; a job that runs is to be asked for its progress.
+        """One request for each 1,000 jobs, with their states; one more for the progress of a running job.
 
-        The filter by age is coarse and changes once a day; who ended too long ago is for the caller.
+        The filter by age is coarse and changes once a day; the caller leaves out jobs that ended too
+        long ago.
         """
         wanted = f"iTwinId eq {keys.itwin_id}"
         if keys.newer_than is not None:

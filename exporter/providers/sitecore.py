@@ -99,7 +99,7 @@ class Sitecore(Provider):
         return keys["id"], Kind.RUN
 
     def read(self, job: Job, previous: Status | None) -> Steps:
-        """One request tells everything."""
+        """One request."""
         answer = yield Request(path(*_JOBS, job.keys["id"]))
         body = answer.object()
         if "id" not in body and "system" not in body:
@@ -107,7 +107,7 @@ class Sitecore(Provider):
         return _status(job.id, body)
 
     def discover(self, keys: SitecoreDiscover, now: float) -> Listing:
-        """One request a page of a hundred jobs, each told whole.
+        """One request for each 100 jobs, with their states.
 
         With ``newer_than`` there are two listings, of which only the one of ended jobs is filtered by
         time: coarsely, so that addresses stay the same for an hour, and a day at least, since failed

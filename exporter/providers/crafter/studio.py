@@ -116,7 +116,7 @@ class Crafter(Provider):
             yield ("base_url",), "does not end in /studio, where Studio answers; write https://HOST/studio"
 
     def read(self, job: Job, previous: Status | None) -> Steps:
-        """One request; two where ``auto`` has yet to learn the version."""
+        """One request; two with ``api: auto`` until the version is known."""
         site = job.keys["site_id"]
         match self.options.api:
             case "v1":
@@ -142,7 +142,7 @@ class Crafter(Provider):
         return status
 
     def discover(self, keys: CrafterDiscover, now: float) -> Listing:
-        """One request for a hundred sites; where ``auto`` has yet to learn the version, one more."""
+        """One request for each 100 sites, one more until the version is known; version 1 also has states."""
         del now
         ask_v1 = partial(_ask_sites_v1, keys.username)
         if self.options.api == "v2" or self._speaks_v2:

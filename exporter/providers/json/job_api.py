@@ -95,7 +95,7 @@ class JsonApi(Provider):
         return self._status(job.id, value, self._read.state)
 
     def discover(self, keys: JsonDiscover, now: float) -> Listing:
-        """One request a page."""
+        """One request for each page."""
         since = {} if keys.newer_than is None else _since(now - keys.newer_than)
         pages = Pages(keys.paging)
         seen: set[str] = set()

@@ -291,7 +291,7 @@ class Paging(Keys):
 
 
 class JsonDiscover(DiscoverKeys, RequestKeys):
-    """How jobs are found."""
+    """The jobs in a list of the response."""
 
     items: Expr = Field(description="the list of jobs in a page")
     keys: dict[str, Expr] = Field(
