@@ -58,11 +58,7 @@ class Case:
         return yaml.safe_dump({"systems": {name: {"provider": name, "base_url": url, **self.system}}})
 
     async def shown(self, folder: Path) -> list[str]:
-        """The sample lines of its system and job, through a whole exporter.
-
-        Times that only the clock knows are ``<now>`` (checked to be of this moment), the duration of a
-        read is ``<seconds>``.
-        """
+        """The sample lines of its system and job, through a whole exporter."""
 
         def respond(asked: Asked) -> Told:
             return self.responses.get(asked.path, GONE)
@@ -70,10 +66,15 @@ class Case:
         began = time.time()
         async with vendor(respond) as server, exporter(self.config(server.url), folder) as running:
             page = (await running.get("/metrics")).text
-        return _masked(page, began, time.time())
+        return masked(page, began, time.time())
 
 
-def _masked(page: str, began: float, ended: float) -> list[str]:
+def masked(page: str, began: float, ended: float) -> list[str]:
+    """The sample lines of systems and jobs of a page that was requested between two times.
+
+    Times that only the clock knows are ``<now>`` (checked to be of this moment), the duration of a read is
+    ``<seconds>``.
+    """
     lines = []
     for line in page.splitlines():
         match = _SAMPLE.fullmatch(line)
