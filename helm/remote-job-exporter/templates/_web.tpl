@@ -22,7 +22,7 @@
 {{ include "remote-job-exporter.tls" . | empty | ternary "http" "https" }}
 {{- end }}
 
-{{/* The text of a web config that is given as values; the files of the TLS Secret are beside it. */}}
+{{/* The text of a web configuration from the values; the files of the TLS Secret are beside it. */}}
 {{- define "remote-job-exporter.webConfig" -}}
 {{- $config := .Values.webConfig.config | default dict | deepCopy }}
 {{- if .Values.webConfig.tls.secretName }}
