@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from exporter.config.models import NEVER, JobKeys
 from exporter.config.registry import Registry
 from exporter.config.system import own_keys
-from exporter.config.yaml import Items, Section
+from exporter.config.yaml import ItemList, Section
 from exporter.config_types import Place
 from exporter.model.job import Kind
 from exporter.providers.base import Provider
@@ -51,7 +51,7 @@ class Check:
             return
         self.providers[name] = provider
         yield from self._discover(provider, system)
-        if isinstance(jobs, Items):
+        if isinstance(jobs, ItemList):
             yield from self._jobs(provider, jobs)
 
     def _discover(self, provider: Provider, system: Section) -> Iterator[tuple[Place, str]]:
@@ -63,7 +63,7 @@ class Check:
             return
         yield from ((("discover", *place), text) for place, text in provider.check_discover(discover))
 
-    def _jobs(self, provider: Provider, jobs: Items) -> Iterator[tuple[Place, str]]:
+    def _jobs(self, provider: Provider, jobs: ItemList) -> Iterator[tuple[Place, str]]:
         seen: dict[str, int] = {}
         for index, job in enumerate(jobs):
             if not isinstance(job, Section):

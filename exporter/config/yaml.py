@@ -1,20 +1,18 @@
 """YAML text to plain values that know their lines.
 
 Read by the YAML 1.2 core schema, which has fewer surprises than 1.1: only ``true`` and ``false`` are
-booleans, dates, ``yes``, ``0777`` and ``1:30`` are text. libyaml's events are taken one by one, so
-that depth, size and what aliases unfold to are bounded before anything is built.
+booleans; dates, ``yes``, ``0777`` and ``1:30`` are text. Values are built from libyaml's events: PyYAML's
+nodes take four times as long, and refuse an anchor that is set again.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from yaml import (
     AliasEvent,
-    CSafeLoader,
-    DocumentEndEvent,
-    DocumentStartEvent,
+    CBaseLoader,
     MappingEndEvent,
     MappingStartEvent,
     MarkedYAMLError,
@@ -28,7 +26,6 @@ from exporter.config_types import Place
 MAX_BYTES = 16 * 1024 * 1024
 MAX_NODES = 1_000_000
 MAX_DEPTH = 32
-MAX_PROBLEMS = 1000
 MAX_DIGITS = 1000
 
 # What YAML allows, without the line breaks that editors and libyaml count differently.
@@ -45,27 +42,18 @@ _WORDS: Mapping[str, bool | None] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 
-Event = Any
-"""An event of libyaml; the stubs say too little of what each kind holds."""
-
 
 class Section(dict[str, Any]):
     """A mapping; ``lines`` has the line of each key, counted from 1."""
 
-    __slots__ = ("lines",)
-
     def __init__(self) -> None:
-        super().__init__()
         self.lines: dict[str, int] = {}
 
 
-class Items(list[Any]):
+class ItemList(list[Any]):
     """A list; ``lines`` has the line of each item, counted from 1."""
 
-    __slots__ = ("lines",)
-
     def __init__(self) -> None:
-        super().__init__()
         self.lines: list[int] = []
 
 
@@ -80,10 +68,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file holds, as far as it could be read, and what is wrong with it as YAML.
+    """What a file contains, as far as it could be read, and its errors as YAML.
 
-    ``empty`` are the keys and items without a value: no error in YAML, but there is none that means
-    anything here.
+    ``empty`` are the keys and items without a value: no error in YAML, but none is allowed here.
     """
 
     root: Any
@@ -94,8 +81,7 @@ class Document:
 def parse(data: bytes) -> Document:
     """Reads one YAML document, or nothing where its syntax is broken. Raises nothing."""
     try:
-        text = _decode(data)
-        builder = _Builder(text)
+        builder = _Builder(_decode(data))
         root = builder.document()
     except _Stop as stop:
         return Document(None, (Problem(stop.line, (), stop.text),))
@@ -107,8 +93,8 @@ def line_of(root: object, path: Place) -> int:
     line = 1
     for part in path:
         if isinstance(root, Section) and part in root.lines:
-            line, root = root.lines[str(part)], root[str(part)]
-        elif isinstance(root, Items) and isinstance(part, int) and part < len(root):
+            line, root = root.lines[str(part)], root.get(str(part))
+        elif isinstance(root, ItemList) and isinstance(part, int) and part < len(root):
             line, root = root.lines[part], root[part]
         else:
             break
@@ -139,175 +125,140 @@ def _decode(data: bytes) -> str:
     return text
 
 
-@dataclass(slots=True)
-class _Anchor:
-    """A value that aliases may stand for; ``size`` in nodes and ``height`` in levels, once it has ended."""
+def _syntax(text: str, error: MarkedYAMLError) -> _Stop:
+    mark, problem = error.problem_mark, error.problem or "cannot be read"
+    # What was never closed is to be corrected where it begins.
+    if mark and error.context_mark and not text[mark.index :].strip():
+        mark = error.context_mark
+    if mark and text[mark.index : mark.index + 1] == "\t":
+        problem = "found a tab where YAML allows only spaces"
+    elif error.context:
+        problem = f"{error.context}, {problem}"
+    # At the end of the file libyaml's line may be one behind the last.
+    lines = text.count("\n") + (not text.endswith("\n"))
+    return _Stop(max(1, min(mark.line + 1 if mark else 1, lines)), f"is not YAML: {problem}")
 
-    value: Any = None
-    size: int = 0
-    height: int = 0
-    ended: bool = False
+
+_UNFINISHED = object()
 
 
-@dataclass(slots=True)
 class _Builder:
-    """Builds the values of one document; problems that let it go on are collected."""
+    """Builds the values of one document; errors that do not stop it are collected."""
 
-    text: str
-    problems: list[Problem] = field(default_factory=list)
-    empty: list[Problem] = field(default_factory=list)
-    _anchors: dict[str, _Anchor] = field(default_factory=dict)
-    _path: list[str | int] = field(default_factory=list)
-    _nodes: int = 0
-    _deepest: int = 0
-    _events: Iterator[Event] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._events = self._checked()
+    def __init__(self, text: str) -> None:
+        self.problems: list[Problem] = []
+        self.empty: list[Problem] = []
+        self._text = text
+        self._parser = CBaseLoader(text)
+        self._anchors: dict[str, Any] = {}
+        self._nodes = 0
 
     def document(self) -> Any:
-        root = None
-        for event in self._events:
-            if isinstance(event, DocumentStartEvent):
-                root = self._node(next(self._events), 1)
-            elif isinstance(event, DocumentEndEvent):
-                break
-        if not isinstance(extra := next(self._events, None), StreamEndEvent | None):
-            raise _Stop(_line(extra), "a second YAML document begins here; one file holds one")
+        try:
+            self._next()  # the start of the stream
+            if isinstance(self._next(), StreamEndEvent):
+                return None
+            root = self._node(self._next(), ())
+            self._next()  # the end of the document
+            if not isinstance(extra := self._next(), StreamEndEvent):
+                raise _Stop(_line(extra), "a second YAML document begins here; one file holds one")
+        except MarkedYAMLError as error:
+            raise _syntax(self._text, error) from None
+        finally:
+            self._parser.dispose()
         return root
 
-    def _checked(self) -> Iterator[Event]:
-        """The events of libyaml; its errors in one line."""
-        parser = CSafeLoader(self.text)
-        try:
-            while parser.check_event():
-                yield parser.get_event()
-        except MarkedYAMLError as error:
-            raise self._syntax(error) from None
-        finally:
-            parser.dispose()
+    def _next(self) -> Any:
+        return self._parser.get_event()
 
-    def _syntax(self, error: MarkedYAMLError) -> _Stop:
-        mark, problem = error.problem_mark, error.problem or "cannot be read"
-        # What was never closed is to be mended where it begins.
-        if mark and error.context_mark and not self.text[mark.index :].strip():
-            mark = error.context_mark
-        if mark and self.text[mark.index : mark.index + 1] == "\t":
-            problem = "found a tab where YAML allows only spaces"
-        elif error.context:
-            problem = f"{error.context}, {problem}"
-        # At the end of the file libyaml may stand one line behind its last.
-        lines = self.text.count("\n") + (not self.text.endswith("\n"))
-        return _Stop(max(1, min(mark.line + 1 if mark else 1, lines)), f"is not YAML: {problem}")
-
-    def _node(self, event: Event, depth: int) -> Any:
-        self._count(event, 1, depth)
+    def _node(self, event: Any, path: Place) -> Any:
         if isinstance(event, AliasEvent):
-            return self._alias(event, depth)
+            return self._alias(event, path)
+        self._count(event, 1, len(path))
         if event.tag is not None:
             raise _Stop(_line(event), "tags (words that begin with !) are not allowed; quote what is text")
+        if event.anchor:
+            self._anchors[event.anchor] = _UNFINISHED
         if isinstance(event, ScalarEvent):
             value = _plain(event.value) if event.implicit[0] else event.value
-            if event.anchor:
-                self._anchors[event.anchor] = _Anchor(value, size=1, ended=True)
-            return value
-        return self._collection(event, depth)
-
-    def _collection(self, event: Event, depth: int) -> Any:
-        anchor, before, deepest = _Anchor(), self._nodes, self._deepest
+        else:
+            value = (self._mapping if isinstance(event, MappingStartEvent) else self._sequence)(path)
         if event.anchor:
-            self._anchors[event.anchor] = anchor
-        self._deepest = depth
-        value = self._mapping(depth) if isinstance(event, MappingStartEvent) else self._sequence(depth)
-        anchor.value, anchor.size, anchor.ended = value, self._nodes - before + 1, True
-        anchor.height = self._deepest - depth
-        self._deepest = max(deepest, self._deepest)
+            self._anchors[event.anchor] = value
         return value
 
-    def _alias(self, event: Event, depth: int) -> Any:
-        anchor = self._anchors.get(event.anchor)
-        if anchor is None:
+    def _alias(self, event: Any, path: Place) -> Any:
+        if event.anchor not in self._anchors:
             raise _Stop(_line(event), "the alias (*) names no anchor (&) above it")
-        if not anchor.ended:
+        value = self._anchors[event.anchor]
+        if value is _UNFINISHED:
             raise _Stop(_line(event), "the alias (*) stands inside what it names")
-        self._count(event, anchor.size, depth + anchor.height)
-        return anchor.value
+        nodes, levels = _extent(value)
+        self._count(event, nodes, len(path) + levels)
+        return value
 
-    def _count(self, event: Event, nodes: int, depth: int) -> None:
+    def _count(self, event: Any, nodes: int, depth: int) -> None:
         self._nodes += nodes
-        self._deepest = max(self._deepest, depth)
         if self._nodes > MAX_NODES:
             raise _Stop(_line(event), f"holds more than {MAX_NODES} values, aliases (*) unfolded")
-        if depth > MAX_DEPTH:
+        if depth >= MAX_DEPTH:
             raise _Stop(_line(event), f"is nested deeper than {MAX_DEPTH} levels")
 
-    def _sequence(self, depth: int) -> Items:
-        items = Items()
-        while not isinstance(event := next(self._events), SequenceEndEvent):
-            line = _line(event)
-            self._path.append(len(items))
-            items.append(value := self._node(event, depth + 1))
-            items.lines.append(line)
-            if value is None:
-                self._no_value(line)
-            self._path.pop()
+    def _sequence(self, path: Place) -> ItemList:
+        items = ItemList()
+        while not isinstance(event := self._next(), SequenceEndEvent):
+            place = (*path, len(items))
+            items.lines.append(_line(event))
+            items.append(self._node(event, place))
+            self._check_empty(items[-1], items.lines[-1], place)
         return items
 
-    def _mapping(self, depth: int) -> Section:
-        section = Section()
-        merged: list[Section] | None = None
-        while not isinstance(event := next(self._events), MappingEndEvent):
-            line = _line(event)
-            merges = isinstance(event, ScalarEvent) and event.value == "<<" and event.implicit[0]
-            key = self._node(event, depth + 1)
-            self._path.append("?" if isinstance(key, Section | Items) else str(key))
-            value = self._node(next(self._events), depth + 1)
+    def _mapping(self, path: Place) -> Section:
+        section, merged = Section(), []
+        while not isinstance(event := self._next(), MappingEndEvent):
+            line, key = _line(event), self._node(event, (*path, "?"))
+            name = "?" if isinstance(key, Section | ItemList) else str(key)
+            place = (*path, name)
             if not isinstance(key, str):
-                self._problem(line, 'a key must be text: write it in quotes, as in "42"')
-                # Goes on as if it were quoted, so that what stands under it is looked at as well.
-                key = self._path[-1]
-            if key in section.lines:
-                self._problem(line, f"is here a second time; the first is on line {section.lines[key]}")
-            elif merges:
-                section.lines[key] = line
-                merged = self._merged(value, line)
+                # Goes on as if it were quoted, so that what is under it is checked as well.
+                self._problem(line, place, 'a key must be text: write it in quotes, as in "42"')
+            value = self._node(self._next(), place)
+            if name in section.lines:
+                first = section.lines[name]
+                self._problem(line, place, f"is here a second time; the first is on line {first}")
+                continue
+            section.lines[name] = line
+            if name == "<<" and isinstance(event, ScalarEvent) and event.implicit[0]:
+                merged = value if isinstance(value, ItemList) else [value]
+                if not merged or not all(isinstance(each, Section) for each in merged):
+                    self._problem(line, place, "must be an alias (*) of a mapping, or a list of such aliases")
             else:
-                section[key], section.lines[key] = value, line
-                if value is None:
-                    self._no_value(line)
-            self._path.pop()
-        if merged is not None:
-            del section.lines["<<"]
-            _merge(section, merged)
+                section[name] = value
+                self._check_empty(value, line, place)
+        # The mapping's own keys win, then those of the earlier of several.
+        for other in (each for each in merged if isinstance(each, Section)):
+            for name in [name for name in other if name not in section]:
+                section[name], section.lines[name] = other[name], other.lines[name]
         return section
 
-    def _merged(self, value: object, line: int) -> list[Section]:
-        given = value if isinstance(value, Items) else [value]
-        sections = [each for each in given if isinstance(each, Section)]
-        if not sections or len(sections) < len(given):
-            self._problem(line, "must be an alias (*) of a mapping, or a list of such aliases")
-        return sections
+    def _problem(self, line: int, path: Place, text: str) -> None:
+        self.problems.append(Problem(line, path, text))
 
-    def _problem(self, line: int, text: str) -> None:
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Problem(line, tuple(self._path), text))
-
-    def _no_value(self, line: int) -> None:
-        if len(self.empty) < MAX_PROBLEMS:
-            self.empty.append(Problem(line, tuple(self._path), "has no value; give it one or remove it"))
+    def _check_empty(self, value: object, line: int, path: Place) -> None:
+        if value is None:
+            self.empty.append(Problem(line, path, "has no value; give it one or remove it"))
 
 
-def _merge(section: Section, merged: list[Section]) -> None:
-    """YAML's merge key: what stands in the mapping itself wins, then the earlier of several."""
-    for other in merged:
-        for key, value in other.items():
-            if key not in section:
-                section[key], section.lines[key] = value, other.lines[key]
+def _extent(value: Any) -> tuple[int, int]:
+    """How many values it is made of, itself among them, and how many levels are below it."""
+    inner = value.values() if isinstance(value, Section) else value if isinstance(value, ItemList) else ()
+    extents = [_extent(each) for each in inner]
+    nodes = 1 + sum(nodes for nodes, _ in extents)
+    return nodes, max((levels + 1 for _, levels in extents), default=0)
 
 
-def _line(event: Event) -> int:
-    line: int = event.start_mark.line
-    return line + 1
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
 
 
 def _plain(text: str) -> Any:
