@@ -297,7 +297,7 @@ async def test_a_wrong_password_costs_one_login_and_shows_nowhere(
         assert read_samples(page).get_one("remote_job_system_read_error_info", reason="auth") == 1
         assert set(ups(read_samples(page))) == {0}
     told = "".join(repr(vars(record)) for record in caplog.records)
-    assert "the login answered HTTP 401" in told
+    assert ": HTTP status 401" in told
     assert "wrong-but-secret" not in "".join([told, *pages])
     assert (studio.logins, studio.refused) == (1, 0)
 

@@ -1,4 +1,4 @@
-"""The ways to prove who we are: one file each, one line each in the table."""
+"""The auth types: one module each, one line each in the table."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

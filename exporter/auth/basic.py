@@ -11,12 +11,12 @@ from exporter.auth.credential import FixedCredential, basic_header
 
 def _username(value: str) -> str:
     if ":" in value or not value.isprintable():
-        raise ValueError("must not hold a colon or control characters")
+        raise ValueError("must not contain a colon or control characters")
     return value
 
 
 class BasicKeys(fields.Keys):
-    """Who we are, and what proves it."""
+    """User name and password."""
 
     type: Literal["basic"]
     username: Annotated[str, AfterValidator(_username)] = Field(description="user name, without a colon")
@@ -24,7 +24,7 @@ class BasicKeys(fields.Keys):
 
 
 class Basic(FixedCredential):
-    """Writes ``Authorization: Basic …``, in UTF-8."""
+    """Sets ``Authorization: Basic …``, encoded as UTF-8."""
 
     kind: ClassVar[str] = "basic"
     Keys: ClassVar[type[fields.Keys]] = BasicKeys
@@ -34,10 +34,10 @@ class Basic(FixedCredential):
         self._username = keys.username
 
     def apply(self, request: PreparedRequest) -> None:
-        """Writes the header.
+        """Sets the header.
 
         Raises:
-            Failure: reason ``auth``, the password cannot be written as UTF-8.
+            Failure: reason ``auth``, the password is not Unicode.
         """
         (password,) = self._secrets.values
         request.headers["Authorization"] = basic_header(self._username, password)

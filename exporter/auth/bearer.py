@@ -1,4 +1,4 @@
-"""A bearer token (RFC 6750) that somebody else made and keeps fresh."""
+"""A bearer token (RFC 6750) from the configuration."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -12,14 +12,14 @@ from exporter.auth.credential import FixedCredential, HeaderSecret, header_value
 def _check_token(value: str) -> None:
     scheme, _, token = value.strip().partition(" ")
     if token and scheme.casefold() in ("bearer", "basic"):
-        # A frequent error: the whole header was pasted.
+        # A frequent error: the whole header value was copied.
         raise ValueError(f"begins with the word {scheme.title()}; allowed is the token alone")
     if any(character.isspace() for character in value):
-        raise ValueError("must not hold spaces; allowed is the token alone, without the word Bearer")
+        raise ValueError("must not contain spaces; allowed is the token alone, without the word Bearer")
 
 
 class BearerKeys(fields.Keys):
-    """The token alone."""
+    """The token."""
 
     type: Literal["bearer"]
     token: Annotated[HeaderSecret, fields.secret_check(_check_token)] = Field(
@@ -28,7 +28,7 @@ class BearerKeys(fields.Keys):
 
 
 class Bearer(FixedCredential):
-    """Writes ``Authorization: Bearer …``."""
+    """Sets ``Authorization: Bearer …``."""
 
     kind: ClassVar[str] = "bearer"
     Keys: ClassVar[type[fields.Keys]] = BearerKeys
@@ -37,10 +37,10 @@ class Bearer(FixedCredential):
         super().__init__(keys.token)
 
     def apply(self, request: PreparedRequest) -> None:
-        """Writes the header.
+        """Sets the header.
 
         Raises:
-            Failure: reason ``auth``, the token may not stand in a header.
+            Failure: reason ``auth``, the token cannot be a header value.
         """
         (token,) = self._secrets.values
         request.headers["Authorization"] = f"Bearer {header_value(token)}"

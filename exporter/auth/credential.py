@@ -1,7 +1,7 @@
-"""What every credential is: a pure ``apply`` and, where it must call somebody, a blocking ``renew``.
+"""The interface of all credentials: ``apply`` and, for those that fetch a token, a blocking ``renew``.
 
-A credential is a ``requests.auth.AuthBase``, so it works with plain ``requests`` too. It does no I/O
-in ``apply``; who drives it (the upstream) renews it first when it says so.
+A credential is a ``requests.auth.AuthBase``, so it works with plain ``requests`` too. ``apply`` does no I/O:
+the caller checks ``must_renew`` first.
 """
 
 from abc import ABC, abstractmethod
@@ -19,14 +19,14 @@ from exporter.runtime.secret import Secret
 
 
 class Credential(AuthBase, ABC):
-    """How the requests of one system prove who sends them.
+    """Authenticates the requests of one system.
 
     Class attributes:
         kind: the value of ``auth.type``.
-        Keys: the keys of ``auth:``, ``type`` among them; instances are made from it.
-        signs: whether what `apply` writes depends on the request and the moment: it then has to be
-            called for every send, as the last to change the request.
-        keeps_cookies: whether the cookies that answers set are to be given to `answered`.
+        Keys: the keys of ``auth:``, including ``type``.
+        signs: what `apply` sets depends on the request and the time, so it is called for every request sent,
+            after all other changes.
+        keeps_cookies: `store_cookies` gets the cookies of responses.
     """
 
     kind: ClassVar[str]
@@ -36,55 +36,55 @@ class Credential(AuthBase, ABC):
 
     @abstractmethod
     def __init__(self, keys: Any) -> None:
-        """Takes the validated ``auth:`` part of a system, an instance of `Keys`."""
+        """Creates it from the validated ``auth:`` of a system, an instance of `Keys`."""
 
     def bind(self, base_url: str, headers: Mapping[str, str]) -> None:
-        """Told before anything else where the system is and what every request to it carries."""
+        """Receives, before any other call, the system's address and the headers of all requests to it."""
 
     @abstractmethod
     def apply(self, request: PreparedRequest) -> None:
-        """Puts the proof onto a request. Pure: no I/O but a changed secret file, no waiting."""
+        """Sets headers of a request. Does no I/O, except that it reads a secret file that has changed."""
 
     def version(self) -> object:
-        """Anything that compares unequal once ``apply`` would write something else."""
+        """A value that changes whenever what ``apply`` sets does."""
         return None
 
     def must_renew(self, now: float) -> bool:
         """Whether `renew` has to be called before `apply`; ``now`` in monotonic seconds."""
         return False
 
-    def serves(self, now: float) -> bool:
-        """Whether `apply` may still be called: where `must_renew` only asks early, nobody has to wait."""
+    def valid(self, now: float) -> bool:
+        """Whether `apply` can be called now: reads need not wait for an early renewal."""
         return not self.must_renew(now)
 
     def renew(self, session: Session, now: float) -> None:
-        """Gets a new token or session, blocking; called off the event loop, one call at a time.
+        """Gets a new token or session. Blocks; called outside the event loop, one call at a time.
 
         Raises:
-            Failure: reason ``auth``, with no text of request or answer in it.
+            Failure: reason ``auth``, without text of the request or the response.
         """
 
-    def refused(self, version: object) -> bool:
-        """Tells that a request sent with `version` was answered 401.
+    def rejected(self, version: object) -> bool:
+        """Reports that the response to a request with `version` was 401.
 
         Returns:
-            Whether asking again after a renewal may help: `must_renew` then says so.
+            Whether to send it again, after a renewal if `must_renew` is true then.
         """
         return False
 
-    def answered(self, version: object, cookies: Sequence[str]) -> None:
-        """Takes the values of ``Set-Cookie`` of a good answer to a request sent with `version`."""
+    def store_cookies(self, version: object, cookies: Sequence[str]) -> None:
+        """Receives the ``Set-Cookie`` values of a successful response to a request with `version`."""
 
     def expires_at(self) -> float | None:
-        """Unix time at which it ends unless somebody acts; ``None``: never, not known, or renewed here."""
+        """Unix time at which it expires; ``None``: never, not known, or renewed automatically."""
         return None
 
     def explain(self, headers: Mapping[str, str]) -> str:
-        """Why an answer was 401, in our own words, where its headers (lower-case names) tell; else empty."""
+        """Why a response was 401, in our own words, from its headers (lower-case names); else empty."""
         return ""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """The way ``requests`` calls it."""
+        """The interface of ``requests``."""
         self.apply(request)
         return request
 
@@ -92,10 +92,10 @@ class Credential(AuthBase, ABC):
         return f"{type(self).__name__}()"
 
 
-class Watched:
-    """The secrets of one credential, and a number that grows whenever one of them has changed.
+class SecretSet:
+    """The secrets of one credential, with a version that grows whenever one of them has changed.
 
-    Their files may be replaced at any time; the number tells of it without showing a value.
+    Their files may be replaced at any time; the version shows that without showing a value.
     """
 
     __slots__ = ("_secrets", "_values", "_version")
@@ -106,53 +106,53 @@ class Watched:
         self._version = 0
 
     def read(self) -> tuple[int, tuple[str, ...]]:
-        """The number, and the values that it stands for."""
+        """The version, and its values in the order given."""
         values = tuple(secret.reveal() for secret in self._secrets)
         if values != self._values:
-            # Files of one set are replaced together, so none is taken that was looked at before another.
+            # Their files are replaced together, so all are checked again: one read before may be old.
             self.look_again()
             self._values = tuple(secret.reveal() for secret in self._secrets)
             self._version += 1
         return self._version, self._values
 
     def look_again(self) -> None:
-        """Before the secrets count as refused: their files may have changed since the last look."""
+        """Has the files checked at the next read, however recent the last check was."""
         for secret in self._secrets:
             secret.look_again()
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The secrets' values, in the order given; for the wire only."""
+        """The values, in the order given; only to be sent."""
         return self.read()[1]
 
     @property
     def version(self) -> int:
-        """The number alone."""
+        """The version alone."""
         return self.read()[0]
 
 
 class FixedCredential(Credential):
-    """A credential that needs no call: what it writes changes only when one of its secrets does.
+    """A credential that is never renewed: what it sets changes only when one of its secrets does.
 
     Args:
-        secrets: all that `apply` writes.
+        secrets: all secrets that `apply` uses.
     """
 
     def __init__(self, *secrets: Secret) -> None:
-        self._secrets = Watched(*secrets)
+        self._secrets = SecretSet(*secrets)
         self._expiry: tuple[int, float | None] = 0, None
 
     def version(self) -> object:
-        """Another one once a secret has changed."""
+        """Changes when a secret has changed."""
         return self._secrets.version
 
-    def refused(self, version: object) -> bool:
-        """Whether a secret has changed since: only then is asking again worth it."""
+    def rejected(self, version: object) -> bool:
+        """Whether a secret has changed since: only then may another attempt succeed."""
         self._secrets.look_again()
         return version != self._secrets.version
 
     def expires_at(self) -> float | None:
-        """When the first JWT among the secrets ends."""
+        """When the first JWT among the secrets expires."""
         version, values = self._secrets.read()
         if version != self._expiry[0]:
             ends = (jwt_expiry(value) for value in values)
@@ -161,14 +161,14 @@ class FixedCredential(Credential):
 
 
 HeaderSecret = Annotated[SecretValue, secret_check(check_header_value)]
-"""A secret that goes into a header as it is."""
+"""A secret that is sent as a header value, unchanged."""
 
 
 def header_value(value: str) -> str:
-    """A secret's value for a header; its file may hold something else by now than when it was loaded.
+    """A secret as a header value, checked again because its file may have changed since it was loaded.
 
     Raises:
-        Failure: reason ``auth``, it may not stand in a header.
+        Failure: reason ``auth``, it cannot be a header value.
     """
     try:
         return check_header_value(value)
@@ -180,13 +180,13 @@ def secret_bytes(value: str) -> bytes:
     """A secret's value in UTF-8.
 
     Raises:
-        Failure: reason ``auth``, it is no text (an environment variable may hold stray bytes).
+        Failure: reason ``auth``, it is not Unicode (an environment variable may contain other bytes).
     """
     try:
         return value.encode()
     except UnicodeEncodeError:
         pass
-    # Raised out here: the codec's own error carries what it was given.
+    # Raised outside the except block: the context would contain the secret.
     raise Failure(Reason.AUTH, "a secret is not Unicode text")
 
 

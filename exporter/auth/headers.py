@@ -1,4 +1,4 @@
-"""Headers with secret values, for systems that have a way of their own (CAPS: two of them)."""
+"""Headers with secret values, for systems with headers of their own (CAPS has two)."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -17,16 +17,16 @@ def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
 
 
 class HeadersKeys(fields.Keys):
-    """Names and values; each value is sent as it is, no scheme word is put in front."""
+    """Names and values; each value is sent unchanged, without a scheme such as ``Bearer``."""
 
     type: Literal["headers"]
     headers: Annotated[dict[fields.RequestHeaderName, HeaderSecret], AfterValidator(_headers)] = Field(
-        description="header names, each with a secret that is sent as it is"
+        description="header names, each with a secret that is sent unchanged"
     )
 
 
 class HeadersCredential(FixedCredential):
-    """Writes the headers that the config names."""
+    """Sets the configured headers."""
 
     kind: ClassVar[str] = "headers"
     Keys: ClassVar[type[fields.Keys]] = HeadersKeys
@@ -36,10 +36,10 @@ class HeadersCredential(FixedCredential):
         self._names = tuple(keys.headers)
 
     def apply(self, request: PreparedRequest) -> None:
-        """Writes the headers.
+        """Sets the headers.
 
         Raises:
-            Failure: reason ``auth``, a value may not stand in a header.
+            Failure: reason ``auth``, a value cannot be a header value.
         """
         for name, value in zip(self._names, self._secrets.values, strict=True):
             request.headers[name] = header_value(value)

@@ -1,7 +1,7 @@
 """Huawei Cloud's request signature SDK-HMAC-SHA256, made with an access key and its secret key.
 
-Source: "API Request Signing Guide" and the vendor's Python SDK. Every request is signed by itself,
-with the time in it: the gateway refuses what is about 15 minutes off its own clock.
+Source: "API Request Signing Guide" and the vendor's Python SDK. Every request has its own
+signature, over the time too: the gateway rejects a time that differs from its clock by about 15 minutes.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from exporter.model.failure import Failure, Reason
 ALGORITHM = "SDK-HMAC-SHA256"
 MAX_KEY_LENGTH = 128
 MAX_SECURITY_TOKEN_LENGTH = 16 * 1024
-# A little under the gateway's limit, which is not told to the second.
+# A little under the gateway's limit, which is documented without seconds.
 CLOCK_SECONDS = 14 * 60
 
 _PORTS = {"http": 80, "https": 443}
-# One word of a header that has commas and spaces between its words.
+# One element of a header whose elements are separated by commas and spaces.
 _WORD = re.compile(r"[!-+\--~]+")
 _PROJECT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -50,7 +50,7 @@ def _project_id(value: str) -> str:
 
 
 class HuaweiAkSkKeys(fields.Keys):
-    """A pair of keys; temporary ones come with a security token."""
+    """An access key; a temporary one has a security token."""
 
     type: Literal["huawei_aksk"]
     access_key: Annotated[fields.SecretValue, fields.secret_check(_check_access_key)] = Field(
@@ -61,12 +61,12 @@ class HuaweiAkSkKeys(fields.Keys):
         None, description="the security token of temporary keys"
     )
     project_id: Annotated[str, AfterValidator(_project_id)] | None = Field(
-        None, description="id of the project, where the keys may read several"
+        None, description="id of the project, if the key can read several"
     )
 
 
 class HuaweiAkSk(FixedCredential):
-    """Signs the request as it goes out.
+    """Signs each request when it is sent.
 
     Args:
         clock: Unix time.
@@ -83,10 +83,10 @@ class HuaweiAkSk(FixedCredential):
         self._clock = clock
 
     def apply(self, request: PreparedRequest) -> None:
-        """Writes ``Host``, ``X-Sdk-Date`` and the signature over them, method, URL and body.
+        """Sets ``Host``, ``X-Sdk-Date`` and the signature over them, the method, URL and body.
 
         Raises:
-            Failure: reason ``auth``, a key cannot be what the config says it is.
+            Failure: reason ``auth``, a key has invalid characters.
         """
         access_key, secret_key, *tokens = self._secrets.values
         signed = {
@@ -108,7 +108,7 @@ class HuaweiAkSk(FixedCredential):
         )
 
     def explain(self, headers: Mapping[str, str]) -> str:
-        """By how much our clock is off, if that is why a signature was refused."""
+        """By how much the clock of this machine is wrong, if that is why a signature was rejected."""
         theirs = http_date(headers.get("date", ""))
         ahead = 0.0 if theirs is None else self._clock() - theirs
         if abs(ahead) < CLOCK_SECONDS:
@@ -116,12 +116,12 @@ class HuaweiAkSk(FixedCredential):
         where = "ahead of" if ahead > 0 else "behind"
         return (
             f"the clock of this machine is {_span(abs(ahead))} {where} that of the system, "
-            "which takes no signature more than 15 minutes off"
+            "which accepts a difference of 15 minutes"
         )
 
 
 def _checked(value: str, limit: int) -> str:
-    """A word of a header, once more: its file may hold something else by now than when it was loaded."""
+    """Checks a key again: its file may have changed since it was loaded."""
     try:
         return _word(value, limit)
     except ValueError as error:
@@ -130,7 +130,7 @@ def _checked(value: str, limit: int) -> str:
 
 
 def _host(url: SplitResult) -> str:
-    """What belongs into ``Host`` (RFC 9110 section 7.2): the port only where it is not the scheme's own."""
+    """The value of ``Host`` (RFC 9110 section 7.2): without the port if it is the default one."""
     host = url.hostname or ""
     host = f"[{host}]" if ":" in host else host
     return host if url.port in (None, _PORTS.get(url.scheme)) else f"{host}:{url.port}"
@@ -155,14 +155,14 @@ def _canonical(request: PreparedRequest, signed: Mapping[str, str]) -> tuple[str
 
 
 def _canonical_path(path: str) -> str:
-    """Decoded and encoded anew, so that a quoted slash divides as any other; ends in a slash."""
+    """Decoded and encoded again, so that an encoded slash is a separator too; ends with a slash."""
     encoded = quote(unquote_to_bytes(path), safe="/~")
     return encoded if encoded.endswith("/") else f"{encoded}/"
 
 
 def _canonical_query(query: str) -> str:
-    """Decoded, sorted and encoded anew; every name has its ``=``."""
-    # Latin-1 carries bytes through as they are, and sorts them as UTF-8 does.
+    """Decoded, sorted and encoded again; every name has a ``=``."""
+    # Latin-1 keeps every byte, and has the same order as UTF-8.
     pairs = sorted(parse_qsl(query, keep_blank_values=True, encoding="latin-1"))
     return "&".join("=".join(quote(part, safe="~", encoding="latin-1") for part in pair) for pair in pairs)
 

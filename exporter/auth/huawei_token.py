@@ -1,7 +1,7 @@
-"""A token of Huawei Cloud's IAM: fetched with an IAM user's password, sent as ``X-Auth-Token``.
+"""A token of Huawei Cloud's IAM, fetched with the password of an IAM user, sent as ``X-Auth-Token``.
 
 Source: "Obtaining a User Token Through Password Authentication" (KeystoneCreateUserTokenByPassword).
-A token lives 24 hours; a new one does not end the one before it.
+A token is valid for 24 hours; a new one does not invalidate the one before it.
 """
 
 import time
@@ -12,9 +12,8 @@ from pydantic import Field
 from requests import PreparedRequest, Response, Session
 
 from exporter import config_types as fields
-from exporter.auth.token import TokenCredential, bounded_life, json_object, post, usable
+from exporter.auth.token import TokenCredential, bounded_life, json_object, usable
 from exporter.model.dates import http_date, iso_date
-from exporter.model.failure import Failure, Reason
 
 _ISSUED = 201
 _TOKEN_HEADER = "X-Subject-Token"  # noqa: S105  a header's name
@@ -36,10 +35,10 @@ class HuaweiTokenKeys(fields.Keys):
 
 
 class HuaweiToken(TokenCredential):
-    """Fetches a token with the user's password and writes ``X-Auth-Token``.
+    """Fetches a token with the user's password and sets ``X-Auth-Token``.
 
     Args:
-        clock: Unix time, for an endpoint that does not tell its own.
+        clock: Unix time, for responses without ``Date``.
     """
 
     kind: ClassVar[str] = "huawei_token"
@@ -50,8 +49,13 @@ class HuaweiToken(TokenCredential):
         self._keys = keys
         self._clock = clock
 
+    @property
+    def endpoint(self) -> str:
+        """IAM's token endpoint."""
+        return self._keys.token_url
+
     def apply(self, request: PreparedRequest) -> None:
-        """Writes the header.
+        """Sets the header.
 
         Raises:
             Failure: reason ``auth``, there is no token yet.
@@ -59,14 +63,13 @@ class HuaweiToken(TokenCredential):
         request.headers["X-Auth-Token"] = self.token
 
     def fetch(self, session: Session, secret: str) -> tuple[str, float]:
-        """Asks IAM."""
-        response = post(session, self._keys.token_url, json=self._body(secret))
-        if response.status_code != _ISSUED:
-            detail = f"the token endpoint answered HTTP {response.status_code}"
-            raise Failure(Reason.AUTH, detail, status=response.status_code)
+        """Requests a token from IAM."""
+        response = self.post(session, json=self._body(secret))
+        if (status := response.status_code) != _ISSUED:
+            raise self.failure(f"HTTP status {status}", status)
         token = response.headers.get(_TOKEN_HEADER)
         if not usable(token):
-            raise Failure(Reason.AUTH, f"the token endpoint answered without a usable {_TOKEN_HEADER}")
+            raise self.failure(f"the response has no usable header {_TOKEN_HEADER}")
         return token, self._life(response)
 
     def _body(self, secret: str) -> dict[str, Any]:
@@ -80,7 +83,7 @@ class HuaweiToken(TokenCredential):
         }
 
     def _life(self, response: Response) -> float:
-        """Seconds from the endpoint's own ``Date`` to the token's end, whatever our clock says."""
+        """Seconds from the response's ``Date`` to the expiry: the clock of this machine may be wrong."""
         token = json_object(response).get("token")
         ends_at = iso_date(token.get("expires_at")) if isinstance(token, dict) else None
         if ends_at is None:

@@ -1,11 +1,11 @@
-"""When a JSON Web Token ends (RFC 7519), read without asking whether it is genuine."""
+"""The expiry of a JSON Web Token (RFC 7519), read without verifying its signature."""
 
 import base64
 import json
 from contextlib import suppress
 
 MAX_LENGTH = 64 * 1024
-# The year 9999; what is above is no number of seconds (some write milliseconds).
+# The year 9999; larger values are not seconds (some issuers use milliseconds).
 _LAST_SECOND = 253_402_300_799
 
 
@@ -13,10 +13,10 @@ def jwt_expiry(secret: str) -> float | None:
     """``exp`` of a JWT, in Unix seconds.
 
     Args:
-        secret: the token, also with a scheme word such as ``Bearer`` before it.
+        secret: the token, or a header value with a scheme such as ``Bearer``.
 
     Returns:
-        ``None`` for anything but a signed JWT that names a sensible time.
+        ``None`` for anything but a signed JWT with a valid time.
     """
     parts = secret.strip()[: MAX_LENGTH + 1].rpartition(" ")[2].split(".")
     if len(parts) != 3 or len(secret) > MAX_LENGTH:

@@ -1,4 +1,4 @@
-"""No proof at all: for systems that anybody may ask."""
+"""No authentication, for systems that need none."""
 
 from typing import ClassVar, Literal
 
@@ -9,13 +9,13 @@ from exporter.auth.credential import FixedCredential
 
 
 class NoneKeys(fields.Keys):
-    """Nothing to tell."""
+    """There are no keys besides ``type``."""
 
     type: Literal["none"] = "none"
 
 
 class NoCredential(FixedCredential):
-    """Leaves requests as they are."""
+    """Leaves requests unchanged."""
 
     kind: ClassVar[str] = "none"
     Keys: ClassVar[type[fields.Keys]] = NoneKeys

@@ -1,19 +1,18 @@
-"""OAuth 2.0 client credentials (RFC 6749 section 4.4): a token that is fetched, kept and renewed."""
+"""OAuth 2.0 client credentials (RFC 6749 section 4.4)."""
 
 import re
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import quote_plus
 
 from pydantic import AfterValidator, Field
-from requests import PreparedRequest, Response, Session
+from requests import PreparedRequest, Session
 
 from exporter import config_types as fields
 from exporter.auth.credential import basic_header
-from exporter.auth.token import TokenCredential, bounded_life, json_object, post, usable
-from exporter.model.failure import Failure, Reason
+from exporter.auth.token import TokenCredential, bounded_life, json_object, usable
 
 _OWN_FIELDS = frozenset({"grant_type", "client_id", "client_secret", "scope", "audience"})
-# RFC 6749 section 5.2; any other word would be text of an answer.
+# RFC 6749 section 5.2; any other value would be text of the response.
 _ERRORS = frozenset(
     {
         "invalid_request",
@@ -29,27 +28,27 @@ _SECONDS = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
 
 def _extra(params: dict[str, str]) -> dict[str, str]:
     if own := sorted(_OWN_FIELDS.intersection(params)):
-        raise ValueError(f"must not hold {', '.join(own)}: the keys of auth: and the grant set these")
+        raise ValueError(f"must not contain {', '.join(own)}: the keys of auth: and the grant set these")
     return params
 
 
 class OAuth2Keys(fields.Keys):
-    """Where tokens are had, and for whom."""
+    """The token endpoint, and the client that the token is for."""
 
     type: Literal["oauth2"]
-    token_url: fields.EndpointUrl = Field(description="token endpoint, called as it stands")
-    client_id: str = Field(min_length=1, description="the client's name at that endpoint")
-    client_secret: fields.SecretValue = Field(description="the client's secret at that endpoint")
-    scope: str | None = Field(None, description="scopes, with spaces between them")
-    audience: str | None = Field(None, description="whom the token is for, where the endpoint asks")
-    client_auth: Literal["form", "basic"] = Field("form", description="how the client's secret is sent")
+    token_url: fields.EndpointUrl = Field(description="token endpoint")
+    client_id: str = Field(min_length=1, description="id of the client")
+    client_secret: fields.SecretValue = Field(description="secret of the client")
+    scope: str | None = Field(None, description="scopes, separated by spaces")
+    audience: str | None = Field(None, description="audience of the token, if the endpoint requires it")
+    client_auth: Literal["form", "basic"] = Field("form", description="how the secret of the client is sent")
     params: Annotated[dict[str, str], AfterValidator(_extra)] = Field(
-        default_factory=dict, description="more form fields; no secrets"
+        default_factory=dict, description="additional form fields; no secrets"
     )
 
 
 class OAuth2(TokenCredential):
-    """Fetches a token with the client's secret and writes ``Authorization: Bearer …``."""
+    """Fetches a token with the client's secret and sets ``Authorization: Bearer …``."""
 
     kind: ClassVar[str] = "oauth2"
     Keys: ClassVar[type[fields.Keys]] = OAuth2Keys
@@ -58,8 +57,13 @@ class OAuth2(TokenCredential):
         super().__init__(keys.client_secret)
         self._keys = keys
 
+    @property
+    def endpoint(self) -> str:
+        """The token endpoint."""
+        return self._keys.token_url
+
     def apply(self, request: PreparedRequest) -> None:
-        """Writes the header.
+        """Sets the header.
 
         Raises:
             Failure: reason ``auth``, there is no token yet.
@@ -67,9 +71,20 @@ class OAuth2(TokenCredential):
         request.headers["Authorization"] = f"Bearer {self.token}"
 
     def fetch(self, session: Session, secret: str) -> tuple[str, float]:
-        """Asks the token endpoint."""
+        """Requests a token from the token endpoint."""
         headers = {"Accept": "application/json", **self._client(secret)}
-        return _understand(post(session, self._keys.token_url, data=self._form(secret), headers=headers))
+        response = self.post(session, data=self._form(secret), headers=headers)
+        status, body = response.status_code, json_object(response)
+        if status != 200:
+            code = body.get("error")
+            known = f" ({code})" if isinstance(code, str) and code in _ERRORS else ""
+            raise self.failure(f"HTTP status {status}{known}", status)
+        token, kind = body.get("access_token"), body.get("token_type")
+        if not usable(token):
+            raise self.failure("the response has no usable access_token")
+        if kind is not None and not (isinstance(kind, str) and kind.casefold() == "bearer"):
+            raise self.failure("the response has a token_type other than bearer")
+        return token, _life(body.get("expires_in"))
 
     def _form(self, secret: str) -> dict[str, str]:
         keys = self._keys
@@ -84,34 +99,14 @@ class OAuth2(TokenCredential):
         return form
 
     def _client(self, secret: str) -> dict[str, str]:
-        """Section 2.3.1: both parts are form-encoded before they go into Basic."""
+        """Section 2.3.1: both parts are form-encoded before the Basic encoding."""
         if self._keys.client_auth == "form":
             return {}
         return {"Authorization": basic_header(quote_plus(self._keys.client_id), quote_plus(secret))}
 
 
-def _understand(response: Response) -> tuple[str, float]:
-    """The token in an answer, and for how many seconds it holds.
-
-    Raises:
-        Failure: reason ``auth``, there is none that can be used.
-    """
-    status = response.status_code
-    body = json_object(response)
-    if status != 200:
-        code = body.get("error")
-        known = f" ({code})" if isinstance(code, str) and code in _ERRORS else ""
-        raise Failure(Reason.AUTH, f"the token endpoint answered HTTP {status}{known}", status=status)
-    token, kind = body.get("access_token"), body.get("token_type")
-    if not usable(token):
-        raise Failure(Reason.AUTH, "the token endpoint answered without a usable access_token")
-    if kind is not None and not (isinstance(kind, str) and kind.casefold() == "bearer"):
-        raise Failure(Reason.AUTH, "the token endpoint answered with a token that is no bearer token")
-    return token, _life(body.get("expires_in"))
-
-
 def _life(value: object) -> float:
-    """``expires_in``, as number or as text; five minutes where it says nothing that makes sense."""
+    """``expires_in``, a number or a string; the default if it is neither."""
     if isinstance(value, str) and _SECONDS.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,15 +1,15 @@
-"""What credentials share that fetch a token: it is kept, and renewed before it ends or once refused."""
+"""Credentials that fetch a token: renewed before it expires, or when it is rejected."""
 
 import json
 import re
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, ClassVar, TypeGuard
+from urllib.parse import urlsplit
 
 from requests import Response, Session
-from requests.exceptions import SSLError, Timeout
 
-from exporter.auth.credential import Credential, Watched, secret_bytes
+from exporter.auth.credential import Credential, SecretSet, secret_bytes
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.secret import Secret
 
@@ -25,16 +25,16 @@ _TOKEN = re.compile(r"[\x21-\x7e\xa1-\xff]+")
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A token, in monotonic seconds.
+    """A token; times in monotonic seconds.
 
     Args:
-        origin: the version of the secret that it was got with; it does not outlive that.
-        forced: it was got because the one before it was refused.
+        secret_version: of the secret that it was fetched with; it is invalid once the secret has changed.
+        forced: it was fetched because the one before it was rejected.
     """
 
     value: str = field(repr=False)
-    origin: int
-    got_at: float
+    secret_version: int
+    fetched_at: float
     renew_at: float
     ends_at: float
     forced: bool
@@ -43,31 +43,41 @@ class _Token:
 class TokenCredential(Credential):
     """A credential whose token is fetched with a secret.
 
+    Class attributes:
+        action: what a request for a token does, in error texts before the host.
+
     Args:
-        secret: what the token is got with; when it changes, the token is given up.
+        secret: the token is fetched with it, and fetched again when it changes.
     """
 
+    action: ClassVar[str] = "get a token from"
+
     def __init__(self, secret: Secret) -> None:
-        self._secret = Watched(secret)
+        self._secret = SecretSet(secret)
         self._token: _Token | None = None
         self._serial = 0
-        self._refused = False
+        self._rejected = False
         self._now = 0.0
+
+    @property
+    @abstractmethod
+    def endpoint(self) -> str:
+        """The URL that tokens are fetched from."""
 
     @abstractmethod
     def fetch(self, session: Session, secret: str) -> tuple[str, float]:
-        """Asks for a token.
+        """Fetches a token.
 
         Returns:
-            The token (see `usable`), and for how many seconds it holds.
+            The token (see `usable`), and for how many seconds it is valid.
 
         Raises:
-            Failure: reason ``auth``, with no text of request or answer in it.
+            Failure: reason ``auth``, without text of the request or the response.
         """
 
     @property
     def token(self) -> str:
-        """The token itself; for the wire only.
+        """The token itself; only to be sent.
 
         Raises:
             Failure: reason ``auth``, there is no token yet.
@@ -77,74 +87,73 @@ class TokenCredential(Credential):
         return self._token.value
 
     def version(self) -> object:
-        """Another one with every token, and already when the secret has changed."""
+        """Changes with every token, and as soon as the secret changes."""
         return self._secret.version, self._serial
 
     def must_renew(self, now: float) -> bool:
-        """Whether a token has to be fetched: none, refused, about to end, or of an older secret."""
+        """Whether a token has to be fetched: there is no valid one, or it expires soon."""
         self._now = now
-        token = self._token
-        return token is None or self._refused or now >= token.renew_at or token.origin != self._secret.version
+        return self._token is None or now >= self._token.renew_at or not self.valid(now)
 
-    def serves(self, now: float) -> bool:
-        """Whether the token at hand still is what it was got as: it has not ended and nobody refused it."""
+    def valid(self, now: float) -> bool:
+        """Whether the token has not expired, was not rejected, and belongs to the current secret."""
         token = self._token
-        if token is None or self._refused or token.origin != self._secret.version:
+        if token is None or self._rejected or token.secret_version != self._secret.version:
             return False
         return now < token.ends_at
 
     def renew(self, session: Session, now: float) -> None:
-        """Fetches a token; until it is there, and when it cannot be had, the one at hand stays.
+        """Fetches a token; the existing one is kept until there is a new one.
 
         Raises:
-            Failure: reason ``auth``, with no text of request or answer in it.
+            Failure: reason ``auth``, without text of the request or the response.
         """
         self._secret.look_again()
-        origin, (secret,) = self._secret.read()
+        secret_version, (secret,) = self._secret.read()
         secret_bytes(secret)
-        value, life = self.fetch(session, secret)
-        early = min(max(EARLY_SECONDS, life * EARLY_SHARE), life / 2)
-        self._token = _Token(value, origin, now, now + life - early, now + life, self._refused)
-        self._refused = False
+        value, seconds = self.fetch(session, secret)
+        early = min(max(EARLY_SECONDS, seconds * EARLY_SHARE), seconds / 2)
+        ends_at = now + seconds
+        self._token = _Token(value, secret_version, now, ends_at - early, ends_at, self._rejected)
+        self._rejected = False
         self._serial += 1
 
-    def refused(self, version: object) -> bool:
-        """Gives the token up if it is still the one that was refused.
+    def rejected(self, version: object) -> bool:
+        """Discards the token if it is still the one that was rejected.
 
-        A token that was itself fetched after a refusal, a moment ago, is kept: then the fault is
-        not the token's, and every read would fetch another.
+        A token that was itself fetched after a rejection, a moment ago, is kept: the token is then not the
+        cause, and every read would fetch another one.
         """
         token = self._token
-        if version != self.version() or token is None or self._refused:
+        if version != self.version() or token is None or self._rejected:
             return True
-        if token.forced and self._now - token.got_at < FORCED_SECONDS:
+        if token.forced and self._now - token.fetched_at < FORCED_SECONDS:
             return False
-        self._refused = True
+        self._rejected = True
         return True
 
+    def post(self, session: Session, **options: Any) -> Response:
+        """Sends a request for a token and returns the response of any status, redirects too.
 
-def post(session: Session, url: str, *, what: str = "the token endpoint", **options: Any) -> Response:
-    """Asks a token endpoint; whatever it answers is returned, a redirect too.
+        Args:
+            options: those of ``requests``: form or JSON, headers.
 
-    Args:
-        what: how a failure calls it.
-        options: those of ``requests``: form or JSON, headers.
+        Raises:
+            Failure: reason ``auth``, there is no response.
+        """
+        try:
+            return session.post(self.endpoint, allow_redirects=False, **options)
+        except Failure as failure:
+            problem = failure.detail or failure.reason
+        except (OSError, ValueError):  # requests raises OSErrors, and ValueErrors for an invalid URL
+            problem = "the request could not be sent"
+        # Raised outside the except block: the context may contain text of the request.
+        raise self.failure(problem)
 
-    Raises:
-        Failure: reason ``auth``, it could not be asked.
-    """
-    try:
-        return session.post(url, allow_redirects=False, **options)
-    except Timeout:
-        detail = f"{what} did not answer in time"
-    except SSLError:
-        detail = f"{what} cannot be trusted (TLS)"
-    except Failure as failure:
-        detail = f"{what} could not be asked ({failure.reason})"
-    except (OSError, ValueError):  # requests' exceptions are OSErrors, those of odd input ValueErrors
-        detail = f"{what} could not be asked"
-    # Raised out here, so that not even its context holds text of request or answer.
-    raise Failure(Reason.AUTH, detail)
+    def failure(self, problem: str, status: int | None = None) -> Failure:
+        """The failure for a request that brought no token."""
+        detail = f"could not {self.action} {urlsplit(self.endpoint).netloc}: {problem}"
+        return Failure(Reason.AUTH, detail, status=status)
 
 
 def json_object(response: Response) -> dict[str, Any]:
@@ -157,10 +166,10 @@ def json_object(response: Response) -> dict[str, Any]:
 
 
 def usable(token: object) -> TypeGuard[str]:
-    """Whether it is a text that may stand in a header as one word, and not too long."""
+    """Whether it is a string that can be sent in a header as one word."""
     return isinstance(token, str) and 0 < len(token) <= MAX_TOKEN_LENGTH and bool(_TOKEN.fullmatch(token))
 
 
 def bounded_life(seconds: float) -> float:
-    """A life that makes sense, for one that an endpoint told; five minutes for none at all."""
+    """For how many seconds to use a token that is valid for ``seconds``; 0: the endpoint did not say."""
     return float(min(max(seconds, 1), MAX_LIFE_SECONDS)) if seconds > 0 else DEFAULT_LIFE_SECONDS

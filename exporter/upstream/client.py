@@ -266,7 +266,7 @@ class Upstream:
         """Sends one request with proof of who we are; a refused credential is renewed once."""
         version = await self._renewal.ready(bounds.deadline)
         reply = await self._send_once(ask, version, bounds)
-        if reply.status == 401 and self._credential.refused(version):
+        if reply.status == 401 and self._credential.rejected(version):
             version = await self._renewal.ready(bounds.deadline)
             reply = await self._send_once(ask, version, bounds)
         return reply
@@ -290,7 +290,7 @@ class Upstream:
         self._instrumentation.answered(reply.status, reply.timing.total)
         # A refusal's cookies are those of a stranger.
         if self._credential.keeps_cookies and 200 <= reply.status < 300:
-            self._credential.answered(version, reply.headers.every("set-cookie"))
+            self._credential.store_cookies(version, reply.headers.every("set-cookie"))
         if header := self.provider.rate_limit_remaining_header:
             self.rate_limit_remaining = count(reply.headers.get(header))
         return reply

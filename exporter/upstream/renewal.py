@@ -56,7 +56,7 @@ class Renewal:
         """
         now = self._clock.monotonic()
         if self._credential.must_renew(now):
-            serves = self._credential.serves(now)
+            serves = self._credential.valid(now)
             if self._under_way is None and not self._holds_back(now, serves=serves):
                 self._under_way = asyncio.get_running_loop().create_task(self._renew())
                 log_failure(self._under_way, f"renew the credential of {self._instrumentation.system}")
@@ -98,7 +98,7 @@ class Renewal:
 
     def _failed(self, version: object, trouble: str) -> None:
         now = self._clock.monotonic()
-        serves = self._credential.serves(now)
+        serves = self._credential.valid(now)
         self._trouble, self._failed_at = trouble, (version, serves)
         self._wait = min(self._wait * 2, BACKOFF[1]) or BACKOFF[0]
         self._not_before = now + self._wait

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from requests import PreparedRequest, Request, Session
@@ -45,6 +45,10 @@ class Server:
 
     def __post_init__(self) -> None:
         self.hang.set()
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc
 
     def answer(self, body: object, status: int = 200) -> None:
         self.status, self.body = status, json.dumps(body).encode()

@@ -78,7 +78,7 @@ def test_a_fixed_credential_needs_no_renewal_and_a_refusal_stands(kind: str) -> 
     made = credential(kind)
     before = made.version()
     assert not made.must_renew(time.monotonic())
-    assert not made.refused(before)
+    assert not made.rejected(before)
     assert made.version() == before
 
 
@@ -117,12 +117,12 @@ def test_a_secret_that_changes_is_sent_and_makes_asking_again_worth_it(
 ) -> None:
     made = credential(kind, **keys(secret_file("first")))
     first, version = sent(made), made.version()
-    assert not made.refused(version)
+    assert not made.rejected(version)
     secret_file("second")
-    assert made.refused(version)
+    assert made.rejected(version)
     assert made.version() != version
     assert sent(made) != first
-    assert not made.refused(made.version())
+    assert not made.rejected(made.version())
 
 
 @pytest.mark.parametrize("value", ["a\nX-Other: b", "€", "a\x00"])

@@ -180,9 +180,9 @@ def test_a_key_that_changes_signs_the_next_request_and_makes_asking_again_worth_
 ) -> None:
     credential = aksk(**{key: secret_file("first")})
     first, version = dict(signed(credential)), credential.version()
-    assert not credential.refused(version)
+    assert not credential.rejected(version)
     secret_file("second")
-    assert credential.refused(version)
+    assert credential.rejected(version)
     second = signed(credential)
     assert second["Authorization"] != first["Authorization"]
     assert credential.version() != version

@@ -138,13 +138,13 @@ def test_a_refused_token_is_given_up_once_for_all_who_sent_it(server: Server, se
     credential = oauth2(server.url)
     credential.renew(session, 0)
     old = credential.version()
-    assert credential.refused(old)
-    assert credential.refused(old)
+    assert credential.rejected(old)
+    assert credential.rejected(old)
     assert credential.must_renew(1)
     server.token("t2")
     credential.renew(session, 1)
     # Another read, sent with the old token, hears of its refusal only now.
-    assert credential.refused(old)
+    assert credential.rejected(old)
     assert not credential.must_renew(2)
     assert sent(credential)["Authorization"] == "Bearer t2"
 
@@ -155,13 +155,13 @@ def test_a_token_refused_as_soon_as_it_replaced_a_refused_one_is_not_the_fault(
     server.token()
     credential = oauth2(server.url)
     credential.renew(session, 0)
-    assert credential.refused(credential.version())
+    assert credential.rejected(credential.version())
     credential.renew(session, 1)
     assert not credential.must_renew(2)
-    assert not credential.refused(credential.version())
+    assert not credential.rejected(credential.version())
     assert not credential.must_renew(2)
     assert not credential.must_renew(60)
-    assert credential.refused(credential.version())
+    assert credential.rejected(credential.version())
     assert credential.must_renew(60)
 
 
@@ -193,12 +193,12 @@ def test_an_early_renewal_that_fails_keeps_the_token_until_it_ends(server: Serve
     for now in (3240.0, 3400.0, 3599.9):
         assert credential.must_renew(now)
         fault(credential, session, now)
-        assert credential.serves(now)
+        assert credential.valid(now)
         assert (credential.version(), sent(credential)["Authorization"]) == (version, "Bearer t1")
-    assert not credential.serves(3600)
+    assert not credential.valid(3600)
     server.token("t2")
     credential.renew(session, 3601)
-    assert credential.serves(3601)
+    assert credential.valid(3601)
     assert sent(credential)["Authorization"] == "Bearer t2"
 
 
@@ -207,22 +207,22 @@ def test_a_token_that_was_refused_or_belongs_to_an_older_secret_serves_no_more(
 ) -> None:
     server.token("t1")
     credential = oauth2(server.url, client_secret=secret_file("first"))
-    assert not credential.serves(0)
+    assert not credential.valid(0)
     credential.renew(session, 0)
-    assert credential.serves(0)
-    credential.refused(credential.version())
-    assert not credential.serves(0)
+    assert credential.valid(0)
+    credential.rejected(credential.version())
+    assert not credential.valid(0)
     credential.renew(session, 0)
-    assert credential.serves(0)
+    assert credential.valid(0)
     secret_file("second")
-    assert not credential.serves(0)
+    assert not credential.valid(0)
 
 
 def test_a_refused_token_is_not_kept_when_there_is_no_other(server: Server, session: Session) -> None:
     server.token()
     credential = oauth2(server.url)
     credential.renew(session, 0)
-    credential.refused(credential.version())
+    credential.rejected(credential.version())
     server.answer({}, 503)
     fault(credential, session, 1)
     assert credential.must_renew(1)
@@ -231,13 +231,13 @@ def test_a_refused_token_is_not_kept_when_there_is_no_other(server: Server, sess
 @pytest.mark.parametrize(
     ("status", "body", "detail"),
     [
-        (400, {"error": "invalid_scope", "error_description": "chatter"}, "HTTP 400 (invalid_scope)"),
-        (401, {"error": "invalid_client"}, "HTTP 401 (invalid_client)"),
-        (401, {"error": f"chatter {TOKEN}"}, "HTTP 401"),
-        (400, {"error": ["invalid_client"]}, "HTTP 400"),
-        (403, {"error": {"code": "chatter"}}, "HTTP 403"),
-        (201, {"access_token": TOKEN}, "HTTP 201"),
-        (503, "chatter", "HTTP 503"),
+        (400, {"error": "invalid_scope", "error_description": "chatter"}, "HTTP status 400 (invalid_scope)"),
+        (401, {"error": "invalid_client"}, "HTTP status 401 (invalid_client)"),
+        (401, {"error": f"chatter {TOKEN}"}, "HTTP status 401"),
+        (400, {"error": ["invalid_client"]}, "HTTP status 400"),
+        (403, {"error": {"code": "chatter"}}, "HTTP status 403"),
+        (201, {"access_token": TOKEN}, "HTTP status 201"),
+        (503, "chatter", "HTTP status 503"),
     ],
 )
 def test_a_refusal_is_told_by_status_and_known_code_alone(
@@ -245,13 +245,13 @@ def test_a_refusal_is_told_by_status_and_known_code_alone(
 ) -> None:
     server.answer(body, status)
     failure = fault(oauth2(server.url), session)
-    assert failure.detail == f"the token endpoint answered {detail}"
+    assert failure.detail == f"could not get a token from {server.host}: {detail}"
     assert failure.status == status
 
 
 def test_a_redirect_is_not_followed(server: Server, session: Session) -> None:
     server.status, server.headers = 302, {"Location": f"{server.url}/chatter"}
-    assert fault(oauth2(server.url), session).detail == "the token endpoint answered HTTP 302"
+    assert "HTTP status 302" in fault(oauth2(server.url), session).detail
     assert len(server.asked) == 1
 
 
@@ -304,36 +304,27 @@ def test_the_kind_of_token_may_be_missing_and_in_any_case(
 
 def test_an_endpoint_that_hangs_is_given_up(server: Server, impatient: Session) -> None:
     server.hang.clear()
-    assert "could not be asked (timeout)" in fault(oauth2(server.url), impatient).detail
+    assert "timed out" in fault(oauth2(server.url), impatient).detail
 
 
 def test_an_endpoint_that_answers_without_end_is_given_up(server: Server) -> None:
     server.body = b" " * 100_000
     with blocking_session(max_bytes=10_000) as session:
-        assert "could not be asked (too_large)" in fault(oauth2(server.url), session).detail
+        assert "the response is too large" in fault(oauth2(server.url), session).detail
 
 
 def test_an_endpoint_that_is_not_there_is_a_failure(session: Session) -> None:
     with socket.socket() as taken:  # bound, but not listening
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/token"
-        assert "could not be asked (connect)" in fault(oauth2(url), session).detail
+        assert "could not connect" in fault(oauth2(url), session).detail
 
 
-@pytest.mark.parametrize(
-    ("error", "detail"),
-    [
-        (ReadTimeout("chatter"), "did not answer in time"),
-        (SSLError("chatter"), "cannot be trusted"),
-        (RequestsConnectionError("chatter"), "could not be asked"),
-        (InvalidURL("chatter"), "could not be asked"),
-        (UnicodeError("chatter"), "could not be asked"),
-    ],
-)
-def test_faults_of_a_plain_requests_session_are_failures_too(error: Exception, detail: str) -> None:
+@pytest.mark.parametrize("kind", [ReadTimeout, SSLError, RequestsConnectionError, InvalidURL, UnicodeError])
+def test_errors_of_a_plain_requests_session_are_failures_too(kind: type[Exception]) -> None:
     with responses.RequestsMock() as mock, Session() as session:
-        mock.post(URL, body=error)
-        assert detail in fault(oauth2(), session).detail
+        mock.post(URL, body=kind("chatter"))
+        assert fault(oauth2(), session).detail.endswith(": the request could not be sent")
 
 
 @pytest.mark.parametrize("client_auth", ["form", "basic"])
@@ -349,7 +340,7 @@ def test_a_secret_that_is_no_text_is_a_failure(client_auth: str, session: Sessio
         ({"client_id": ""}, "client_id"),
         ({"client_secret": ""}, "must not be empty"),
         ({"client_auth": "jwt"}, "client_auth"),
-        ({"params": {"client_secret": "x", "scope": "y"}}, "must not hold client_secret, scope"),
+        ({"params": {"client_secret": "x", "scope": "y"}}, "must not contain client_secret, scope"),
         ({"params": {"a": 5}}, "params"),
     ],
 )

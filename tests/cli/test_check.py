@@ -104,7 +104,7 @@ def test_without_secrets_what_only_the_host_has_is_not_looked_at(tmp_path: Path)
         ('{file: ""}', "not a secret; allowed is a string, {env: NAME} or {file: PATH}"),
         ("[hunter2]", "not a secret; allowed is a string, {env: NAME} or {file: PATH}"),
         ('""', "must not be empty; allowed is a string, {env: NAME} or {file: PATH}"),
-        ('"two hunter2"', "must not hold spaces; allowed is the token alone, without the word Bearer"),
+        ('"two hunter2"', "must not contain spaces; allowed is the token alone, without the word Bearer"),
         ('"hunter2\\u00e9\\u20ac"', "must hold Latin-1 characters only"),
     ],
 )
