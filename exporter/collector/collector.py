@@ -86,11 +86,9 @@ class Collector:
         """The record of a job that is watched from now on, with what probes have read of it."""
         record = self._probed.release(job)
         if record is None:
-            return JobRecord(
-                job, plan.rules, self._job_page, outages, self._clock, current_only=plan.current_only
-            )
+            return JobRecord(job, plan, self._job_page, outages, self._clock)
         record.move(self._job_page, outages)
-        record.reconfigure(job, plan.rules, current_only=plan.current_only)
+        record.reconfigure(job, plan)
         return record
 
     async def scrape(self, seconds: float, format_: Format, *, jobs: bool = True) -> bytes:
@@ -165,7 +163,7 @@ class Collector:
         if record is None:
             if (former := system.take_former(job)) is not None:
                 self._probed.keep(former)
-            record = self._probed.record(job, system.plan.rules, current_only=system.plan.current_only)
+            record = self._probed.record(job, system.plan)
         return system, record
 
     async def jobs(self, seconds: float) -> list[Job]:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from math import inf
 from typing import Protocol
 
-from exporter.collector.plan import Records
-from exporter.collector.record import JobRecord
+from exporter.collector.record import JobRecord, Records
 from exporter.collector.source import Source, Waiter
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure

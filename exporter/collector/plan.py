@@ -1,18 +1,12 @@
-"""What is watched of one system, as its configuration says, and how its job records are made."""
+"""What is watched of one system, as its configuration says."""
 
-import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.collector.outages import Outages
-from exporter.collector.record import JobRecord
 from exporter.model.job import Job
 from exporter.model.pacing import Rules
-from exporter.model.shard import Shard
 from exporter.providers.base import DiscoverKeys
 from exporter.upstream.client import Upstream
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,56 +38,3 @@ class Plan:
     max_jobs: int = 0
     key_names: frozenset[str] = frozenset()
     counted: bool = False
-
-
-class Records:
-    """Makes the job records of one system by its present plan.
-
-    Args:
-        create: makes a record, or finds the one that probes have made.
-        outages: why jobs of the system cannot be read.
-
-    Attributes:
-        plan: the present one; only the system replaces it.
-        configured: the configured jobs by ``job_id``, those of other shards too.
-    """
-
-    def __init__(
-        self, plan: Plan, create: Callable[[Plan, Outages, Job], JobRecord], outages: Outages, shard: Shard
-    ) -> None:
-        self.outages = outages
-        self._create = create
-        self._shard = shard
-        self.apply(plan)
-
-    def apply(self, plan: Plan) -> None:
-        """Makes records by another plan from now on."""
-        self.plan = plan
-        self.configured = {job.id: job for job in plan.jobs}
-        self.outages.place = plan.upstream.place
-
-    def owns(self, job_id: str) -> bool:
-        """Whether this shard watches the job."""
-        return self._shard.owns(self.plan.name, job_id)
-
-    def create(self, job: Job) -> JobRecord:
-        """A record of a job that is not watched yet."""
-        return self._create(self.plan, self.outages, job)
-
-    def reconfigure(self, record: JobRecord, job: Job) -> None:
-        """Applies the plan to a record."""
-        record.reconfigure(job, self.plan.rules, current_only=self.plan.current_only)
-
-    def keep(self, record: JobRecord) -> bool:
-        """Applies the plan to the record of a job that was found.
-
-        Returns:
-            Whether the provider accepts the job's keys.
-        """
-        try:
-            self.reconfigure(record, self.plan.job(record.job.keys, record.job.name))
-        except Exception:  # noqa: BLE001  one job must not stop a reload half-way
-            fields = {"system": self.plan.name, "job_id": record.job.id}
-            _log.exception("failed to keep a found job", extra=fields)
-            return False
-        return True

@@ -4,12 +4,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from exporter.collector.outages import Outages
+from exporter.collector.plan import Plan
 from exporter.collector.record import JobRecord
 from exporter.metrics import JOB_METRICS, PROBE_METRICS, JobView, ProbeView
 from exporter.metrics.exposition import Format, Page, render_row
 from exporter.model.clock import Clock
 from exporter.model.job import Job
-from exporter.model.pacing import Rules, Why
+from exporter.model.pacing import Why
 from exporter.upstream.trace import Trace
 
 MAX_PROBED = 1000
@@ -54,16 +55,16 @@ class ProbedJobs:
         self._page: Page[JobView] = Page(JOB_METRICS)
         self._records: OrderedDict[tuple[str, tuple[tuple[str, str], ...]], JobRecord] = OrderedDict()
 
-    def record(self, job: Job, rules: Rules, *, current_only: bool) -> JobRecord:
+    def record(self, job: Job, plan: Plan) -> JobRecord:
         """The record of a job, from an earlier probe or new."""
         key = _key(job)
         record = self._records.get(key)
         if record is None:
-            record = JobRecord(job, rules, self._page, self._outages, self._clock, current_only=current_only)
+            record = JobRecord(job, plan, self._page, self._outages, self._clock)
             self._add(record)
         else:
             self._records.move_to_end(key)
-            record.reconfigure(job, rules, current_only=current_only)
+            record.reconfigure(job, plan)
         return record
 
     def keep(self, record: JobRecord) -> None:

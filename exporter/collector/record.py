@@ -1,10 +1,11 @@
-"""What is known of one job, and the rows that show it."""
+"""What is known of a job, the rows that show it, and the making of records."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from exporter.collector.outages import Example, Outages
+from exporter.collector.plan import Plan
 from exporter.collector.source import Source, Waiter
 from exporter.metrics import JOB_METRICS, JobView
 from exporter.metrics.exposition import Format, Page, Row, label_text, render_row
@@ -12,7 +13,7 @@ from exporter.model.clock import Clock
 from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import Job, Status
-from exporter.model.pacing import Rules
+from exporter.model.shard import Shard
 from exporter.upstream.client import Reading, Upstream
 from exporter.upstream.trace import Trace
 
@@ -23,9 +24,9 @@ class JobRecord(Source[Reading]):
     """A job that is configured, found or probed. A dropped record keeps its history and may be used again.
 
     Args:
+        plan: of the system.
         page: shows its rows.
         outages: counts why jobs of its system cannot be read.
-        current_only: of ``remote_job_state`` show only the series that is 1.
 
     Attributes:
         in_listing: a listing reports everything about the job, so it is not read by itself.
@@ -33,17 +34,8 @@ class JobRecord(Source[Reading]):
         detail: why the last attempt failed.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        rules: Rules,
-        page: Page[JobView],
-        outages: Outages,
-        clock: Clock,
-        *,
-        current_only: bool,
-    ) -> None:
-        super().__init__(rules, clock)
+    def __init__(self, job: Job, plan: Plan, page: Page[JobView], outages: Outages, clock: Clock) -> None:
+        super().__init__(plan.rules, clock)
         self.job = job
         self.in_listing = False
         self.view: JobView | None = None
@@ -53,14 +45,14 @@ class JobRecord(Source[Reading]):
         self._outages = outages
         self._dropped = False
         self._reason: Reason | None = None
-        self._set_labels(current_only=current_only)
+        self._set_labels(plan)
 
-    def reconfigure(self, job: Job, rules: Rules, *, current_only: bool) -> None:
+    def reconfigure(self, job: Job, plan: Plan) -> None:
         """Applies a changed configuration, and shows a dropped record again. The history stays."""
-        if (job, rules, current_only) != (self.job, self._pace.rules, self._current_only):
+        if (job, plan.rules, plan.current_only) != (self.job, self._pace.rules, self._current_only):
             self.job = job
-            self._pace.rules = rules
-            self._set_labels(current_only=current_only)
+            self._pace.rules = plan.rules
+            self._set_labels(plan)
             if self.view is not None:
                 self.view = replace(self.view, job=job)
         elif not self._dropped:
@@ -96,10 +88,10 @@ class JobRecord(Source[Reading]):
         """The families of this job alone."""
         return b"" if self._dropped else self._page.render(format_, only=self)
 
-    def _set_labels(self, *, current_only: bool) -> None:
+    def _set_labels(self, plan: Plan) -> None:
         self._fields = {"system": self.job.system, "job_id": self.job.id}
         self._identity = label_text({**self._fields, **self.job.labels})
-        self._current_only = current_only
+        self._current_only = plan.current_only
         self._row: Row | None = None
 
     @property
@@ -209,3 +201,56 @@ class JobRecord(Source[Reading]):
             name = self.view.name if self.view is not None else self.job.name
             self._outages.began(self, reason, Example(self.job.id, name, self.detail), error)
             _log.debug("job cannot be read", extra={**self._fields, "reason": reason, "detail": self.detail})
+
+
+class Records:
+    """Makes the job records of one system by its present plan.
+
+    Args:
+        create: makes a record, or finds the one that probes have made.
+        outages: why jobs of the system cannot be read.
+
+    Attributes:
+        plan: the present one; only the system replaces it.
+        configured: the configured jobs by ``job_id``, those of other shards too.
+    """
+
+    def __init__(
+        self, plan: Plan, create: Callable[[Plan, Outages, Job], JobRecord], outages: Outages, shard: Shard
+    ) -> None:
+        self.outages = outages
+        self._create = create
+        self._shard = shard
+        self.apply(plan)
+
+    def apply(self, plan: Plan) -> None:
+        """Makes records by another plan from now on."""
+        self.plan = plan
+        self.configured = {job.id: job for job in plan.jobs}
+        self.outages.place = plan.upstream.place
+
+    def owns(self, job_id: str) -> bool:
+        """Whether this shard watches the job."""
+        return self._shard.owns(self.plan.name, job_id)
+
+    def create(self, job: Job) -> JobRecord:
+        """A record of a job that is not watched yet."""
+        return self._create(self.plan, self.outages, job)
+
+    def reconfigure(self, record: JobRecord, job: Job) -> None:
+        """Applies the plan to a record."""
+        record.reconfigure(job, self.plan)
+
+    def keep(self, record: JobRecord) -> bool:
+        """Applies the plan to the record of a job that was found.
+
+        Returns:
+            Whether the provider accepts the job's keys.
+        """
+        try:
+            self.reconfigure(record, self.plan.job(record.job.keys, record.job.name))
+        except Exception:  # noqa: BLE001  one job must not stop a reload half-way
+            fields = {"system": self.plan.name, "job_id": record.job.id}
+            _log.exception("failed to keep a found job", extra=fields)
+            return False
+        return True

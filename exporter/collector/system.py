@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from exporter.collector.discovery import Discovery
 from exporter.collector.outages import Outages
-from exporter.collector.plan import Plan, Records
+from exporter.collector.plan import Plan
 from exporter.collector.readers import Readers
-from exporter.collector.record import JobRecord
+from exporter.collector.record import JobRecord, Records
 from exporter.collector.source import Waiter
 from exporter.collector.summary import Summary
 from exporter.metrics import JobView, SystemView
