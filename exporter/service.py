@@ -255,7 +255,7 @@ def _plan(system: SystemConfig, upstream: Upstream) -> Plan:
         name=system.name,
         key_names=frozenset(provider.key_names()),
         counted=provider.summary() is not None,
-        home=(provider.name, system.reach.base_url),
+        origin=(provider.name, system.reach.base_url),
         upstream=upstream,
         jobs=system.jobs,
         rules=Rules(system.min_interval, system.final_interval, provider.poll_steps),

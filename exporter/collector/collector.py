@@ -71,7 +71,7 @@ class Collector:
                 instrumentation = self._instrumentation.of(plan.name)
                 system = System(plan, self._record, instrumentation, self.shard, self._clock)
             else:
-                if system.plan.home != plan.home:
+                if system.plan.origin != plan.origin:
                     self._probed.forget(plan.name)
                 system.apply(plan)
             self._systems[plan.name] = system

@@ -14,7 +14,7 @@ class Plan:
     """One system as it is to be watched.
 
     Args:
-        home: what a job's identity is relative to; a job keeps its history while home and id stay.
+        origin: the provider and address of the jobs; a job keeps its history while origin and id stay.
         labels: on every series of the system itself; those of its jobs are in the jobs.
         concurrency: reads of this system at a time.
         job: makes the job with the keys and the name that a listing reports.
@@ -26,7 +26,7 @@ class Plan:
     """
 
     name: str
-    home: Hashable
+    origin: Hashable
     upstream: Upstream
     jobs: Sequence[Job]
     rules: Rules

@@ -79,10 +79,10 @@ class System:
     def apply(self, plan: Plan) -> None:
         """Watches by another plan from now on, at once.
 
-        Jobs that stay keep what is known of them, unless the plan has another ``home``; jobs that go leave
+        Jobs that stay keep what is known of them, unless the plan has another ``origin``; jobs that go leave
         no series. Waiters of reads that were not sent have to join again.
         """
-        if plan.home != self.plan.home:
+        if plan.origin != self.plan.origin:
             self.drop()
         self._readers.clear()
         same_upstream = plan.upstream is self._readers.upstream
