@@ -27,7 +27,8 @@ from exporter.plugins import Plugin
 from exporter.runtime import tasks
 from exporter.runtime.logging import counted
 from exporter.runtime.systemd import Notifier
-from exporter.upstream.client import MAX_PREPARED, Upstream
+from exporter.upstream.client import Client
+from exporter.upstream.reading import Upstream
 from exporter.upstream.trace import Trace
 from exporter.web.app import App
 from exporter.web.security import Guard, Security
@@ -35,7 +36,6 @@ from exporter.web.server import Server
 
 _log = logging.getLogger(__name__)
 
-ASKS_PER_JOB = 4
 CLOSE_SECONDS = 2.0
 WATCH_SECONDS = 1.0
 
@@ -235,9 +235,8 @@ class Service:
 
 def _upstream(system: SystemConfig, instrumentation: Instrumentation, clock: Clock) -> Upstream:
     reach = system.reach
-    return Upstream(
+    client = Client(
         base_url=reach.base_url,
-        provider=system.provider,
         credential=reach.credential(reach.auth),
         connection=reach.connection,
         timeout=reach.timeout,
@@ -246,10 +245,11 @@ def _upstream(system: SystemConfig, instrumentation: Instrumentation, clock: Clo
         instrumentation=instrumentation.of(system.name),
         clock=clock,
     )
+    return Upstream(system.provider, client)
 
 
 def _plan(system: SystemConfig, upstream: Upstream) -> Plan:
-    upstream.max_prepared = MAX_PREPARED + ASKS_PER_JOB * len(system.jobs)
+    upstream.expect_jobs(len(system.jobs))
     provider = upstream.provider
     return Plan(
         name=system.name,

@@ -115,7 +115,7 @@ async def test_an_early_renewal_that_fails_is_told_when_the_old_token_has_ended(
         clock.turn(2.5)
         assert set(ups(await running.scrape())) == {1}
         assert issuer.calls == 2  # the one that failed is held back
-        assert "no credential can be had" not in caplog.text
+        assert "could not get credentials" not in caplog.text
         clock.turn(1)
         samples = await running.scrape()
         assert {samples.reason(f"p/{n}/en") for n in range(3)} == {"auth"}
@@ -123,7 +123,7 @@ async def test_an_early_renewal_that_fails_is_told_when_the_old_token_has_ended(
         await running.scrape()
         # Tried at once when it mattered, and then held back again.
         assert issuer.calls == 3
-        assert [record.message for record in caplog.records].count("no credential can be had") == 1
+        assert [record.message for record in caplog.records].count("could not get credentials") == 1
         assert samples.get_one("remote_job_exporter_request_failures_total", reason="auth") == 1
 
 

@@ -13,7 +13,7 @@ import requests
 
 from exporter import config, service
 from exporter.runtime.logging import Logfmt
-from exporter.upstream.client import Upstream
+from exporter.upstream.reading import Upstream
 from tests.vendor import Asked, Exporter, Samples, Told, caps, caps_config, exporter, read_samples, vendor
 from tests.waiting import seen
 

@@ -12,7 +12,7 @@ from exporter.model.failure import Failure
 from exporter.model.job import Job, State, Status
 from exporter.model.pacing import Why
 from exporter.providers.base import DiscoverKeys, Found
-from exporter.upstream.client import Listed, Reading, Upstream
+from exporter.upstream.reading import Listed, Outcome, Reading, Upstream
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
@@ -131,12 +131,12 @@ class Discovery(Source[Listed]):
         self.failure = result.failure
         if result.failure is not None:
             self._pace.failed(self._clock.monotonic(), result.failure)
-            failed = Reading(None, result.failure, result.read_at, result.seconds)
+            failed: Reading = Outcome(None, result.failure, result.read_at, result.seconds)
             for record in self._reported():
                 record.apply(failed)
         else:
-            if result.found:
-                self._has_states = any(each.status is not None for each in result.found.values())
+            if result.value:
+                self._has_states = any(each.status is not None for each in result.value.values())
             self._listed = result
             self._choose(result, result.read_at, new=True)
             self.former.clear()
@@ -170,7 +170,7 @@ class Discovery(Source[Listed]):
                 known of a job may be newer than what the listing reports of it.
         """
         plan, configured = self._records.plan, self._records.configured
-        found = {job_id: each for job_id, each in listed.found.items() if job_id not in configured}
+        found = {job_id: each for job_id, each in listed.value.items() if job_id not in configured}
         # Of what an earlier configuration left out, a failed run that only a listing knew may be wanted.
         former = {job_id: record for job_id, record in self.former.items() if record.in_listing}
         keep, self.dropped = chosen(

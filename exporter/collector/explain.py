@@ -70,8 +70,8 @@ def _exchange(number: int, exchange: Exchange) -> Iterator[str]:
     elif exchange.timing is None:
         yield "  none yet; the read is still under way"
     else:
-        yield f"  HTTP status {exchange.status}, {exchange.answer_bytes} bytes"
-        yield from (f"  {name}: {value}" for name, value in exchange.answer_headers)
+        yield f"  HTTP status {exchange.status}, {exchange.response_bytes} bytes"
+        yield from (f"  {name}: {value}" for name, value in exchange.response_headers)
         timing = exchange.timing
         yield (
             f"  name {_ms(timing.name_lookup)}, connect {_ms(timing.connect)}, TLS {_ms(timing.tls)}, "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from exporter.model.job import Job
 from exporter.model.pacing import Rules
 from exporter.providers.base import DiscoverKeys
-from exporter.upstream.client import Upstream
+from exporter.upstream.reading import Upstream
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import itertools
 
 from exporter.collector.source import Read
 from exporter.runtime import tasks
-from exporter.upstream.client import Upstream
+from exporter.upstream.reading import Upstream
 
 
 class Readers:

@@ -14,7 +14,7 @@ from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import Job, Status
 from exporter.model.shard import Shard
-from exporter.upstream.client import Reading, Upstream
+from exporter.upstream.reading import Reading, Upstream
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class JobRecord(Source[Reading]):
             self.failed_internally(result.read_at, result.seconds)
 
     def _apply(self, result: Reading) -> None:
-        failure, status = result.failure, result.status
+        failure, status = result.failure, result.value
         if failure is not None and failure.reason is Reason.NOT_FOUND and self.ended_for_good:
             # The vendor has deleted a run that had ended; how it ended stays true.
             failure, status = None, self.status

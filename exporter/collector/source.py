@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from exporter.model.clock import Clock
 from exporter.model.pacing import Pace, Rules, Why
-from exporter.upstream.client import Upstream
+from exporter.upstream.reading import Upstream
 from exporter.upstream.trace import Trace
 
 Result = TypeVar("Result")

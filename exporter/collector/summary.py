@@ -6,7 +6,7 @@ from exporter.collector.source import Source, Waiter
 from exporter.model.clock import Clock
 from exporter.model.job import State
 from exporter.model.pacing import Rules
-from exporter.upstream.client import Counted, Upstream
+from exporter.upstream.reading import Counted, Upstream
 from exporter.upstream.trace import Trace
 
 
@@ -30,7 +30,7 @@ class Summary(Source[Counted]):
 
     def apply(self, result: Counted, waiters: Collection[Waiter] = ()) -> None:
         """Remembers a count."""
-        self.counts = result.counts
+        self.counts = result.value
         if result.failure is not None:
             self._pace.failed(self._clock.monotonic(), result.failure)
 

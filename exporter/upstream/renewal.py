@@ -1,4 +1,4 @@
-"""One system's credential kept usable: renewed once for all who wait, off the loop, with a back-off."""
+"""Renews the credential of one system: once for all reads that wait for it, outside the event loop."""
 
 import asyncio
 import logging
@@ -19,11 +19,11 @@ BACKOFF = (5.0, 120.0)
 
 
 class Renewal:
-    """Renews a credential when it says so. Lives on one event loop.
+    """Renews a credential when that is necessary. Lives on one event loop.
 
     Args:
         connection: how to connect to the endpoint of the credential.
-        timeout: seconds for one of its calls.
+        timeout: seconds for one request to it.
     """
 
     def __init__(
@@ -38,49 +38,51 @@ class Renewal:
         self._credential = credential
         self._instrumentation = instrumentation
         self._session = blocking_session(connection, timeout=timeout)
-        self._under_way: asyncio.Task[None] | None = None
-        self._trouble = ""
-        self._told = False
-        self._failed_at: tuple[object, bool] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._error = ""
+        self._error_logged = False
+        self._failed_with: tuple[object, bool] | None = None
         self._wait = 0.0
         self._not_before = 0.0
 
     async def ready(self, deadline: float) -> object:
-        """Waits until the credential can be used; not at all while the old one still serves.
+        """Waits until the credential is valid. An early renewal runs in the background.
+
+        Args:
+            deadline: monotonic time.
 
         Returns:
-            Its version.
+            The version of the credential.
 
         Raises:
-            Failure: reason ``auth``: it cannot be had, or not before the deadline.
+            Failure: reason ``auth``, it could not be renewed before the deadline.
         """
         now = self._clock.monotonic()
         if self._credential.must_renew(now):
-            serves = self._credential.valid(now)
-            if self._under_way is None and not self._holds_back(now, serves=serves):
-                self._under_way = asyncio.get_running_loop().create_task(self._renew())
-                log_failure(self._under_way, f"renew the credential of {self._instrumentation.system}")
-            if not serves:
-                await self._end(deadline - now)
+            valid = self._credential.valid(now)
+            if self._task is None and not self._in_backoff(now, valid=valid):
+                self._task = asyncio.get_running_loop().create_task(self._renew())
+                log_failure(self._task, f"renew the credential of {self._instrumentation.system}")
+            if not valid:
+                await self._wait_for_renewal(deadline - now)
         return self._credential.version()
 
-    def _holds_back(self, now: float, *, serves: bool) -> bool:
-        """Whether the last failure is too fresh to try again.
+    def _in_backoff(self, now: float, *, valid: bool) -> bool:
+        """Whether the last failure is too recent to retry.
 
-        A changed secret, or an old credential that served then and has ended now, is tried at once.
+        Retried immediately: a changed secret, and a credential that was valid then and has expired since.
         """
-        return now < self._not_before and self._failed_at == (self._credential.version(), serves)
+        return now < self._not_before and self._failed_with == (self._credential.version(), valid)
 
-    async def _end(self, seconds: float) -> None:
-        """Waits for the renewal under way, if there is one, and tells how the last one ended."""
-        if self._under_way is not None:
-            # Shielded: the renewal belongs to all who wait for it, and none of them ends it.
+    async def _wait_for_renewal(self, seconds: float) -> None:
+        if self._task is not None:
+            # Shielded: other reads wait for the same renewal, so a cancelled one must not end it.
             try:
-                await asyncio.wait_for(asyncio.shield(self._under_way), max(0.0, seconds))
+                await asyncio.wait_for(asyncio.shield(self._task), max(0.0, seconds))
             except TimeoutError:
-                raise Failure(Reason.AUTH, "no credential before the read's time was over") from None
-        if self._trouble:
-            raise Failure(Reason.AUTH, self._trouble)
+                raise Failure(Reason.AUTH, "the credential was not renewed before the deadline") from None
+        if self._error:
+            raise Failure(Reason.AUTH, self._error)
 
     async def _renew(self) -> None:
         version: object = None
@@ -89,35 +91,34 @@ class Renewal:
             await _in_thread(lambda: self._credential.renew(self._session, self._clock.monotonic()))
         except Failure as failure:
             self._failed(version, failure.detail or failure.reason)
-        except Exception as error:  # noqa: BLE001  whatever it was, its text may hold a secret
+        except Exception as error:  # noqa: BLE001  only its type is shown: its text may contain a secret
             self._failed(version, f"the credential could not be renewed ({type(error).__name__})")
         else:
-            self._trouble, self._told, self._wait = "", False, 0.0
+            self._error, self._error_logged, self._wait = "", False, 0.0
         finally:
-            self._under_way = None
+            self._task = None
 
-    def _failed(self, version: object, trouble: str) -> None:
+    def _failed(self, version: object, error: str) -> None:
         now = self._clock.monotonic()
-        serves = self._credential.valid(now)
-        self._trouble, self._failed_at = trouble, (version, serves)
+        valid = self._credential.valid(now)
+        self._error, self._failed_with = error, (version, valid)
         self._wait = min(self._wait * 2, BACKOFF[1]) or BACKOFF[0]
         self._not_before = now + self._wait
-        if serves:  # renewing early leaves time for another try: nothing is wrong yet
+        if valid:  # an early renewal is retried before the credential expires: not an error yet
             return
         self._instrumentation.failed(Reason.AUTH)
-        if not self._told:
-            _log.warning(
-                "no credential can be had", extra={"system": self._instrumentation.system, "detail": trouble}
-            )
-        self._told = True
+        if not self._error_logged:
+            fields = {"system": self._instrumentation.system, "detail": error}
+            _log.warning("could not get credentials", extra=fields)
+        self._error_logged = True
 
 
 async def _in_thread(work: Callable[[], None]) -> None:
-    """Runs blocking work in a daemon thread of its own, so that a hanging one cannot hold the end."""
+    """Runs blocking work in a daemon thread of its own: if it hangs, it does not delay the shutdown."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
-    def tell(error: BaseException | None) -> None:
+    def finish(error: BaseException | None) -> None:
         if done.cancelled():
             return
         if error is None:
@@ -129,10 +130,10 @@ async def _in_thread(work: Callable[[], None]) -> None:
         error = None
         try:
             work()
-        except BaseException as caught:  # noqa: BLE001  handed over whole
+        except BaseException as caught:  # noqa: BLE001  raised where it is awaited
             error = caught
-        with suppress(RuntimeError):  # the loop has ended meanwhile, and with it who waited
-            loop.call_soon_threadsafe(tell, error)
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits any more
+            loop.call_soon_threadsafe(finish, error)
 
     threading.Thread(target=run, daemon=True).start()
     await done

@@ -1,7 +1,7 @@
-"""What goes over the wire for one read, noted down for somebody who wants to know; no secret in it.
+"""The requests and responses of one read, recorded on demand and without secrets.
 
-Nothing is noted unless it is asked for. Of headers only the values of well-known harmless ones are
-kept; those that a credential wrote, and whatever else may hold a secret, are ``***``.
+Only values of headers that are known to be harmless are recorded. Those that a credential set, and all
+others, are ``***``.
 """
 
 import base64
@@ -22,8 +22,8 @@ MAX_EXCHANGES = 20
 MAX_VALUE = 200
 MIN_PIECE = 4
 
-_SENT = frozenset({"accept", "accept-language", "content-length", "content-type", "user-agent"})
-_TOLD = frozenset(
+_REQUEST_HEADERS = frozenset({"accept", "accept-language", "content-length", "content-type", "user-agent"})
+_RESPONSE_HEADERS = frozenset(
     {
         "age",
         "allow",
@@ -44,8 +44,8 @@ _TOLD = frozenset(
         "via",
     }
 )
-# What limits are left, and by which number the vendor's support finds a request again.
-_TOLD_TOO = re.compile(r"rate-?limit|(request|correlation|trace)-?id$")
+# Remaining rate limits, and ids by which the vendor's support finds a request.
+_RESPONSE_HEADER_PATTERN = re.compile(r"rate-?limit|(request|correlation|trace)-?id$")
 _PIECES = re.compile(r"[\s,;=\"]+")
 
 Shown = tuple[tuple[str, str], ...]
@@ -53,12 +53,12 @@ Shown = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and its answer, as they may be shown.
+    """One request and its response, as they may be shown.
 
     Args:
-        body_bytes: how long the request's body is.
-        status: of the answer; ``None`` while there is none.
-        failure: why there is none, in our own words.
+        body_bytes: length of the request's body.
+        status: of the response; ``None`` while there is none.
+        failure: why there is no response.
     """
 
     method: str
@@ -66,77 +66,78 @@ class Exchange:
     headers: Shown
     body_bytes: int
     status: int | None = None
-    answer_headers: Shown = ()
-    answer_bytes: int = 0
+    response_headers: Shown = ()
+    response_bytes: int = 0
     timing: Timing | None = None
     failure: str = ""
 
 
 @dataclass(slots=True)
 class Trace:
-    """The exchanges of one read or listing, the first 20 of them.
+    """The first 20 exchanges of one read or listing.
 
     Attributes:
-        more: exchanges that are not shown.
+        more: how many exchanges are left out.
     """
 
     exchanges: list[Exchange] = field(default_factory=list)
     more: int = 0
-    _hidden: frozenset[str] = frozenset()
+    _secrets: frozenset[str] = frozenset()
 
-    def sending(self, plain: PreparedRequest, request: PreparedRequest) -> None:
-        """A request goes out.
+    def request(self, plain: PreparedRequest, request: PreparedRequest) -> None:
+        """Records a request that is about to be sent.
 
         Args:
-            plain: the same before the credential wrote on it.
+            plain: the same without a credential.
         """
         if len(self.exchanges) == MAX_EXCHANGES:
             self.more += 1
             return
-        written = [value for name, value in request.headers.items() if plain.headers.get(name) != value]
-        self._hidden = frozenset(_pieces(map(str, written)))
+        changed = {name for name, value in request.headers.items() if plain.headers.get(name) != value}
+        self._secrets = frozenset(_pieces(str(request.headers[name]) for name in changed))
         headers = tuple(
-            (name, str(value) if name.lower() in _SENT and plain.headers.get(name) == value else MASK)
+            (
+                name,
+                str(value) if name.lower() in _REQUEST_HEADERS and name not in changed else MASK,
+            )
             for name, value in request.headers.items()
         )
         body = len(request.body or b"")
         self.exchanges.append(Exchange(str(plain.method), masked_url(str(plain.url)), headers, body))
 
-    def answered(self, reply: Response) -> None:
-        """It was answered, whatever the status."""
-        self._end(
-            status=reply.status,
-            answer_headers=tuple(self._told(reply.headers)),
-            answer_bytes=len(reply.body),
-            timing=reply.timing,
+    def response(self, response: Response) -> None:
+        """Records the response to the last request."""
+        self._complete(
+            status=response.status,
+            response_headers=tuple(self._shown(response.headers)),
+            response_bytes=len(response.body),
+            timing=response.timing,
         )
 
-    def failed(self, failure: Failure) -> None:
-        """It was not answered."""
-        self._end(failure=str(failure))
+    def failure(self, failure: Failure) -> None:
+        """Records why the last request has no response."""
+        self._complete(failure=str(failure))
 
-    def _end(self, **what: Any) -> None:
+    def _complete(self, **fields: Any) -> None:
         if not self.more:
-            self.exchanges[-1] = replace(self.exchanges[-1], **what)
+            self.exchanges[-1] = replace(self.exchanges[-1], **fields)
 
-    def _told(self, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        for name, told in headers.items():
-            value = _bare(told) if name == "location" else told
-            harmless = name in _TOLD or _TOLD_TOO.search(name)
-            # A server may well send back what it was sent.
-            if not harmless or any(piece in value for piece in self._hidden):
-                yield printable(name, MAX_VALUE), MASK
-            else:
-                yield printable(name, MAX_VALUE), printable(value, MAX_VALUE)
+    def _shown(self, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        for name, value in headers.items():
+            shown = _without_query(value) if name == "location" else value
+            harmless = name in _RESPONSE_HEADERS or _RESPONSE_HEADER_PATTERN.search(name)
+            # A server may send back what it received.
+            if not harmless or any(secret in shown for secret in self._secrets):
+                shown = MASK
+            yield printable(name, MAX_VALUE), printable(shown, MAX_VALUE)
 
 
-def _bare(location: str) -> str:
-    """Where a redirect leads, without what it carries there."""
+def _without_query(location: str) -> str:
     return re.split(r"[?#]", location, maxsplit=1)[0]
 
 
 def _pieces(values: Iterable[str]) -> Iterator[str]:
-    """What a credential wrote, whole and in parts, and as it may look when it is sent back."""
+    """Header values of a credential: whole, in parts, decoded, and encoded for a URL."""
     for value in values:
         pieces = [value, *_PIECES.split(value)]
         for piece in (*pieces, *(part for each in pieces for part in _decoded(each))):
@@ -146,7 +147,7 @@ def _pieces(values: Iterable[str]) -> Iterator[str]:
 
 
 def _decoded(piece: str) -> Iterator[str]:
-    """User and password of HTTP basic authentication (RFC 7617)."""
+    """User name and password of HTTP Basic authentication (RFC 7617)."""
     try:
         text = base64.b64decode(piece, validate=True).decode()
     except ValueError:

@@ -27,7 +27,8 @@ from exporter.model.job import Job, Kind
 from exporter.providers.base import path
 from exporter.providers.codearts import CodeArts, CodeArtsOptions
 from exporter.transport import ConnectionSettings
-from exporter.upstream.client import Upstream
+from exporter.upstream.client import Client
+from exporter.upstream.reading import Upstream
 from tests.auth.conftest import Server
 from tests.vendor import Asked, Told, vendor
 
@@ -255,9 +256,8 @@ def test_no_date_however_odd_does_any_harm(text: str) -> None:
 @asynccontextmanager
 async def reading(credential: HuaweiAkSk, url: str) -> Any:
     """Reads one finished build through everything between a scrape and the wire."""
-    upstream = Upstream(
+    client = Client(
         base_url=f"{url}/some/path",
-        provider=CodeArts(CodeArtsOptions()),
         credential=credential,
         connection=ConnectionSettings(),
         timeout=3,
@@ -266,6 +266,7 @@ async def reading(credential: HuaweiAkSk, url: str) -> Any:
         instrumentation=Instrumentation("0").of("builds"),
         clock=SYSTEM_CLOCK,
     )
+    upstream = Upstream(CodeArts(CodeArtsOptions()), client)
     keys = {"job_id": JOB_ID, "build_no": "7"}
     job = Job(system="builds", id=f"{JOB_ID}/7", kind=Kind.RUN, provider="codearts", keys=keys)
 

@@ -16,7 +16,7 @@ from exporter.model.job import Job, Kind, State, Status
 from exporter.model.pacing import Rules
 from exporter.providers.base import DiscoverKeys, Found, Provider
 from exporter.providers.sitecore import Sitecore, SitecoreDiscover
-from exporter.upstream.client import Counted, Listed, Reading, Upstream
+from exporter.upstream.reading import Counted, Listed, Outcome, Reading, Upstream
 from tests.clock import FakeClock
 
 RULES = Rules(min_interval=10, final_interval=600)
@@ -46,18 +46,18 @@ class FakeUpstream:
         await self.answer.wait()
         result = self.results.get(job.id, RUNNING)
         status, failure = (None, result) if isinstance(result, Failure) else (result, None)
-        return Reading(status, failure, self._clock.time(), 0.1)
+        return Outcome(status, failure, self._clock.time(), 0.1)
 
     async def list_jobs(self, keys: DiscoverKeys, trace: object = None) -> Listed:
         self.asked.append("listing")
         await self.answer.wait()
         found, failure = ({}, self.listing) if isinstance(self.listing, Failure) else (self.listing, None)
-        return Listed(found, failure, self._clock.time(), 0.1)
+        return Outcome(found, failure, self._clock.time(), 0.1)
 
     async def count_jobs(self) -> Counted:
         self.asked.append("count")
         await self.answer.wait()
-        return Counted({State.RUNNING: 3}, None)
+        return Outcome({State.RUNNING: 3}, None, self._clock.time(), 0.1)
 
     def credentials_expiry(self) -> float | None:
         return None

@@ -358,8 +358,8 @@ def prepared(url: str = "http://x/", **headers: str) -> PreparedRequest:
 def test_of_many_exchanges_the_first_are_kept_and_the_rest_counted() -> None:
     trace = Trace()
     for _ in range(MAX_EXCHANGES + 5):
-        trace.sending(prepared(), prepared())
-        trace.failed(Failure(Reason.CONNECT, "refused"))
+        trace.request(prepared(), prepared())
+        trace.failure(Failure(Reason.CONNECT, "refused"))
     assert (len(trace.exchanges), trace.more) == (MAX_EXCHANGES, 5)
     assert {exchange.failure for exchange in trace.exchanges} == {"connect: refused"}
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter import service
 from exporter.auth.oauth2 import OAuth2
 from exporter.model.http import Request
 from exporter.model.job import Category, Job, State, Status
@@ -19,7 +18,8 @@ from exporter.providers.base import Listing, Steps
 from exporter.providers.caps import Caps
 from exporter.providers.sitecore import Sitecore
 from exporter.transport import reloading
-from exporter.upstream.client import Upstream
+from exporter.upstream import prepared
+from exporter.upstream.reading import Upstream
 from tests.clock import FakeClock
 from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying
 from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor, with_provider
@@ -319,8 +319,8 @@ async def test_a_provider_that_asks_for_ever_is_stopped_and_other_jobs_are_read(
 async def test_requests_are_made_anew_beyond_the_bound_and_still_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "MAX_PREPARED", 3)
-    monkeypatch.setattr(service, "ASKS_PER_JOB", 0)
+    monkeypatch.setattr(prepared, "MIN_KEPT", 3)
+    monkeypatch.setattr(prepared, "KEPT_PER_JOB", 0)
     async with (
         vendor(lambda _: Told(caps())) as docs,
         exporter(EAGER + "systems:\n" + caps_config(docs.url, 10), tmp_path) as running,
@@ -371,6 +371,6 @@ async def test_an_error_of_ours_in_a_credential_is_no_credential_and_shows_nothi
         samples = await running.scrape()
     assert samples.reason("p/0/en") == "auth"
     assert samples.get_one("remote_job_system_up", system="docs") == 0
-    (record,) = (record for record in caplog.records if record.getMessage() == "no credential can be had")
+    (record,) = (record for record in caplog.records if record.getMessage() == "could not get credentials")
     assert vars(record)["detail"] == "the credential could not be renewed (RuntimeError)"
     assert docs.asked == []

@@ -1,0 +1,248 @@
+"""Reads one system: runs the generators of its provider and turns every error into a `Failure`.
+
+How many reads run at a time, and when, is up to the collector. A read, a listing and a count differ only in
+the value that they bring, so all three return an `Outcome` of it.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+from exporter.model.dates import http_date
+from exporter.model.failure import Failure, Reason, reason_of_status
+from exporter.model.http import Request, Response
+from exporter.model.job import Job, State, Status
+from exporter.model.pacing import retry_after
+from exporter.providers.base import Counting, DiscoverKeys, Found, Provider
+from exporter.providers.values import count
+from exporter.upstream.client import Client
+from exporter.upstream.trace import Trace
+
+_log = logging.getLogger(__name__)
+
+MAX_FOUND = 100_000
+
+T = TypeVar("T")
+
+
+class Limits(NamedTuple):
+    """What one read may use.
+
+    Args:
+        seconds: for all its requests together; each has the system's timeout too.
+        max_bytes: of one decoded response body.
+    """
+
+    seconds: float
+    max_bytes: int = 1 << 20
+    max_requests: int = 10
+
+
+LISTING_LIMITS = Limits(60.0, max_bytes=16 << 20, max_requests=500)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """One attempt to read something: what was read, or why it failed.
+
+    Args:
+        read_at: Unix time at which the attempt began.
+        seconds: how long it took.
+    """
+
+    value: T
+    failure: Failure | None
+    read_at: float
+    seconds: float
+
+
+Reading = Outcome[Status | None]
+"""What was read of one job."""
+
+Listed = Outcome[Mapping[str, Found]]
+"""The jobs that a listing found, by ``job_id``; none if it failed."""
+
+Counted = Outcome[Mapping[State, int] | None]
+"""How many jobs are in each state."""
+
+
+class Upstream:
+    """Reads the jobs of one system. Lives on one event loop.
+
+    Attributes:
+        not_before: monotonic time before which the vendor allows no request at all.
+        place: the host and the proxy, for log lines.
+        rate_limit_remaining: requests that the vendor still allows, if its last response has that number.
+    """
+
+    def __init__(self, provider: Provider, client: Client) -> None:
+        self.provider = provider
+        self.place = client.place
+        self.not_before = -inf
+        self.rate_limit_remaining: int | None = None
+        self._client = client
+        self._limits = Limits(client.timeout)
+        self._instrumentation = client.instrumentation
+        self._clock = client.clock
+        self._rejection_logged = False
+
+    async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
+        """Reads one job once; any error is in the outcome.
+
+        Args:
+            previous: the last status of the job, if there is one.
+            trace: records requests and responses.
+        """
+        return await self._run(lambda: self.provider.read(job, previous), self._limits, trace)
+
+    async def list_jobs(self, keys: DiscoverKeys, trace: Trace | None = None) -> Listed:
+        """Lists the jobs of the system once; any error is in the outcome."""
+        found: dict[str, Found] = {}
+        now = self._clock.time()
+        done = await self._run(lambda: self.provider.discover(keys, now), LISTING_LIMITS, trace, found)
+        return Outcome({} if done.failure else found, done.failure, done.read_at, done.seconds)
+
+    async def count_jobs(self) -> Counted:
+        """Counts the jobs of the system by state, if its provider can; any error is in the outcome."""
+        return await self._run(cast("Callable[[], Counting]", self.provider.summary), self._limits)
+
+    def credentials_expiry(self) -> float | None:
+        """See `Client.credentials_expiry`."""
+        return self._client.credentials_expiry()
+
+    def expect_jobs(self, jobs: int) -> None:
+        """See `Client.expect_jobs`."""
+        self._client.expect_jobs(jobs)
+
+    async def close(self, *, grace: float) -> None:
+        """See `Client.close`."""
+        await self._client.close(grace=grace)
+
+    async def _run(
+        self,
+        start: Callable[[], Generator[Request | Found, Any, T]],
+        limits: Limits,
+        trace: Trace | None = None,
+        found: dict[str, Found] | None = None,
+    ) -> Outcome[T | None]:
+        read_at, began = self._clock.time(), self._clock.monotonic()
+        send = partial(self._send, deadline=began + limits.seconds, max_bytes=limits.max_bytes, trace=trace)
+        value, failure = await self._attempt(start, send, limits.max_requests, found)
+        return Outcome(value, failure, read_at, self._clock.monotonic() - began)
+
+    async def _attempt(
+        self,
+        start: Callable[[], Generator[Request | Found, Any, T]],
+        send: Callable[[Request], Awaitable[Response]],
+        max_requests: int,
+        found: dict[str, Found] | None,
+    ) -> tuple[T | None, Failure | None]:
+        try:
+            with self._client.in_use():
+                return await self._drive(start(), send, max_requests, found), None
+        except Failure as failure:
+            return None, failure
+        except Exception as error:  # noqa: BLE001  a bug costs this read, not the scrape
+            return None, _internal(error)
+
+    async def _drive(
+        self,
+        steps: Generator[Request | Found, Any, T],
+        send: Callable[[Request], Awaitable[Response]],
+        max_requests: int,
+        found: dict[str, Found] | None,
+    ) -> T:
+        """Sends what a provider requests until it returns, and collects the jobs that it finds."""
+        thrown: Failure | None = None
+        requests: set[Request] = set()
+        try:
+            item = next(steps)
+            while True:
+                if isinstance(item, Found):
+                    self._collect(item, found)
+                    item = next(steps)
+                    continue
+                _count(item, requests, max_requests)
+                try:
+                    response = await send(item)
+                except Failure as failure:
+                    thrown = failure
+                    item = steps.throw(failure)
+                else:
+                    item = steps.send(response)
+        except StopIteration as stop:
+            return cast("T", stop.value)
+        except Failure as failure:
+            if failure is not thrown:  # the provider rejects a response; `_send` counts the others
+                self._instrumentation.failed(failure.reason)
+            raise
+        finally:
+            steps.close()
+            thrown = None  # or its traceback and this frame would keep each other alive
+
+    def _collect(self, item: Found, found: dict[str, Found] | None) -> None:
+        if found is None:
+            raise TypeError("only a listing may yield jobs")
+        found[self.provider.identify(item.keys)[0]] = item
+        if len(found) > MAX_FOUND:
+            raise Failure(Reason.TOO_LARGE, f"the listing has more than {MAX_FOUND} jobs")
+
+    async def _send(
+        self, request: Request, *, deadline: float, max_bytes: int, trace: Trace | None
+    ) -> Response:
+        try:
+            response = await self._client.send(request, deadline=deadline, max_bytes=max_bytes, trace=trace)
+        except Failure as failure:
+            if failure.reason is not Reason.AUTH:  # those are counted once for all reads, by Renewal
+                self.rate_limit_remaining = None
+                self._instrumentation.failed(failure.reason)
+            raise
+        if header := self.provider.rate_limit_remaining_header:
+            self.rate_limit_remaining = count(response.headers.get(header))
+        if 200 <= response.status < 300 or response.status in request.expect:
+            self._rejection_logged = False
+            return response
+        raise self._http_error(response)
+
+    def _http_error(self, response: Response) -> Failure:
+        status, reason = response.status, reason_of_status(response.status)
+        self._instrumentation.failed(reason)
+        detail = f"HTTP status {status}"
+        if why := self._client.explain_unauthorized(response):
+            detail = f"{detail}: {why}"
+            if not self._rejection_logged:
+                fields = {"system": self._instrumentation.system, "detail": why}
+                _log.warning("the system rejects our requests", extra=fields)
+            self._rejection_logged = True
+        failure = Failure(reason, detail, status=status, retry_after=self._retry_after(response))
+        wait = retry_after(failure)
+        if reason is Reason.RATE_LIMITED and self.provider.rate_limit_scope == "system" and wait is not None:
+            self.not_before = max(self.not_before, self._clock.monotonic() + wait)
+        return failure
+
+    def _retry_after(self, response: Response) -> float | None:
+        """How many seconds to wait: ``Retry-After`` as a number or a date (RFC 9110 section 10.2.3)."""
+        headers = (response.headers.get(name) for name in self.provider.retry_after_headers)
+        value = next((value for value in headers if value is not None), "")
+        seconds = count(value)
+        if seconds is not None:
+            return float(seconds)
+        moment = http_date(value)
+        return None if moment is None else max(0.0, moment - self._clock.time())
+
+
+def _count(request: Request, requests: set[Request], max_requests: int) -> None:
+    if request in requests:
+        raise Failure(Reason.INVALID_RESPONSE, "the provider repeated a request")
+    requests.add(request)
+    if len(requests) > max_requests:
+        raise Failure(Reason.TOO_LARGE, f"more than {max_requests} requests are needed")
+
+
+def _internal(error: Exception) -> Failure:
+    failure = Failure(Reason.INTERNAL, type(error).__name__)
+    failure.__cause__ = error
+    return failure
