@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter import config
 from exporter.cli import reference
-from exporter.cli.main import cli
+from exporter.cli.main import commands
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Provider
 
@@ -32,7 +32,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "metrics.md": reference.metrics(),
         REFERENCE / "config.md": config.reference(),
-        REFERENCE / "cli.md": reference.commands(cli),
+        REFERENCE / "cli.md": reference.commands(commands()),
         REFERENCE / "config.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
         README: _between_marks(README, "metrics", reference.compact()),
         DOCS / "systems" / "README.md": systems(PROVIDERS, DOCS / "systems"),

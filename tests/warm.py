@@ -13,7 +13,7 @@ import sys
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from exporter.cli.main import main
+from exporter.cli.main import commands, main
 
 SECONDS = 60
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -50,6 +50,7 @@ def text(file: IO[bytes]) -> str:
 
 
 def serve() -> None:
+    commands()  # imports what they need
     # A fork need not look through what was loaded before it.
     gc.freeze()
     for line in sys.stdin:

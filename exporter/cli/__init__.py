@@ -1,1 +1,3 @@
 """Commands and flags, and what they print."""
+
+COMMAND = "remote-job-exporter"

@@ -1,43 +1,41 @@
-"""The simulator alone, or with an exporter that watches it, in one process."""
+"""The command ``demo``."""
 
+import asyncio
+import contextlib
 import tempfile
 from pathlib import Path
 
 import click
 
 from exporter import __version__, simulator
+from exporter.cli import options
+from exporter.cli.simulate import simulating
 from exporter.cli.terminal import job_table
+from exporter.cli.user_errors import user_errors
 from exporter.metrics.exposition import Format
+from exporter.runtime import logging as log
 from exporter.service import Options, Service, stop_signals
-from exporter.web.server import Server
 
 FIRST_READ_SECONDS = 10.0
 
 
-async def simulate(listen: str, *, speed: float, seed: int) -> None:
-    """Serves the simulated systems until SIGTERM or SIGINT.
+@click.command("demo")
+@options.option(
+    "--web.listen-address", default="127.0.0.1:10072", metavar="A", help="Where the exporter listens."
+)
+@options.option(
+    "--listen-address", default="127.0.0.1:10073", metavar="A", help="Where the simulator listens."
+)
+@options.speed
+@options.seed
+def command(web_listen_address: str, listen_address: str, speed: float, seed: int) -> None:
+    """Simulator and exporter in one process, nothing to configure.
 
-    Args:
-        speed: simulated lives run so many times faster than real ones.
-
-    Raises:
-        ListenError: the address cannot be listened on.
+    Exit codes: 0 ended by SIGTERM or SIGINT, 1 an address cannot be listened on, 2 wrong use.
     """
-    with stop_signals() as stop:
-        server = await _simulator(listen, speed=speed, seed=seed)
-        base = server.addresses[0]
-        click.echo(f"""The systems, simulated at {base}
-
-  {base}/              what is simulated
-  {base}/config.yaml   a configuration that fits
-
-Watch it from another terminal:
-
-  curl -s {base}/config.yaml > simulated.yaml
-  remote-job-exporter serve --config.file simulated.yaml
-""")
-        await stop.wait()
-        await server.stop(1.0)
+    log.setup("warning", "logfmt")
+    with user_errors():
+        asyncio.run(demo(web_listen_address, listen_address, speed=speed, seed=seed))
 
 
 async def demo(listen: str, simulator_listen: str, *, speed: float, seed: int) -> None:
@@ -46,9 +44,10 @@ async def demo(listen: str, simulator_listen: str, *, speed: float, seed: int) -
     Raises:
         ListenError: an address cannot be listened on.
     """
-    with stop_signals() as stop, tempfile.TemporaryDirectory() as folder:
-        server = await _simulator(simulator_listen, speed=speed, seed=seed)
-        simulated = server.addresses[0]
+    async with contextlib.AsyncExitStack() as stack:
+        stop = stack.enter_context(stop_signals())
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        simulated = await stack.enter_async_context(simulating(simulator_listen, speed=speed, seed=seed))
         file = Path(folder) / "demo.yaml"
         file.write_text(simulator.config(simulated), encoding="utf-8")
         service = Service(file, Options(listen=(listen,), shutdown_timeout=1.0))
@@ -68,10 +67,3 @@ Jobs go on living; Ctrl-C ends the demo.
 """)
         await stop.wait()
         await service.stop()
-        await server.stop(1.0)
-
-
-async def _simulator(listen: str, *, speed: float, seed: int) -> Server:
-    server = Server(simulator.create_app(speed=speed, seed=seed), (listen,))
-    await server.start()
-    return server

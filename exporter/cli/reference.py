@@ -1,7 +1,7 @@
 """The reference tables of metrics and commands as Markdown, made from the code."""
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -101,7 +101,7 @@ def _row(metric: Metric[Any]) -> tuple[str, ...]:
     return f"`{metric.name}`", metric.type, _code(metric.labels), kept, _meaning(metric)
 
 
-def commands(group: click.Group) -> str:
+def commands(by_name: Mapping[str, click.Command]) -> str:
     """Every command with its flags, the environment variables they are read from, and defaults."""
     parts = [
         "# Command line",
@@ -110,7 +110,7 @@ def commands(group: click.Group) -> str:
             "for the flag, which wins over it. Secrets are never flags."
         ),
     ]
-    for name, command in sorted(group.commands.items()):
+    for name, command in by_name.items():
         context = click.Context(command, info_name=f"remote-job-exporter {name}")
         usage = command.get_usage(context).removeprefix("Usage: ")
         parts += [f"## {name}", f"`{' '.join(usage.split())}`", inspect.cleandoc(command.help or "")]

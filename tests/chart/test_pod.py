@@ -14,7 +14,7 @@ import requests
 import yaml
 
 from exporter import config
-from exporter.cli.main import cli
+from exporter.cli.main import load_command
 from exporter.model.shard import ordinal
 from exporter.web import config as web_config
 from tests.chart.chart import render
@@ -53,7 +53,7 @@ def contents(folder: Path) -> Contents:
 def parsed(args: list[str]) -> dict[str, Any]:
     """The arguments as the command reads them."""
     command, *rest = args
-    with cli.commands[command].make_context(command, rest) as context:
+    with load_command(command).make_context(command, rest) as context:
         return dict(context.params)
 
 

@@ -4,6 +4,8 @@ import asyncio
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from jsonschema import Draft202012Validator
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from exporter import __version__
-from exporter.cli.main import cli
+from exporter.cli.main import COMMANDS, cli, load_command
 from exporter.config import ConfigError, load
 from tests.command import COMMAND, run, run_anew, running, serving, simulating, until, vendor_beside
 from tests.vendor import Told, caps, caps_config, read_samples
@@ -269,13 +271,13 @@ def test_an_error_of_use_is_one_line_and_exit_code_2(flags: tuple[str, ...], abo
 def test_without_a_command_the_help_is_shown() -> None:
     ended = run()
     assert ended.returncode == 2
-    assert all(name in ended.stderr for name in cli.commands)
+    assert all(name in ended.stderr for name in COMMANDS)
 
 
 def test_the_help_of_every_command_tells_its_exit_codes() -> None:
     assert isinstance(cli, Group)
-    assert {"serve", "check", "simulate", "demo", "schema", "docs"} <= set(cli.commands)
-    for name in cli.commands:
+    assert {"serve", "check", "simulate", "demo", "schema", "docs"} <= set(COMMANDS)
+    for name in COMMANDS:
         ended = run(name, "--help")
         assert ended.returncode == 0
         assert "Exit codes: 0 " in ended.stdout
@@ -285,14 +287,36 @@ def test_the_help_of_every_command_tells_its_exit_codes() -> None:
 
 def test_the_list_of_commands_describes_each_whole_in_80_columns() -> None:
     listed = CliRunner().invoke(cli, ["--help"], terminal_width=80).output.partition("Commands:\n")[2]
-    for name, command in cli.commands.items():
-        first, *_ = (command.help or "").splitlines()
-        assert f"  {name.ljust(max(map(len, cli.commands)))}  {first}\n" in listed
+    for name in COMMANDS:
+        first, *_ = (load_command(name).help or "").splitlines()
+        assert f"  {name.ljust(max(map(len, COMMANDS)))}  {first}\n" in listed
 
 
 def test_the_version_is_told() -> None:
     ended = run("--version")
     assert (ended.returncode, ended.stdout) == (0, f"remote-job-exporter, version {__version__}\n")
+
+
+LOADED = """
+import atexit, sys
+before = set(sys.modules)
+from exporter.cli.main import main
+atexit.register(lambda: print(*set(sys.modules) - before, file=sys.stderr))
+main()
+"""
+
+
+@pytest.mark.parametrize("flag", ["--version", "--help"])
+def test_version_and_help_import_click_and_nothing_else_that_is_installed(flag: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADED, flag], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = {name for name in ended.stderr.split() if name.split(".")[0] not in sys.stdlib_module_names}
+    assert {name for name in loaded if name.split(".")[0] != "click"} == {
+        "exporter",
+        "exporter.cli",
+        "exporter.cli.main",
+    }
 
 
 def test_every_flag_of_serve_can_come_from_the_environment(config: Path, tmp_path: Path) -> None:
@@ -310,7 +334,7 @@ def test_every_flag_of_serve_can_come_from_the_environment(config: Path, tmp_pat
         addresses = json.loads(line)["addresses"].split()
         assert len(set(addresses)) == 2
         assert [get(f"{address}/-/healthy").status_code for address in addresses] == [200, 200]
-    for flag in (option.envvar for option in cli.commands["serve"].params if isinstance(option, Option)):
+    for flag in (option.envvar for option in load_command("serve").params if isinstance(option, Option)):
         assert str(flag).startswith("REMOTE_JOB_EXPORTER_")
 
 

@@ -8,7 +8,7 @@ import pytest
 from click import ClickException
 from click.testing import CliRunner, Result
 
-from exporter.cli.main import cli
+from exporter.cli.main import cli, load_command
 from tests.vendor import caps_config
 
 SERVE = ("serve", "--config.file", "config.yaml")
@@ -45,7 +45,7 @@ def parsed(*arguments: str) -> dict[str, object]:
         ClickException: they are not allowed.
     """
     name, *rest = arguments
-    with cli.commands[name].make_context(name, rest) as context:
+    with load_command(name).make_context(name, rest) as context:
         return dict(context.params)
 
 

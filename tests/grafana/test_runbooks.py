@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from exporter.cli.main import cli
+from exporter.cli.main import load_command
 from exporter.providers import PROVIDERS
 from tests.alertmanager import Alertmanager, alerting
 from tests.command import ROOT
@@ -138,7 +138,7 @@ def test_placeholders_are_labels_that_the_alert_has(name: str) -> None:
 def test_every_command_is_one_that_the_program_takes(page: Path) -> None:
     keys = {"KEY", *(key for kind in PROVIDERS.values() for key in kind.JobKeys.model_fields)}
     for name, *arguments in commands(page, "remote-job-exporter"):
-        context = cli.commands[name].make_context(name, list(arguments))
+        context = load_command(name).make_context(name, list(arguments))
         if name == "probe":
             assert context.params["config_file"] is not None
             system, *pairs = context.params["words"]
@@ -149,7 +149,7 @@ def test_every_command_is_one_that_the_program_takes(page: Path) -> None:
 
 def test_a_command_that_the_program_does_not_take_is_found_out() -> None:
     with pytest.raises(click.UsageError):
-        cli.commands["probe"].make_context("probe", ["--config", "config.yaml", "SYSTEM"])
+        load_command("probe").make_context("probe", ["--config", "config.yaml", "SYSTEM"])
 
 
 @each_page

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from exporter import config as configs
-from exporter.cli.main import cli
+from exporter.cli.main import load_command
 from tests.command import COMMAND, ROOT, running, until
 from tests.conftest import Program
 from tests.vendor import caps_config
@@ -84,7 +84,7 @@ def test_the_command_of_the_unit_is_ours_and_has_time_to_end() -> None:
     unit = Unit(SERVICE)["Service"]
     path, name, *flags = shlex.split(unit["ExecStart"])
     assert path == INSTALLED
-    context = cli.commands[name].make_context(name, flags)
+    context = load_command(name).make_context(name, flags)
     assert int(unit["TimeoutStopSec"].removesuffix("s")) > context.params["web_shutdown_timeout"] + 5
     known = {parameter.envvar for parameter in context.command.params}
     named = {name for file in UNITS.iterdir() for name in VARIABLE.findall(file.read_text())}

@@ -1,0 +1,126 @@
+"""The types of flags, and the flags and arguments that several commands have."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from exporter.config_types import parse_duration
+
+ENVIRONMENT = "REMOTE_JOB_EXPORTER_"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Path(click.Path):
+    """The name of a file or folder; whether it can be read is for its reader to say."""
+
+    def __init__(self) -> None:
+        super().__init__(readable=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":  # for pathlib the current folder
+            self.fail("must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number in a range; "nan" is in none, though click lets it through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail("nan is not a number", param, ctx)
+        return number
+
+
+class Seconds(Number):
+    """A time in a range of seconds: a number of them, or a duration as in the configuration."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The time in seconds."""
+        try:
+            seconds = parse_duration(value)
+        except ValueError:
+            try:
+                seconds = float(value)
+            except ValueError:
+                self.fail("allowed are seconds such as 0.5 and durations such as 500ms or 1m30s", param, ctx)
+        return super().convert(seconds, param, ctx)
+
+
+class _Level(click.Choice[str]):
+    """A level of log lines in upper or lower case; ``warn`` is ``warning``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        level: str = super().convert("warning" if value.casefold() == "warn" else value, param, ctx)
+        return level
+
+
+def option(flag: str, argument: str = "", **settings: Any) -> Callable[[F], F]:
+    """A flag in Prometheus's style that is also read from the environment."""
+    name = flag.removeprefix("--").replace(".", "_").replace("-", "_")
+    return click.option(
+        flag,
+        argument or name,
+        envvar=ENVIRONMENT + name.upper(),
+        show_envvar=True,
+        show_default=True,
+        **settings,
+    )
+
+
+def log_options(command: F) -> F:
+    """The flags ``--log.level`` and ``--log.format``."""
+    level = option(
+        "--log.level",
+        type=_Level(["debug", "info", "warning", "error"], case_sensitive=False),
+        default="info",
+        help="Least severe log lines to print.",
+    )
+    format_ = option(
+        "--log.format",
+        type=click.Choice(["logfmt", "json"]),
+        default="logfmt",
+        help="How log lines are written to stderr.",
+    )
+    return level(format_(command))
+
+
+config_file = option(
+    "--config.file",
+    type=_Path(),
+    metavar="F",
+    help="The configuration: a YAML file, or a folder whose *.yaml and *.yml files are one. Same as the "
+    "argument F.",
+)
+file = click.argument("file", required=False, type=_Path(), metavar="[F]")
+web_config = option(
+    "--web.config.file",
+    type=_Path(),
+    metavar="W",
+    help="Certificates and users: a YAML file with the keys of the Prometheus exporter toolkit.",
+)
+speed = option(
+    "--speed",
+    type=Number(0.01, 1000),
+    default=1.0,
+    metavar="N",
+    help="Let simulated jobs live so many times faster.",
+)
+seed = option("--seed", type=int, default=0, metavar="N", help="Another seed, other lives.")
+
+
+def config_path(file: Path | None, config_file: Path | None) -> Path:
+    """The configuration's file or folder, from the argument or the flag; the environment comes last."""
+    source = click.get_current_context().get_parameter_source("config_file")
+    if source is ParameterSource.COMMANDLINE and file not in (None, config_file):
+        raise click.UsageError("F and --config.file name two configurations; give one of them")
+    path = file or config_file
+    if path is None:
+        raise click.UsageError("the configuration is missing: give it as F or as --config.file F")
+    return path

@@ -1,0 +1,112 @@
+"""The command ``serve``."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from exporter import service
+from exporter.cli import options
+from exporter.cli.user_errors import load_plugins, user_errors
+from exporter.model.shard import Shard, ordinal
+from exporter.runtime import logging as log
+
+
+@click.command("serve")
+@options.file
+@options.config_file
+@options.option(
+    "--config.watch",
+    is_flag=True,
+    help="Read the configuration again whenever its files change (mounted ConfigMaps too).",
+)
+@options.option(
+    "--web.listen-address",
+    multiple=True,
+    default=(":10072",),
+    metavar="A",
+    help="Where to listen: :PORT, HOST:PORT, [IPV6]:PORT or unix:/PATH. May be given more than once.",
+)
+@options.option(
+    "--web.systemd-socket",
+    is_flag=True,
+    help="Listen on the sockets that a systemd .socket unit passes, in place of addresses.",
+)
+@options.web_config
+@options.option(
+    "--web.timeout-offset",
+    type=options.Seconds(0, 60),
+    default=0.5,
+    metavar="S",
+    help="How long before Prometheus's scrape timeout to be ready, as in 0.5 (seconds) or 500ms.",
+)
+@options.option(
+    "--web.shutdown-timeout",
+    type=options.Seconds(0, 600),
+    default=15.0,
+    metavar="S",
+    help="How long scrapes under way have to finish after SIGTERM, as in 15 (seconds) or 15s.",
+)
+@options.option(
+    "--shard.index",
+    default="0",
+    metavar="I|auto",
+    help="Which shard this is, from 0; auto takes the number at the end of the host name.",
+)
+@options.option("--shard.count", type=int, default=1, metavar="N", help="How many exporters share the jobs.")
+@options.log_options
+def command(  # noqa: PLR0913  # one argument a flag
+    *,
+    file: Path | None,
+    config_file: Path | None,
+    config_watch: bool,
+    web_listen_address: Sequence[str],
+    web_systemd_socket: bool,
+    web_config_file: Path | None,
+    web_timeout_offset: float,
+    web_shutdown_timeout: float,
+    shard_index: str,
+    shard_count: int,
+    log_level: str,
+    log_format: log.Format,
+) -> None:
+    """The exporter: asks the configured jobs whenever it is scraped.
+
+    SIGHUP or POST /-/reload make it read its configuration again. Where systemd asks for it, it is told
+    what goes on, and pings its watchdog.
+
+    Exit codes: 0 ended by SIGTERM or SIGINT, 1 the configuration is wrong, a plug-in is broken or an
+    address cannot be listened on, 2 wrong use.
+    """
+    path = options.config_path(file, config_file)
+    log.setup(log_level, log_format)
+    if web_systemd_socket and _is_given("web_listen_address"):
+        raise click.UsageError("--web.systemd-socket and --web.listen-address exclude each other")
+    registry, plugins = load_plugins()
+    serving = service.Options(
+        None if web_systemd_socket else web_listen_address,
+        web_timeout_offset,
+        web_shutdown_timeout,
+        watch=config_watch,
+        web_config=web_config_file,
+        shard=_shard(shard_index, shard_count),
+        registry=registry,
+        plugins=plugins,
+    )
+    with user_errors():
+        asyncio.run(service.serve(path, serving))
+
+
+def _shard(index: str, count: int) -> Shard:
+    try:
+        return Shard(ordinal(socket.gethostname()) if index == "auto" else int(index), count)
+    except ValueError as error:
+        raise click.UsageError(f"--shard.index {index} --shard.count {count}: {error}") from None
+
+
+def _is_given(name: str) -> bool:
+    """Whether an argument of this command comes from its user."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT

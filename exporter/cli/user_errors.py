@@ -1,0 +1,29 @@
+"""Errors that a user can correct: one line each on stderr, and exit code 1."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from exporter import plugins
+from exporter.cli import COMMAND
+from exporter.config import ConfigError, Registry
+from exporter.web.listen import ListenError
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Ends the process where the configuration, a plug-in or an address cannot be used."""
+    try:
+        yield
+    except (ConfigError, ListenError, plugins.PluginError) as error:
+        for line in str(error).splitlines():
+            click.echo(f"{COMMAND}: {line}", err=True)
+        sys.exit(1)
+
+
+def load_plugins() -> tuple[Registry, tuple[plugins.Plugin, ...]]:
+    """The registry with all plug-ins, and which these are; ends the process if one is broken."""
+    with user_errors():
+        return plugins.load()
