@@ -22,7 +22,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from exporter import __version__
 from exporter.cli.main import COMMANDS, cli, load_command
 from exporter.config import ConfigError, load
-from tests.command import COMMAND, run, run_anew, running, serving, simulating, until, vendor_beside
+from tests.cli.conftest import Run
+from tests.command import COMMAND, run_anew, running, serving, simulating, until, vendor_beside
 from tests.vendor import Told, caps, caps_config, read_samples
 
 CONFIGS = Path(__file__).parents[1] / "config"
@@ -64,12 +65,12 @@ def get(url: str, **headers: str) -> requests.Response:
     ],
     ids=lambda value: " ".join(Path(each).name for each in value) if isinstance(value, tuple) else "",
 )
-def test_a_new_process_does_what_a_fork_does_that_other_tests_run(
-    arguments: tuple[str, ...], code: int
+def test_a_process_of_its_own_does_what_other_tests_run_in_theirs(
+    arguments: tuple[str, ...], code: int, run: Run
 ) -> None:
-    anew, fork = run_anew(*arguments), run(*arguments)
+    anew, here = run_anew(*arguments), run(*arguments)
     assert anew.returncode == code
-    assert (anew.returncode, anew.stdout, anew.stderr) == (fork.returncode, fork.stdout, fork.stderr)
+    assert (anew.returncode, anew.stdout, anew.stderr) == (here.returncode, here.stdout, here.stderr)
     assert anew.stdout or anew.stderr
 
 
@@ -178,7 +179,7 @@ def test_a_scrape_that_takes_longer_than_the_shutdown_timeout_is_left(tmp_path: 
     ],
     ids=" ".join,
 )
-def test_an_address_in_use_is_one_line_and_exit_code_1(flags: tuple[str, ...], taken: str) -> None:
+def test_an_address_in_use_is_one_line_and_exit_code_1(flags: tuple[str, ...], taken: str, run: Run) -> None:
     ended = run(*flags, taken, REMOTE_JOB_EXPORTER_LOG_LEVEL="warning")
     assert ended.returncode == 1
     assert ended.stdout == ""
@@ -193,7 +194,7 @@ def errors(file: Path) -> list[str]:
     return [str(error) for error in caught.value.errors]
 
 
-def test_serve_tells_every_error_of_the_config_on_its_own_line() -> None:
+def test_serve_tells_every_error_of_the_config_on_its_own_line(run: Run) -> None:
     ended = run("serve", "--config.file", str(BAD))
     expected = errors(BAD)
     assert len(expected) > 5
@@ -202,14 +203,14 @@ def test_serve_tells_every_error_of_the_config_on_its_own_line() -> None:
     assert ended.stderr.splitlines() == [f"remote-job-exporter: {line}" for line in expected]
 
 
-def test_check_tells_every_error_with_its_place() -> None:
+def test_check_tells_every_error_with_its_place(run: Run) -> None:
     ended = run("check", str(BAD))
     assert ended.returncode == 1
     assert ended.stdout.splitlines() == errors(BAD)
     assert ended.stderr == ""
 
 
-def test_check_tells_programs_the_same_errors() -> None:
+def test_check_tells_programs_the_same_errors(run: Run) -> None:
     ended = run("check", str(BAD), "--format", "json")
     told = json.loads(ended.stdout)["errors"]
     assert ended.returncode == 1
@@ -217,7 +218,7 @@ def test_check_tells_programs_the_same_errors() -> None:
     assert lines == run("check", str(BAD)).stdout.splitlines()
 
 
-def test_check_is_content_with_a_good_config() -> None:
+def test_check_is_content_with_a_good_config(run: Run) -> None:
     named = yaml.safe_load(GOOD.read_text())["systems"].values()
     systems, jobs = len(named), sum(len(system["jobs"]) for system in named)
     ended = run("check", str(GOOD))
@@ -227,11 +228,11 @@ def test_check_is_content_with_a_good_config() -> None:
     assert json.loads(ended.stdout) == {"errors": [], "warnings": [], "systems": systems, "jobs": jobs}
 
 
-def test_check_counts_one_system_and_one_job_in_the_singular(config: Path) -> None:
+def test_check_counts_one_system_and_one_job_in_the_singular(config: Path, run: Run) -> None:
     assert run("check", str(config)).stdout == f"{config}: 1 system, 1 job, no errors\n"
 
 
-def test_check_of_a_file_that_is_not_there_is_an_error_of_one_line(tmp_path: Path) -> None:
+def test_check_of_a_file_that_is_not_there_is_an_error_of_one_line(tmp_path: Path, run: Run) -> None:
     ended = run("check", str(tmp_path / "absent.yaml"))
     assert ended.returncode == 1
     assert ended.stdout.count("\n") == 1
@@ -258,7 +259,7 @@ def test_check_of_a_file_that_is_not_there_is_an_error_of_one_line(tmp_path: Pat
     ],
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, tuple) else "",
 )
-def test_an_error_of_use_is_one_line_and_exit_code_2(flags: tuple[str, ...], about: str) -> None:
+def test_an_error_of_use_is_one_line_and_exit_code_2(flags: tuple[str, ...], about: str, run: Run) -> None:
     ended = run(*flags)
     assert ended.returncode == 2
     assert ended.stdout == ""
@@ -268,13 +269,13 @@ def test_an_error_of_use_is_one_line_and_exit_code_2(flags: tuple[str, ...], abo
     assert line.endswith("--help)")
 
 
-def test_without_a_command_the_help_is_shown() -> None:
+def test_without_a_command_the_help_is_shown(run: Run) -> None:
     ended = run()
     assert ended.returncode == 2
     assert all(name in ended.stderr for name in COMMANDS)
 
 
-def test_the_help_of_every_command_tells_its_exit_codes() -> None:
+def test_the_help_of_every_command_tells_its_exit_codes(run: Run) -> None:
     assert isinstance(cli, Group)
     assert {"serve", "check", "simulate", "demo", "schema", "docs"} <= set(COMMANDS)
     for name in COMMANDS:
@@ -292,7 +293,7 @@ def test_the_list_of_commands_describes_each_whole_in_80_columns() -> None:
         assert f"  {name.ljust(max(map(len, COMMANDS)))}  {first}\n" in listed
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_told(run: Run) -> None:
     ended = run("--version")
     assert (ended.returncode, ended.stdout) == (0, f"remote-job-exporter, version {__version__}\n")
 
@@ -338,7 +339,7 @@ def test_every_flag_of_serve_can_come_from_the_environment(config: Path, tmp_pat
         assert str(flag).startswith("REMOTE_JOB_EXPORTER_")
 
 
-def test_a_flag_goes_before_the_environment() -> None:
+def test_a_flag_goes_before_the_environment(run: Run) -> None:
     env = {"REMOTE_JOB_EXPORTER_CONFIG_FILE": str(GOOD), "REMOTE_JOB_EXPORTER_LOG_LEVEL": "loud"}
     assert "--log.level" in run("serve", **env).stderr
     ended = run("serve", "--config.file", str(BAD), "--log.level", "info", **env)
@@ -346,7 +347,7 @@ def test_a_flag_goes_before_the_environment() -> None:
     assert str(BAD) in ended.stderr
 
 
-def test_the_schema_is_one_that_good_configs_fit_and_bad_ones_do_not() -> None:
+def test_the_schema_is_one_that_good_configs_fit_and_bad_ones_do_not(run: Run) -> None:
     ended = run("schema")
     assert ended.returncode == 0
     schema = json.loads(ended.stdout)
@@ -368,7 +369,7 @@ def test_the_schema_is_one_that_good_configs_fit_and_bad_ones_do_not() -> None:
         ("cli", "| `--log.format logfmt|json` | `REMOTE_JOB_EXPORTER_LOG_FORMAT` | `logfmt` |"),
     ],
 )
-def test_docs_are_tables_in_markdown(table: str, row: str) -> None:
+def test_docs_are_tables_in_markdown(table: str, row: str, run: Run) -> None:
     ended = run("docs", table)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("# ")

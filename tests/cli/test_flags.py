@@ -1,7 +1,5 @@
 """The command line in process: what flags take and how wrong use ends. Nothing is served here."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +11,6 @@ from tests.vendor import caps_config
 
 SERVE = ("serve", "--config.file", "config.yaml")
 OFFSET = "REMOTE_JOB_EXPORTER_WEB_TIMEOUT_OFFSET"
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """Commands set up logging for the whole process."""
-    root, ours = logging.getLogger(), logging.getLogger("exporter")
-    before = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
 
 
 @pytest.fixture
