@@ -10,7 +10,7 @@ from exporter import config
 from exporter.cli import options
 from exporter.cli.user_errors import load_plugins
 from exporter.config import ConfigError, Finding, SystemConfig
-from exporter.runtime import files
+from exporter.model.text import printable
 from exporter.runtime.logging import counted
 from exporter.web import config as web_config
 
@@ -73,7 +73,7 @@ def command(
         if not errors:
             more = f", {counted(len(warnings), 'warning')}" if warnings else ""
             there = f"{counted(len(systems), 'system')}, {counted(jobs, 'job')}"
-            lines.append(f"{files.shown(path)}: {there}, no errors{more}")
-            lines += [f"{files.shown(web_config_file)}: no errors"] if web_config_file else []
+            lines.append(f"{printable(str(path))}: {there}, no errors{more}")
+            lines += [f"{printable(str(web_config_file))}: no errors"] if web_config_file else []
     click.echo("\n".join(lines))
     sys.exit(1 if errors else 0)

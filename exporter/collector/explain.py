@@ -10,6 +10,7 @@ from exporter.metrics import JobView
 from exporter.metrics.exposition import Format
 from exporter.model.job import Status
 from exporter.model.pacing import Why
+from exporter.model.text import printable
 from exporter.upstream.trace import Exchange
 
 _WHY = {
@@ -34,7 +35,7 @@ def explain(probe: Probe) -> str:
         "",
         probe.render(Format.TEXT).decode(),
     ]
-    return "".join(f"{_printable(line)}\n" for line in "\n".join(lines).split("\n")[:-1])
+    return "".join(f"{printable(line)}\n" for line in "\n".join(lines).split("\n")[:-1])
 
 
 def _requests(probe: Probe) -> Iterator[str]:
@@ -115,11 +116,6 @@ def _known(holder: Any, place: str = "") -> Iterator[tuple[str, Any]]:
                 yield from _known(inner, f"{name}.{key}.")
         elif value is not None and value != "":
             yield name, value
-
-
-def _printable(line: str) -> str:
-    """A line without control characters, which a terminal would execute."""
-    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 def _moment(at: float) -> str:

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from exporter.config.models import Choice
 from exporter.config_types import Place
-from exporter.runtime import files
+from exporter.model.text import printable
 
 # Announced, not there yet: better said than called unknown.
 _LATER_KEYS = frozenset({"link"})
@@ -71,7 +71,7 @@ class Finding:
 
     def __str__(self) -> str:
         path = f" {self.path}:" if self.path else ""
-        return f"{files.shown(self.file)}:{self.line}:{path} {self.text}"
+        return f"{printable(str(self.file))}:{self.line}:{path} {self.text}"
 
 
 class ConfigError(Exception):
@@ -145,10 +145,10 @@ def _sentence(error: ErrorDetails, ctx: Mapping[str, Any], place: Place, holder:
 
 
 def _one_line(text: str) -> str:
-    """What a validator says, which may name a file or variable as odd as somebody typed it."""
+    """The message of a validator, which may name a file or variable of any length and characters."""
     if len(text) > MAX_TEXT:  # what is wrong comes last
         text = f"{text[: MAX_TEXT // 2]}…{text[-MAX_TEXT // 2 :]}"
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return printable(text)
 
 
 def _unknown_key(place: Place, allowed: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from exporter.config.system import SystemConfig, system_config
 from exporter.config.yaml import line_of
 from exporter.config_types import Place
 from exporter.model.clock import SYSTEM_CLOCK, Clock
-from exporter.runtime.files import shown
+from exporter.model.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _between_files(found: Sequence[File]) -> Iterator[Finding]:
             other = first.setdefault(place, file)
             if other is not file:
                 line = line_of(other.root, place)
-                yield file.finding(place, f"is defined already in {shown(other.path)}:{line}")
+                yield file.finding(place, f"is defined already in {printable(str(other.path))}:{line}")
     unreadable = any(not file.root and file.errors for file in found)
     if not unreadable and not any("systems" in file.root for file in found):
         text = "is missing; allowed is a mapping of at least one system by its name"

@@ -45,12 +45,12 @@ def config_files(path: Path) -> list[Path]:
     return found
 
 
-def stamp(path: Path) -> object:
-    """What changes whenever the config file, or a file of the folder, is changed or replaced."""
+def stamp(path: Path) -> files.Stamp:
+    """A value that changes when the config file, or a file of the folder, is changed, added or removed."""
     try:
-        return tuple((file, files.stamp(file)) for file in config_files(path))
+        return files.stamp(*config_files(path))
     except ConfigError:
-        return None
+        return ()
 
 
 def unread(path: Path) -> list[Path]:

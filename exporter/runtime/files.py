@@ -17,7 +17,8 @@ PIPE_SECONDS = 30.0
 
 _PIECE_BYTES = 1 << 20
 
-Stamp = tuple[int, int, int, int, int]
+Stamp = tuple[tuple[Path, int, int, int, int, int] | None, ...]
+"""The state of files at one moment, to compare; ``None`` for each that is missing."""
 
 
 def read(path: Path, limit: int, *, pipe: bool = False) -> bytes:
@@ -65,20 +66,19 @@ def look_at(path: Path) -> os.stat_result:
         raise OSError(errno.EINVAL, "not the name of a file") from None
 
 
-def stamp(path: Path) -> Stamp | None:
-    """What changes when a regular file, or its rights, are changed; ``None`` where there is none."""
-    try:
-        # Of what a link leads to: Kubernetes changes what it mounts by swapping a link.
-        status = look_at(path)
-        _check_kind(status, pipe=False)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
-
-
-def shown(path: Path) -> str:
-    """A name for one line of text: line breaks, and bytes that are no text, are ``?``."""
-    return "".join(character if character.isprintable() else "?" for character in str(path))
+def stamp(*paths: Path) -> Stamp:
+    """A value that changes when one of the regular files, or its rights, change."""
+    found: list[tuple[Path, int, int, int, int, int] | None] = []
+    for path in paths:
+        try:
+            # Of what a link leads to: Kubernetes changes what it mounts by swapping a link.
+            at = look_at(path)
+            _check_kind(at, pipe=False)
+        except OSError:
+            found.append(None)
+        else:
+            found.append((path, at.st_dev, at.st_ino, at.st_mtime_ns, at.st_ctime_ns, at.st_size))
+    return tuple(found)
 
 
 def _check_kind(status: os.stat_result, *, pipe: bool) -> None:

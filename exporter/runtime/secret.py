@@ -197,7 +197,7 @@ class _File:
         else:
             self._lost = False
 
-    def _load(self) -> tuple[files.Stamp | None, str]:
+    def _load(self) -> tuple[files.Stamp, str]:
         stamp = files.stamp(self._path)
         try:
             data = files.read(self._path, MAX_BYTES + 1)

@@ -13,8 +13,6 @@ from requests.utils import should_bypass_proxies
 from exporter.config_types import Keys, host_is_read, in_folder
 from exporter.runtime import files
 
-Stamp = tuple[tuple[str, files.Stamp | None], ...]
-
 
 def _readable(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or not str(value):
@@ -99,15 +97,15 @@ class Tls(Keys):
                 raise ValueError(f"the environment variable SSL_CERT_FILE: {error}") from None
         return self
 
-    def stamp(self) -> Stamp | None:
+    def stamp(self) -> files.Stamp | None:
         """A value that changes when any of the files does; ``None`` while one is missing.
 
         libcurl loads the files once per `ConnectionPool`. While a file is missing it is being replaced: a new
         pool would fail, the existing one works.
         """
         paths = (Path(self.trusted()), self.crl_file, self.cert_file, self.key_file)
-        stamps = tuple((str(path), files.stamp(path)) for path in paths if path)
-        return None if any(stamp is None for _, stamp in stamps) else stamps
+        stamp = files.stamp(*(path for path in paths if path))
+        return None if None in stamp else stamp
 
 
 @dataclass(frozen=True, slots=True)

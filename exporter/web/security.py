@@ -25,8 +25,6 @@ CHALLENGE = 'Basic realm="remote-job-exporter", charset="UTF-8"'
 # Whatever watches over the process has neither password nor a share in the rate.
 OPEN_PATHS = frozenset({"/-/healthy", "/-/ready"})
 
-Stamp = tuple[files.Stamp | None, ...]
-
 
 class Security:
     """A web configuration file in force.
@@ -98,7 +96,7 @@ class Security:
         if now < self._look_at:
             return
         self._look_at = now + LOOK_AGAIN_SECONDS
-        if self._stat() == self._stamp:
+        if files.stamp(*sorted(self._files)) == self._stamp:
             return
         # Of a state that is no good this is the only look, so it is told once.
         self._stamp, config = self._read()
@@ -131,10 +129,10 @@ class Security:
         errors = [Finding(self._path, 1, key, text) for key, changed in needed.items() if changed]
         return ConfigError(errors) if errors else None
 
-    def _read(self) -> tuple[Stamp, WebConfig | ConfigError]:
+    def _read(self) -> tuple[files.Stamp, WebConfig | ConfigError]:
         """What the files say, and a stamp of them from before they were read."""
         while True:
-            stamp, named = self._stat(), {self._path}
+            stamp, named = files.stamp(*sorted(self._files)), {self._path}
             config: WebConfig | ConfigError
             try:
                 config = load(self._path, named)
@@ -144,9 +142,6 @@ class Security:
             if named == self._files:
                 return stamp, config
             self._files = named
-
-    def _stat(self) -> Stamp:
-        return tuple(map(files.stamp, sorted(self._files)))
 
     def _complain(self, client: str) -> None:
         # Whoever guesses passwords shall not fill the log as well.

@@ -91,7 +91,7 @@ def test_what_no_file_can_be_called_is_refused(name: str, why: str, tmp_path: Pa
     with pytest.raises(OSError, match=why) as caught:
         files.read(tmp_path / name, 10)
     assert caught.value.strerror == why
-    assert files.stamp(tmp_path / name) is None
+    assert files.stamp(tmp_path / name) == (None,)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, listening, device])
