@@ -124,19 +124,20 @@ class History:
                 newest.ended(at, now, same_run=False)
 
     def _note_rest(self, status: Status, now: float) -> None:
-        """No run has ended here by its state, but the change itself may tell of one."""
-        if status.succeeded_at is None and self._went_on(status):
-            self.finished[State.SUCCEEDED] += 1
-            self._success.ended(None, now, same_run=False)
+        """The state is not the end of a run, but an active run may be over nevertheless."""
+        # Where the response dates a success, `_note_told` has counted it.
+        if status.unseen_end is not None and status.succeeded_at is None and self._is_over(status):
+            self.finished[status.unseen_end] += 1
+            self._newest(status.unseen_end).ended(None, now, same_run=False)
         if status.state in _ACTIVE:
             self._active = status
         elif status.state in (State.IDLE, State.STOPPED):
             self._active = None
 
-    def _went_on(self, status: Status) -> bool:
-        """Whether a slot that stops at every error rests or does something else than before."""
+    def _is_over(self, status: Status) -> bool:
+        """Whether the run that was active is not the one of this status."""
         active = self._active
-        if not status.errors_stop or active is None:
+        if active is None:
             return False
         if status.state is State.IDLE:
             return True

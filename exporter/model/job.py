@@ -103,8 +103,8 @@ class Status:
         state_since: since when the job is in this state, where the vendor tells.
         succeeded_at, failed_at: end of an *earlier or this* run that the answer tells of besides
             its state (a slot that waits again and tells of its last success).
-        errors_stop: this slot stops at every error, so when it rests or goes on to something else,
-            what it did before has succeeded.
+        unseen_end: how a run ended that was active in an earlier status and is over in this one,
+            although no status has shown its end. ``None`` if the vendor's rules do not say it.
         name, type, level: the vendor's words for what the job is; they do not change in its life.
     """
 
@@ -127,7 +127,7 @@ class Status:
     state_since: float | None = None
     succeeded_at: float | None = None
     failed_at: float | None = None
-    errors_stop: bool = False
+    unseen_end: State | None = None
     name: str = ""
     type: str = ""
     level: str = ""

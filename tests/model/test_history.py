@@ -79,17 +79,17 @@ def test_a_failure_stays_newest_while_the_slot_runs_again() -> None:
     assert (history.last_failure, history.last_success) == (1_005.0, None)
 
 
-stopping = partial(Status, errors_stop=True)
+after_success = partial(Status, unseen_end=State.SUCCEEDED)
 
 
 @pytest.mark.parametrize(
     "life",
     [
-        (stopping(State.RUNNING), stopping(State.IDLE)),
-        (stopping(State.QUEUED), stopping(State.IDLE)),
-        (stopping(State.RUNNING), Status(State.UNKNOWN), stopping(State.IDLE)),
-        (stopping(State.RUNNING), stopping(State.QUEUED)),
-        (stopping(State.RUNNING, run="a"), stopping(State.RUNNING, run="b")),
+        (after_success(State.RUNNING), after_success(State.IDLE)),
+        (after_success(State.QUEUED), after_success(State.IDLE)),
+        (after_success(State.RUNNING), Status(State.UNKNOWN), after_success(State.IDLE)),
+        (after_success(State.RUNNING), after_success(State.QUEUED)),
+        (after_success(State.RUNNING, run="a"), after_success(State.RUNNING, run="b")),
     ],
 )
 def test_a_slot_that_stops_at_errors_and_goes_on_has_done_its_run(life: tuple[Status, ...]) -> None:
@@ -98,15 +98,20 @@ def test_a_slot_that_stops_at_errors_and_goes_on_has_done_its_run(life: tuple[St
     assert history.last_success == SINCE + 10 * len(life)
 
 
+def test_an_unseen_end_counts_as_what_the_provider_says() -> None:
+    history = lived(Status(State.RUNNING), Status(State.IDLE, unseen_end=State.FAILED))
+    assert (counted(history), history.last_failure) == ({"failed": 1}, 1_020.0)
+
+
 @pytest.mark.parametrize(
     "life",
     [
         (Status(State.RUNNING), Status(State.IDLE)),
-        (stopping(State.QUEUED), stopping(State.RUNNING)),
-        (stopping(State.RUNNING), stopping(State.RUNNING, progress=0.5)),
-        (stopping(State.RUNNING), Status(State.STOPPED), stopping(State.IDLE)),
-        (stopping(State.RUNNING), Status(State.UNKNOWN)),
-        (stopping(State.IDLE), Status(State.STOPPED), stopping(State.IDLE)),
+        (after_success(State.QUEUED), after_success(State.RUNNING)),
+        (after_success(State.RUNNING), after_success(State.RUNNING, progress=0.5)),
+        (after_success(State.RUNNING), Status(State.STOPPED), after_success(State.IDLE)),
+        (after_success(State.RUNNING), Status(State.UNKNOWN)),
+        (after_success(State.IDLE), Status(State.STOPPED), after_success(State.IDLE)),
     ],
 )
 def test_nothing_has_succeeded_where_nobody_says_so(life: tuple[Status, ...]) -> None:
@@ -233,7 +238,7 @@ statuses = st.builds(
     succeeded_at=times,
     failed_at=times,
     state_since=times,
-    errors_stop=st.booleans(),
+    unseen_end=st.none() | st.sampled_from(RESULTS),
 )
 
 

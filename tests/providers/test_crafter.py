@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -26,7 +26,10 @@ HTML_404 = Response(404, b"<html>Not Found</html>")
 Replies = Mapping[str, Response | Failure]
 
 
-site = partial(Status, errors_stop=True)
+def site(state: State, raw: str = "", **more: Any) -> Status:
+    """A status of a site; one that rests, waits or publishes says that an earlier run has succeeded."""
+    goes_on = state in (State.IDLE, State.QUEUED, State.RUNNING)
+    return Status(state, raw, unseen_end=State.SUCCEEDED if goes_on else None, **more)
 
 
 def auto() -> Crafter:

@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -22,14 +21,13 @@ from tests.providers.conftest import (
     mutated,
     stored,
 )
+from tests.providers.test_crafter import site
 
 V1 = "/api/1/services/api/1/site/get-per-user.json?start=0&number=100"
 V1_OF_ADA = V1 + "&username=ada"
 V2 = "/api/2/users/me/sites?offset=0&limit=100"
 NOON = datetime(2019, 1, 9, 12, 34, tzinfo=UTC).timestamp()
 Responses = Callable[[Request], Response | Failure] | dict[str, Response | Failure] | Response
-
-site = partial(Status, errors_stop=True)
 
 
 def crafter(api: str = "auto") -> Crafter:

@@ -27,6 +27,10 @@ STATES = {
 # With publishing switched off nothing in these states will move; what runs still ends by itself.
 _HELD_WHEN_DISABLED = frozenset({State.IDLE, State.QUEUED, State.SUCCEEDED_WITH_ERRORS})
 
+# Publishing stops at every error. So a site that rests, waits or publishes something else has published
+# what it did before, also when nothing was read at that moment.
+_AFTER_SUCCESS = frozenset({State.IDLE, State.QUEUED, State.RUNNING})
+
 # How messages begin. The first wording of a failure is the documentation's, the second that of the
 # server's configuration. An administrator may change both: then a failure shows as stopped.
 _FAILED = ("failed while", "stopped while trying")
@@ -72,7 +76,7 @@ def publishing(body: Mapping[str, Any], previous: Status | None) -> Status:
         progress=_progress(raw, processed, total),
         items=Items(total=total, processed=processed),
         enabled=enabled,
-        errors_stop=True,
+        unseen_end=State.SUCCEEDED if state in _AFTER_SUCCESS else None,
     )
     return replace(status, **_times(state, message, previous))
 
