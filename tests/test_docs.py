@@ -29,7 +29,6 @@ MARKDOWN = sorted(
 _LINK = re.compile(r"!?\[[^\]\n]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
-_GENERATED = re.compile(r"^<!-- metrics -->$.*^<!-- /metrics -->$", re.DOTALL | re.MULTILINE)
 
 
 def shown(file: Path) -> str:
@@ -74,15 +73,15 @@ def wrong_words(text: str) -> list[str]:
 
 
 def prose() -> dict[str, str]:
-    """What people read, by its place, without what is generated from the code."""
+    """What people read, by its place."""
     chart = ROOT / "helm" / "remote-job-exporter"
     written = [
-        *(file for file in MARKDOWN if file.name != "CONTRIBUTING.md" and file.parent != DOCS / "reference"),
+        *(file for file in MARKDOWN if file.name != "CONTRIBUTING.md"),
         *sorted((ROOT / "examples").rglob("*.yaml")),
         *sorted((ROOT / "grafana" / "alerts").glob("*.yaml")),
         *(chart / "values.yaml", chart / "templates" / "NOTES.txt"),
     ]
-    found = {shown(file): _GENERATED.sub("", file.read_text(encoding="utf-8")) for file in written}
+    found = {shown(file): file.read_text(encoding="utf-8") for file in written}
     for file in sorted((ROOT / "grafana" / "dashboards").glob("*.json")):
         texts = re.findall(r'"(?:title|description|noValue)": (".*")', file.read_text(encoding="utf-8"))
         found[shown(file)] = "\n".join(map(json.loads, texts))

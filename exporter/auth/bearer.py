@@ -23,7 +23,7 @@ class BearerKeys(fields.Keys):
 
     type: Literal["bearer"]
     token: Annotated[HeaderSecret, fields.secret_check(_check_token)] = Field(
-        description="the token alone, without the word Bearer"
+        description="the token, without the word Bearer"
     )
 
 

@@ -30,7 +30,7 @@ class HuaweiTokenKeys(fields.Keys):
     password: fields.SecretValue = Field(description="the IAM user's password")
     domain: str = Field(min_length=1, description="name of the account that the IAM user belongs to")
     project: str = Field(
-        min_length=1, description="name of the project; a region's own project has the region's name"
+        min_length=1, description="name of the project; the default project of a region has the region's name"
     )
 
 

@@ -24,13 +24,13 @@ from exporter.web import config as web_config
     "format_",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="How errors and warnings are printed.",
+    help="Format of errors and warnings.",
 )
 @options.option(
     "--no-secrets",
     is_flag=True,
-    help="Leave out what only the exporter's host has: secrets in files and variables, and the files of tls. "
-    "The files that --web.config.file names are still read.",
+    help="Do not read what only the host of the exporter has: secrets in files and variables, and the files "
+    "of tls. The files that --web.config.file names are still read.",
 )
 def command(
     *,
@@ -40,12 +40,12 @@ def command(
     format_: str,
     no_secrets: bool,
 ) -> None:
-    """Validates the configuration without touching the network.
+    """Checks the configuration without network access.
 
-    Prints every error on its own line: F:LINE: path.to.key: what is wrong, what is allowed. Where there is
-    none, lines that begin with "warning: " show what is allowed and surely not meant.
+    Prints every error on its own line: F:LINE: path.to.key: what is wrong, what is allowed. If there is
+    none, lines that begin with "warning: " show what is allowed but almost certainly wrong.
 
-    Exit codes: 0 no errors, 1 errors or a broken plug-in, 2 wrong use.
+    Exit codes: 0 no errors, 1 errors or a broken plug-in, 2 wrong arguments.
     """
     path = options.config_path(file, config_file)
     registry, _ = load_plugins()

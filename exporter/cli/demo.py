@@ -21,17 +21,15 @@ FIRST_READ_SECONDS = 10.0
 
 @click.command("demo")
 @options.option(
-    "--web.listen-address", default="127.0.0.1:10072", metavar="A", help="Where the exporter listens."
+    "--web.listen-address", default="127.0.0.1:10072", metavar="A", help="Address of the exporter."
 )
-@options.option(
-    "--listen-address", default="127.0.0.1:10073", metavar="A", help="Where the simulator listens."
-)
+@options.option("--listen-address", default="127.0.0.1:10073", metavar="A", help="Address of the simulator.")
 @options.speed
 @options.seed
 def command(web_listen_address: str, listen_address: str, speed: float, seed: int) -> None:
-    """Simulator and exporter in one process, nothing to configure.
+    """Runs simulator and exporter in one process, preconfigured.
 
-    Exit codes: 0 ended by SIGTERM or SIGINT, 1 an address cannot be listened on, 2 wrong use.
+    Exit codes: 0 ended by SIGTERM or SIGINT, 1 an address cannot be listened on, 2 wrong arguments.
     """
     log.setup("warning", "logfmt")
     with user_errors():

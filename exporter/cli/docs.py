@@ -11,9 +11,9 @@ from exporter.cli.user_errors import load_plugins
 @click.command("docs")
 @click.argument("table", type=click.Choice(["metrics", "config", "cli"]))
 def command(table: str) -> None:
-    """Prints a reference table as Markdown, made from the code.
+    """Prints a reference table as Markdown, generated from the code.
 
-    Exit codes: 0 done, 1 a plug-in is broken, 2 wrong use.
+    Exit codes: 0 done, 1 a plug-in is broken, 2 wrong arguments.
     """
     registry, _ = load_plugins()
     match table:

@@ -9,13 +9,13 @@ from exporter import __version__
 from exporter.cli import COMMAND
 
 COMMANDS = {
-    "check": "Validates the configuration without touching the network.",
-    "demo": "Simulator and exporter in one process, nothing to configure.",
-    "docs": "Prints a reference table as Markdown, made from the code.",
-    "probe": "Asks one job of a system once and explains the answer.",
+    "check": "Checks the configuration without network access.",
+    "demo": "Runs simulator and exporter in one process, preconfigured.",
+    "docs": "Prints a reference table as Markdown, generated from the code.",
+    "probe": "Reads one job of a system once and explains the result.",
     "schema": "Prints the JSON Schema of the configuration file, for editors.",
-    "serve": "The exporter: asks the configured jobs whenever it is scraped.",
-    "simulate": "The systems, simulated on one port, credentials and all.",
+    "serve": "Runs the exporter, which reads jobs when it is scraped.",
+    "simulate": "Simulates the vendors on one port, including credentials.",
 }
 """The commands by name, each with the first line of its help."""
 
@@ -46,7 +46,7 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 it did not work, 2 wrong use.",
+    epilog="Exit codes: 0 done, 1 it did not work, 2 wrong arguments.",
 )
 @click.version_option(__version__, prog_name=COMMAND)
 def cli() -> None:

@@ -80,13 +80,13 @@ def log_options(command: F) -> F:
         "--log.level",
         type=_Level(["debug", "info", "warning", "error"], case_sensitive=False),
         default="info",
-        help="Least severe log lines to print.",
+        help="Lowest level of log lines.",
     )
     format_ = option(
         "--log.format",
         type=click.Choice(["logfmt", "json"]),
         default="logfmt",
-        help="How log lines are written to stderr.",
+        help="Format of log lines on stderr.",
     )
     return level(format_(command))
 
@@ -110,9 +110,15 @@ speed = option(
     type=Number(0.01, 1000),
     default=1.0,
     metavar="N",
-    help="Let simulated jobs live so many times faster.",
+    help="Factor by which simulated jobs are faster than real ones.",
 )
-seed = option("--seed", type=int, default=0, metavar="N", help="Another seed, other lives.")
+seed = option(
+    "--seed",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Seed of the simulation: another seed results in other jobs.",
+)
 
 
 def config_path(file: Path | None, config_file: Path | None) -> Path:

@@ -22,12 +22,13 @@ PROBE_SECONDS = 600.0
 @options.config_file
 @click.argument("words", nargs=-1, metavar="[F] SYSTEM [KEY=VALUE]...")
 def command(config_file: Path | None, words: Sequence[str]) -> None:
-    """Asks one job of a system once and explains the answer.
+    """Reads one job of a system once and explains the result.
 
-    Prints what was asked, answered and understood. Secrets are masked. The keys are those of jobs: in the
-    configuration. With --config.file, or its environment variable, the first argument is SYSTEM.
+    Prints the requests, the responses and the fields that were read. Secrets are masked. The keys are those
+    of jobs: in the configuration. With --config.file, or its environment variable, the first argument is
+    SYSTEM.
 
-    Exit codes: 0 read, 1 not read, the configuration is wrong or a plug-in is broken, 2 wrong use.
+    Exit codes: 0 read, 1 not read, the configuration is wrong or a plug-in is broken, 2 wrong arguments.
     """
     file, hint = config_file, "with --config.file the first argument is SYSTEM"
     if file is None:

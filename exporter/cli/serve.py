@@ -21,19 +21,19 @@ from exporter.runtime import logging as log
 @options.option(
     "--config.watch",
     is_flag=True,
-    help="Read the configuration again whenever its files change (mounted ConfigMaps too).",
+    help="Reload the configuration when its files change (mounted ConfigMaps too).",
 )
 @options.option(
     "--web.listen-address",
     multiple=True,
     default=(":10072",),
     metavar="A",
-    help="Where to listen: :PORT, HOST:PORT, [IPV6]:PORT or unix:/PATH. May be given more than once.",
+    help="Address to listen on: :PORT, HOST:PORT, [IPV6]:PORT or unix:/PATH. Can be repeated.",
 )
 @options.option(
     "--web.systemd-socket",
     is_flag=True,
-    help="Listen on the sockets that a systemd .socket unit passes, in place of addresses.",
+    help="Listen on the sockets of a systemd .socket unit instead of addresses.",
 )
 @options.web_config
 @options.option(
@@ -41,22 +41,24 @@ from exporter.runtime import logging as log
     type=options.Seconds(0, 60),
     default=0.5,
     metavar="S",
-    help="How long before Prometheus's scrape timeout to be ready, as in 0.5 (seconds) or 500ms.",
+    help="Time before the scrape timeout of Prometheus at which to respond: 0.5 (seconds) or 500ms.",
 )
 @options.option(
     "--web.shutdown-timeout",
     type=options.Seconds(0, 600),
     default=15.0,
     metavar="S",
-    help="How long scrapes under way have to finish after SIGTERM, as in 15 (seconds) or 15s.",
+    help="Time for scrapes under way to finish after SIGTERM: 15 (seconds) or 15s.",
 )
 @options.option(
     "--shard.index",
     default="0",
     metavar="I|auto",
-    help="Which shard this is, from 0; auto takes the number at the end of the host name.",
+    help="Index of this shard, from 0; auto uses the number at the end of the host name.",
 )
-@options.option("--shard.count", type=int, default=1, metavar="N", help="How many exporters share the jobs.")
+@options.option(
+    "--shard.count", type=int, default=1, metavar="N", help="Number of exporters that share the jobs."
+)
 @options.log_options
 def command(  # noqa: PLR0913  # one argument a flag
     *,
@@ -73,13 +75,13 @@ def command(  # noqa: PLR0913  # one argument a flag
     log_level: str,
     log_format: log.Format,
 ) -> None:
-    """The exporter: asks the configured jobs whenever it is scraped.
+    """Runs the exporter, which reads jobs when it is scraped.
 
-    SIGHUP or POST /-/reload make it read its configuration again. Where systemd asks for it, it is told
-    what goes on, and pings its watchdog.
+    SIGHUP or POST /-/reload reload the configuration. Under systemd, the exporter reports readiness, reloads
+    and its status, and pings the watchdog.
 
     Exit codes: 0 ended by SIGTERM or SIGINT, 1 the configuration is wrong, a plug-in is broken or an
-    address cannot be listened on, 2 wrong use.
+    address cannot be listened on, 2 wrong arguments.
     """
     path = options.config_path(file, config_file)
     log.setup(log_level, log_format)

@@ -15,16 +15,16 @@ from exporter.web.server import Server
 
 
 @click.command("simulate")
-@options.option("--listen-address", default="127.0.0.1:10073", metavar="A", help="Where to listen.")
+@options.option("--listen-address", default="127.0.0.1:10073", metavar="A", help="Address to listen on.")
 @options.speed
 @options.seed
 @options.log_options
 def command(listen_address: str, speed: float, seed: int, log_level: str, log_format: log.Format) -> None:
-    """The systems, simulated on one port, credentials and all.
+    """Simulates the vendors on one port, including credentials.
 
-    A configuration that fits is at /config.yaml.
+    A configuration for the exporter is at /config.yaml.
 
-    Exit codes: 0 ended by SIGTERM or SIGINT, 1 the address cannot be listened on, 2 wrong use.
+    Exit codes: 0 ended by SIGTERM or SIGINT, 1 the address cannot be listened on, 2 wrong arguments.
     """
     log.setup(log_level, log_format)
     with user_errors():

@@ -119,8 +119,10 @@ Within = Annotated[
 class Expectations(Keys):
     """What is expected of a job; alerts measure it by this. ``never`` switches one off."""
 
-    start_within: Within = Field("30m", validate_default=True, description="from being queued to running")
-    progress_within: Within = Field("30m", validate_default=True, description="from one progress to the next")
+    start_within: Within = Field("30m", validate_default=True, description="from queued to running")
+    progress_within: Within = Field(
+        "30m", validate_default=True, description="from one change of progress to the next"
+    )
     run_within: Within = Field("12h", validate_default=True, description="from start to end")
     success_within: Within = Field(
         NEVER, validate_default=True, description="from one success to the next; slots only, not single runs"
@@ -137,25 +139,27 @@ class Settings(Keys):
     """How jobs are asked, in ``defaults`` or for one system."""
 
     timeout: Annotated[PositiveDuration, AfterValidator(_timeout)] = Field(
-        "8s", validate_default=True, description="one whole read, however many requests it takes; up to 5m"
+        "8s",
+        validate_default=True,
+        description="one whole read, whatever the number of its requests; up to 5m",
     )
-    concurrency: int = Field(16, ge=1, le=256, description="requests at a time to one system")
+    concurrency: int = Field(16, ge=1, le=256, description="parallel reads of one system")
     min_interval: Duration = Field(
         "10s",
         validate_default=True,
-        description="a job asked this recently is not asked again; keep it under the scrape interval; "
-        "0s switches it off",
+        description="a job that was read this recently is not read again; less than the scrape interval; "
+        "0s disables it",
     )
     final_interval: Duration = Field(
-        "10m", validate_default=True, description="how often a finished, unchangeable run is read again"
+        "10m", validate_default=True, description="interval of reads of a run that has ended for good"
     )
     state_series: Literal["all", "current"] = Field(
         "all", description="one series for every state, or only for the current one"
     )
     max_jobs: int = Field(
-        2000, ge=1, le=100_000, description="jobs found by listings are watched up to this; more are counted"
+        2000, ge=1, le=100_000, description="limit of discovered jobs; those over it are only counted"
     )
-    expect: Expectations = Field(default_factory=_nothing_said, description="what alerts measure a job by")
+    expect: Expectations = Field(default_factory=_nothing_said, description="thresholds of alerts")
 
 
 class Defaults(Settings):
@@ -165,17 +169,18 @@ class Defaults(Settings):
 class JobKeys(Keys):
     """The keys of a job beside its provider's own."""
 
-    name: ShortText = Field("", description="a name for people, shown as the label job_name")
+    name: ShortText = Field("", description="name for people, shown as the label job_name")
     labels: Labels = Field(
-        default_factory=dict, description="labels of its series, for routing alerts; win over the system's"
+        default_factory=dict,
+        description="labels of its series, for routing alerts; override those of the system",
     )
-    expect: Expectations = Field(default_factory=_nothing_said, description="wins over that of the system")
+    expect: Expectations = Field(default_factory=_nothing_said, description="overrides that of the system")
 
 
 class SystemKeys(Settings):
     """The keys of a system beside its provider's own; those of ``defaults`` may stand here too."""
 
-    base_url: HttpUrl = Field(description="where the API is; every path is appended to it")
+    base_url: HttpUrl = Field(description="address of the API; every path is appended to it")
     labels: Labels = Field(
         default_factory=dict, description="labels of every series of the system and its jobs"
     )
@@ -183,7 +188,7 @@ class SystemKeys(Settings):
         default_factory=Tls, validate_default=True, description="trust and client certificate"
     )
     proxy_url: ProxyUrl = Field(
-        "", description="the proxy to use; without it http_proxy, https_proxy, all_proxy and no_proxy hold"
+        "", description="proxy; without it http_proxy, https_proxy, all_proxy and no_proxy apply"
     )
     headers: Headers = Field(
         default_factory=dict, description="sent with every request; secrets belong under auth"
@@ -257,7 +262,7 @@ class Models:
                 Field(
                     default_factory=dict,
                     min_length=1,
-                    description="the systems by name, each the label system",
+                    description="the systems by name, which is the label system",
                     # Names that fit the pattern have their schema; this refuses all others.
                     json_schema_extra={"additionalProperties": False},
                 ),
@@ -265,21 +270,21 @@ class Models:
         )
 
     def _system(self, name: str, provider: type[Provider]) -> type[SystemKeys]:
-        auth = Field({"type": "none"}, validate_default=True, description="how to prove who we are")
+        auth = Field({"type": "none"}, validate_default=True, description="credentials of the exporter")
         job: Any = self.jobs[name]
         jobs = Field(min_length=1, description="the jobs to watch")
         found: dict[str, Any] = {}
         if provider.Discover is not None:
             jobs = Field(
-                default_factory=list, description="the jobs to watch, beside those that discover finds"
+                default_factory=list, description="the jobs to watch, in addition to discovered ones"
             )
-            about = Field(None, description="which jobs to find by the system's own listing")
+            about = Field(None, description="discovery of jobs from the listing of the system")
             found = {"discover": (provider.Discover | None, about)}
         model: type[SystemKeys] = _make(
             f"{name}_system",
             __base__=(SystemKeys, provider.Options),
             __doc__=provider.__doc__,
-            provider=(Literal[name], Field(description="which API the system speaks")),
+            provider=(Literal[name], Field(description="the API of the system")),
             auth=(Annotated[Any, Choice("type", self.auth)], auth),
             jobs=(list[job], jobs),
             **found,

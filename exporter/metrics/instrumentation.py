@@ -75,45 +75,47 @@ class Instrumentation:
         )
         build.info({"version": version, "revision": revision, "python_version": platform.python_version()})
         shard = shard or Shard()
-        Info("remote_job_exporter_shard", "Which shard of how many this is.", registry=self.registry).info(
-            {"shard": str(shard.index), "shards": str(shard.count)}
-        )
+        Info(
+            "remote_job_exporter_shard", "Index of this shard, and number of shards.", registry=self.registry
+        ).info({"shard": str(shard.index), "shards": str(shard.count)})
         self.scrapes = Histogram(
             "remote_job_exporter_scrape_duration_seconds",
-            "How long answering a scrape, a probe or service discovery took, by path.",
+            "Duration of scrapes, probes and service discovery, by path.",
             ["handler"],
             buckets=_SCRAPE_BUCKETS,
             registry=self.registry,
         )
-        self.requests = self._counter("requests", "Requests answered by a system.", "system", "code")
+        self.requests = self._counter(
+            "requests", "Requests with a response, by HTTP status.", "system", "code"
+        )
         self.failures = self._counter(
-            "request_failures", "Requests to a system that did not work, by reason.", "system", "reason"
+            "request_failures", "Failed requests to a system, by reason.", "system", "reason"
         )
         self.skipped = self._counter(
             "reads_skipped",
-            "Reads that were not due: the last result was shown instead. why: fresh, final or pacing.",
+            "Skipped reads: the last result was shown instead. why: fresh, final or pacing.",
             "system",
             "why",
         )
         self.durations = Histogram(
             "remote_job_exporter_request_duration_seconds",
-            "How long the answered requests to a system took.",
+            "Duration of requests with a response.",
             ["system"],
             buckets=_REQUEST_BUCKETS,
             registry=self.registry,
         )
         self.jobs = Gauge(
-            "remote_job_exporter_jobs", "Jobs known of a system.", ["system"], registry=self.registry
+            "remote_job_exporter_jobs", "Known jobs of a system.", ["system"], registry=self.registry
         )
 
         self._reload_worked = Gauge(
             "remote_job_exporter_config_last_reload_successful",
-            "1 when the configuration was good when it was last read.",
+            "1 if the last reload of the configuration succeeded.",
             registry=self.registry,
         )
         self._reload_time = Gauge(
             "remote_job_exporter_config_last_reload_success_timestamp_seconds",
-            "When a good configuration was last read.",
+            "Time of the last successful reload of the configuration.",
             registry=self.registry,
         )
 

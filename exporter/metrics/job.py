@@ -130,25 +130,25 @@ def _flag(read: Callable[[Status], bool | None]) -> Callable[[JobView], Value]:
 _ITEM_HELP = {
     "total": "Items of the current run known so far.",
     "sent": "Items sent to the vendor's publishing target.",
-    "additional_sent": "Items sent besides those asked for, such as dependencies.",
-    "processed": "Items the current run has worked through.",
+    "additional_sent": "Items sent in addition to the requested ones, such as dependencies.",
+    "processed": "Items of the current run that are processed.",
     "succeeded": "Items of the current run that succeeded.",
     "failed": "Items of the current run that failed.",
-    "skipped": "Items the current run skipped.",
-    "deleted": "Items the current run deleted.",
-    "acknowledged": "Items the vendor's target has acknowledged.",
+    "skipped": "Items of the current run that were skipped.",
+    "deleted": "Items of the current run that were deleted.",
+    "acknowledged": "Items that the vendor's target has acknowledged.",
 }
 
 JOB_METRICS: tuple[Metric[JobView], ...] = (
     Metric(
         "remote_job_up",
-        "1 when the last attempt to read the job was understood, else 0.",
+        "1 if the last read of the job succeeded, else 0.",
         lambda view: int(view.reason is None),
         kept=True,
     ),
     Metric(
         "remote_job_read_error_info",
-        "Why the last attempt to read the job failed; absent while reads work.",
+        "Reason why the last read of the job failed; absent while reads succeed.",
         lambda view: because(view.reason),
         labels=("reason",),
         kept=True,
@@ -156,32 +156,32 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     Metric(
         "remote_job_read_duration_seconds",
-        "How long the last attempt to read the job took.",
+        "Duration of the last read of the job.",
         lambda view: view.read_seconds,
         kept=True,
     ),
     Metric(
         "remote_job_read_timestamp_seconds",
-        "When the last attempt to read the job began.",
+        "Start of the last read of the job.",
         lambda view: view.read_at,
         kept=True,
     ),
     Metric(
         "remote_job_watched_since_timestamp_seconds",
-        "Since when this exporter has known the job.",
+        "Time since when this exporter has watched the job.",
         lambda view: view.history.watched_since,
         kept=True,
     ),
     Metric(
         "remote_job_expected_seconds",
-        "What the configuration expects of the job; alerts measure it by this.",
+        "What the configuration expects of the job; the thresholds of alerts.",
         _expected,
         labels=("expectation",),
         kept=True,
     ),
     Metric(
         "remote_job_info",
-        "What the job is. job_kind: slot (one identity, run after run) or run (ends once).",
+        "Identity of the job. job_kind: slot (one identity, run after run) or run (ends once).",
         _info,
         labels=("provider", "job_kind", "job_name", "job_type", "job_level"),
         kept=True,
@@ -203,17 +203,17 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     Metric(
         "remote_job_state_timestamp_seconds",
-        "Since when the job has been in its state: by the vendor, else since first seen.",
+        "Time since when the job has been in its state: as reported by the vendor, else as first seen.",
         lambda view: view.history.state_since if view.status is not None else None,
     ),
     Metric(
         "remote_job_progress_ratio",
-        "How far the current run is, 0 to 1; absent where that is not known.",
+        "Progress of the current run, 0 to 1; absent if it is not known.",
         _of(lambda status: status.progress),
     ),
     Metric(
         "remote_job_progress_changed_timestamp_seconds",
-        "When step, progress or an item count last changed.",
+        "Time of the last change of step, progress or an item count.",
         lambda view: view.history.progress_changed,
         kept=True,
     ),
@@ -227,17 +227,17 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     Metric(
         "remote_job_items_sending_complete",
-        "1 when no more items will be sent, so that the item counts are final.",
+        "1 if no more items will be sent, so that the item counts are final.",
         _flag(lambda status: status.sending_complete),
     ),
     Metric(
         "remote_job_cancelable",
-        "1 when the vendor says that the job can be canceled.",
+        "1 if the job can be canceled, as reported by the vendor.",
         _flag(lambda status: status.cancelable),
     ),
     Metric(
         "remote_job_enabled",
-        "0 when publishing has been switched off.",
+        "0 if publishing is disabled.",
         _flag(lambda status: status.enabled),
     ),
     Metric(
@@ -260,22 +260,22 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     Metric(
         "remote_job_queued_timestamp_seconds",
-        "When the newest run was queued.",
+        "Time at which the newest run was queued.",
         _of(lambda status: status.queued_at),
     ),
     Metric(
         "remote_job_start_timestamp_seconds",
-        "When the newest run started.",
+        "Start of the newest run.",
         _of(lambda status: status.started_at),
     ),
     Metric(
         "remote_job_end_timestamp_seconds",
-        "When the newest run ended.",
+        "End of the newest run.",
         _of(lambda status: status.ended_at),
     ),
     Metric(
         "remote_job_last_report_timestamp_seconds",
-        "When the vendor last updated what it tells of the job.",
+        "Time at which the vendor last updated the status.",
         _of(lambda status: status.reported_at),
     ),
     Metric(
@@ -292,7 +292,7 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     Metric(
         "remote_job_runs_finished_total",
-        "Runs this exporter saw end, by the state they ended in.",
+        "Runs that this exporter saw end, by final state.",
         _finished,
         labels=("result",),
         kept=True,
@@ -300,7 +300,7 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     Metric(
         "remote_job_run_duration_seconds",
-        "End minus start of the run that has ended.",
+        "Duration of the newest run, once it has ended.",
         _of(_duration),
     ),
     Metric(

@@ -26,36 +26,36 @@ def _jobs(view: SystemView) -> Samples:
 SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
     Metric(
         "remote_job_system_up",
-        "1 while the credentials work and the listing, if there is one, is understood. It does not mean that "
-        "jobs can be read: see remote_job_up.",
+        "1 if the credentials work and the last listing, if there is one, succeeded. Jobs can still fail: "
+        "see remote_job_up.",
         lambda view: int(view.reason is None),
     ),
     Metric(
         "remote_job_system_read_error_info",
-        "Why the system as a whole cannot be read; absent while it can.",
+        "Reason why the system as a whole cannot be read; absent while it can.",
         lambda view: because(view.reason),
         labels=("reason",),
         type="info",
     ),
     Metric(
         "remote_job_system_jobs",
-        "Jobs of the system by state, as the system itself counts them (summary).",
+        "Jobs of the system by state, as counted by the system itself (summary).",
         _jobs,
         labels=("state",),
     ),
     Metric(
         "remote_job_system_jobs_dropped",
-        "Jobs found by a listing that are over max_jobs and not shown.",
+        "Discovered jobs over max_jobs, which are not watched.",
         lambda view: view.jobs_dropped,
     ),
     Metric(
         "remote_job_system_rate_limit_remaining",
-        "Calls the vendor still allows in the current window, where it says so.",
+        "Calls that the vendor still allows in the current window, if it reports that.",
         lambda view: view.rate_limit_remaining,
     ),
     Metric(
         "remote_job_system_credentials_expiry_timestamp_seconds",
-        "When the credentials end unless somebody acts: a fixed JWT or the client certificate.",
+        "Expiry of credentials that the exporter does not renew: a fixed JWT or the client certificate.",
         lambda view: view.credentials_expiry,
     ),
 )
@@ -72,8 +72,8 @@ class ProbeView:
 PROBE_METRICS: tuple[Metric[ProbeView], ...] = (
     Metric(
         "probe_success",
-        "1 when the job that was probed could be read, else 0; the same as its remote_job_up.",
+        "1 if the probed job could be read, else 0; the same as its remote_job_up.",
         lambda view: int(view.success),
     ),
-    Metric("probe_duration_seconds", "How long answering the probe took.", lambda view: view.seconds),
+    Metric("probe_duration_seconds", "Duration of the probe.", lambda view: view.seconds),
 )

@@ -110,7 +110,7 @@ class CodeArtsJob(Keys):
 
     job_id: Annotated[
         str, AfterValidator(_job_id), WithJsonSchema({"type": "string", "pattern": _ID_PATTERN})
-    ] = Field(description="id of the build task: the 32 letters and digits that end its page's address")
+    ] = Field(description="id of the build task: the 32 letters and digits at the end of its address")
     build_no: Annotated[
         str,
         BeforeValidator(_build_no),
@@ -122,7 +122,7 @@ class CodeArtsJob(Keys):
                 ]
             }
         ),
-    ] = Field(LATEST, description="the run with this number, or latest: always the newest one")
+    ] = Field(LATEST, description="number of the run, or latest for the newest one")
 
 
 class CodeArtsDiscover(DiscoverKeys):

@@ -75,7 +75,7 @@ class ITwinOptions(Keys):
         "reality-modeling",
         "reality-analysis",
         "reality-conversion",
-    ] = Field(description="name of the service, as it stands in its addresses")
+    ] = Field(description="name of the service, as in its addresses")
 
 
 class ITwinJob(Keys):

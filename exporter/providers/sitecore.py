@@ -80,7 +80,7 @@ class SitecoreDiscover(DiscoverKeys):
         list(_WORDS), min_length=1, description="only jobs with these statuses"
     )
     sources: Annotated[list[Source], AfterValidator(_once)] = Field(
-        default_factory=list, description="only jobs from these sources; all without it"
+        default_factory=list, description="only jobs from these sources; all if empty"
     )
 
 

@@ -282,7 +282,7 @@ def test_the_help_of_every_command_tells_its_exit_codes(run: Run) -> None:
         ended = run(name, "--help")
         assert ended.returncode == 0
         assert "Exit codes: 0 " in ended.stdout
-        assert "2 wrong use" in " ".join(ended.stdout.split())
+        assert "2 wrong arguments" in " ".join(ended.stdout.split())
     assert "Exit codes: 0 " in run("--help").stdout
 
 

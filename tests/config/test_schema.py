@@ -120,11 +120,11 @@ def test_the_reference_has_every_key() -> None:
 
 def test_the_reference_tells_types_and_defaults() -> None:
     lines = reference().splitlines()
-    assert "| `concurrency` | 1 to 256 | `16` | requests at a time to one system |" in lines
+    assert "| `concurrency` | 1 to 256 | `16` | parallel reads of one system |" in lines
     assert "| `state_series` | `all` or `current` | `all` |" in "\n".join(lines)
     assert any(line.startswith("| `run_within` | duration or `never` | `12h` |") for line in lines)
-    assert any(line.startswith("| `base_url` | URL | needed |") for line in lines)
-    assert any(line.startswith("| `password` | secret | needed |") for line in lines)
+    assert any(line.startswith("| `base_url` | URL | required |") for line in lines)
+    assert any(line.startswith("| `password` | secret | required |") for line in lines)
 
 
 def test_the_reference_tells_who_can_discover_and_when_jobs_are_needed() -> None:
@@ -133,7 +133,9 @@ def test_the_reference_tells_who_can_discover_and_when_jobs_are_needed() -> None
     (discover,) = (line for line in lines if line.startswith("| `discover` |"))
     assert discover.startswith(f"| `discover` | mapping, for {', '.join(names[:-1])} or {names[-1]} |  |")
     (jobs,) = (line for line in lines if line.startswith("| `jobs` |"))
-    assert jobs.startswith("| `jobs` | list | needed without `discover` | the jobs to watch, beside those")
+    assert jobs.startswith(
+        "| `jobs` | list | required without `discover` | the jobs to watch, in addition to"
+    )
 
 
 def test_every_table_of_the_reference_is_four_columns_wide() -> None:

@@ -56,7 +56,7 @@ class CrafterOptions(Keys):
     """Which version of the status call the server speaks: up to 3.1.13 v1, later v2."""
 
     api: Literal["v1", "v2", "auto"] = Field(
-        "auto", description="version of the status call: v1 up to 3.1.13, v2 later; auto finds out"
+        "auto", description="version of the status request: v1 up to 3.1.13, v2 later; auto detects it"
     )
 
 
@@ -79,11 +79,13 @@ class CrafterDiscover(DiscoverKeys):
         newer_than: ClassVar[None] = None  # no key here: sites do not end
 
     sites: Annotated[bool, AfterValidator(_sites_wanted)] = Field(
-        description="true: watch every site that these credentials may see"
+        description="true: watch every site that these credentials can see"
     )
-    username: KeyValue | None = Field(None, description="the user's login; only servers up to 3.1.11 need it")
+    username: KeyValue | None = Field(
+        None, description="login name of the user; only servers up to 3.1.11 need it"
+    )
     interval: PositiveDuration = Field(
-        "1m", validate_default=True, description="how often to list where a list tells no states"
+        "1m", validate_default=True, description="interval of a listing without states"
     )
 
 

@@ -33,7 +33,7 @@ MAX_INT = 10**20
 class JsonOptions(Keys):
     """How one job is asked."""
 
-    read: ReadKeys = Field(description="how one job is asked and what its answer means")
+    read: ReadKeys = Field(description="the request for a job, and the meaning of its response")
 
 
 class JsonJob(Keys):
@@ -44,7 +44,7 @@ class JsonJob(Keys):
 
 
 class JsonApi(Provider):
-    """Reads whatever its config describes."""
+    """Reads the API that its configuration describes."""
 
     name: ClassVar[str] = "json"
     Options: ClassVar[type[Keys]] = JsonOptions

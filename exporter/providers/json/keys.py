@@ -133,16 +133,18 @@ class RequestKeys(Keys):
     """One request, with keys in braces."""
 
     method: Literal["GET", "POST"] = Field(
-        "GET", description="POST only for queries: whatever it is, it is sent at each read"
+        "GET", description="POST only if it changes nothing: the request is sent in each read"
     )
     path: Annotated[str, AfterValidator(_path)] = Field(
         description="appended to base_url; {name} in braces is a key of the job"
     )
     query: dict[str, QueryValues] = Field(
-        default_factory=dict, description="parameters, keys in braces; a list gives one more than once"
+        default_factory=dict, description="parameters, keys in braces; a list repeats a parameter"
     )
-    headers: Headers = Field(default_factory=dict, description="of this request; win over the system's")
-    body: Body | None = Field(None, description="what a POST sends, as JSON, keys in braces inside its texts")
+    headers: Headers = Field(
+        default_factory=dict, description="headers of this request; override those of the system"
+    )
+    body: Body | None = Field(None, description="body of a POST, sent as JSON, keys in braces in its strings")
 
     @field_validator("body")
     @classmethod
@@ -162,15 +164,13 @@ class ReadKeys(RequestKeys):
     kind: Literal["run", "slot"] = Field(
         "run", description="run: ends once; slot: one identity, run after run"
     )
-    root: Expr | None = Field(
-        None, description="where in the answer the job is; all the other expressions begin there"
-    )
-    state: Expr = Field(description="the vendor's word for how the job stands")
+    root: Expr | None = Field(None, description="the job in the response; all other expressions start there")
+    state: Expr = Field(description="the vendor's word for the state of the job")
     states: dict[StateName, Annotated[list[Word], Field(min_length=1)]] = Field(
         default_factory=dict,
         min_length=1,
-        description="which words mean which of our states; upper and lower case are the same, any other word "
-        "is unknown. Without it the words are our states themselves",
+        description="the words for each state; case is ignored, any other word "
+        "is unknown; without it the words must be the states themselves",
     )
     final: Annotated[list[StateName], Field(min_length=1)] = Field(
         default_factory=lambda: [
@@ -182,36 +182,38 @@ class ReadKeys(RequestKeys):
         description="the states in which a run has ended for good; without it succeeded, "
         "succeeded_with_errors, failed and canceled",
     )
-    step: Expr | None = Field(None, description="the vendor's word for what the run is doing")
-    run: Expr | None = Field(None, description="what tells one run of a slot from the next")
-    run_number: Expr | None = Field(None, description="a number that grows with every run")
+    step: Expr | None = Field(None, description="the vendor's word for the step of the run")
+    run: Expr | None = Field(None, description="identity of a run of a slot")
+    run_number: Expr | None = Field(None, description="number of the run, which grows with every run")
     progress: Expr | None = Field(None, description="from 0 to 1; a percentage is divided by `100`")
     items: Expr | None = Field(None, description="items of the run known so far")
     items_sent: Expr | None = Field(None, description="items sent")
-    items_additional_sent: Expr | None = Field(None, description="items sent besides those asked for")
-    items_processed: Expr | None = Field(None, description="items processed, however it went")
-    items_succeeded: Expr | None = Field(None, description="items that went well")
+    items_additional_sent: Expr | None = Field(
+        None, description="items sent in addition to the requested ones"
+    )
+    items_processed: Expr | None = Field(None, description="items processed, with any result")
+    items_succeeded: Expr | None = Field(None, description="items that succeeded")
     items_failed: Expr | None = Field(None, description="items that failed")
-    items_skipped: Expr | None = Field(None, description="items left out")
+    items_skipped: Expr | None = Field(None, description="items skipped")
     items_deleted: Expr | None = Field(None, description="items deleted")
     items_acknowledged: Expr | None = Field(None, description="items acknowledged")
-    items_sending_complete: Expr | None = Field(None, description="true once no more items will come")
-    cancelable: Expr | None = Field(None, description="true where the run can be canceled now")
-    enabled: Expr | None = Field(None, description="false where no run will start")
+    items_sending_complete: Expr | None = Field(None, description="true once no more items will be sent")
+    cancelable: Expr | None = Field(None, description="true if the run can be canceled now")
+    enabled: Expr | None = Field(None, description="false if no run will start")
     queued_at: Expr | None = Field(
-        None, description="since when the run waits; like all times ISO 8601 or Unix seconds or milliseconds"
+        None, description="when the run was queued; like all times ISO 8601 or Unix seconds or milliseconds"
     )
     started_at: Expr | None = Field(None, description="when the run started")
-    ended_at: Expr | None = Field(None, description="when the run ended; counts for nothing before it has")
-    reported_at: Expr | None = Field(None, description="when the vendor last updated the answer")
+    ended_at: Expr | None = Field(None, description="when the run ended; ignored before the end")
+    reported_at: Expr | None = Field(None, description="when the vendor last updated the response")
     state_since: Expr | None = Field(
-        None, description="since when the job is in its state; else told by the times above"
+        None, description="since when the job is in its state; without it the times above are used"
     )
     succeeded_at: Expr | None = Field(None, description="when a run last succeeded, this one or an earlier")
     failed_at: Expr | None = Field(None, description="when a run last failed, this one or an earlier")
     name: Expr | None = Field(None, description="the vendor's name for the job")
-    type: Expr | None = Field(None, description="what kind of job it is")
-    level: Expr | None = Field(None, description="where it belongs: an environment, a stage")
+    type: Expr | None = Field(None, description="type of the job")
+    level: Expr | None = Field(None, description="environment or stage of the job")
 
     @field_validator("states")
     @classmethod
@@ -254,25 +256,25 @@ class ReadKeys(RequestKeys):
 class Paging(Keys):
     """How a listing goes on after its first page: by number, by a token, or by the address of the next."""
 
-    page: Word | None = Field(
-        None, description="the parameter that takes the number of the page, or an offset"
-    )
+    page: Word | None = Field(None, description="parameter for the number of the page, or for an offset")
     first: int = Field(1, ge=0, le=1, description="the number of the first page")
-    step: int = Field(1, ge=1, le=100_000, description="from one page to the next; more than 1 for an offset")
-    size: int | None = Field(
-        None, ge=1, le=100_000, description="entries of a full page; one with fewer is the last"
+    step: int = Field(
+        1, ge=1, le=100_000, description="difference from one page to the next; more than 1 for an offset"
     )
-    token: Word | None = Field(None, description="the parameter that takes the token of the next page")
+    size: int | None = Field(
+        None, ge=1, le=100_000, description="entries of a full page; a page with fewer is the last"
+    )
+    token: Word | None = Field(None, description="parameter for the token of the next page")
     next: Expr | None = Field(
-        None, description="where in the answer the token stands; without token: the address of the next page"
+        None, description="the token in the response; without token: the address of the next page"
     )
     header: HeaderName | None = Field(
         None,
-        description="the same in a header of the answer; of Link (RFC 8288) the one whose rel is next",
+        description="the same in a response header; in Link (RFC 8288) the address with rel=next",
     )
-    into: Literal["query", "body"] = Field("query", description="where the parameter goes")
+    into: Literal["query", "body"] = Field("query", description="place of the parameter")
     max_pages: int | None = Field(
-        None, ge=1, le=500, description="leave the rest unread: for listings with the newest first"
+        None, ge=1, le=500, description="limit of pages, for listings that begin with the newest"
     )
 
     @model_validator(mode="after")
@@ -300,12 +302,12 @@ class JsonDiscover(DiscoverKeys, RequestKeys):
     )
     state: Expr | None = Field(
         None,
-        description="the word for how an entry's job stands; the other expressions of read are then looked "
-        "for in the entry too, and the job itself is not read",
+        description="the word for the state in an entry; the other expressions of read are then evaluated "
+        "in the entry too, and the job itself is not read",
     )
-    paging: Paging | None = Field(None, description="how to go on; without it there is one page")
+    paging: Paging | None = Field(None, description="the next page; without it there is one page")
     interval: PositiveDuration = Field(
-        "1m", validate_default=True, description="how often to list where the listing tells no states"
+        "1m", validate_default=True, description="interval of a listing without states"
     )
 
     @model_validator(mode="after")
