@@ -20,7 +20,7 @@ import yaml
 from exporter.model.job import State
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Provider
-from tests.providers.conftest import answer, drive
+from tests.providers.conftest import drive, response_of
 from tests.vendor import Asked, Told, exporter, vendor
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +35,7 @@ _WORDS = re.compile(r"`[^`]+`(?:, `[^`]+`)*")
 
 @dataclass(frozen=True)
 class Case:
-    """What a vendor answers by path, and so what ``/metrics`` shows.
+    """What a vendor responds with, by path, and so what ``/metrics`` shows.
 
     Args:
         system: keys beside provider and address.
@@ -60,8 +60,8 @@ class Case:
     async def shown(self, folder: Path) -> list[str]:
         """The sample lines of its system and job, through a whole exporter."""
 
-        def respond(asked: Asked) -> Told:
-            return self.responses.get(asked.path, GONE)
+        def respond(requested: Asked) -> Told:
+            return self.responses.get(requested.path, GONE)
 
         began = time.time()
         async with vendor(respond) as server, exporter(self.config(server.url), folder) as running:
@@ -117,7 +117,7 @@ def state_of(folder: Path, provider: type[Provider], word: str) -> State:
     group = next(group for group in _groups(folder) if "word" in group)
     options = {name: value for name, value in group["system"].items() if name != "jobs"}
     responses = {
-        group["paths"][path]: answer(json.dumps(each["json"]).replace("WORD", word).encode())
+        group["paths"][path]: response_of(json.dumps(each["json"]).replace("WORD", word).encode())
         for path, each in group["word"].items()
     }
     return drive(provider(provider.Options(**options)), group["system"]["jobs"][0], responses).status.state

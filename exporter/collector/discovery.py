@@ -11,13 +11,13 @@ from exporter.model.clock import Clock
 from exporter.model.failure import Failure
 from exporter.model.job import Job, State, Status
 from exporter.model.pacing import Why
+from exporter.model.retention import too_old
 from exporter.providers.base import DiscoverKeys, Found
 from exporter.upstream.reading import Listed, Outcome, Reading, Upstream
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
 
-FAILED_STAYS = 86400.0
 """Seconds that a found run which failed is watched after its end, also when no listing names it."""
 
 
@@ -261,15 +261,14 @@ def chosen(
     kept: dict[str, Found | None] = {}
     for job_id, each in found.items():
         end = _end(each.status)
-        window = _window(each.status, newer_than)
-        if end is None or window is None or now - end <= window:
+        if each.status is None or not too_old(each.status.state, end, newer_than, now):
             kept[job_id], ended[job_id] = each, end
     for job_id, record in known.items():
         status = record.status
         if job_id in found or status is None or not status.final or status.state is not State.FAILED:
             continue
         end = status.ended_at or record.state_since
-        if now - end <= max(newer_than or 0.0, FAILED_STAYS):
+        if not too_old(State.FAILED, end, newer_than or 0.0, now):
             kept[job_id], ended[job_id] = None, end
     if len(kept) <= max_jobs:
         return kept, 0
@@ -281,8 +280,3 @@ def chosen(
 def _end(status: Status | None) -> float | None:
     """When a run ended for good; ``None`` while it goes on or where nobody says."""
     return status.ended_at if status is not None and status.final else None
-
-
-def _window(status: Status | None, newer_than: float | None) -> float | None:
-    failed = status is not None and status.state is State.FAILED
-    return max(newer_than, FAILED_STAYS) if failed and newer_than is not None else newer_than

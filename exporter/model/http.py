@@ -57,7 +57,7 @@ class Request:
 class Timing:
     """How long each phase took, in seconds; 0 for a phase that a kept connection spares.
 
-    ``first_byte`` is from the request being ready to send until the answer began; ``total`` is the
+    ``first_byte`` is from the request being ready to send until the response began; ``total`` is the
     whole transfer.
     """
 
@@ -69,9 +69,9 @@ class Timing:
 
 
 class Headers(Mapping[str, str]):
-    """Headers of an answer by lower-case name, repeated ones joined by ``", "``.
+    """Headers of a response by lower-case name, repeated ones joined by ``", "``.
 
-    Read from the raw lines when first asked for: most answers' headers nobody looks at.
+    Parsed from the raw lines at the first access, since the headers of most responses are not needed.
     """
 
     __slots__ = ("_fields", "_lines")
@@ -150,7 +150,7 @@ class Response:
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            raise Failure(Reason.INVALID_RESPONSE, "the answer is not JSON", status=self.status) from None
+            raise Failure(Reason.INVALID_RESPONSE, "the response is not JSON", status=self.status) from None
 
     def object(self) -> Mapping[str, Any]:
         """The body as a JSON object.
@@ -160,5 +160,5 @@ class Response:
         """
         value = self.json()
         if not isinstance(value, dict):
-            raise Failure(Reason.INVALID_RESPONSE, "the answer is not a JSON object", status=self.status)
+            raise Failure(Reason.INVALID_RESPONSE, "the response is not a JSON object", status=self.status)
         return value

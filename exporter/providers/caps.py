@@ -1,7 +1,7 @@
 """Microsoft CAPS / OpenPublishing: the newest publish of a docset, ``slot`` by nature.
 
-Source: the CAPS help page "[GET] Get publish state info by bulidjobid"; only ``Succeeded`` is shown
-there, the other words are guessed and any unknown one becomes ``unknown``.
+Source: the CAPS help page "[GET] Get publish state info by bulidjobid". It shows only ``Succeeded``;
+the other words are guesses, and any word that is not in the table becomes ``unknown``.
 """
 
 import json
@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from exporter.config_types import Keys, KeyValue
-from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Category, Items, Job, Kind, State, Status
-from exporter.providers.base import Provider, Steps, path
+from exporter.providers.base import Provider, Steps, invalid, path
 from exporter.providers.values import count, flag, instant, mapping, ratio, text
 
 MAX_CATEGORIES_LENGTH = 64 * 1024
@@ -67,13 +66,13 @@ class Caps(Provider):
 
     @classmethod
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
-        """A slot: the same three keys show every run in turn."""
+        """A slot: the same three keys show run after run."""
         return f"{keys['project_id']}/{keys['build_job_id']}/{keys['locale']}", Kind.SLOT
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request."""
         keys = job.keys
-        answer = yield Request(
+        response = yield Request(
             path(
                 "v1",
                 "Projects",
@@ -84,13 +83,13 @@ class Caps(Provider):
                 locale=keys["locale"],
             )
         )
-        return _status(answer)
+        return _status(response)
 
 
-def _status(answer: Response) -> Status:
-    body = answer.object()
+def _status(response: Response) -> Status:
+    body = response.object()
     if "job_status" not in body and "entity_id" not in body:
-        raise Failure(Reason.INVALID_RESPONSE, "the answer describes no build job", status=answer.status)
+        raise invalid(response, "the response has no build job")
     raw = text(body.get("job_status"))
     failed = count(body.get("failed_count"))
     state = _STATES.get(raw.casefold(), State.UNKNOWN)
@@ -101,7 +100,7 @@ def _status(answer: Response) -> Status:
         state=state,
         raw=raw,
         run=_run(body),
-        # What a queued job shows can only be left over from the run before.
+        # The progress of a queued job is that of the run before.
         progress=None if state is State.QUEUED else ratio(body.get("job_progress")),
         items=Items(
             total=count(body.get("total_count")), succeeded=count(body.get("successful_count")), failed=failed
@@ -118,7 +117,7 @@ def _status(answer: Response) -> Status:
 
 
 def _run(body: Mapping[str, Any]) -> str:
-    """What each run has of its own: ``latest_blob_id``, over 2^53 and so never a float, and its start."""
+    """What differs from run to run: ``latest_blob_id``, which is over 2^53 and so no float, and the start."""
     blob = body.get("latest_blob_id")
     if isinstance(blob, int) and not isinstance(blob, bool):
         blob = str(blob)
@@ -130,14 +129,14 @@ def _times(body: Mapping[str, Any], state: State) -> tuple[float | None, float |
     started, ended = instant(body.get("started_at")), instant(body.get("ended_at"))
     in_order = started is not None and ended is not None and started <= ended
     if state in _ACTIVE:
-        # What is active has not ended: an end after the start belongs, with it, to the run before.
+        # An active run has not ended. An end after the start is, like the start, of the run before.
         return None if in_order else started, None
-    # An end before the start is the end of another run.
+    # An end before the start is of another run.
     return started, ended if in_order or started is None else None
 
 
 def _categories(value: object) -> dict[str, Category]:
-    """``categorized_count``: JSON inside a string; when it is broken only this detail is lost."""
+    """``categorized_count``: JSON inside a string. If it is invalid, only the categories are left out."""
     if isinstance(value, str):
         if len(value) > MAX_CATEGORIES_LENGTH:
             return {}

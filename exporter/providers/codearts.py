@@ -1,9 +1,9 @@
 """Huawei Cloud CodeArts Build: one numbered run of a build task, or always the newest.
 
 Sources: the API pages "Obtaining the Status, Completion Percentage, and Estimated Time Remaining for
-a Named Build" (build-info; it tells neither percentage nor time), ShowRunningStatus (running-status),
+a Named Build" (build-info; it has neither percentage nor time), ShowRunningStatus (running-status),
 ShowBuildInfoRecord (build-info-record) and ListProjectJobs (a project's tasks; its fields are those of
-the vendor's SDK). Guessed: a task's ``last_build_time`` is the start of its newest run.
+the vendor's SDK). A guess: a task's ``last_build_time`` is the start of its newest run.
 """
 
 import re
@@ -18,8 +18,9 @@ from exporter.config_types import Keys
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, State, Status
-from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, path
-from exporter.providers.paging import PAGE_SIZE, Page, paged
+from exporter.model.retention import too_old
+from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, path
+from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.values import count, flag, mapping, text
 
 LATEST = "latest"
@@ -27,8 +28,7 @@ _ID_PATTERN = "^[0-9A-Za-z]{32}$"
 _ID = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
 _BUILD_NO = re.compile(r"[1-9]\d{0,9}", re.ASCII)
 
-# The words of build-info, of the record, of running-status and of task lists do not overlap in
-# meaning, so one table reads them all.
+# No word has two meanings in build-info, the record, running-status and task lists, so there is one table.
 _STATES = {
     "inqueue": State.QUEUED,
     "starting": State.QUEUED,
@@ -49,12 +49,12 @@ _STATES = {
 _ACTIVE = frozenset({State.QUEUED, State.RUNNING})
 _ENDED = frozenset({State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED})
 
-# Says that the run is over, not how.
+# The run has ended; how is elsewhere.
 _FINISHED = "finished"
 
-# Faults of the record that build-info need not share. Those left out (no connection, a token that is
-# refused, a rate limit) would only be met again.
-_RECORD_FAULTS = frozenset(
+# With these failures of the record, build-info may still work. With the others (no connection, a rejected
+# token, a rate limit) it would fail as well.
+_RECORD_FAILURES = frozenset(
     {
         Reason.NOT_FOUND,
         Reason.FORBIDDEN,
@@ -77,9 +77,6 @@ _GATEWAY_REASONS = {
 _YEAR_2010 = 1_262_304_000
 _YEAR_2100 = 4_102_444_800
 _MAX_DURATION_MS = 2**31
-
-# However short ``newer_than`` is, whoever looks once a day sees what failed.
-_FAILED_STAYS = 86400.0
 
 
 def _job_id(value: str) -> str:
@@ -126,7 +123,7 @@ class CodeArtsJob(Keys):
 
 
 class CodeArtsDiscover(DiscoverKeys):
-    """The build tasks of one project, each followed from run to run."""
+    """The build tasks of one project, each as a slot."""
 
     project_id: Annotated[
         str, AfterValidator(_project_id), WithJsonSchema({"type": "string", "pattern": _ID_PATTERN})
@@ -135,7 +132,7 @@ class CodeArtsDiscover(DiscoverKeys):
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What one answer tells of a run; ``raw`` is empty where it does not tell how it stands."""
+    """A run in one response; ``raw`` is empty if the response does not have its state."""
 
     raw: str = ""
     state: State = State.UNKNOWN
@@ -144,19 +141,19 @@ class _Run:
 
 
 class CodeArts(Provider):
-    """Reads ``running-status`` for the newest number, then that run's record or ``build-info``."""
+    """Reads ``running-status`` for the newest number, then the record of that run or ``build-info``."""
 
     name: ClassVar[str] = "codearts"
     Options: ClassVar[type[Keys]] = CodeArtsOptions
     JobKeys: ClassVar[type[Keys]] = CodeArtsJob
     Discover: ClassVar[type[DiscoverKeys] | None] = CodeArtsDiscover
     states: ClassVar[Mapping[str, State]] = _STATES
-    # The gateway counts the calls of a tenant, not those for one task (error APIGW.0308).
+    # The gateway counts the requests of a client, not those for one task (error APIGW.0308).
     rate_limit_scope: ClassVar[Literal["job", "system"]] = "system"
 
     @classmethod
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
-        """``latest`` is a slot that shows run after run; a number is one run."""
+        """``latest`` is a slot; a number is one run."""
         if keys["build_no"] == LATEST:
             return keys["job_id"], Kind.SLOT
         return f"{keys['job_id']}/{keys['build_no']}", Kind.RUN
@@ -172,24 +169,24 @@ class CodeArts(Provider):
     def discover(self, keys: CodeArtsDiscover, now: float) -> Listing:
         """One request for each 100 tasks, with their states.
 
-        A task is a slot, so only this module can say that its newest run ended too long ago.
+        A task is a slot, which never ends for the exporter, so ``newer_than`` is applied here.
         """
 
-        def ask(number: int, _before: int) -> Request:
+        def request(number: int, _before: int) -> Request:
             pages = {"page_index": str(number), "page_size": str(PAGE_SIZE)}
             return Request(path("v1", "job", keys.project_id, "list", **pages))
 
-        return paged(ask, partial(_tasks, newer_than=keys.newer_than, now=now))
+        return paged(request, partial(_tasks, newer_than=keys.newer_than, now=now))
 
 
 def _read_latest(job_id: str) -> Steps:
-    answer = yield Request(path("v1", "job", job_id, "running-status"))
-    newest = _result(answer)
+    response = yield Request(path("v1", "job", job_id, "running-status"))
+    newest = _result(response)
     word = text(newest.get("last_build_status"))
     is_running = flag(newest.get("is_running")) is True
-    number = _newest_number(newest, answer)
+    number = _newest_number(newest, response)
     if number is None:
-        # Nothing to ask more about: it waits for its first run, or has begun it this moment.
+        # There is no run to read yet: the task waits for its first one, or has just started it.
         known = State.RUNNING if is_running else _state(word)
         return Status(state=known if known in _ACTIVE else State.IDLE, raw=word)
     try:
@@ -197,48 +194,48 @@ def _read_latest(job_id: str) -> Steps:
     except Failure as failure:
         if failure.reason is not Reason.NOT_FOUND or not (is_running or _state(word) in _ACTIVE):
             raise
-        run = _Run(word, _state(word))  # it waits: so far it is a number and nothing more
+        run = _Run(word, _state(word))  # a queued run has a number and no record yet
     if is_running:
-        # A run cannot have ended and be running: what it says of itself is of another moment.
+        # The two responses are of two moments. The older one may have an end, which is no longer true.
         run = replace(run, state=State.RUNNING) if run.state in _ACTIVE else _Run("Running", State.RUNNING)
     elif not run.raw:
         run = replace(run, raw=word, state=_state(word))
     return replace(_status(number, run), run=str(number))
 
 
-def _newest_number(newest: Mapping[str, Any], answer: Response) -> int | None:
-    """The number of the newest run; a task that never ran has none."""
+def _newest_number(newest: Mapping[str, Any], response: Response) -> int | None:
+    """The number of the newest run; ``None`` for a task that never ran."""
     value = newest.get("last_build_no")
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     number = count(value)
     if number is None:
-        raise Failure(Reason.INVALID_RESPONSE, "last_build_no is not a number", status=answer.status)
+        raise invalid(response, "last_build_no is not a number")
     return number or None
 
 
 def _read_run(job_id: str, build_no: str) -> Generator[Request, Response, _Run]:
-    """The record tells more and costs as much as ``build-info``, so it is asked first."""
+    """The record has more than ``build-info`` at the same cost, so it is read first."""
     try:
         record = _result((yield Request(path("v1", "record", job_id, build_no, "build-info-record"))))
     except Failure as failure:
-        if failure.reason not in _RECORD_FAULTS:
+        if failure.reason not in _RECORD_FAILURES:
             raise
         record = {}
     run = _from_record(record)
     if run.raw and run.raw.casefold() != _FINISHED:
         return run
     info = _result((yield Request(path("v1", "job", job_id, build_no, "build-info"))))
-    # ``building`` wins whatever ``build_result`` says, which may still be that of the run before.
+    # ``building`` takes precedence: ``build_result`` may still be that of the run before.
     word = "building" if flag(info.get("building")) is True else text(info.get("build_result"))
     return replace(run, raw=word, state=_state(word)) if word else run
 
 
 def _from_record(record: Mapping[str, Any]) -> _Run:
     phase, result = text(record.get("job_running_status")), text(record.get("state"))
-    # While a run goes on, ``state`` may hold anything; once it is over, the phase says too little.
+    # During a run, ``state`` can be anything; after it, the phase does not say how the run ended.
     raw = (result or phase) if phase.casefold() == _FINISHED else phase or result
-    # The other duration, ``cost_time``, is left alone: nobody tells its unit.
+    # The other duration, ``cost_time``, is not used: its unit is not documented.
     return _run(raw, record.get("start_time"), record.get("build_time"))
 
 
@@ -250,16 +247,16 @@ def _run(raw: str, start: object, build_time: object) -> _Run:
     return _Run(raw, state, started, ended)
 
 
-def _tasks(answer: Response, *, newer_than: float | None, now: float) -> Page:
-    """Reads a page of a project's tasks: bare, or in the envelope of the other calls."""
-    body = answer.object()
+def _tasks(response: Response, *, newer_than: float | None, now: float) -> NumberedPage:
+    """Reads a page of a project's tasks, with or without the envelope of the other calls."""
+    body = response.object()
     if "jobs" not in body:
-        body = _result(answer)
+        body = _result(response)
     tasks, total = body.get("jobs", body.get("job_list")), count(body.get("total"))
     if tasks is None and total == 0:
         tasks = []
     if not isinstance(tasks, list):
-        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no list of tasks", status=answer.status)
+        raise invalid(response, "the response has no list of tasks")
     found: dict[str, Found | None] = {}
     for task in map(mapping, tasks):
         job_id = task.get("id")
@@ -268,16 +265,16 @@ def _tasks(answer: Response, *, newer_than: float | None, now: float) -> Page:
             keys = {"job_id": job_id, "build_no": LATEST}
             each = Found(keys, status, complete=status is not None, name=text(task.get("job_name")))
             found[job_id] = None if _ended_before(status, newer_than, now) else each
-    return Page(len(tasks), found, total)
+    return NumberedPage(len(tasks), found, total)
 
 
 def _listed(task: Mapping[str, Any]) -> Status | None:
-    """How a task stands as its project's list tells; ``None`` where that leaves it open."""
+    """The status of a task in its project's list; ``None`` if the list does not have it."""
     word, phase = text(task.get("last_build_status")), text(task.get("last_job_running_status"))
     finished = flag(task.get("is_finished"))
-    # A result may be that of the run before: then both other fields say that one goes on.
-    goes_on = finished is False or _state(word) not in _ENDED
-    if _state(phase) in _ACTIVE and goes_on and not finished:
+    # A result may be that of the run before: then both other fields say that a run is active.
+    is_active = finished is False or _state(word) not in _ENDED
+    if _state(phase) in _ACTIVE and is_active and not finished:
         word = phase
     if word.casefold() in ("", _FINISHED):
         return None
@@ -291,12 +288,11 @@ def _listed(task: Mapping[str, Any]) -> Status | None:
 
 
 def _ended_before(status: Status | None, newer_than: float | None, now: float) -> bool:
-    """Whether the newest run ended longer ago than it is of interest."""
+    """Whether the newest run ended too long ago to be listed."""
     if newer_than is None or status is None or status.state not in _ENDED:
         return False
     end = status.ended_at or status.started_at
-    window = max(newer_than, _FAILED_STAYS) if status.state is State.FAILED else newer_than
-    return end is not None and now - end > window
+    return too_old(status.state, end, newer_than, now)
 
 
 def _state(word: str) -> State:
@@ -318,7 +314,7 @@ def _status(number: int | None, run: _Run) -> Status:
 
 
 def _epoch(value: object) -> float | None:
-    """An epoch time, in milliseconds as far as is known; a value of 2010 to 2099 in seconds too."""
+    """A Unix time in milliseconds, or in seconds if that gives a year from 2010 to 2099."""
     stamp = count(value)
     if stamp is None:
         return None
@@ -326,33 +322,33 @@ def _epoch(value: object) -> float | None:
     return seconds if _YEAR_2010 <= seconds < _YEAR_2100 else None
 
 
-def _result(answer: Response) -> Mapping[str, Any]:
-    """``result`` of an answer: an object, or an array that holds one; empty where there is none.
+def _result(response: Response) -> Mapping[str, Any]:
+    """``result`` of a response, an object or an array with one object; empty if there is none.
 
     Raises:
-        Failure: the call failed in spite of its HTTP status, or the answer has another shape.
+        Failure: the call failed although its HTTP status is 200, or ``result`` has another type.
     """
-    body = answer.object()
+    body = response.object()
     result = body.get("result")
     if isinstance(result, list):
         result = result[0] if result else None
     word = text(body.get("status"))
     failed = word.casefold() != "success" if word else "result" not in body
     if failed or (not result and (body.get("error") or body.get("error_code"))):
-        raise _failure(body, answer)
+        raise _failure(body, response)
     if result is not None and not isinstance(result, dict):
-        raise Failure(Reason.INVALID_RESPONSE, "result is neither object nor array", status=answer.status)
+        raise invalid(response, "result is neither object nor array")
     return mapping(result)
 
 
-def _failure(body: Mapping[str, Any], answer: Response) -> Failure:
-    """What a failed call with an HTTP status of 200 was; only a well-formed error code is quoted."""
+def _failure(body: Mapping[str, Any], response: Response) -> Failure:
+    """The failure of a call with HTTP status 200. It quotes the error code, if that is well-formed."""
     error = body.get("error")
     fields = [body.get("error_code"), body.get("errorCode"), body.get("code"), error]
     fields += [mapping(error).get("error_code"), mapping(error).get("code")]
     codes = [field for field in fields if isinstance(field, str) and _ERROR_CODE.fullmatch(field)]
     if not codes:
-        return Failure(Reason.INVALID_RESPONSE, "the answer says that the call failed", status=answer.status)
-    # A code of the service itself means that the call, not the server, was at fault.
+        return invalid(response, "the response says that the call failed")
+    # A code of the service itself means that the request is wrong, not that the server has an error.
     reason = _GATEWAY_REASONS.get(codes[0], Reason.CLIENT_ERROR)
-    return Failure(reason, f"the answer says that the call failed: {codes[0]}", status=answer.status)
+    return Failure(reason, f"the response says that the call failed: {codes[0]}", status=response.status)

@@ -1,9 +1,9 @@
 """Bentley iTwin Platform: one job of one of its six reality services, a ``run`` by nature.
 
-Source: the iTwin pages "Retrieve job progress" and "Retrieve job" of each service. The progress is
-deemed valid while a job is active and is gone after 30 days; the job itself tells the rest. Some
-services say only ``Over``: how a job ended is then told by the job itself. Listings: the pages
-"Get jobs"; each entry is a job as it tells itself, so only the progress is left to ask.
+Sources: the iTwin pages "Retrieve job progress" and "Retrieve job" of each service. The progress is
+valid while a job is active and is deleted after 30 days; everything else is in the job itself. Some
+services have only the state ``Over``; the job itself then says how it ended. Listings: the pages
+"Get jobs". An entry is the whole job, so only the progress needs a request.
 """
 
 import re
@@ -11,7 +11,6 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -19,7 +18,8 @@ from exporter.config_types import Keys, KeyValue
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, State, Status
-from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, answered, path
+from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, path, received
+from exporter.providers.paging import next_query
 from exporter.providers.values import instant, key, mapping, ratio, text
 
 _STATES = {
@@ -32,13 +32,13 @@ _STATES = {
     "cancelled": State.CANCELED,
     "canceled": State.CANCELED,
     "terminatingoncancel": State.CANCELING,
-    # The outcome is known, the job is not yet over.
+    # The outcome is known, although the job has not ended yet.
     "terminatingonfailure": State.FAILED,
 }
 _FINAL = frozenset({"success", "failed", "cancelled", "canceled"})
 _OVER = frozenset({"over", "completed"})
 _UNDER_WAY = frozenset({"active", "terminatingoncancel", "terminatingonfailure"})
-# Asking again tells no more: the job is gone, or its details are not ours to see.
+# Another request gets no more: the job is deleted, or the account has no right to its details.
 _UNOBTAINABLE = frozenset({Reason.NOT_FOUND, Reason.FORBIDDEN})
 
 _VERSIONS = {
@@ -51,12 +51,10 @@ _VERSIONS = {
 }
 
 _GUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-PAGE_SIZE = 1000  # the most that a page may hold
+PAGE_SIZE = 1000  # the maximum
 _DAY = 86400.0
-# Jobs are listed by the day they were made, and one that was made long ago may end only now.
+# The filter is on the day of creation, and a job can end long after that.
 _LONGEST_RUN = 30 * _DAY
-_MAX_QUERY = 8192
-_QUERY_CHARACTERS = "!$%&'()*+,/:;=?@~"
 
 
 def _guid(value: str) -> str:
@@ -66,7 +64,7 @@ def _guid(value: str) -> str:
 
 
 class ITwinOptions(Keys):
-    """Which service's jobs these are."""
+    """The service of the jobs."""
 
     service: Literal[
         "contextcapture",
@@ -94,11 +92,11 @@ class ITwinDiscover(DiscoverKeys):
 
 @dataclass(frozen=True, slots=True)
 class _Details:
-    """What the job itself tells and its progress does not; it stays as it is once it is told.
+    """What is in the job itself and not in its progress.
 
     Args:
         word: the job's state in the vendor's word.
-        settled: whether reading them again would tell nothing new in the present state.
+        settled: another read in the present state gets nothing new.
     """
 
     word: str = ""
@@ -111,7 +109,7 @@ class _Details:
 
 
 class ITwin(Provider):
-    """Reads ``GET {service}/jobs/{id}/progress``, and ``GET {service}/jobs/{id}`` once a state.
+    """Reads ``GET {service}/jobs/{id}/progress``, and ``GET {service}/jobs/{id}`` once for each state.
 
     Lists ``GET {service}/jobs?$filter=…``.
     """
@@ -131,7 +129,7 @@ class ITwin(Provider):
 
     @classmethod
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
-        """A run: every run has an id of its own."""
+        """A run: each job has an id of its own and ends once."""
         return keys["id"], Kind.RUN
 
     def read(self, job: Job, previous: Status | None) -> Steps:
@@ -142,11 +140,11 @@ class ITwin(Provider):
         """
         progress = yield from self._progress(job)
         if progress is None:
-            details = yield from self._details(job)
+            details = yield from self._read_details(job)
             return _status(job.id, details.word, details)
         word = text(progress.get("state"))
         if word.casefold() in _OVER:
-            details = yield from self._details(job)
+            details = yield from self._read_details(job)
             word = details.word or word
         else:
             details = _remembered(previous, word)
@@ -159,17 +157,17 @@ class ITwin(Provider):
         )
 
     def _progress(self, job: Job) -> Generator[Request, Response, Mapping[str, Any] | None]:
-        """The job's progress, or ``None`` where there is none (yet, or any more)."""
-        answer = yield self._ask("jobs", job.keys["id"], "progress", expect=frozenset({404}))
-        return None if answer.status == 404 else _unwrap(answer, "progress", "jobProgress")
+        """The job's progress; ``None`` before and after the run, when there is none."""
+        response = yield self._request("jobs", job.keys["id"], "progress", expect=frozenset({404}))
+        return None if response.status == 404 else _unwrap(response, "progress", "jobProgress")
 
-    def _details(self, job: Job) -> Generator[Request, Response, _Details]:
-        answer = yield self._ask("jobs", job.keys["id"])
-        return _told(_unwrap(answer, "job"))
+    def _read_details(self, job: Job) -> Generator[Request, Response, _Details]:
+        response = yield self._request("jobs", job.keys["id"])
+        return _details(_unwrap(response, "job"))
 
     def _details_if_any(self, job: Job, known: _Details) -> Generator[Request, Response, _Details]:
         try:
-            return (yield from self._details(job))
+            return (yield from self._read_details(job))
         except Failure as failure:
             return replace(known, settled=failure.reason in _UNOBTAINABLE)
 
@@ -183,22 +181,24 @@ class ITwin(Provider):
         if keys.newer_than is not None:
             oldest = max(0.0, now - keys.newer_than - _LONGEST_RUN) // _DAY * _DAY
             wanted += f" and createdDateTime gt {datetime.fromtimestamp(oldest, UTC):%Y-%m-%dT%H:%M:%SZ}"
-        ask = self._ask("jobs", query={"$filter": wanted, "$top": str(PAGE_SIZE)})
-        listing, asked = ask.path.partition("?")[0], {ask.path}
+        request = self._request("jobs", query={"$filter": wanted, "$top": str(PAGE_SIZE)})
+        listing, requested = request.path.partition("?")[0], {request.path}
         while True:
-            answer = yield from answered(ask)
-            body = _page(answer)
+            response = yield from received(request)
+            body = response.object()
+            if not isinstance(body.get("jobs"), list):
+                raise invalid(response, "the response has no jobs")
             for entry in body["jobs"]:
                 yield from _found(mapping(entry))
-            query = _next_query(body, answer, listing)
-            if query is None:
+            address = mapping(mapping(body.get("_links")).get("next")).get("href")
+            if address is None or address == "":
                 return
-            ask = replace(ask, path=f"{listing}?{query}")
-            if ask.path in asked:
-                raise _misleads(answer, "to a page that was read already")
-            asked.add(ask.path)
+            request = replace(request, path=f"{listing}?{next_query(address, response)}")
+            if request.path in requested:
+                raise invalid(response, "the address of the next page leads to a page that was read already")
+            requested.add(request.path)
 
-    def _ask(
+    def _request(
         self, *segments: str, expect: frozenset[int] = frozenset(), query: Mapping[str, str] | None = None
     ) -> Request:
         service = self.options.service
@@ -206,67 +206,33 @@ class ITwin(Provider):
         return Request(path(service, *segments, **(query or {})), (("Accept", accept),), expect)
 
 
-def _page(answer: Response) -> Mapping[str, Any]:
-    """A page of a listing: it has a list of ``jobs``."""
-    body = answer.object()
-    if not isinstance(body.get("jobs"), list):
-        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no jobs", status=answer.status)
-    return body
-
-
 def _found(entry: Mapping[str, Any]) -> Iterator[Found]:
-    """What an entry of a listing tells; nothing where its id could not stand in an address."""
+    """The job of an entry of a listing; none if its id cannot be part of an address."""
     job_id = key(entry.get("id"))
     if job_id is None:
         return
-    details = _told(entry)
+    details = _details(entry)
     word = details.word.casefold()
     if not word or word in _OVER:
-        yield Found({"id": job_id}, name=details.name)  # told too little, as it is read otherwise
+        # The progress of such a job can say more than the entry.
+        yield Found({"id": job_id}, name=details.name)
         return
-    # Who waits has no progress yet and who has ended has none any more.
+    # A job has progress only while it is active.
     yield Found({"id": job_id}, _status(job_id, details.word, details), complete=word not in _UNDER_WAY)
 
 
-def _next_query(body: Mapping[str, Any], answer: Response, listing: str) -> str | None:
-    """The query of the next page; ``None`` after the last.
-
-    Only the query of the link is used, so that nothing else can be reached by it; yet one that leads
-    away is no answer that we understand.
-    """
-    href = mapping(mapping(body.get("_links")).get("next")).get("href")
-    if href is None or href == "":
-        return None
-    if not isinstance(href, str) or len(href) > _MAX_QUERY:
-        raise _misleads(answer, "nowhere")
-    try:
-        link, asked = urlsplit(href), urlsplit(answer.url)
-        host = link.hostname
-    except ValueError:
-        raise _misleads(answer, "nowhere") from None
-    if host is not None and asked.hostname is not None and host != asked.hostname:
-        raise _misleads(answer, "to another host")
-    if link.path != (asked.path or link.path) or not link.path.endswith(listing) or not link.query:
-        raise _misleads(answer, "to another place than the listing")
-    return quote(link.query, safe=_QUERY_CHARACTERS, errors="replace")
-
-
-def _misleads(answer: Response, where: str) -> Failure:
-    return Failure(Reason.INVALID_RESPONSE, f"the link to the next page leads {where}", status=answer.status)
-
-
-def _unwrap(answer: Response, *names: str) -> Mapping[str, Any]:
-    """The object under the first of these names that the answer has."""
-    body = answer.object()
+def _unwrap(response: Response, *names: str) -> Mapping[str, Any]:
+    """The object under the first of these names that the response has."""
+    body = response.object()
     for name in names:
         if isinstance(body.get(name), dict):
             return mapping(body[name])
-    raise Failure(Reason.INVALID_RESPONSE, f"the answer holds no {names[0]}", status=answer.status)
+    raise invalid(response, f"the response has no {names[0]}")
 
 
-def _told(body: Mapping[str, Any]) -> _Details:
-    """What a job tells of itself, alone or in a listing."""
-    # Two spellings: the older services' first.
+def _details(body: Mapping[str, Any]) -> _Details:
+    """The details of a job, from its own response or from a listing."""
+    # Two spellings, the one of the older services first.
     times = {**mapping(body.get("executionInformation")), **mapping(body.get("executionInfo"))}
     queued = ("submittedDateTime", "submissionDateTime", "createdDateTime")
     word = text(body.get("state"))
@@ -278,13 +244,13 @@ def _told(body: Mapping[str, Any]) -> _Details:
         queued_at=next((at for name in queued if (at := instant(times.get(name)))), None),
         started_at=instant(times.get("startedDateTime")),
         ended_at=ended_at,
-        # It may lag behind the progress: still active there means that its end is yet to come.
+        # The job can be older than its progress, so a job that is still active here is read again.
         settled=ended_at is not None or word.casefold() in _FINAL,
     )
 
 
 def _remembered(previous: Status | None, word: str) -> _Details:
-    """What the last status already knows; settled while the job is in the same state as then."""
+    """The details in the last status; settled while the job is in the same state."""
     if previous is None:
         return _Details()
     facts = (previous.name, previous.type, previous.queued_at, previous.started_at)
@@ -303,7 +269,7 @@ def _status(job_id: str, word: str, details: _Details) -> Status:
         raw=word,
         final=ended and details.settled,
         run=job_id,
-        # Made, but not handed in: its only date is no queue time.
+        # The only date of a job that is not submitted is that of its creation.
         queued_at=None if state is State.IDLE else details.queued_at,
         started_at=details.started_at,
         ended_at=details.ended_at if ended or state is State.UNKNOWN else None,

@@ -1,24 +1,28 @@
-"""Listings of numbered pages: they end when all is told, and as a failure where they never would."""
+"""Listings of several pages: numbered pages, and the address of the next page in a response."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote, urljoin, urlsplit
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
-from exporter.providers.base import Found, Listing, answered
+from exporter.providers.base import Found, Listing, invalid, received
 
 PAGE_SIZE = 100
 MAX_PAGES = 500
+MAX_ADDRESS = 8192
+# RFC 3986 section 3.4, and % of what is encoded already.
+_QUERY = "%:/?@!$&'()*+,;=-._~"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class NumberedPage:
     """One page.
 
     Args:
-        rows: how many entries it has, also those that name no job.
-        found: the jobs that its entries name, by id; ``None`` for one that does not count.
-        total: entries of all pages together, where the answer tells.
+        rows: the number of its entries, also of those without a job.
+        found: the jobs of its entries, by id; ``None`` for a job that is left out.
+        total: the entries of all pages, if the response has that number.
     """
 
     rows: int
@@ -27,26 +31,29 @@ class Page:
 
 
 def paged(
-    ask: Callable[[int, int], Request], read: Callable[[Response], Page], *, first: Response | None = None
+    make: Callable[[int, int], Request],
+    read: Callable[[Response], NumberedPage],
+    *,
+    first: Response | None = None,
 ) -> Listing:
-    """Asks page after page and yields each job once.
+    """Requests page after page and yields each job once.
 
-    A page may name jobs of the one before: who makes a job while pages are turned shifts the rest.
+    A page may repeat jobs of the one before: a job that is created between two requests moves the others.
 
     Args:
-        ask: makes the request for a page, from its number and the number of entries before it.
+        make: makes the request for a page, from its number and the number of entries before it.
         read: reads a page of at most `PAGE_SIZE` entries.
-        first: the answer to the first page, where it was asked already.
+        first: the response with the first page, if there is one already.
 
     Raises:
-        Failure: a page was not understood, names nothing new although there should be more, or is
+        Failure: a page is not understood, has no new job although more should follow, or is
             one of more than `MAX_PAGES`.
     """
     seen: set[str] = set()
     before = 0
     for number in range(MAX_PAGES):
-        answer = (yield from answered(ask(number, before))) if number or first is None else first
-        page = read(answer)
+        response = (yield from received(make(number, before))) if number or first is None else first
+        page = read(response)
         new = [each for job_id, each in page.found.items() if job_id not in seen]
         yield from (each for each in new if each is not None)
         seen.update(page.found)
@@ -54,13 +61,37 @@ def paged(
         if _is_last(page, before):
             return
         if not new:
-            told = "a page of the listing names nothing new"
-            raise Failure(Reason.INVALID_RESPONSE, told, status=answer.status)
+            raise invalid(response, "a page of the listing has no new job")
     raise Failure(Reason.TOO_LARGE, f"the listing has more than {MAX_PAGES} pages")
 
 
-def _is_last(page: Page, told: int) -> bool:
-    # A total below what was told is of another moment, or of something else.
-    if page.total is None or page.total < told:
+def _is_last(page: NumberedPage, read: int) -> bool:
+    # A total below the number of entries is out of date, or counts something else.
+    if page.total is None or page.total < read:
         return page.rows < PAGE_SIZE
-    return not page.rows or page.total == told
+    return not page.rows or page.total == read
+
+
+def next_query(address: object, response: Response) -> str:
+    """The query of the next page's address, encoded.
+
+    Only the query is used, so that a response cannot send credentials elsewhere.
+
+    Args:
+        address: as the response has it, absolute or relative.
+
+    Raises:
+        Failure: ``invalid_response``, it is no address or not one of the same listing.
+    """
+    if not isinstance(address, str) or len(address) > MAX_ADDRESS:
+        raise invalid(response, "the address of the next page is not valid")
+    try:
+        requested, link = urlsplit(response.url), urlsplit(urljoin(response.url, address))
+        host = link.hostname
+    except ValueError:
+        raise invalid(response, "the address of the next page is not valid") from None
+    if host != requested.hostname:
+        raise invalid(response, "the address of the next page leads to another host")
+    if link.path != requested.path or not link.query:
+        raise invalid(response, "the address of the next page is not one of the listing")
+    return quote(link.query, safe=_QUERY, errors="replace")

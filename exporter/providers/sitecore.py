@@ -1,10 +1,10 @@
 """Sitecore XM Cloud Publishing API: one publishing job, a ``run`` by nature.
 
-Source: the page "Retrieve a publishing job" of the Publishing API and the user guide's page on what
-the status labels mean. All of a job's answer but its words and identity may be missing or null.
-Listings hold jobs whole. They come in one of two styles, told apart by the answer: with ``next``, a
-token, or by page number, which reaches the first thousand jobs only. That the token goes back as
-``continuationToken`` is a guess.
+Source: the page "Retrieve a publishing job" of the Publishing API and the user guide's page on the
+meaning of the status labels. Every field of a job but its id and status may be missing or null. Listings
+contain whole jobs. Their pages follow each other in one of two ways, and the response shows which: by the
+token ``next``, or by page number, which reaches the first thousand jobs only. A guess: the parameter of the
+token is ``continuationToken``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,18 @@ from exporter.config_types import Keys, KeyValue, check_key
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request
 from exporter.model.job import Items, Job, Kind, State, Status
-from exporter.providers.base import Counting, DiscoverKeys, Found, Listing, Provider, Steps, answered, path
+from exporter.model.retention import shown_for
+from exporter.providers.base import (
+    Counting,
+    DiscoverKeys,
+    Found,
+    Listing,
+    Provider,
+    Steps,
+    invalid,
+    path,
+    received,
+)
 from exporter.providers.values import count, flag, instant, key, mapping, ratio, text
 
 _STATES = {
@@ -38,31 +49,31 @@ _JOBS = ("authoring", "publishing", "v1", "jobs")
 PAGE_SIZE = 100
 MAX_NUMBERED = 1000  # jobs that page numbers reach
 _MAX_TOKEN = 4096
-_HOUR, _DAY = 3600.0, 86400.0
+_HOUR = 3600.0
 
-Word = Literal["Queued", "Running", "Canceling", "Failed", "Completed", "Canceled"]
-_WORDS: tuple[Word, ...] = ("Queued", "Running", "Canceling", "Failed", "Completed", "Canceled")
+StatusWord = Literal["Queued", "Running", "Canceling", "Failed", "Completed", "Canceled"]
+_WORDS: tuple[StatusWord, ...] = ("Queued", "Running", "Canceling", "Failed", "Completed", "Canceled")
 
 
 def _source(value: str) -> str:
     if "|" in check_key(value):
-        raise ValueError("must not hold |, which parts one source from the next")
+        raise ValueError("must not contain |, which separates sources in the request")
     return value
 
 
 def _once(values: list[str]) -> list[str]:
     if len(set(values)) < len(values):
-        raise ValueError("names something twice")
+        raise ValueError("contains a value twice")
     return values
 
 
-Source = Annotated[
+SourceName = Annotated[
     str, AfterValidator(_source), WithJsonSchema({"type": "string", "pattern": r"^[^|\x00-\x1f\x7f]+$"})
 ]
 
 
 class SitecoreOptions(Keys):
-    """What is asked of the environment as a whole."""
+    """What is read for the environment as a whole."""
 
     summary: bool = Field(default=False, description="also count all jobs of the environment by state")
 
@@ -76,10 +87,10 @@ class SitecoreJob(Keys):
 class SitecoreDiscover(DiscoverKeys):
     """The publishing jobs of the environment."""
 
-    statuses: Annotated[list[Word], AfterValidator(_once)] = Field(
+    statuses: Annotated[list[StatusWord], AfterValidator(_once)] = Field(
         list(_WORDS), min_length=1, description="only jobs with these statuses"
     )
-    sources: Annotated[list[Source], AfterValidator(_once)] = Field(
+    sources: Annotated[list[SourceName], AfterValidator(_once)] = Field(
         default_factory=list, description="only jobs from these sources; all if empty"
     )
 
@@ -100,31 +111,31 @@ class Sitecore(Provider):
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request."""
-        answer = yield Request(path(*_JOBS, job.keys["id"]))
-        body = answer.object()
+        response = yield Request(path(*_JOBS, job.keys["id"]))
+        body = response.object()
         if "id" not in body and "system" not in body:
-            raise Failure(Reason.INVALID_RESPONSE, "the answer is not a job", status=answer.status)
+            raise invalid(response, "the response is not a job")
         return _status(job.id, body)
 
     def discover(self, keys: SitecoreDiscover, now: float) -> Listing:
         """One request for each 100 jobs, with their states.
 
-        With ``newer_than`` there are two listings, of which only the one of ended jobs is filtered by
-        time: coarsely, so that addresses stay the same for an hour, and a day at least, since failed
-        jobs stay that long.
+        With ``newer_than`` there are two listings. Only the one of ended jobs has a filter by time. It is
+        rounded, so that requests stay the same for an hour, and it covers the time that failed jobs are
+        shown.
         """
         sources = {"source": "|".join(keys.sources)} if keys.sources else {}
         if keys.newer_than is None:
             yield from _listing(keys.statuses, sources)
             return
-        since = max(0.0, now - max(keys.newer_than, _DAY)) // _HOUR * _HOUR
+        since = max(0.0, now - shown_for(State.FAILED, keys.newer_than)) // _HOUR * _HOUR
         ended = {"system.finishTime": f">{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"}
-        # In this order no job is missed that ends between the two; it is found twice.
+        # In this order a job that ends between the two listings is found twice, not missed.
         yield from _listing([word for word in keys.statuses if not _ends(word)], sources)
         yield from _listing([word for word in keys.statuses if _ends(word)], sources | ended)
 
     def summary(self) -> Counting | None:
-        """One request, if the options want it."""
+        """One request, if ``summary`` is set."""
         return _count() if self.options.summary else None
 
 
@@ -132,8 +143,8 @@ def _ends(word: str) -> bool:
     return _STATES[word.casefold()] in _FINAL
 
 
-def _listing(words: list[Word], filters: Mapping[str, str]) -> Listing:
-    """All pages of one listing; nothing for no status."""
+def _listing(words: list[StatusWord], filters: Mapping[str, str]) -> Listing:
+    """All pages of one listing; none without a status."""
     if not words:
         return
     query = {**filters, "pageSize": str(PAGE_SIZE)}
@@ -142,11 +153,11 @@ def _listing(words: list[Word], filters: Mapping[str, str]) -> Listing:
     first = path(*_JOBS, **query)
     pages, page = _Pages(), Request(first)
     while True:
-        answer = yield from answered(page)
-        body = answer.object()
+        response = yield from received(page)
+        body = response.object()
         jobs = body.get("data")
         if not isinstance(jobs, list):
-            raise Failure(Reason.INVALID_RESPONSE, "the answer holds no jobs", status=answer.status)
+            raise invalid(response, "the response has no jobs")
         yield from _found(jobs, words)
         at = pages.after(body, len(jobs))
         if at is None:
@@ -155,17 +166,17 @@ def _listing(words: list[Word], filters: Mapping[str, str]) -> Listing:
 
 
 class _Pages:
-    """Where a listing goes on after each page."""
+    """Finds the next page of a listing after each page."""
 
     def __init__(self) -> None:
         self._tokens: list[str] = []
         self._number = 0
 
     def after(self, body: Mapping[str, Any], jobs: int) -> Mapping[str, str] | None:
-        """What the query of the next page has besides; ``None`` after the last.
+        """The parameters of the next page; ``None`` after the last.
 
         Raises:
-            Failure: the listing does not go on but in circles.
+            Failure: the listing comes back to a page that was read.
         """
         if "next" in body:
             return self._by_token(body["next"])
@@ -177,27 +188,27 @@ class _Pages:
         if token is None or token == "":
             return None
         if not isinstance(token, str) or len(token) > _MAX_TOKEN or not token.isprintable():
-            raise Failure(Reason.INVALID_RESPONSE, "the token of the next page is no text")
+            raise Failure(Reason.INVALID_RESPONSE, "the token of the next page is not text")
         self._tokens.append(token)
         if self._tokens == [token, token]:
-            # It was sent back and changed nothing: its name was guessed wrong. Page numbers are documented.
+            # The server ignored the token, so its parameter has another name. Page numbers are documented.
             return {"pageNumber": "2"}
         if token in self._tokens[:-1]:
-            raise Failure(Reason.INVALID_RESPONSE, "the listing leads back to a page that was read already")
+            raise Failure(Reason.INVALID_RESPONSE, "the listing leads to a page that was read already")
         return {"continuationToken": token}
 
     def _by_number(self, body: Mapping[str, Any], jobs: int) -> Mapping[str, str] | None:
         number, total = count(body.get("pageNumber")), count(body.get("totalCount"))
         size = count(body.get("pageSize")) or jobs
         if number is None or number <= self._number:
-            raise Failure(Reason.INVALID_RESPONSE, "the listing's page number does not grow")
+            raise Failure(Reason.INVALID_RESPONSE, "the page number of the listing does not grow")
         self._number = number
         reachable = MAX_NUMBERED if total is None else min(total, MAX_NUMBERED)
         return {"pageNumber": str(number + 1)} if jobs and number * size < reachable else None
 
 
 def _found(jobs: list[Any], words: Iterable[str]) -> Iterable[Found]:
-    """The jobs of a page; those that were not asked for are left out, whatever the filter let through."""
+    """The jobs of a page with one of these words, also if the server ignored the filter."""
     unwanted = set(_STATES.values()) - {_STATES[word.casefold()] for word in words}
     for job in map(mapping, jobs):
         job_id = key(job.get("id"))
@@ -207,15 +218,15 @@ def _found(jobs: list[Any], words: Iterable[str]) -> Iterable[Found]:
 
 
 def _count() -> Counting:
-    answer = yield Request(path(*_JOBS, "summary"))
+    response = yield Request(path(*_JOBS, "summary"))
     jobs: dict[State, int] = {}
-    for word, value in mapping(answer.object().get("counts")).items():
+    for word, value in mapping(response.object().get("counts")).items():
         number = count(value)
         if number is not None:
             state = _STATES.get(word.casefold(), State.UNKNOWN)
             jobs[state] = jobs.get(state, 0) + number
     if not jobs:
-        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no counts", status=answer.status)
+        raise invalid(response, "the response has no counts")
     return jobs
 
 
@@ -231,15 +242,15 @@ def _status(job_id: str, body: Mapping[str, Any]) -> Status:
     items = _items(statistics, details)
     complete = flag(details.get("itemsSendingComplete"))
     return Status(
-        # The user interface calls it "Completed with warnings"; on the wire it has no word.
+        # The user interface calls it "Completed with warnings"; the API has no word for it.
         state=State.SUCCEEDED_WITH_ERRORS if state is State.SUCCEEDED and items.failed else state,
         raw=raw,
         final=state in _FINAL,
         run=job_id,
         progress=_progress(items) if complete else None,
         items=items,
-        # A right of the caller, which stays true after the end: it says something of the job only
-        # while there is something to cancel.
+        # A right of the caller, which stays true after the end. It is about the job only while the job
+        # can be canceled.
         cancelable=flag(mapping(body.get("permissions")).get("canCancel")) if state in _CANCELABLE else None,
         sending_complete=complete,
         queued_at=queued,
@@ -267,8 +278,8 @@ def _items(statistics: Mapping[str, Any], details: Mapping[str, Any]) -> Items:
 
 
 def _progress(items: Items) -> float | None:
-    """The share of all items sent, the additional ones too; to be asked once no more will come.
+    """The processed share of all items, once all of them are sent.
 
-    More processed than sent is no progress at all: some items are counted twice.
+    If more items are processed than sent, some are counted twice, and there is no progress.
     """
     return ratio(items.processed, items.total) if items.total else None

@@ -1,6 +1,6 @@
-"""Drives a provider as the collector does, with prepared answers instead of a network.
+"""Drives a provider as the collector does, with prepared responses instead of a network.
 
-Plain functions, to be imported: ``from tests.providers.conftest import answer, drive, stored``.
+Plain functions, to be imported: ``from tests.providers.conftest import drive, response_of, stored``.
 """
 
 import json
@@ -36,22 +36,22 @@ _ODD = st.recursive(
 
 @dataclass(frozen=True)
 class Read:
-    """What one read came to: its status, and what was asked on the way."""
+    """What one read came to: its status, and what was requested on the way."""
 
     status: Status
-    asks: list[Request]
+    requests: list[Request]
 
     @property
     def paths(self) -> list[str]:
-        return [ask.path for ask in self.asks]
+        return [request.path for request in self.requests]
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What one listing came to: the jobs it found, and what was asked on the way."""
+    """What one listing came to: the jobs it found, and what was requested on the way."""
 
     found: list[Found]
-    asks: list[Request]
+    requests: list[Request]
 
     @property
     def ids(self) -> list[str]:
@@ -59,16 +59,16 @@ class Listed:
 
     @property
     def paths(self) -> list[str]:
-        return [ask.path for ask in self.asks]
+        return [request.path for request in self.requests]
 
 
 def stored(name: str) -> bytes:
-    """A vendor's answer, by its path under tests/data."""
+    """A vendor's response, by its path under tests/data."""
     return (DATA / name).read_bytes()
 
 
-def answer(body: object = b"", status: int = 200, **headers: str) -> Response:
-    """An answer with these bytes, or with this value as JSON."""
+def response_of(body: object = b"", status: int = 200, **headers: str) -> Response:
+    """A response with these bytes, or with this value as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"{name.replace('_', '-')}: {value}".encode() for name, value in headers.items()]
     return Response(status, raw, Headers([b"HTTP/1.1 200 OK", *lines]))
@@ -84,31 +84,31 @@ def job(provider: Provider, keys: Mapping[str, object]) -> Job:
 def drive(
     provider: Provider,
     keys: Mapping[str, object],
-    answers: Mapping[str, Response | Failure] | Response | Failure,
+    responses: Mapping[str, Response | Failure] | Response | Failure,
     *,
     previous: Status | None = None,
-    asks: list[Request] | None = None,
+    requests: list[Request] | None = None,
 ) -> Read:
     """Reads one job.
 
     Args:
         provider: who reads.
         keys: of the job, as in the config.
-        answers: by path with query; a single one answers whatever is asked.
+        responses: by path with query; a single one responses whatever is requested.
         previous: the last status understood.
-        asks: takes what was asked, for reads that end in a Failure.
+        requests: takes what was requested, for reads that end in a Failure.
     """
-    asks = [] if asks is None else asks
+    requests = [] if requests is None else requests
     reading = provider.read(job(provider, keys), previous)
     try:
-        ask = next(reading)
+        request = next(reading)
         while True:
-            asks.append(ask)
-            assert len(asks) <= 8, f"asks without end: {asks}"
-            reply = _reply(ask, answers)
-            ask = reading.throw(reply) if isinstance(reply, Failure) else reading.send(reply)
+            requests.append(request)
+            assert len(requests) <= 8, f"requests without end: {requests}"
+            response = _response(request, responses)
+            request = reading.throw(response) if isinstance(response, Failure) else reading.send(response)
     except StopIteration as stop:
-        return Read(stop.value, asks)
+        return Read(stop.value, requests)
 
 
 BASE_URL = "https://api.example.com/prefix"
@@ -118,7 +118,10 @@ MAX_PAGES = 2000
 def discover(
     provider: Provider,
     keys: Mapping[str, object],
-    answers: Callable[[Request], Response | Failure] | Mapping[str, Response | Failure] | Response | Failure,
+    responses: Callable[[Request], Response | Failure]
+    | Mapping[str, Response | Failure]
+    | Response
+    | Failure,
     *,
     now: float,
     base_url: str = BASE_URL,
@@ -128,44 +131,44 @@ def discover(
     Args:
         provider: who lists.
         keys: of ``discover:``, as in the config.
-        answers: by path with query, or made from what is asked; a single one answers everything.
+        responses: by path with query, or made from what is requested; a single one responses everything.
         now: Unix time.
         base_url: where the system is said to be.
     """
     assert provider.Discover is not None
     listing = provider.discover(provider.Discover.model_validate(keys), now)
     found: list[Found] = []
-    asks: list[Request] = []
+    requests: list[Request] = []
     item = next(listing, None)
     while item is not None:
         if isinstance(item, Found):
             found.append(item)
             item = next(listing, None)
             continue
-        asks.append(item)
-        assert len(asks) <= MAX_PAGES, "lists without end"
-        reply = _reply(item, answers(item) if callable(answers) else answers)
+        requests.append(item)
+        assert len(requests) <= MAX_PAGES, "lists without end"
+        response = _response(item, responses(item) if callable(responses) else responses)
         try:
-            if isinstance(reply, Failure):
-                item = listing.throw(reply)
+            if isinstance(response, Failure):
+                item = listing.throw(response)
             else:
-                item = listing.send(replace(reply, url=base_url + item.path))
+                item = listing.send(replace(response, url=base_url + item.path))
         except StopIteration:
             item = None
-    return Listed(found, asks)
+    return Listed(found, requests)
 
 
-def _reply(
-    ask: Request, answers: Mapping[str, Response | Failure] | Response | Failure
+def _response(
+    request: Request, responses: Mapping[str, Response | Failure] | Response | Failure
 ) -> Response | Failure:
-    if not isinstance(answers, Response | Failure):
+    if not isinstance(responses, Response | Failure):
         try:
-            answers = answers[ask.path]
+            responses = responses[request.path]
         except KeyError:
-            raise AssertionError(f"asks {ask.path}, which has no answer here") from None
-    if isinstance(answers, Failure) or 200 <= answers.status < 300 or answers.status in ask.expect:
-        return answers
-    return Failure(reason_of_status(answers.status), status=answers.status)
+            raise AssertionError(f"requests {request.path}, which has no response here") from None
+    if isinstance(responses, Failure) or 200 <= responses.status < 300 or responses.status in request.expect:
+        return responses
+    return Failure(reason_of_status(responses.status), status=responses.status)
 
 
 def assert_listed(provider: Provider, listed: Listed) -> None:
@@ -176,11 +179,11 @@ def assert_listed(provider: Provider, listed: Listed) -> None:
         assert each.status is not None or not each.complete
         if each.status is not None:
             assert_sane(replace(each.status, run=""))  # the id, which is no text for a label here
-    for ask in listed.asks:
-        assert ask.path.startswith("/")
-        assert ask.path.isascii()
-        assert ask.path.isprintable()
-        assert " " not in ask.path
+    for request in listed.requests:
+        assert request.path.startswith("/")
+        assert request.path.isascii()
+        assert request.path.isprintable()
+        assert " " not in request.path
 
 
 def assert_sane(status: Status) -> None:
@@ -203,7 +206,7 @@ def assert_sane(status: Status) -> None:
 
 @st.composite
 def mutated(draw: st.DrawFn, bodies: list[bytes]) -> bytes:
-    """One of these JSON answers with up to four of its values replaced by anything or left out."""
+    """One of these JSON responses with up to four of its values replaced by anything or left out."""
     body = json.loads(draw(st.sampled_from(bodies)))
     for _ in range(draw(st.integers(1, 4))):
         at, key = body, None
@@ -220,12 +223,12 @@ def mutated(draw: st.DrawFn, bodies: list[bytes]) -> bytes:
 
 
 def assert_read_or_refused(
-    provider: Provider, keys: Mapping[str, object], answers: Mapping[str, Response | Failure] | Response
+    provider: Provider, keys: Mapping[str, object], responses: Mapping[str, Response | Failure] | Response
 ) -> None:
-    """Whatever the answers are, a read gives a sane status or a Failure that quotes nothing of them."""
+    """Whatever the responses are, a read gives a sane status or a Failure that quotes nothing of them."""
     refused: Failure | None = None
     try:
-        assert_sane(drive(provider, keys, answers).status)
+        assert_sane(drive(provider, keys, responses).status)
     except Failure as failure:
         refused = failure
     assert refused is None or isinstance(refused.reason, Reason)
@@ -233,12 +236,12 @@ def assert_read_or_refused(
 
 
 def assert_listed_or_refused(
-    provider: Provider, keys: Mapping[str, object], answers: Callable[[Request], Response], *, now: float
+    provider: Provider, keys: Mapping[str, object], responses: Callable[[Request], Response], *, now: float
 ) -> None:
-    """Whatever the answers are, a listing ends, with jobs that can be read or with a Failure as above."""
+    """Whatever the responses are, a listing ends, with jobs that can be read or with a Failure as above."""
     refused: Failure | None = None
     try:
-        assert_listed(provider, discover(provider, keys, answers, now=now))
+        assert_listed(provider, discover(provider, keys, responses, now=now))
     except Failure as failure:
         refused = failure
     assert refused is None or isinstance(refused.reason, Reason)

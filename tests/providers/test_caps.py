@@ -11,7 +11,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.model.job import Category, Items, Kind, State
 from exporter.providers.caps import Caps, CapsJob, CapsOptions
-from tests.providers.conftest import answer, assert_read_or_refused, drive, job, mutated, stored
+from tests.providers.conftest import assert_read_or_refused, drive, job, mutated, response_of, stored
 
 KEYS = {
     "project_id": "5deff363-2bde-473e-8479-ea9ce1c4a6bc",
@@ -40,7 +40,7 @@ def caps() -> Caps:
 
 
 def test_the_documented_answer_tells_everything() -> None:
-    read = drive(caps(), KEYS, answer(stored("caps/succeeded.json")))
+    read = drive(caps(), KEYS, response_of(stored("caps/succeeded.json")))
     status = read.status
     assert read.paths == [PATH]
     assert (status.state, status.raw, status.final) == (State.SUCCEEDED, "Succeeded", False)
@@ -54,7 +54,7 @@ def test_the_documented_answer_tells_everything() -> None:
 
 
 def test_a_running_job_with_counts_as_text_has_the_start_of_this_run_and_no_end() -> None:
-    status = drive(caps(), KEYS, answer(stored("caps/running_counts_as_text.json"))).status
+    status = drive(caps(), KEYS, response_of(stored("caps/running_counts_as_text.json"))).status
     assert status.state is State.RUNNING
     assert status.progress == 0.4
     assert status.items == Items(total=10, succeeded=3, failed=1)
@@ -89,17 +89,17 @@ def test_a_running_job_with_counts_as_text_has_the_start_of_this_run_and_no_end(
     ],
 )
 def test_every_word_has_its_state_and_stays_visible(word: str, state: State) -> None:
-    status = drive(caps(), KEYS, answer({"job_status": word})).status
+    status = drive(caps(), KEYS, response_of({"job_status": word})).status
     assert (status.state, status.raw) == (state, word)
 
 
 def test_a_status_of_null_is_unknown() -> None:
-    assert drive(caps(), KEYS, answer({"job_status": None})).status.state is State.UNKNOWN
-    assert drive(caps(), KEYS, answer({"entity_id": "x--promote"})).status.state is State.UNKNOWN
+    assert drive(caps(), KEYS, response_of({"job_status": None})).status.state is State.UNKNOWN
+    assert drive(caps(), KEYS, response_of({"entity_id": "x--promote"})).status.state is State.UNKNOWN
 
 
 def test_success_with_failed_items_is_success_with_errors() -> None:
-    status = drive(caps(), KEYS, answer(stored("caps/succeeded_with_failures.json"))).status
+    status = drive(caps(), KEYS, response_of(stored("caps/succeeded_with_failures.json"))).status
     assert (status.state, status.raw) == (State.SUCCEEDED_WITH_ERRORS, "Succeeded")
     assert status.items.failed == 2
 
@@ -110,19 +110,19 @@ def test_success_with_failed_items_is_success_with_errors() -> None:
 )
 def test_broken_or_huge_categories_lose_only_themselves(categories: object) -> None:
     body = {"job_status": "Succeeded", "total_count": 10, "categorized_count": categories}
-    status = drive(caps(), KEYS, answer(body)).status
+    status = drive(caps(), KEYS, response_of(body)).status
     assert (status.state, status.items.total, status.categories) == (State.SUCCEEDED, 10, {})
 
 
 def test_categories_may_also_come_as_an_object() -> None:
     body = {"job_status": "Running", "categorized_count": {"Topic": {"total_count": "4"}, "Odd": 3}}
-    assert drive(caps(), KEYS, answer(body)).status.categories == {"Topic": Category(total=4)}
+    assert drive(caps(), KEYS, response_of(body)).status.categories == {"Topic": Category(total=4)}
 
 
 @pytest.mark.parametrize(("word", "state"), [("Queued", State.QUEUED), ("Running", State.RUNNING)])
 def test_times_left_over_from_the_run_before_are_not_those_of_an_active_one(word: str, state: State) -> None:
     times = {"started_at": "2015-10-20T05:38:05Z", "ended_at": "2015-10-20T05:38:13Z"}
-    status = drive(caps(), KEYS, answer({"job_status": word, "job_progress": 1, **times})).status
+    status = drive(caps(), KEYS, response_of({"job_status": word, "job_progress": 1, **times})).status
     assert status.state is state
     assert (status.started_at, status.ended_at, status.state_since) == (None, None, None)
     assert status.progress == (None if state is State.QUEUED else 1)
@@ -130,14 +130,14 @@ def test_times_left_over_from_the_run_before_are_not_those_of_an_active_one(word
 
 def test_an_end_before_the_start_is_not_the_end_of_this_run() -> None:
     times = {"started_at": "2015-10-20T05:38:05Z", "ended_at": "2015-10-20T05:00:00Z"}
-    status = drive(caps(), KEYS, answer({"job_status": "Succeeded", **times})).status
+    status = drive(caps(), KEYS, response_of({"job_status": "Succeeded", **times})).status
     assert status.started_at is not None
     assert status.ended_at is None
 
 
 def test_a_run_is_told_by_its_blob_without_rounding_or_else_by_its_start() -> None:
     def run(**body: object) -> str:
-        return drive(caps(), KEYS, answer({"job_status": "Running", **body})).status.run
+        return drive(caps(), KEYS, response_of({"job_status": "Running", **body})).status.run
 
     assert run(latest_blob_id=8587562874004887117) == "8587562874004887117"
     assert run(latest_blob_id=None, started_at="2015-10-20T05:38:05Z") == "2015-10-20T05:38:05Z"
@@ -146,7 +146,7 @@ def test_a_run_is_told_by_its_blob_without_rounding_or_else_by_its_start() -> No
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_person_and_no_message_is_in_any_status(name: str) -> None:
-    shown = repr(drive(caps(), KEYS, answer(stored(f"caps/{name}.json"))).status)
+    shown = repr(drive(caps(), KEYS, response_of(stored(f"caps/{name}.json"))).status)
     assert "example.com" not in shown
     assert "seconds" not in shown
 
@@ -156,13 +156,13 @@ def test_no_person_and_no_message_is_in_any_status(name: str) -> None:
 )
 def test_an_answer_that_describes_no_build_job_is_invalid(body: bytes) -> None:
     with pytest.raises(Failure) as caught:
-        drive(caps(), KEYS, answer(body))
+        drive(caps(), KEYS, response_of(body))
     assert caught.value.reason is Reason.INVALID_RESPONSE
 
 
 def test_an_http_error_goes_on_as_it_is() -> None:
     with pytest.raises(Failure) as caught:
-        drive(caps(), KEYS, answer(b"<html>", 503))
+        drive(caps(), KEYS, response_of(b"<html>", 503))
     assert caught.value.reason is Reason.SERVER_ERROR
 
 
@@ -181,13 +181,13 @@ def test_all_three_keys_are_required(missing: str) -> None:
 @given(st.text(min_size=1).filter(lambda value: value.isprintable() and value not in (".", "..")))
 def test_keys_are_encoded_whole_so_that_none_changes_the_path(value: str) -> None:
     keys = dict.fromkeys(KEYS, value)
-    (asked,) = drive(caps(), keys, answer({"job_status": "Succeeded"})).paths
-    url = urlsplit(asked)
+    (requested,) = drive(caps(), keys, response_of({"job_status": "Succeeded"})).paths
+    url = urlsplit(requested)
     segments = url.path.split("/")
     assert [unquote(segments[3]), unquote(segments[5])] == [value, value]
     assert len(segments) == 7
     assert parse_qs(url.query, keep_blank_values=True) == {"locale": [value]}
-    assert asked.isascii()
+    assert requested.isascii()
 
 
 @given(mutated(BODIES))

@@ -11,7 +11,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Items, Kind, State, Status
 from exporter.providers.codearts import CodeArts, CodeArtsJob, CodeArtsOptions
-from tests.providers.conftest import DATA, answer, assert_read_or_refused, drive, job, mutated, stored
+from tests.providers.conftest import DATA, assert_read_or_refused, drive, job, mutated, response_of, stored
 
 JOB = "48c66c6002964721be537cdc6ce0297b"
 STATUS = f"/v1/job/{JOB}/running-status"
@@ -19,7 +19,7 @@ RECORD = f"/v1/record/{JOB}/9/build-info-record"
 INFO = f"/v1/job/{JOB}/9/build-info"
 STARTED = 1_719_390_309.0
 NOTHING = Response(404)
-Replies = Mapping[str, Response | Failure]
+Responses = Mapping[str, Response | Failure]
 
 
 def codearts() -> CodeArts:
@@ -27,28 +27,28 @@ def codearts() -> CodeArts:
 
 
 def file(name: str) -> Response:
-    return answer(stored(f"codearts/{name}.json"))
+    return response_of(stored(f"codearts/{name}.json"))
 
 
 def ok(result: object) -> Response:
-    return answer({"result": result, "error": None, "status": "success"})
+    return response_of({"result": result, "error": None, "status": "success"})
 
 
 def newest(number: object = "9", word: object = "Finished", is_running: object = False) -> Response:  # noqa: FBT002  # the vendor's field
     return ok({"last_build_no": number, "last_build_status": word, "is_running": is_running})
 
 
-def fixed(replies: Replies) -> Status:
-    return drive(codearts(), {"job_id": JOB, "build_no": 9}, replies).status
+def fixed(responses: Responses) -> Status:
+    return drive(codearts(), {"job_id": JOB, "build_no": 9}, responses).status
 
 
-def latest(replies: Replies) -> Status:
-    return drive(codearts(), {"job_id": JOB}, replies).status
+def latest(responses: Responses) -> Status:
+    return drive(codearts(), {"job_id": JOB}, responses).status
 
 
-def reason_of(replies: Replies, build_no: object = 9) -> Reason:
+def reason_of(responses: Responses, build_no: object = 9) -> Reason:
     with pytest.raises(Failure) as caught:
-        drive(codearts(), {"job_id": JOB, "build_no": build_no}, replies)
+        drive(codearts(), {"job_id": JOB, "build_no": build_no}, responses)
     return caught.value.reason
 
 
@@ -262,7 +262,9 @@ def test_a_record_that_cannot_be_read_is_done_without(status: int) -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", stored("codearts/call_failed.json")])
 def test_a_record_that_makes_no_sense_is_done_without(body: bytes) -> None:
-    assert fixed({RECORD: answer(body), INFO: file("build_info_success_object")}).state is State.SUCCEEDED
+    assert (
+        fixed({RECORD: response_of(body), INFO: file("build_info_success_object")}).state is State.SUCCEEDED
+    )
 
 
 @pytest.mark.parametrize(
@@ -270,11 +272,11 @@ def test_a_record_that_makes_no_sense_is_done_without(body: bytes) -> None:
     [Failure(Reason.TIMEOUT), Failure(Reason.RATE_LIMITED, status=429), Failure(Reason.UNAUTHORIZED)],
 )
 def test_what_the_next_request_would_only_meet_again_ends_the_read(fault: Failure) -> None:
-    asks: list[Request] = []
+    requests: list[Request] = []
     with pytest.raises(Failure) as caught:
-        drive(codearts(), {"job_id": JOB, "build_no": 9}, fault, asks=asks)
+        drive(codearts(), {"job_id": JOB, "build_no": 9}, fault, requests=requests)
     assert caught.value is fault
-    assert [ask.path for ask in asks] == [RECORD]
+    assert [request.path for request in requests] == [RECORD]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +297,7 @@ def test_what_the_next_request_would_only_meet_again_ends_the_read(fault: Failur
 )
 def test_a_failure_under_http_200_is_a_failure(body: object, reason: Reason, said: str) -> None:
     with pytest.raises(Failure) as caught:
-        drive(codearts(), {"job_id": JOB}, {STATUS: answer(body)})
+        drive(codearts(), {"job_id": JOB}, {STATUS: response_of(body)})
     assert caught.value.reason is reason
     assert said in caught.value.detail
     assert "secret" not in str(caught.value)
@@ -303,7 +305,7 @@ def test_a_failure_under_http_200_is_a_failure(body: object, reason: Reason, sai
 
 
 def test_a_call_that_worked_needs_no_outer_status() -> None:
-    info = answer({"result": {"building": False, "build_result": "SUCCESS"}})
+    info = response_of({"result": {"building": False, "build_result": "SUCCESS"}})
     assert fixed({RECORD: NOTHING, INFO: info}).state is State.SUCCEEDED
 
 
@@ -347,15 +349,15 @@ INFOS = [path.read_bytes() for path in sorted((DATA / "codearts").glob("build_in
 
 @given(mutated(RECORDS), mutated(INFOS))
 def test_an_odd_record_or_build_info_gives_a_sane_status_or_a_failure(record: bytes, info: bytes) -> None:
-    replies = {RECORD: Response(200, record), INFO: Response(200, info)}
-    assert_read_or_refused(codearts(), {"job_id": JOB, "build_no": 9}, replies)
-    assert_read_or_refused(codearts(), {"job_id": JOB}, {STATUS: newest(), **replies})
+    responses = {RECORD: Response(200, record), INFO: Response(200, info)}
+    assert_read_or_refused(codearts(), {"job_id": JOB, "build_no": 9}, responses)
+    assert_read_or_refused(codearts(), {"job_id": JOB}, {STATUS: newest(), **responses})
 
 
 @given(mutated(STATUSES))
 def test_an_odd_running_status_gives_a_sane_status_or_a_failure(status: bytes) -> None:
-    replies = defaultdict(lambda: file("record_success"), {STATUS: Response(200, status)})
-    assert_read_or_refused(codearts(), {"job_id": JOB}, replies)
+    responses = defaultdict(lambda: file("record_success"), {STATUS: Response(200, status)})
+    assert_read_or_refused(codearts(), {"job_id": JOB}, responses)
 
 
 @given(st.binary())
@@ -367,7 +369,9 @@ def test_bytes_of_any_kind_give_a_sane_status_or_a_failure(body: bytes) -> None:
 @pytest.mark.parametrize("name", sorted(path.name for path in (DATA / "codearts").glob("*.json")))
 def test_no_person_is_in_any_status_or_failure(name: str) -> None:
     try:
-        shown = repr(drive(codearts(), {"job_id": JOB, "build_no": 9}, answer(stored(f"codearts/{name}"))))
+        shown = repr(
+            drive(codearts(), {"job_id": JOB, "build_no": 9}, response_of(stored(f"codearts/{name}")))
+        )
     except Failure as failure:
         shown = str(failure)
     assert "example.com" not in shown

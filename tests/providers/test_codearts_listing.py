@@ -17,10 +17,10 @@ from exporter.providers.codearts import CodeArts, CodeArtsDiscover, CodeArtsOpti
 from tests.providers.conftest import (
     DATA,
     Listed,
-    answer,
     assert_listed_or_refused,
     discover,
     mutated,
+    response_of,
     stored,
 )
 
@@ -32,12 +32,12 @@ NOW = STARTED + 3600
 PAGE = f"/v1/job/{PROJECT}/list?page_index={{}}&page_size=100"
 
 
-def listed(reply: Callable[[Request], Response | Failure] | Response | Failure, **keys: object) -> Listed:
-    return discover(CodeArts(CodeArtsOptions()), {**KEYS, **keys}, reply, now=NOW)
+def listed(response: Callable[[Request], Response | Failure] | Response | Failure, **keys: object) -> Listed:
+    return discover(CodeArts(CodeArtsOptions()), {**KEYS, **keys}, response, now=NOW)
 
 
 def tasks(*fields: Mapping[str, object]) -> Response:
-    return answer({"jobs": [{"id": TASK, **each} for each in fields], "total": len(fields)})
+    return response_of({"jobs": [{"id": TASK, **each} for each in fields], "total": len(fields)})
 
 
 def told(**fields: object) -> Status | None:
@@ -47,14 +47,14 @@ def told(**fields: object) -> Status | None:
     return found.status
 
 
-def reason_of(reply: Callable[[Request], Response | Failure] | Response | Failure) -> Reason:
+def reason_of(response: Callable[[Request], Response | Failure] | Response | Failure) -> Reason:
     with pytest.raises(Failure) as caught:
-        listed(reply)
+        listed(response)
     return caught.value.reason
 
 
-def number_of(ask: Request) -> int:
-    query = parse_qs(urlsplit(ask.path).query)
+def number_of(request: Request) -> int:
+    query = parse_qs(urlsplit(request.path).query)
     assert query["page_size"] == ["100"]
     return int(query["page_index"][0])
 
@@ -67,7 +67,7 @@ def ids(first: int, count: int) -> list[dict[str, object]]:
 
 
 def test_tasks_are_slots_with_name_and_whole_status() -> None:
-    got = listed(answer(stored("codearts/listing/project.json")))
+    got = listed(response_of(stored("codearts/listing/project.json")))
     assert got.paths == [PAGE.format(0)]
     assert [each.keys["build_no"] for each in got.found] == ["latest"] * 3
     assert {CodeArts.identify(each.keys)[1] for each in got.found} == {Kind.SLOT}
@@ -88,7 +88,7 @@ def test_tasks_are_slots_with_name_and_whole_status() -> None:
 
 
 def test_the_envelope_of_the_other_calls_and_a_build_number_are_understood() -> None:
-    (found,) = listed(answer(stored("codearts/listing/enveloped.json"))).found
+    (found,) = listed(response_of(stored("codearts/listing/enveloped.json"))).found
     assert found.status is not None
     assert (found.status.state, found.status.raw) == (State.FAILED, "timeout")
     assert (found.status.run, found.status.run_number, found.status.final) == ("9", 9, False)
@@ -158,8 +158,10 @@ def test_only_a_plausible_time_is_believed(stamp: object) -> None:
 
 @pytest.mark.parametrize("task_id", [None, 7, "", "short", TASK + "0", TASK[:-1] + "/", TASK[:-1] + "é"])
 def test_what_can_be_no_task_is_left_out(task_id: object) -> None:
-    reply = answer({"jobs": [{"id": task_id, "last_build_status": "red"}, None, 7, {"id": TASK}], "total": 4})
-    assert [each.keys["job_id"] for each in listed(reply).found] == [TASK]
+    response = response_of(
+        {"jobs": [{"id": task_id, "last_build_status": "red"}, None, 7, {"id": TASK}], "total": 4}
+    )
+    assert [each.keys["job_id"] for each in listed(response).found] == [TASK]
 
 
 # newer_than
@@ -202,54 +204,56 @@ def test_an_end_that_nobody_tells_is_not_too_long_ago() -> None:
 @pytest.mark.parametrize(("total", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (5000, 50)])
 @pytest.mark.parametrize("tells_total", [True, False])
 def test_all_pages_are_read_and_none_twice(total: int, pages: int, *, tells_total: bool) -> None:
-    def page(ask: Request) -> Response:
-        first = number_of(ask) * 100
+    def page(request: Request) -> Response:
+        first = number_of(request) * 100
         body: dict[str, Any] = {"jobs": ids(first, max(0, min(100, total - first)))}
-        return answer({**body, "total": total} if tells_total else body)
+        return response_of({**body, "total": total} if tells_total else body)
 
     got = listed(page)
     full = total > 0 and total % 100 == 0 and not tells_total  # then only an empty page tells the end
-    assert [number_of(ask) for ask in got.asks] == list(range(pages + full))
+    assert [number_of(request) for request in got.requests] == list(range(pages + full))
     assert len({each.keys["job_id"] for each in got.found}) == len(got.found) == total
 
 
 def test_a_task_made_while_pages_are_turned_is_no_trouble() -> None:
-    def page(ask: Request) -> Response:
-        turned = number_of(ask)  # the new one has shifted all others by one
-        return answer({"jobs": ids(99 * turned, 100), "total": 199 + turned})
+    def page(request: Request) -> Response:
+        turned = number_of(request)  # the new one has shifted all others by one
+        return response_of({"jobs": ids(99 * turned, 100), "total": 199 + turned})
 
     got = listed(page)
-    assert len(got.asks) == 2
+    assert len(got.requests) == 2
     assert len({each.keys["job_id"] for each in got.found}) == len(got.found) == 199
 
 
 def test_tasks_deleted_while_pages_are_turned_are_no_trouble() -> None:
-    got = listed(lambda ask: answer({"jobs": ids(0, 0 if number_of(ask) else 100), "total": 150}))
-    assert (len(got.asks), len(got.found)) == (2, 100)
+    got = listed(
+        lambda request: response_of({"jobs": ids(0, 0 if number_of(request) else 100), "total": 150})
+    )
+    assert (len(got.requests), len(got.found)) == (2, 100)
 
 
 @pytest.mark.parametrize("total", [10**6, "1000000", 10**30, None, 0])
 def test_a_page_that_comes_again_ends_the_listing(total: object) -> None:
-    asks: list[Request] = []
+    requests: list[Request] = []
 
-    def page(ask: Request) -> Response:
-        asks.append(ask)
-        return answer({"jobs": ids(0, 100), "total": total})
+    def page(request: Request) -> Response:
+        requests.append(request)
+        return response_of({"jobs": ids(0, 100), "total": total})
 
     assert reason_of(page) is Reason.INVALID_RESPONSE
-    assert len(asks) == 2
+    assert len(requests) == 2
 
 
 def test_a_listing_that_grows_without_end_ends_after_500_pages() -> None:
-    asks: list[Request] = []
+    requests: list[Request] = []
 
-    def page(ask: Request) -> Response:
-        asks.append(ask)
-        first = number_of(ask) * 3
-        return answer({"jobs": ids(first, 3), "total": first + 1000})
+    def page(request: Request) -> Response:
+        requests.append(request)
+        first = number_of(request) * 3
+        return response_of({"jobs": ids(first, 3), "total": first + 1000})
 
     assert reason_of(page) is Reason.TOO_LARGE
-    assert len(asks) == 500
+    assert len(requests) == 500
 
 
 # Failures
@@ -272,19 +276,19 @@ def test_a_listing_that_grows_without_end_ends_after_500_pages() -> None:
 )
 def test_an_answer_that_lists_nothing_is_a_failure(body: object, reason: Reason) -> None:
     with pytest.raises(Failure) as caught:
-        listed(answer(body))
+        listed(response_of(body))
     assert caught.value.reason is reason
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("body", [{"jobs": None, "total": 0}, {"status": "success", "result": {"total": 0}}])
 def test_a_project_without_tasks_is_no_failure(body: object) -> None:
-    assert listed(answer(body)).found == []
+    assert listed(response_of(body)).found == []
 
 
 def test_a_page_that_cannot_be_had_ends_the_listing() -> None:
-    def page(ask: Request) -> Response:
-        return Response(403) if number_of(ask) else answer({"jobs": ids(0, 100), "total": 150})
+    def page(request: Request) -> Response:
+        return Response(403) if number_of(request) else response_of({"jobs": ids(0, 100), "total": 150})
 
     assert reason_of(page) is Reason.FORBIDDEN
 
@@ -317,16 +321,16 @@ def test_odd_pages_give_tasks_that_can_be_read_or_a_failure(
     assert_listed_or_refused(
         CodeArts(CodeArtsOptions()),
         {**KEYS, "newer_than": newer_than},
-        lambda ask: Response(200, pages[number_of(ask) % len(pages)]),
+        lambda request: Response(200, pages[number_of(request) % len(pages)]),
         now=NOW,
     )
 
 
 @given(st.integers(0, 250), st.integers(0, 250), st.none() | st.integers(-1, 10**6))
 def test_pages_of_any_length_come_to_an_end(one: int, other: int, total: int | None) -> None:
-    def page(ask: Request) -> Response:
-        number = number_of(ask)
-        return answer({"jobs": ids(300 * (number % 7), one if number % 2 else other), "total": total})
+    def page(request: Request) -> Response:
+        number = number_of(request)
+        return response_of({"jobs": ids(300 * (number % 7), one if number % 2 else other), "total": total})
 
     assert_listed_or_refused(CodeArts(CodeArtsOptions()), KEYS, page, now=NOW)
 
@@ -334,6 +338,6 @@ def test_pages_of_any_length_come_to_an_end(one: int, other: int, total: int | N
 def test_no_person_is_in_what_is_found() -> None:
     body = stored("codearts/listing/project.json")
     assert "ada@" in json.dumps(json.loads(body))
-    shown = repr(listed(answer(body)).found)
+    shown = repr(listed(response_of(body)).found)
     assert "ada@" not in shown
     assert "Ada" not in shown

@@ -12,18 +12,18 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Items, Kind, State, Status
 from exporter.providers.crafter.studio import Crafter, CrafterOptions
-from tests.providers.conftest import DATA, answer, assert_read_or_refused, drive, job, mutated, stored
+from tests.providers.conftest import DATA, assert_read_or_refused, drive, job, mutated, response_of, stored
 
 KEYS = {"site_id": "my-site"}
 V1 = "/api/1/services/api/1/publish/status.json?site_id=my-site"
 V2 = "/api/2/publish/status?siteId=my-site"
 NOON = datetime(2019, 1, 9, 12, 34, tzinfo=UTC).timestamp()
 NAMES = sorted(path.stem for path in (DATA / "crafter").glob("*.json"))
-MOVED = answer(stored("crafter/v1_moved_301.json"), 301, location="/studio/api/2/publish/status")
+MOVED = response_of(stored("crafter/v1_moved_301.json"), 301, location="/studio/api/2/publish/status")
 NO_SITE_V1 = Response(404, stored("crafter/v1_error_404.json"))
 NO_SITE_V2 = Response(404, stored("crafter/v2_site_not_found.json"))
 HTML_404 = Response(404, b"<html>Not Found</html>")
-Replies = Mapping[str, Response | Failure]
+Responses = Mapping[str, Response | Failure]
 
 
 def site(state: State, raw: str = "", **more: Any) -> Status:
@@ -37,7 +37,7 @@ def auto() -> Crafter:
 
 
 def file(name: str) -> Response:
-    return answer(stored(f"crafter/{name}.json"))
+    return response_of(stored(f"crafter/{name}.json"))
 
 
 def v1(name: str) -> Status:
@@ -46,19 +46,19 @@ def v1(name: str) -> Status:
 
 def v2(**fields: object) -> Status:
     body = {"response": {"code": 0}, "publishingStatus": {"enabled": True, "status": "ready", **fields}}
-    return drive(Crafter(CrafterOptions(api="v2")), KEYS, {V2: answer(body)}).status
+    return drive(Crafter(CrafterOptions(api="v2")), KEYS, {V2: response_of(body)}).status
 
 
 def read_v2(name: str) -> Status:
     return drive(Crafter(CrafterOptions(api="v2")), KEYS, {V2: file(name)}).status
 
 
-def failure(provider: Crafter, replies: Replies | Response, asked: list[str]) -> Failure:
-    """The failure of a read that asks these paths."""
-    asks: list[Request] = []
+def failure(provider: Crafter, responses: Responses | Response, requested: list[str]) -> Failure:
+    """The failure of a read that requests these paths."""
+    requests: list[Request] = []
     with pytest.raises(Failure) as caught:
-        drive(provider, KEYS, replies, asks=asks)
-    assert [ask.path for ask in asks] == asked
+        drive(provider, KEYS, responses, requests=requests)
+    assert [request.path for request in requests] == requested
     return caught.value
 
 
@@ -95,8 +95,8 @@ def test_a_site_being_published_tells_since_when() -> None:
 
 def test_a_site_published_item_by_item_runs_since_the_first_one_and_each_package_is_a_run() -> None:
     def started(message: str, previous: Status | None) -> float | None:
-        reply = answer({"status": "busy", "message": f"Currently publishing {message}"})
-        return drive(auto(), KEYS, reply, previous=previous).status.started_at
+        response = response_of({"status": "busy", "message": f"Currently publishing {message}"})
+        return drive(auto(), KEYS, response, previous=previous).status.started_at
 
     running, idle = v1("v1_during_publishing"), v1("v1_after_publishing")
     assert started("item: /b on 2019-01-09T12:40Z", running) == NOON
@@ -241,7 +241,7 @@ def test_zeros_of_a_site_at_rest_are_no_counts() -> None:
 )
 def test_a_failure_under_http_200_is_a_failure(code: object, reason: Reason) -> None:
     body = {"response": {"code": code, "message": "secret"}, "publishingStatus": {"status": "ready"}}
-    caught = failure(Crafter(CrafterOptions(api="v2")), {V2: answer(body)}, [V2])
+    caught = failure(Crafter(CrafterOptions(api="v2")), {V2: response_of(body)}, [V2])
     assert caught.reason is reason
     assert "secret" not in str(caught)
     assert "424242" not in str(caught)
@@ -260,9 +260,9 @@ def test_a_server_of_version_1_is_asked_version_1_alone() -> None:
 @pytest.mark.parametrize("first", [MOVED, HTML_404])
 def test_a_server_of_version_2_is_found_out_once_for_all_sites(first: Response) -> None:
     provider = auto()
-    replies = {V1: first, V2: file("v2_4_0_publishing")}
-    assert drive(provider, KEYS, replies).paths == [V1, V2]
-    assert drive(provider, KEYS, replies).paths == [V2]
+    responses = {V1: first, V2: file("v2_4_0_publishing")}
+    assert drive(provider, KEYS, responses).paths == [V1, V2]
+    assert drive(provider, KEYS, responses).paths == [V2]
     other = "/api/2/publish/status?siteId=other"
     assert drive(provider, {"site_id": "other"}, {other: file("v2_4_0_ready")}).paths == [other]
 
@@ -327,8 +327,8 @@ def test_a_version_that_the_config_names_is_the_only_one_asked() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 500])
 def test_a_documented_error_goes_on_as_it_is(status: int) -> None:
-    reply = Response(status, stored(f"crafter/v1_error_{status}.json"))
-    assert failure(auto(), {V1: reply}, [V1]).status == status
+    response = Response(status, stored(f"crafter/v1_error_{status}.json"))
+    assert failure(auto(), {V1: response}, [V1]).status == status
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"message":"API deprecated."}'])
@@ -336,7 +336,7 @@ def test_a_documented_error_goes_on_as_it_is(status: int) -> None:
 def test_an_answer_without_a_status_is_invalid(api: str, body: bytes) -> None:
     provider = Crafter(CrafterOptions.model_validate({"api": api}))
     with pytest.raises(Failure) as caught:
-        drive(provider, KEYS, answer(body))
+        drive(provider, KEYS, response_of(body))
     assert caught.value.reason is Reason.INVALID_RESPONSE
 
 
@@ -357,15 +357,15 @@ def test_other_options_are_refused(options: dict[str, object]) -> None:
 @given(st.text(min_size=1).filter(lambda value: value.isprintable() and value not in (".", "..")))
 def test_a_site_id_is_encoded_whole(site: str) -> None:
     for api, key in (("v1", "site_id"), ("v2", "siteId")):
-        asks: list[Request] = []
+        requests: list[Request] = []
         with pytest.raises(Failure):
             drive(
                 Crafter(CrafterOptions.model_validate({"api": api})),
                 {"site_id": site},
                 Response(500),
-                asks=asks,
+                requests=requests,
             )
-        assert parse_qs(urlsplit(asks[0].path).query) == {key: [site]}
+        assert parse_qs(urlsplit(requests[0].path).query) == {key: [site]}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -375,13 +375,13 @@ def test_no_person_and_no_path_is_in_any_status(name: str) -> None:
     assert "/site/" not in shown
 
 
-def failure_or_status(reply: Response) -> Status | Failure:
+def failure_or_status(response: Response) -> Status | Failure:
     try:
-        return drive(Crafter(CrafterOptions(api="v1")), KEYS, reply).status
+        return drive(Crafter(CrafterOptions(api="v1")), KEYS, response).status
     except Failure:
         pass
     try:
-        return drive(Crafter(CrafterOptions(api="v2")), KEYS, reply).status
+        return drive(Crafter(CrafterOptions(api="v2")), KEYS, response).status
     except Failure as caught:
         return caught
 
@@ -395,14 +395,14 @@ def test_whatever_comes_gives_a_sane_status_or_a_failure(
     first: bytes, first_status: int, second: bytes, second_status: int
 ) -> None:
     provider = auto()
-    replies = {V1: Response(first_status, first), V2: Response(second_status, second)}
+    responses = {V1: Response(first_status, first), V2: Response(second_status, second)}
     for _ in range(2):
-        assert_read_or_refused(provider, KEYS, replies)
+        assert_read_or_refused(provider, KEYS, responses)
 
 
 @given(
     st.text(alphabet="0123456789-T:Z+ onLast successful.", max_size=80), st.sampled_from(["ready", "busy"])
 )
 def test_no_message_however_odd_raises_or_gives_an_impossible_time(message: str, word: str) -> None:
-    body = answer({"status": word, "message": message})
+    body = response_of({"status": word, "message": message})
     assert_read_or_refused(Crafter(CrafterOptions(api="v1")), KEYS, body)

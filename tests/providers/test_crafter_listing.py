@@ -14,11 +14,11 @@ from exporter.providers.crafter.studio import Crafter, CrafterDiscover, CrafterO
 from tests.providers.conftest import (
     DATA,
     Listed,
-    answer,
     assert_listed_or_refused,
     discover,
     drive,
     mutated,
+    response_of,
     stored,
 )
 from tests.providers.test_crafter import site
@@ -35,27 +35,27 @@ def crafter(api: str = "auto") -> Crafter:
 
 
 def file(name: str) -> Response:
-    return answer(stored(f"crafter/listing/{name}.json"))
+    return response_of(stored(f"crafter/listing/{name}.json"))
 
 
-def listed(provider: Crafter, reply: Responses, **keys: object) -> Listed:
-    return discover(provider, {"sites": True, **keys}, reply, now=NOON)
+def listed(provider: Crafter, response: Responses, **keys: object) -> Listed:
+    return discover(provider, {"sites": True, **keys}, response, now=NOON)
 
 
 def site_ids(got: Listed) -> list[str]:
     return [each.keys["site_id"] for each in got.found]
 
 
-def failure(provider: Crafter, reply: Responses, **keys: object) -> Failure:
+def failure(provider: Crafter, response: Responses, **keys: object) -> Failure:
     with pytest.raises(Failure) as caught:
-        listed(provider, reply, **keys)
+        listed(provider, response, **keys)
     return caught.value
 
 
 def told(**fields: object) -> Status | None:
     """How a site with these fields is said to stand by version 1."""
     body = {"sites": [{"siteId": "my-site", **fields}], "total": 1}
-    (found,) = listed(crafter("v1"), answer(body)).found
+    (found,) = listed(crafter("v1"), response_of(body)).found
     assert found.complete is (found.status is not None)
     return found.status
 
@@ -156,7 +156,7 @@ def test_status_and_message_may_be_two_fields() -> None:
 
 def test_older_servers_wrote_the_id_in_another_way() -> None:
     body = {"total": 1, "sites": [{"site_id": "my-site", "publishingStatusMessage": "idle|Idle"}]}
-    assert site_ids(listed(crafter("v1"), answer(body))) == ["my-site"]
+    assert site_ids(listed(crafter("v1"), response_of(body))) == ["my-site"]
 
 
 def test_a_server_that_wants_the_user_is_a_failure_that_says_what_to_set() -> None:
@@ -168,7 +168,7 @@ def test_a_server_that_wants_the_user_is_a_failure_that_says_what_to_set() -> No
 
 
 def test_the_user_is_encoded_whole() -> None:
-    got = listed(crafter("v1"), answer({"sites": [], "total": 0}), username="a&start=9#?/ü")
+    got = listed(crafter("v1"), response_of({"sites": [], "total": 0}), username="a&start=9#?/ü")
     assert parse_qs(urlsplit(got.paths[0]).query) == {
         "username": ["a&start=9#?/ü"],
         "start": ["0"],
@@ -193,7 +193,7 @@ def test_3_1_tells_neither_name_nor_state_of_a_site() -> None:
 @pytest.mark.parametrize(("code", "reason"), [(2001, Reason.FORBIDDEN), (42, Reason.INVALID_RESPONSE)])
 def test_a_code_under_http_200_is_a_failure(code: int, reason: Reason) -> None:
     body = {"response": {"code": code, "message": "secret"}, "sites": [], "total": 0}
-    caught = failure(crafter("v2"), answer(body))
+    caught = failure(crafter("v2"), response_of(body))
     assert caught.reason is reason
     assert "secret" not in str(caught)
 
@@ -209,18 +209,18 @@ def test_auto_keeps_to_version_1_where_it_tells_states() -> None:
 
 def test_auto_learns_version_2_from_the_fields_of_version_1_for_listing_and_reading() -> None:
     provider = crafter()
-    answers: dict[str, Response | Failure] = {V1: file("v1_3_1_14"), V2: file("v2_3_1")}
-    first = listed(provider, answers)
+    responses: dict[str, Response | Failure] = {V1: file("v1_3_1_14"), V2: file("v2_3_1")}
+    first = listed(provider, responses)
     assert (first.paths, site_ids(first)) == ([V1, V2], ["hello"])
-    assert listed(provider, answers).paths == [V2]
-    status = answer(stored("crafter/v2_3_1_ready.json"))
+    assert listed(provider, responses).paths == [V2]
+    status = response_of(stored("crafter/v2_3_1_ready.json"))
     read = drive(provider, {"site_id": "hello"}, {"/api/2/publish/status?siteId=hello": status})
     assert read.status.state is State.IDLE
 
 
 def test_auto_lists_by_version_2_what_reading_has_learnt() -> None:
     provider = crafter()
-    moved, status = answer(b"", 301), answer(stored("crafter/v2_3_1_ready.json"))
+    moved, status = response_of(b"", 301), response_of(stored("crafter/v2_3_1_ready.json"))
     drive(
         provider,
         {"site_id": "hello"},
@@ -236,7 +236,7 @@ def test_auto_lists_by_version_2_what_reading_has_learnt() -> None:
 def test_auto_asks_version_2_where_version_1_is_gone_and_learns_nothing(gone: int) -> None:
     provider = crafter()
     for _ in range(2):
-        got = listed(provider, {V1: answer(b"", gone), V2: file("v2_4_1")})
+        got = listed(provider, {V1: response_of(b"", gone), V2: file("v2_4_1")})
         assert (got.paths, site_ids(got)) == ([V1, V2], ["corporate"])
 
 
@@ -261,40 +261,40 @@ def test_any_other_refusal_of_version_1_is_what_it_is(status: int, reason: Reaso
 @pytest.mark.parametrize("api", ["v1", "v2", "auto"])
 @pytest.mark.parametrize("size", [100, 40])
 def test_all_pages_are_read_whatever_the_server_gives_at_once(api: str, size: int) -> None:
-    def page(ask: Request) -> Response:
-        query = parse_qs(urlsplit(ask.path).query)
+    def page(request: Request) -> Response:
+        query = parse_qs(urlsplit(request.path).query)
         first = int((query.get("start") or query["offset"])[0])
         sites = [{"siteId": f"site-{each}"} for each in range(first, min(230, first + size))]
-        return answer({"response": {"code": 0}, "sites": sites, "total": 230})
+        return response_of({"response": {"code": 0}, "sites": sites, "total": 230})
 
     got = listed(crafter(api), page)
     assert site_ids(got) == [f"site-{each}" for each in range(230)]
-    assert len(got.asks) == -(-230 // size)
+    assert len(got.requests) == -(-230 // size)
 
 
 @pytest.mark.parametrize("api", ["v1", "v2", "auto"])
 def test_a_server_that_repeats_itself_ends_the_listing(api: str) -> None:
-    asks = []
+    requests = []
 
-    def page(ask: Request) -> Response:
-        asks.append(ask)
-        return answer({"sites": [{"siteId": "one"}], "total": 10**9})
+    def page(request: Request) -> Response:
+        requests.append(request)
+        return response_of({"sites": [{"siteId": "one"}], "total": 10**9})
 
     assert failure(crafter(api), page).reason is Reason.INVALID_RESPONSE
-    assert len(asks) == 2
+    assert len(requests) == 2
 
 
 @pytest.mark.parametrize("site_id", [None, 7, "", ".", "..", "a\nb", "x" * 513, "\ud800", ["a"]])
 def test_what_can_be_no_site_is_left_out(site_id: object) -> None:
     body = {"sites": [{"siteId": site_id}, None, "site", {"siteId": "one"}], "total": 4}
     for api in ("v1", "v2", "auto"):
-        assert site_ids(listed(crafter(api), answer(body))) == ["one"]
+        assert site_ids(listed(crafter(api), response_of(body))) == ["one"]
 
 
 @pytest.mark.parametrize("body", [b"<html>", [], {}, {"sites": None}, {"sites": {}, "total": 0}])
 def test_an_answer_that_lists_nothing_is_a_failure(body: object) -> None:
     for api in ("v1", "v2", "auto"):
-        assert failure(crafter(api), answer(body)).reason is Reason.INVALID_RESPONSE
+        assert failure(crafter(api), response_of(body)).reason is Reason.INVALID_RESPONSE
 
 
 # Keys
@@ -354,7 +354,7 @@ def test_odd_pages_give_sites_that_can_be_read_or_a_failure(pages: list[tuple[by
 
 @given(st.text(max_size=80), st.sampled_from(["publishingStatusMessage", "publishingStatus"]))
 def test_no_text_however_odd_raises_or_gives_an_impossible_status(text: str, name: str) -> None:
-    body = answer({"sites": [{"siteId": "one", name: text}], "total": 1})
+    body = response_of({"sites": [{"siteId": "one", name: text}], "total": 1})
     assert_listed_or_refused(crafter("v1"), {"sites": True}, lambda _: body, now=NOON)
 
 

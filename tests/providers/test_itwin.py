@@ -13,7 +13,7 @@ from exporter.model.http import Response
 from exporter.model.job import Kind, State, Status
 from exporter.providers import PROVIDERS
 from exporter.providers.itwin import ITwin
-from tests.providers.conftest import Read, answer, assert_sane, drive, stored
+from tests.providers.conftest import Read, assert_sane, drive, response_of, stored
 
 ID = "cc3d35cc-416a-4262-9714-b359da70b419"
 KEYS = {"id": ID}
@@ -53,9 +53,10 @@ def read(
     service: str = V1,
     previous: Status | None = None,
 ) -> Read:
-    """One read, given both answers; a text is the name of a stored one."""
+    """One read, given both responses; a text is the name of a stored one."""
     progress, job = (
-        answer(stored(f"itwin/{each}.json")) if isinstance(each, str) else each for each in (progress, job)
+        response_of(stored(f"itwin/{each}.json")) if isinstance(each, str) else each
+        for each in (progress, job)
     )
     path = f"/{service}/jobs/{ID}"
     return drive(itwin(service), KEYS, {f"{path}/progress": progress, path: job}, previous=previous)
@@ -69,11 +70,11 @@ def outcome(progress: Response, job: Response) -> Status | Reason:
 
 
 def progress(state: str, percentage: float = 50, step: str = "") -> Response:
-    return answer({"progress": {"percentage": percentage, "state": state, "step": step}})
+    return response_of({"progress": {"percentage": percentage, "state": state, "step": step}})
 
 
 def details(state: str, **times: str) -> Response:
-    return answer({"job": {"name": "N", "type": "T", "state": state, "executionInfo": times}})
+    return response_of({"job": {"name": "N", "type": "T", "state": state, "executionInfo": times}})
 
 
 def test_the_answer_of_the_vendors_page() -> None:
@@ -97,7 +98,7 @@ def test_the_answer_of_the_vendors_page() -> None:
 def test_each_service_is_asked_for_its_version(service: str, version: str) -> None:
     result = read("progress", "job_v1_active", service=service)
     accept = ("Accept", f"application/vnd.bentley.itwin-platform.{version}+json")
-    assert [ask.headers for ask in result.asks] == [(accept,), (accept,)]
+    assert [request.headers for request in result.requests] == [(accept,), (accept,)]
     assert [path.split("/")[1] for path in result.paths] == [service, service]
 
 
@@ -132,7 +133,7 @@ def test_over_is_no_success_by_itself(word: str) -> None:
         read(progress(word), details("")).status, raw=word
     )
     assert not read(progress(word), details(word)).status.final
-    assert read(answer(status=404), details(word)).status.state is State.UNKNOWN
+    assert read(response_of(status=404), details(word)).status.state is State.UNKNOWN
 
 
 def test_over_without_the_job_itself_is_a_failed_read() -> None:
@@ -178,7 +179,7 @@ def test_a_queued_job_waits_since_it_was_made() -> None:
 def test_every_word_has_its_state(word: str, state: State, final: bool) -> None:  # noqa: FBT001  a table
     for status in (
         read(progress(word), details(word)).status,
-        read(answer(status=404), details(word)).status,
+        read(response_of(status=404), details(word)).status,
     ):
         assert (status.state, status.raw, status.final) == (state, word, final)
 
@@ -191,7 +192,7 @@ def test_a_job_not_handed_in_was_not_queued() -> None:
 
 
 def test_without_progress_the_job_itself_is_read() -> None:
-    result = read(answer(stored("itwin/error_404.json"), 404), "job_v2_failed", service=V2)
+    result = read(response_of(stored("itwin/error_404.json"), 404), "job_v2_failed", service=V2)
     assert result.status == Status(
         state=State.FAILED,
         raw="Failed",
@@ -207,20 +208,20 @@ def test_without_progress_the_job_itself_is_read() -> None:
 
 
 def test_without_progress_an_active_job_is_still_running() -> None:
-    status = read(answer(status=404), "job_v1_active").status
+    status = read(response_of(status=404), "job_v1_active").status
     assert (status.state, status.progress, status.final) == (State.RUNNING, None, False)
 
 
 def test_only_the_jobs_own_404_is_not_found() -> None:
     with pytest.raises(Failure) as caught:
-        read(answer(status=404), answer(stored("itwin/error_404.json"), 404))
+        read(response_of(status=404), response_of(stored("itwin/error_404.json"), 404))
     assert caught.value.reason is Reason.NOT_FOUND
 
 
 @pytest.mark.parametrize(("code", "reason"), [(401, Reason.UNAUTHORIZED), (429, Reason.RATE_LIMITED)])
 def test_other_errors_of_the_page_are_failures(code: int, reason: Reason) -> None:
     with pytest.raises(Failure) as caught:
-        read(answer(stored(f"itwin/error_{code}.json"), code), "job_v1_active")
+        read(response_of(stored(f"itwin/error_{code}.json"), code), "job_v1_active")
     assert caught.value.reason is reason
 
 
@@ -234,10 +235,10 @@ def test_while_only_the_progress_changes_one_request_is_enough() -> None:
 def test_the_end_is_read_once_with_its_time() -> None:
     running = read("progress", "job_v1_active").status
     ended = read(progress("success", 100), "job_v1_success", previous=running)
-    assert len(ended.asks) == 2
+    assert len(ended.requests) == 2
     assert (ended.status.final, ended.status.ended_at) == (True, at("2025-03-06T10:45:00Z"))
     again = read(progress("success", 100), TIMEOUT, previous=ended.status)
-    assert len(again.asks) == 1
+    assert len(again.requests) == 1
     assert again.status == ended.status
 
 
@@ -252,7 +253,7 @@ def test_a_second_read_that_fails_does_not_lose_the_status() -> None:
 
 @pytest.mark.parametrize("code", [404, 403])
 def test_an_end_whose_time_cannot_be_had_is_final(code: int) -> None:
-    status = read(progress("success", 100), answer(status=code)).status
+    status = read(progress("success", 100), response_of(status=code)).status
     assert (status.state, status.final, status.ended_at) == (State.SUCCEEDED, True, None)
 
 
@@ -276,14 +277,14 @@ def test_a_failure_under_way_becomes_final_when_the_job_is_over() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"progress": null}', b'{"progress": []}'])
 def test_an_answer_without_progress_is_not_understood(body: bytes) -> None:
     with pytest.raises(Failure) as caught:
-        read(answer(body), "job_v1_active")
+        read(response_of(body), "job_v1_active")
     assert caught.value.reason is Reason.INVALID_RESPONSE
 
 
 @pytest.mark.parametrize(("percentage", "expected"), [(0, 0.0), ("56", 0.56), (101, None), (None, None)])
 def test_percentage_is_a_share_of_a_hundred(percentage: object, expected: float | None) -> None:
     body = {"progress": {"percentage": percentage, "state": "active"}}
-    assert read(answer(body), "job_v1_active").status.progress == expected
+    assert read(response_of(body), "job_v1_active").status.progress == expected
 
 
 def test_people_are_not_exported() -> None:
@@ -296,7 +297,10 @@ def test_a_job_is_a_run_and_its_id_is_encoded() -> None:
     result = drive(
         itwin(),
         {"id": "a/b?c"},
-        {f"/{V1}/jobs/a%2Fb%3Fc/progress": answer(status=404), f"/{V1}/jobs/a%2Fb%3Fc": details("active")},
+        {
+            f"/{V1}/jobs/a%2Fb%3Fc/progress": response_of(status=404),
+            f"/{V1}/jobs/a%2Fb%3Fc": details("active"),
+        },
     )
     assert result.status.state is State.RUNNING
 
@@ -327,14 +331,14 @@ def test_no_field_however_odd_raises_or_invents(
     times: object,
     missing: bool,  # noqa: FBT001
 ) -> None:
-    first = answer(status=404) if missing else answer({"progress": {**wild, "state": state}})
-    second = answer({"job": {**wild, "state": job_state, "executionInfo": times}})
+    first = response_of(status=404) if missing else response_of({"progress": {**wild, "state": state}})
+    second = response_of({"job": {**wild, "state": job_state, "executionInfo": times}})
     assert_sane(read(first, second).status)
 
 
 @given(first=st.binary() | JSON.map(lambda value: json.dumps(value).encode()), second=st.binary() | JSON)
 def test_no_body_however_odd_does_more_than_fail(first: bytes, second: object) -> None:
-    result = outcome(answer(first), answer(second))
+    result = outcome(response_of(first), response_of(second))
     if isinstance(result, Status):
         assert_sane(result)
     else:

@@ -15,11 +15,11 @@ from exporter.providers.itwin import ITwin, ITwinDiscover
 from tests.providers.conftest import (
     BASE_URL,
     Listed,
-    answer,
     assert_listed,
     discover,
     drive,
     mutated,
+    response_of,
     stored,
 )
 
@@ -42,39 +42,39 @@ def itwin(service: str = V2) -> ITwin:
     return ITwin(ITwin.Options.model_validate({"service": service}))
 
 
-def listed(answers: Any, service: str = V2, now: float = NOW, **keys: object) -> Listed:
+def listed(responses: Any, service: str = V2, now: float = NOW, **keys: object) -> Listed:
     host = "https://api.example.com"
-    return discover(itwin(service), {"itwin_id": ITWIN, **keys}, answers, now=now, base_url=host)
+    return discover(itwin(service), {"itwin_id": ITWIN, **keys}, responses, now=now, base_url=host)
 
 
 def page(*jobs: object, href: object = None) -> Response:
-    return answer({"jobs": list(jobs), "_links": {"next": {"href": href}}})
+    return response_of({"jobs": list(jobs), "_links": {"next": {"href": href}}})
 
 
 def job(state: object = "Active", job_id: object = IDS[0], **more: object) -> dict[str, object]:
     return {"id": job_id, "name": "N", "state": state, **more}
 
 
-def filter_of(ask: Request) -> str:
-    return parse_qs(urlsplit(ask.path).query)["$filter"][0]
+def filter_of(request: Request) -> str:
+    return parse_qs(urlsplit(request.path).query)["$filter"][0]
 
 
-def refusal(answers: Any) -> Failure:
+def refusal(responses: Any) -> Failure:
     with pytest.raises(Failure) as caught:
-        listed(answers)
+        listed(responses)
     assert caught.value.reason is Reason.INVALID_RESPONSE
     return caught.value
 
 
-def outcome(answers: Any) -> Listed | Failure:
+def outcome(responses: Any) -> Listed | Failure:
     try:
-        return listed(answers)
+        return listed(responses)
     except Failure as failure:
         return failure
 
 
 def test_every_page_is_read_and_each_job_is_told_by_its_entry() -> None:
-    first, last = (answer(stored(f"itwin/listing/v2_{name}.json")) for name in ("first", "last"))
+    first, last = (response_of(stored(f"itwin/listing/v2_{name}.json")) for name in ("first", "last"))
     result = listed({FIRST: first, NEXT + TOKEN: last})
     assert result.paths == [FIRST, NEXT + TOKEN]
     assert result.ids == IDS
@@ -101,7 +101,7 @@ def test_every_page_is_read_and_each_job_is_told_by_its_entry() -> None:
 
 
 def test_the_older_services_list_their_own_words() -> None:
-    result = listed(answer(stored("itwin/listing/v1.json")), service=V1)
+    result = listed(response_of(stored("itwin/listing/v1.json")), service=V1)
     states = [(each.status and each.status.state, each.complete) for each in result.found]
     assert states[:3] == [(State.RUNNING, False), (State.IDLE, True), (State.SUCCEEDED, True)]
     assert result.found[2].status is not None
@@ -109,7 +109,7 @@ def test_the_older_services_list_their_own_words() -> None:
 
 
 def test_an_entry_that_tells_no_outcome_is_read_as_any_other_job() -> None:
-    last = listed(answer(stored("itwin/listing/v1.json")), service=V1).found[3]
+    last = listed(response_of(stored("itwin/listing/v1.json")), service=V1).found[3]
     assert last == Found({"id": IDS[3]}, name="Cracks of bridge 10")
     assert listed(page(job(None))).found == [Found({"id": IDS[0]}, name="N")]
 
@@ -117,9 +117,9 @@ def test_an_entry_that_tells_no_outcome_is_read_as_any_other_job() -> None:
 @pytest.mark.parametrize(("service", "version"), [(V1, "v1"), (V2, "v2")])
 def test_every_page_is_asked_in_the_services_version(service: str, version: str) -> None:
     link = f"https://api.example.com/{service}/jobs?continuationToken=x"
-    result = listed(lambda ask: page(href=None if "Token" in ask.path else link), service=service)
+    result = listed(lambda request: page(href=None if "Token" in request.path else link), service=service)
     accept = ("Accept", f"application/vnd.bentley.itwin-platform.{version}+json")
-    assert [ask.headers for ask in result.asks] == [(accept,), (accept,)]
+    assert [request.headers for request in result.requests] == [(accept,), (accept,)]
 
 
 @pytest.mark.parametrize("word", ["active", "Active", "TerminatingOnCancel", "TerminatingOnFailure"])
@@ -127,22 +127,23 @@ def test_a_running_job_costs_one_progress_call_and_no_other(word: str) -> None:
     status = listed(page(job(word))).found[0].status
     path = f"/{V2}/jobs/{IDS[0]}/progress"
     progress = {"progress": {"percentage": 40, "state": word.capitalize()}}
-    read = drive(itwin(), {"id": IDS[0]}, {path: answer(progress)}, previous=status)
+    read = drive(itwin(), {"id": IDS[0]}, {path: response_of(progress)}, previous=status)
     assert read.paths == [path]
     assert (read.status.progress, read.status.name) == (0.4, "N")
-    again = drive(itwin(), {"id": IDS[0]}, {path: answer(progress)}, previous=read.status)
+    again = drive(itwin(), {"id": IDS[0]}, {path: response_of(progress)}, previous=read.status)
     assert again.paths == [path]
 
 
 def test_a_filter_by_age_leaves_room_for_long_runs_and_is_the_same_all_day() -> None:
     day = [at(f"2026-04-01T{hour:02}:00:00Z") for hour in (0, 9, 23)]
-    asked = {listed(page(), now=now, newer_than="7d").paths[0] for now in day}
-    assert len(asked) == 1
+    requested = {listed(page(), now=now, newer_than="7d").paths[0] for now in day}
+    assert len(requested) == 1
     assert (
-        filter_of(Request(asked.pop())) == f"iTwinId eq {ITWIN} and createdDateTime gt 2026-02-23T00:00:00Z"
+        filter_of(Request(requested.pop()))
+        == f"iTwinId eq {ITWIN} and createdDateTime gt 2026-02-23T00:00:00Z"
     )
-    assert filter_of(listed(page()).asks[0]) == f"iTwinId eq {ITWIN}"
-    assert filter_of(listed(page(), newer_than="100y").asks[0]).endswith("gt 1970-01-01T00:00:00Z")
+    assert filter_of(listed(page()).requests[0]) == f"iTwinId eq {ITWIN}"
+    assert filter_of(listed(page(), newer_than="100y").requests[0]).endswith("gt 1970-01-01T00:00:00Z")
 
 
 @pytest.mark.parametrize(
@@ -162,22 +163,22 @@ def test_a_filter_by_age_leaves_room_for_long_runs_and_is_the_same_all_day() -> 
     ],
 )
 def test_a_link_that_leads_away_is_not_followed(href: object) -> None:
-    asked: list[Request] = []
+    requested: list[Request] = []
 
-    def reply(ask: Request) -> Response:
-        asked.append(ask)
+    def response(request: Request) -> Response:
+        requested.append(request)
         return page(job(), href=href)
 
-    failure = refusal(reply)
-    assert "link to the next page" in failure.detail
+    failure = refusal(response)
+    assert "address of the next page" in failure.detail
     assert "example" not in failure.detail
-    assert [ask.path for ask in asked] == [FIRST]
+    assert [request.path for request in requested] == [FIRST]
 
 
 @pytest.mark.parametrize("base", ["https://API.example.com", "http://api.example.com:8443"])
 def test_scheme_port_and_case_of_the_host_do_not_matter_as_only_the_query_is_taken(base: str) -> None:
     link = f"{base}/reality-modeling/jobs?continuationToken=a b\u00e9"
-    result = listed(lambda ask: page(href=None if "Token" in ask.path else link))
+    result = listed(lambda request: page(href=None if "Token" in request.path else link))
     assert result.paths[1] == f"/{V2}/jobs?continuationToken=a%20b%C3%A9"
 
 
@@ -186,7 +187,7 @@ def test_a_base_url_with_a_path_is_part_of_the_link() -> None:
     found = discover(
         itwin(),
         {"itwin_id": ITWIN},
-        lambda ask: page(job(), href=None if "Token" in ask.path else link),
+        lambda request: page(job(), href=None if "Token" in request.path else link),
         now=NOW,
     )
     assert found.paths[1] == f"/{V2}/jobs?continuationToken=x"
@@ -197,27 +198,27 @@ def test_a_base_url_with_a_path_is_part_of_the_link() -> None:
 def test_a_listing_that_leads_back_ends() -> None:
     tokens = {"": "a", "a": "b", "b": "a"}
 
-    def reply(ask: Request) -> Response:
-        token = unquote(ask.path).rpartition("continuationToken=")[2] if "Token" in ask.path else ""
+    def response(request: Request) -> Response:
+        token = unquote(request.path).rpartition("continuationToken=")[2] if "Token" in request.path else ""
         return page(job(), href=f"https://api.example.com{NEXT}{tokens[token]}")
 
-    assert "read already" in refusal(reply).detail
+    assert "read already" in refusal(response).detail
 
 
 @pytest.mark.parametrize("href", [None, ""])
 @pytest.mark.parametrize("wrap", [lambda h: {"_links": {"next": {"href": h}}}, lambda h: {"_links": h}])
 def test_without_a_link_the_listing_is_over(href: object, wrap: Any) -> None:
-    assert len(listed(answer({"jobs": [], **wrap(href)})).asks) == 1
+    assert len(listed(response_of({"jobs": [], **wrap(href)})).requests) == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"jobs": null}', b'{"jobs": {}}'])
 def test_an_answer_without_jobs_is_not_understood(body: bytes) -> None:
-    refusal(answer(body))
+    refusal(response_of(body))
 
 
 def test_a_page_that_cannot_be_had_fails_the_listing() -> None:
     with pytest.raises(Failure) as caught:
-        listed({FIRST: answer(LISTINGS[1]), NEXT + TOKEN: answer(status=503)})
+        listed({FIRST: response_of(LISTINGS[1]), NEXT + TOKEN: response_of(status=503)})
     assert caught.value.reason is Reason.SERVER_ERROR
 
 
@@ -228,7 +229,7 @@ def test_a_job_whose_id_fits_no_address_is_left_out(job_id: object) -> None:
 
 
 def test_people_are_not_exported() -> None:
-    found = listed(answer(stored("itwin/listing/v1.json")), service=V1).found
+    found = listed(response_of(stored("itwin/listing/v1.json")), service=V1).found
     assert "surveyor" not in repr(found)
 
 
@@ -264,19 +265,19 @@ LINKS = st.builds(
 def test_no_page_however_odd_does_more_than_fail(
     bodies: list[bytes], links: list[str | None], jobs: list[object]
 ) -> None:
-    pages = [*(page(*jobs, href=link) for link in links), *map(answer, bodies)]
+    pages = [*(page(*jobs, href=link) for link in links), *map(response_of, bodies)]
     count = 0
 
-    def reply(_: Request) -> Response:
+    def response(_: Request) -> Response:
         nonlocal count
         count += 1
         return pages[count % len(pages)]
 
-    result = outcome(reply)
+    result = outcome(response)
     if isinstance(result, Failure):
         assert result.reason is Reason.INVALID_RESPONSE
         assert len(result.detail) <= 120
     else:
         assert_listed(itwin(), result)
-        assert all(ask.path.startswith(f"/{V2}/jobs?") for ask in result.asks)
+        assert all(request.path.startswith(f"/{V2}/jobs?") for request in result.requests)
     assert count <= len(pages) + len(links) + 1

@@ -1,4 +1,4 @@
-"""The provider that is a mapping: whatever the answer, the config's expressions say what it means."""
+"""The provider that is a mapping: whatever the response, the config's expressions say what it means."""
 
 import json
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from exporter.model.job import Items, Kind, State
 from exporter.providers.json.job_api import JsonApi, JsonOptions
 from exporter.providers.json.keys import RESERVED
 from tests.providers.conftest import (
-    answer,
     drive,
+    response_of,
 )
 
 NOW = 1_772_366_400.0  # 2026-03-01T12:00:00Z
@@ -30,7 +30,7 @@ def made(**read: Any) -> JsonApi:
 
 
 def read(body: object, **mapping: Any) -> Any:
-    return drive(made(**mapping), {"id": "1"}, answer(body)).status
+    return drive(made(**mapping), {"id": "1"}, response_of(body)).status
 
 
 def detail(body: object, **mapping: Any) -> str:
@@ -151,7 +151,7 @@ def test_a_count_that_is_none_is_absent(found: object) -> None:
 
 @pytest.mark.parametrize("found", ["many", True, [1], {"n": 1}])
 def test_a_count_of_another_type_is_refused_by_its_name(found: object) -> None:
-    assert detail({"s": "running", "n": found}, items_sent="n") == "items_sent: what is found is no number"
+    assert detail({"s": "running", "n": found}, items_sent="n") == "items_sent: the value is not a number"
 
 
 @pytest.mark.parametrize(
@@ -160,17 +160,17 @@ def test_a_count_of_another_type_is_refused_by_its_name(found: object) -> None:
         ("state", ["a"], "text"),
         ("state", 10**400, "text"),
         ("step", {}, "text"),
-        ("progress", "half", "number"),
-        ("progress", False, "number"),
-        ("started_at", "yesterday", "time"),
-        ("started_at", [], "number"),
+        ("progress", "half", "a number"),
+        ("progress", False, "a number"),
+        ("started_at", "yesterday", "a time"),
+        ("started_at", [], "a number"),
         ("cancelable", "yes", "true or false"),
         ("enabled", 1, "true or false"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_its_name(name: str, found: object, no: str) -> None:
     told = detail({"s": "running", "x": found}, **{name: "x"})
-    assert told == f"{name}: what is found is no {no}"
+    assert told == f"{name}: the value is not {no}"
 
 
 @pytest.mark.parametrize(
@@ -233,20 +233,20 @@ def test_the_job_may_stand_anywhere_in_the_answer() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"{", b'{"s": ' + b"9" * 5000 + b"}", b"[" * 100_000])
 def test_what_is_no_json_is_refused(body: bytes) -> None:
-    with pytest.raises(Failure, match="the answer is not JSON"):
-        drive(made(), {"id": "1"}, answer(body))
+    with pytest.raises(Failure, match="the response is not JSON"):
+        drive(made(), {"id": "1"}, response_of(body))
 
 
-def asked(keys: Mapping[str, str], **mapping: Any) -> Request:
+def requested(keys: Mapping[str, str], **mapping: Any) -> Request:
     provider = made(**mapping)
-    asks: list[Request] = []
-    drive(provider, keys, answer({}), asks=asks)
-    return asks[0]
+    requests: list[Request] = []
+    drive(provider, keys, response_of({}), requests=requests)
+    return requests[0]
 
 
 def test_a_key_goes_encoded_into_path_query_and_body() -> None:
     odd = 'a/b?c=d&e#f %2e"\\é'
-    ask = asked(
+    request = requested(
         {"id": odd, "q": odd, "b": odd},
         method="POST",
         path="/x/{id}/y",
@@ -254,18 +254,20 @@ def test_a_key_goes_encoded_into_path_query_and_body() -> None:
         body={"deep": [{"b": "{b}", "n": 1, "literal": "{ b }"}]},
         headers={"X-Trace": "1"},
     )
-    path, _, query = ask.path.partition("?")
+    path, _, query = request.path.partition("?")
     assert path.split("/") == ["", "x", path.split("/")[2], "y"]
     assert unquote(path.split("/")[2]) == odd
     assert parse_qsl(query) == [("q", f"<{odd}>"), ("more", "1"), ("more", "true"), ("more", "5")]
-    assert json.loads(ask.body) == {"deep": [{"b": odd, "n": 1, "literal": "{ b }"}]}
-    assert ask.method == "POST"
-    assert dict(ask.headers) == {"X-Trace": "1", "Content-Type": "application/json"}
+    assert json.loads(request.body) == {"deep": [{"b": odd, "n": 1, "literal": "{ b }"}]}
+    assert request.method == "POST"
+    assert dict(request.headers) == {"X-Trace": "1", "Content-Type": "application/json"}
 
 
 def test_the_media_type_of_a_body_may_be_another() -> None:
-    ask = asked({"id": "1"}, method="POST", body={}, headers={"content-type": "application/vnd.x+json"})
-    assert ask.headers == (("content-type", "application/vnd.x+json"),)
+    request = requested(
+        {"id": "1"}, method="POST", body={}, headers={"content-type": "application/vnd.x+json"}
+    )
+    assert request.headers == (("content-type", "application/vnd.x+json"),)
 
 
 def test_the_identity_is_the_keys_of_path_then_query_then_body() -> None:
@@ -290,22 +292,22 @@ def _refused(value: str) -> bool:
 @example("..%2f..", "a&b=c", '"},"x":{"')
 @example("%2e%2e", "#", "\\")
 def test_no_key_reaches_another_place_or_shape(one: str, two: str, three: str) -> None:
-    ask = asked(
+    request = requested(
         {"one": one, "two": two, "three": three},
         path="/a/{one}{two}/b",
         method="POST",
         query={"q": "{two}"},
         body={"k": "{three}"},
     )
-    url = urlsplit("https://api.example.com" + ask.path)
+    url = urlsplit("https://api.example.com" + request.path)
     assert url.netloc == "api.example.com"
     parts = url.path.split("/")
     assert (len(parts), parts[1], parts[3], unquote(parts[2])) == (4, "a", "b", one + two)
     assert parts[2] not in (".", "..")
     assert url.fragment == ""
     assert parse_qsl(url.query, keep_blank_values=True) == [("q", two)]
-    assert json.loads(ask.body) == {"k": three}
-    assert ask.path.isascii()
+    assert json.loads(request.body) == {"k": three}
+    assert request.path.isascii()
 
 
 def test_no_key_in_braces_can_hide_a_key_of_every_job() -> None:

@@ -1,4 +1,4 @@
-"""Expressions of the provider `json`: the user's own, met by answers that nobody vouches for."""
+"""Expressions of the provider `json`: the user's own, met by responses that nobody vouches for."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from exporter.model.failure import Failure, Reason
 from exporter.providers.json import expressions as jmespaths
 from exporter.providers.json.job_api import JsonApi, JsonOptions
-from tests.providers.conftest import answer, assert_read_or_refused, drive, mutated
+from tests.providers.conftest import assert_read_or_refused, drive, mutated, response_of
 
 
 def made(**read: Any) -> JsonApi:
@@ -41,7 +41,7 @@ def made(**read: Any) -> JsonApi:
 )
 def test_an_answer_cannot_make_an_expression_run_away(expression: str, body: dict[str, Any]) -> None:
     with pytest.raises(Failure) as caught:
-        drive(made(progress=expression), {"id": "1"}, answer({"s": "running", **body}))
+        drive(made(progress=expression), {"id": "1"}, response_of({"s": "running", **body}))
     assert caught.value.reason is Reason.INVALID_RESPONSE
     assert caught.value.detail.startswith("progress: ")
     assert len(caught.value.detail) < 120
@@ -85,7 +85,7 @@ def test_whatever_an_answer_is_every_expression_ends(one: str, two: str, data: s
     mapping = {"progress": one, "started_at": two, "items": f"{one} | {two}", "step": two, "enabled": one}
     bodies = [b'{"a": {"b": 1, "c": [2, "3"]}, "b": {"c": 4}, "s": "running"}', b'[{"a": 1, "b": 2}, "x"]']
     body = data.draw(mutated(bodies))
-    assert_read_or_refused(made(**mapping), {"id": "1"}, answer(body))
+    assert_read_or_refused(made(**mapping), {"id": "1"}, response_of(body))
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ SIGNS += ["in", "length", "sort_by", "0", "-1", "é", "\\", "\n", " ", "\U0001f6
 def test_any_text_is_an_expression_or_an_error_of_the_config(text: str) -> None:
     errors: list[Any] = []
     try:
-        assert_read_or_refused(made(state=text), {"id": "1"}, answer({"a": [1, {"b_c": "x"}]}))
+        assert_read_or_refused(made(state=text), {"id": "1"}, response_of({"a": [1, {"b_c": "x"}]}))
     except ValidationError as error:
         errors = error.errors()
     assert all(error["type"] == "value_error" for error in errors)

@@ -13,7 +13,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Kind, State
 from exporter.providers.json.job_api import JsonApi, JsonOptions
-from tests.providers.conftest import BASE_URL, answer, assert_listed_or_refused, discover, mutated
+from tests.providers.conftest import BASE_URL, assert_listed_or_refused, discover, mutated, response_of
 
 NOW = 1_772_366_400.0  # 2026-03-01T12:00:00Z
 STATES = {"succeeded": ["OK"], "failed": ["ERROR"], "running": ["BUSY"], "queued": ["WAIT"]}
@@ -26,23 +26,23 @@ def made(**read: Any) -> JsonApi:
 
 def listed(
     keys: Mapping[str, Any],
-    answers: Callable[[Request], Response] | Response,
+    responses: Callable[[Request], Response] | Response,
     provider: JsonApi | None = None,
 ) -> Any:
-    return discover(provider or made(states=STATES), {**LIST, **keys}, answers, now=NOW)
+    return discover(provider or made(states=STATES), {**LIST, **keys}, responses, now=NOW)
 
 
 def test_a_listing_that_tells_the_state_needs_no_read() -> None:
     body = {"jobs": [{"id": 1, "s": "OK", "p": 100, "end": "2026-03-01T12:00:00Z"}, {"id": "b", "s": "WAIT"}]}
     provider = made(states=STATES, progress="p / `100`", ended_at="end")
-    found = listed({"state": "s"}, answer(body), provider).found
+    found = listed({"state": "s"}, response_of(body), provider).found
     assert [(each.keys, each.complete) for each in found] == [({"id": "1"}, True), ({"id": "b"}, True)]
     assert [each.status.state for each in found] == [State.SUCCEEDED, State.QUEUED]
     assert (found[0].status.progress, found[0].status.ended_at, found[0].status.run) == (1.0, NOW, "1")
 
 
 def test_a_listing_that_only_names_jobs_leaves_them_to_be_read() -> None:
-    found = listed({}, answer({"jobs": [{"id": "a", "title": "Night"}]}), made(name="title")).found
+    found = listed({}, response_of({"jobs": [{"id": "a", "title": "Night"}]}), made(name="title")).found
     assert [(each.keys, each.status, each.complete, each.name) for each in found] == [
         ({"id": "a"}, None, False, "Night")
     ]
@@ -52,33 +52,33 @@ def test_a_listing_that_only_names_jobs_leaves_them_to_be_read() -> None:
     "odd", ["", ".", "..", "a\nb", "x" * 600, "\ud800", None, True, 1.5, [], {}, 10**400]
 )
 def test_an_id_that_could_not_be_configured_is_left_out(odd: object) -> None:
-    assert listed({}, answer({"jobs": [{"id": odd}, {"id": "good"}]})).ids == ["good"]
+    assert listed({}, response_of({"jobs": [{"id": odd}, {"id": "good"}]})).ids == ["good"]
 
 
 @pytest.mark.parametrize("body", [{}, {"jobs": None}, {"jobs": {}}, [], 5, {"jobs": "x"}])
 def test_an_answer_without_the_list_is_no_empty_list(body: object) -> None:
-    with pytest.raises(Failure, match=r"discover\.items: what is found is no list"):
-        listed({}, answer(body))
+    with pytest.raises(Failure, match=r"discover\.items: the value is not a list"):
+        listed({}, response_of(body))
 
 
 def test_keys_may_come_from_different_places() -> None:
     provider = made(path="/{project}/jobs/{id}")
     keys = {"keys": {"project": "'p'", "id": "meta.uid"}}
-    found = listed(keys, answer({"jobs": [{"meta": {"uid": 7}}]}), provider).found
+    found = listed(keys, response_of({"jobs": [{"meta": {"uid": 7}}]}), provider).found
     assert found[0].keys == {"project": "p", "id": "7"}
     assert provider.identify(found[0].keys) == ("p/7", Kind.RUN)
 
 
 def test_since_is_the_moment_that_newer_than_reaches_back_to() -> None:
     query = {"a": ">{since}", "b": "{since_s}", "c": "{since_ms}"}
-    paths = listed({"query": query, "newer_than": "1d"}, answer({"jobs": []})).paths
+    paths = listed({"query": query, "newer_than": "1d"}, response_of({"jobs": []})).paths
     assert parse_qsl(urlsplit(paths[0]).query) == [
         ("a", ">2026-02-28T12:00:00Z"),
         ("b", "1772280000"),
         ("c", "1772280000000"),
     ]
     later = discover(
-        made(), {**LIST, "query": query, "newer_than": "1d"}, answer({"jobs": []}), now=NOW + 59
+        made(), {**LIST, "query": query, "newer_than": "1d"}, response_of({"jobs": []}), now=NOW + 59
     ).paths
     assert later == paths
 
@@ -86,10 +86,10 @@ def test_since_is_the_moment_that_newer_than_reaches_back_to() -> None:
 def numbered(
     total: int, size: int = 10, *, by: str = "page", first: int = 1
 ) -> Callable[[Request], Response]:
-    def page(ask: Request) -> Response:
-        number = int(dict(parse_qsl(urlsplit(ask.path).query))[by])
+    def page(request: Request) -> Response:
+        number = int(dict(parse_qsl(urlsplit(request.path).query))[by])
         begin = number if by == "offset" else (number - first) * size
-        return answer({"jobs": [{"id": n} for n in range(begin, min(begin + size, total))]})
+        return response_of({"jobs": [{"id": n} for n in range(begin, min(begin + size, total))]})
 
     return page
 
@@ -117,15 +117,15 @@ def test_the_rest_is_left_unread_where_the_config_says_so() -> None:
 
 
 def test_a_listing_that_shows_the_same_page_for_ever_is_refused() -> None:
-    with pytest.raises(Failure, match="names nothing new"):
-        listed({"paging": {"page": "page"}}, answer({"jobs": [{"id": 1}]}))
+    with pytest.raises(Failure, match="has no new job"):
+        listed({"paging": {"page": "page"}}, response_of({"jobs": [{"id": 1}]}))
 
 
 def test_a_job_that_slips_from_page_to_page_is_found_once() -> None:
     pages = {"1": [1, 2], "2": [2, 3], "3": []}
     found = listed(
         {"paging": {"page": "page"}},
-        lambda ask: answer({"jobs": [{"id": n} for n in pages[ask.path.rpartition("=")[2]]]}),
+        lambda request: response_of({"jobs": [{"id": n} for n in pages[request.path.rpartition("=")[2]]]}),
     )
     assert found.ids == ["1", "2", "3"]
 
@@ -133,9 +133,9 @@ def test_a_job_that_slips_from_page_to_page_is_found_once() -> None:
 TOKENS = {"": "t/2&x", "t/2&x": 3, "3": None}
 
 
-def by_token(ask: Request) -> Response:
-    token = dict(parse_qsl(urlsplit(ask.path).query)).get("token", "")
-    return answer({"jobs": [{"id": f"after {token}"}], "next": TOKENS[token]})
+def by_token(request: Request) -> Response:
+    token = dict(parse_qsl(urlsplit(request.path).query)).get("token", "")
+    return response_of({"jobs": [{"id": f"after {token}"}], "next": TOKENS[token]})
 
 
 def test_pages_are_turned_by_a_token_in_the_answer() -> None:
@@ -145,10 +145,10 @@ def test_pages_are_turned_by_a_token_in_the_answer() -> None:
 
 
 def test_pages_are_turned_by_a_token_in_a_header() -> None:
-    def page(ask: Request) -> Response:
-        if "token" in ask.path:
-            return answer({"jobs": [{"id": 2}]})
-        return answer({"jobs": [{"id": 1}]}, x_more="abc")
+    def page(request: Request) -> Response:
+        if "token" in request.path:
+            return response_of({"jobs": [{"id": 2}]})
+        return response_of({"jobs": [{"id": 1}]}, x_more="abc")
 
     found = listed({"paging": {"token": "token", "header": "X-More"}}, page)
     assert found.paths == ["/jobs", "/jobs?token=abc"]
@@ -157,9 +157,9 @@ def test_pages_are_turned_by_a_token_in_a_header() -> None:
 def test_pages_are_turned_in_the_body_of_a_query() -> None:
     bodies: list[Any] = []
 
-    def page(ask: Request) -> Response:
-        bodies.append(json.loads(ask.body))
-        return answer({"jobs": [{"id": len(bodies)}], "next": "t" if len(bodies) < 2 else ""})
+    def page(request: Request) -> Response:
+        bodies.append(json.loads(request.body))
+        return response_of({"jobs": [{"id": len(bodies)}], "next": "t" if len(bodies) < 2 else ""})
 
     paging = {"token": "cursor", "next": "next", "into": "body"}
     found = listed({"method": "POST", "body": {"size": 5}, "paging": paging}, page)
@@ -178,9 +178,9 @@ def test_pages_are_turned_in_the_body_of_a_query() -> None:
     ],
 )
 def test_pages_are_turned_by_the_address_of_the_next(link: str) -> None:
-    def page(ask: Request) -> Response:
-        more = "page=2" not in ask.path
-        return answer({"jobs": [{"id": ask.path}], "next": link if more else None})
+    def page(request: Request) -> Response:
+        more = "page=2" not in request.path
+        return response_of({"jobs": [{"id": request.path}], "next": link if more else None})
 
     assert listed({"query": {"a": 1}, "paging": {"next": "next"}}, page).paths == [
         "/jobs?a=1",
@@ -189,11 +189,11 @@ def test_pages_are_turned_by_the_address_of_the_next(link: str) -> None:
 
 
 def test_pages_are_turned_by_the_link_header() -> None:
-    def page(ask: Request) -> Response:
+    def page(request: Request) -> Response:
         links = f'<{BASE_URL}/jobs?page=1>; rel="prev", <{BASE_URL}/jobs?page=2&x=a,b>; rel="next"'
-        if "page=2" in ask.path:
+        if "page=2" in request.path:
             links = f'<{BASE_URL}/jobs?page=1>; rel="prev"'
-        return answer({"jobs": [{"id": ask.path}]}, link=links)
+        return response_of({"jobs": [{"id": request.path}]}, link=links)
 
     assert listed({"paging": {"header": "Link"}}, page).paths == ["/jobs", "/jobs?page=2&x=a,b"]
 
@@ -212,15 +212,15 @@ def test_pages_are_turned_by_the_link_header() -> None:
 )
 def test_an_address_that_leads_away_is_refused(link: str) -> None:
     with pytest.raises(Failure) as caught:
-        listed({"paging": {"next": "next"}}, answer({"jobs": [{"id": 1}], "next": link}))
+        listed({"paging": {"next": "next"}}, response_of({"jobs": [{"id": 1}], "next": link}))
     assert caught.value.reason is Reason.INVALID_RESPONSE
     assert "evil" not in caught.value.detail
 
 
 @pytest.mark.parametrize("token", [True, 1.5, [], {"a": 1}, "x" * 9000, "\ud800", "a\nb", -1, 10**400])
 def test_a_token_that_is_none_is_refused(token: object) -> None:
-    with pytest.raises(Failure, match="paging: "):
-        listed({"paging": {"token": "t", "next": "n"}}, answer({"jobs": [{"id": 1}], "n": token}))
+    with pytest.raises(Failure, match=r"paging: |the address of the next page "):
+        listed({"paging": {"token": "t", "next": "n"}}, response_of({"jobs": [{"id": 1}], "n": token}))
 
 
 PAGINGS: list[dict[str, Any]] = [
@@ -241,7 +241,7 @@ def test_whatever_a_listing_answers_it_ends(paging: dict[str, Any], data: st.Dat
         nonlocal pages
         pages += 1
         # A token for ever is for the core to end.
-        return answer(body, link=link) if pages < 5 else answer({"jobs": []})
+        return response_of(body, link=link) if pages < 5 else response_of({"jobs": []})
 
     keys = {**LIST, "state": "s", "paging": paging}
     assert_listed_or_refused(made(states=STATES, progress="p"), keys, page, now=NOW)

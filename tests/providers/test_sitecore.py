@@ -12,7 +12,7 @@ from exporter.model.http import Response
 from exporter.model.job import Items, Kind, State, Status
 from exporter.providers import PROVIDERS
 from exporter.providers.sitecore import Sitecore
-from tests.providers.conftest import Read, answer, assert_sane, drive, stored
+from tests.providers.conftest import Read, assert_sane, drive, response_of, stored
 
 ID = "job_41B25"
 QUEUED, STARTED, FINISHED = (
@@ -28,23 +28,23 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def read(reply: Response | Failure | str) -> Read:
-    """One read; a text is the name of a stored answer."""
-    if isinstance(reply, str):
-        reply = answer(stored(f"sitecore/{reply}.json"))
-    return drive(Sitecore(Sitecore.Options()), {"id": ID}, {f"/authoring/publishing/v1/jobs/{ID}": reply})
+def read(response: Response | Failure | str) -> Read:
+    """One read; a text is the name of a stored response."""
+    if isinstance(response, str):
+        response = response_of(stored(f"sitecore/{response}.json"))
+    return drive(Sitecore(Sitecore.Options()), {"id": ID}, {f"/authoring/publishing/v1/jobs/{ID}": response})
 
 
-def outcome(reply: Response) -> Status | Reason:
+def outcome(response: Response) -> Status | Reason:
     try:
-        return read(reply).status
+        return read(response).status
     except Failure as failure:
         return failure.reason
 
 
 def job(status: object = "Running", **statistics: object) -> Response:
     xmc = {"additionalItemsSent": statistics.pop("additional", 0), "itemsSendingComplete": True}
-    return answer({"id": ID, "system": {"status": status}, "statistics": {**statistics, "xmc": xmc}})
+    return response_of({"id": ID, "system": {"status": status}, "statistics": {**statistics, "xmc": xmc}})
 
 
 def test_a_queued_job_has_no_statistics_yet() -> None:
@@ -140,7 +140,7 @@ def test_words_in_any_case_and_spelling(word: str, state: State, final: bool) ->
 
 
 def test_a_job_that_tells_nothing_of_itself_is_unknown() -> None:
-    assert read(answer({"id": None})).status == Status(State.UNKNOWN, run=ID)
+    assert read(response_of({"id": None})).status == Status(State.UNKNOWN, run=ID)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_share_that_means_nothing_is_not_shown(
 )
 def test_problems_are_failures_by_their_status(code: int, reason: Reason) -> None:
     with pytest.raises(Failure) as caught:
-        read(answer(stored(f"sitecore/problem_{code}.json"), code))
+        read(response_of(stored(f"sitecore/problem_{code}.json"), code))
     assert caught.value.reason is reason
 
 
@@ -183,7 +183,7 @@ def test_problems_are_failures_by_their_status(code: int, reason: Reason) -> Non
 )
 def test_an_answer_that_is_no_job_is_not_understood(body: bytes) -> None:
     with pytest.raises(Failure) as caught:
-        read(answer(body))
+        read(response_of(body))
     assert caught.value.reason is Reason.INVALID_RESPONSE
 
 
@@ -221,7 +221,7 @@ def test_no_field_however_odd_raises_or_invents(
 ) -> None:
     xmc = {"additionalItemsSent": additional, "itemsSendingComplete": True, "itemsSkipped": additional}
     body = {"name": name, "system": {**system, "status": status}, "statistics": {**counts, "xmc": xmc}}
-    assert_sane(read(answer(body)).status)
+    assert_sane(read(response_of(body)).status)
 
 
 @given(
@@ -230,7 +230,7 @@ def test_no_field_however_odd_raises_or_invents(
     )
 )
 def test_no_part_however_odd_does_more_than_fail(body: dict[str, object]) -> None:
-    result = outcome(answer(body))
+    result = outcome(response_of(body))
     if isinstance(result, Status):
         assert_sane(result)
     else:
@@ -239,7 +239,7 @@ def test_no_part_however_odd_does_more_than_fail(body: dict[str, object]) -> Non
 
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_body_however_odd_does_more_than_fail(body: bytes) -> None:
-    result = outcome(answer(body))
+    result = outcome(response_of(body))
     if isinstance(result, Status):
         assert_sane(result)
     else:

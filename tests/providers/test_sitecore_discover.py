@@ -13,7 +13,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import State
 from exporter.providers.sitecore import Sitecore, SitecoreDiscover
-from tests.providers.conftest import Listed, answer, assert_listed, discover, drive, mutated, stored
+from tests.providers.conftest import Listed, assert_listed, discover, drive, mutated, response_of, stored
 
 Outcome = TypeVar("Outcome")
 
@@ -29,33 +29,33 @@ def sitecore(**options: object) -> Sitecore:
     return Sitecore(Sitecore.Options.model_validate(options))
 
 
-def listed(answers: Any, now: float = NOW, **keys: object) -> Listed:
-    return discover(sitecore(), keys, answers, now=now)
+def listed(responses: Any, now: float = NOW, **keys: object) -> Listed:
+    return discover(sitecore(), keys, responses, now=now)
 
 
-def query(ask: Request) -> dict[str, str]:
-    parts = urlsplit(ask.path)
+def query(request: Request) -> dict[str, str]:
+    parts = urlsplit(request.path)
     assert parts.path == JOBS
     return {name: value for name, (value,) in parse_qs(parts.query, strict_parsing=True).items()}
 
 
 def by_token(*names: str) -> Callable[[Request], Response]:
     """Serves these stored pages: the second to whoever shows the token of the first."""
-    first, *more = (answer(stored(f"sitecore/listing/{name}.json")) for name in names)
-    return lambda ask: more[0] if query(ask).get("continuationToken") == TOKEN else first
+    first, *more = (response_of(stored(f"sitecore/listing/{name}.json")) for name in names)
+    return lambda request: more[0] if query(request).get("continuationToken") == TOKEN else first
 
 
 def page(*jobs: object, **paging: object) -> Response:
-    return answer({"data": list(jobs), **paging})
+    return response_of({"data": list(jobs), **paging})
 
 
 def job(status: object = "Running", job_id: object = "job_1", **system: object) -> dict[str, object]:
     return {"id": job_id, "name": "N", "system": {"status": status, **system}}
 
 
-def refusal(answers: Any) -> Failure:
+def refusal(responses: Any) -> Failure:
     with pytest.raises(Failure) as caught:
-        listed(answers)
+        listed(responses)
     assert caught.value.reason is Reason.INVALID_RESPONSE
     return caught.value
 
@@ -63,18 +63,18 @@ def refusal(answers: Any) -> Failure:
 def numbered(total: int, size: int = 100) -> Callable[[Request], Response]:
     """A listing by page number that has so many jobs."""
 
-    def reply(ask: Request) -> Response:
-        number = int(query(ask).get("pageNumber", "1"))
+    def response(request: Request) -> Response:
+        number = int(query(request).get("pageNumber", "1"))
         left = range((number - 1) * size, min(number * size, total))
         jobs = [job(job_id=f"job_{each}") for each in left]
         return page(*jobs, totalCount=total, pageNumber=number, pageSize=size)
 
-    return reply
+    return response
 
 
 def test_tokens_are_followed_until_there_is_none_and_jobs_are_told_whole() -> None:
     result = listed(by_token("tokens_first", "tokens_last"))
-    assert [query(ask) for ask in result.asks] == [
+    assert [query(request) for request in result.requests] == [
         {"pageSize": "100"},
         {"pageSize": "100", "continuationToken": TOKEN},
     ]
@@ -87,41 +87,41 @@ def test_tokens_are_followed_until_there_is_none_and_jobs_are_told_whole() -> No
 def test_a_listed_job_is_what_reading_it_gives() -> None:
     found = listed(by_token("tokens_first", "tokens_last")).found[0]
     body = stored("sitecore/running_sent.json")
-    assert found.status == drive(sitecore(), found.keys, answer(body)).status
+    assert found.status == drive(sitecore(), found.keys, response_of(body)).status
 
 
 def test_page_numbers_are_followed_to_the_last() -> None:
-    first, last = (answer(stored(f"sitecore/listing/numbers_{name}.json")) for name in ("first", "last"))
-    result = listed(lambda ask: last if query(ask).get("pageNumber") == "2" else first)
-    assert len(result.asks) == 2
+    first, last = (response_of(stored(f"sitecore/listing/numbers_{name}.json")) for name in ("first", "last"))
+    result = listed(lambda request: last if query(request).get("pageNumber") == "2" else first)
+    assert len(result.requests) == 2
     assert result.ids == ["job_41B25", "job_41B26", "job_41B22"]
 
 
 @pytest.mark.parametrize(("total", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (1000, 10), (5000, 10)])
 def test_page_numbers_reach_a_thousand_jobs_and_no_page_is_asked_in_vain(total: int, pages: int) -> None:
     result = listed(numbered(total))
-    assert len(result.asks) == pages
+    assert len(result.requests) == pages
     assert len(set(result.ids)) == min(total, 1000)
 
 
 def test_a_server_that_does_not_know_the_tokens_name_is_asked_by_number() -> None:
-    def reply(ask: Request) -> Response:
-        if "pageNumber" in query(ask):
-            return numbered(250)(ask)
+    def response(request: Request) -> Response:
+        if "pageNumber" in query(request):
+            return numbered(250)(request)
         return page(*(job(job_id=f"job_{each}") for each in range(100)), next="t")
 
-    result = listed(reply)
+    result = listed(response)
     assert len(set(result.ids)) == 250
-    assert [query(ask).get("pageNumber") for ask in result.asks] == [None, None, "2", "3"]
+    assert [query(request).get("pageNumber") for request in result.requests] == [None, None, "2", "3"]
 
 
 def test_without_any_paging_there_is_one_page() -> None:
-    assert len(listed(page(job())).asks) == 1
+    assert len(listed(page(job())).requests) == 1
 
 
 @pytest.mark.parametrize("token", [None, ""])
 def test_no_token_is_the_end(token: object) -> None:
-    assert len(listed(page(job(), next=token)).asks) == 1
+    assert len(listed(page(job(), next=token)).requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -144,27 +144,30 @@ def test_a_listing_that_goes_in_circles_or_nowhere_ends(paging: dict[str, object
 
 def test_tokens_in_a_circle_end() -> None:
     after = {None: "a", "a": "b", "b": "c", "c": "a"}
-    assert "read already" in refusal(lambda ask: page(next=after[query(ask).get("continuationToken")])).detail
+    assert (
+        "read already"
+        in refusal(lambda request: page(next=after[query(request).get("continuationToken")])).detail
+    )
 
 
 def test_all_statuses_without_a_window_need_no_filter() -> None:
-    (ask,) = listed(page()).asks
-    assert query(ask) == {"pageSize": "100"}
+    (request,) = listed(page()).requests
+    assert query(request) == {"pageSize": "100"}
 
 
 def test_statuses_and_sources_are_joined_by_an_encoded_pipe() -> None:
-    (ask,) = listed(page(), statuses=["Failed", "Running"], sources=["Pages", "Content Editor"]).asks
-    assert query(ask) == {
+    (request,) = listed(page(), statuses=["Failed", "Running"], sources=["Pages", "Content Editor"]).requests
+    assert query(request) == {
         "pageSize": "100",
         "system.status": "Failed|Running",
         "source": "Pages|Content Editor",
     }
-    assert "system.status=Failed%7CRunning" in ask.path
-    assert "source=Pages%7CContent%20Editor" in ask.path
+    assert "system.status=Failed%7CRunning" in request.path
+    assert "source=Pages%7CContent%20Editor" in request.path
 
 
 def test_only_ended_jobs_are_filtered_by_time_and_they_are_listed_last() -> None:
-    unended, ended = listed(page(), newer_than="3d", sources=["CLI"]).asks
+    unended, ended = listed(page(), newer_than="3d", sources=["CLI"]).requests
     assert query(unended) == {
         "pageSize": "100",
         "source": "CLI",
@@ -180,7 +183,7 @@ def test_only_ended_jobs_are_filtered_by_time_and_they_are_listed_last() -> None
 
 def test_the_window_changes_once_an_hour_and_never_hides_a_failure_of_today() -> None:
     def since(now: float, newer_than: str) -> str:
-        return query(listed(page(), now=now, newer_than=newer_than).asks[1])["system.finishTime"]
+        return query(listed(page(), now=now, newer_than=newer_than).requests[1])["system.finishTime"]
 
     hour = NOW // 3600 * 3600
     assert {since(hour + minute * 60, "2d") for minute in (0, 20, 59)} == {">2026-05-14T10:00:00Z"}
@@ -193,18 +196,18 @@ def test_the_window_changes_once_an_hour_and_never_hides_a_failure_of_today() ->
     [(["Queued"], [("Queued", False)]), (["Completed", "Failed"], [("Completed|Failed", True)])],
 )
 def test_a_listing_for_no_status_is_not_asked(statuses: list[str], filters: list[tuple[str, bool]]) -> None:
-    asks = [query(ask) for ask in listed(page(), newer_than="1d", statuses=statuses).asks]
-    assert [(ask["system.status"], "system.finishTime" in ask) for ask in asks] == filters
+    requests = [query(request) for request in listed(page(), newer_than="1d", statuses=statuses).requests]
+    assert [(request["system.status"], "system.finishTime" in request) for request in requests] == filters
 
 
 def test_each_of_both_listings_is_read_to_its_end() -> None:
-    def reply(ask: Request) -> Response:
-        kind = "ended" if "system.finishTime" in query(ask) else "live"
+    def response(request: Request) -> Response:
+        kind = "ended" if "system.finishTime" in query(request) else "live"
         status = "Completed" if kind == "ended" else "Running"
-        token = query(ask).get("continuationToken")
+        token = query(request).get("continuationToken")
         return page(job(status, f"{kind} {token}"), next=None if token else "more")
 
-    assert listed(reply, newer_than="1d").ids == ["live None", "live more", "ended None", "ended more"]
+    assert listed(response, newer_than="1d").ids == ["live None", "live more", "ended None", "ended more"]
 
 
 def test_what_a_filter_lets_through_by_error_is_left_out_and_unknown_words_are_not() -> None:
@@ -224,12 +227,12 @@ def test_a_job_whose_id_fits_no_address_is_left_out(job_id: object) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"Forbidden", b"[]", b"{}", b'{"data": null}', b'{"data": {}}'])
 def test_an_answer_without_jobs_is_not_understood(body: bytes) -> None:
-    refusal(answer(body))
+    refusal(response_of(body))
 
 
 def test_a_page_that_cannot_be_had_fails_the_listing() -> None:
     with pytest.raises(Failure) as caught:
-        listed(lambda ask: answer(status=403) if "Token" in ask.path else page(next="t"))
+        listed(lambda request: response_of(status=403) if "Token" in request.path else page(next="t"))
     assert caught.value.reason is Reason.FORBIDDEN
 
 
@@ -263,18 +266,18 @@ def outcome(read: Callable[[], Outcome]) -> Outcome | Failure:
         return failure
 
 
-def count_jobs(reply: Response) -> dict[State, int]:
+def count_jobs(response: Response) -> dict[State, int]:
     counting = sitecore(summary=True).summary()
     assert counting is not None
     assert next(counting) == Request(f"{JOBS}/summary")
     with pytest.raises(StopIteration) as stop:
-        counting.send(reply)
+        counting.send(response)
     counts: dict[State, int] = stop.value.value
     return counts
 
 
 def test_the_summary_counts_jobs_in_our_words() -> None:
-    assert count_jobs(answer(SUMMARY)) == {
+    assert count_jobs(response_of(SUMMARY)) == {
         State.QUEUED: 2,
         State.RUNNING: 1,
         State.CANCELED: 4,
@@ -286,13 +289,13 @@ def test_the_summary_counts_jobs_in_our_words() -> None:
 
 def test_words_that_nobody_knows_are_counted_together_and_odd_counts_not_at_all() -> None:
     counts = {"paused": 2, "Waiting": "3", "running": None, "failed": -1, "queued": True, "completed": 1.5}
-    assert count_jobs(answer({"counts": counts})) == {State.UNKNOWN: 5}
+    assert count_jobs(response_of({"counts": counts})) == {State.UNKNOWN: 5}
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"counts": []}', b'{"counts": {"running": null}}'])
 def test_a_summary_without_counts_is_not_understood(body: bytes) -> None:
     with pytest.raises(Failure) as caught:
-        count_jobs(answer(body))
+        count_jobs(response_of(body))
     assert caught.value.reason is Reason.INVALID_RESPONSE
 
 
@@ -303,7 +306,7 @@ def test_the_summary_is_asked_only_where_the_config_wants_it() -> None:
 
 @given(mutated([SUMMARY]) | st.binary(max_size=40))
 def test_no_summary_however_odd_does_more_than_fail(body: bytes) -> None:
-    counts = outcome(lambda: count_jobs(answer(body)))
+    counts = outcome(lambda: count_jobs(response_of(body)))
     if isinstance(counts, Failure):
         assert counts.reason is Reason.INVALID_RESPONSE
     else:
@@ -331,21 +334,21 @@ PAGING = st.fixed_dictionaries(
 def test_no_page_however_odd_does_more_than_fail(
     bodies: list[bytes], paging: list[dict[str, object]], jobs: list[object], keys: dict[str, object]
 ) -> None:
-    pages = [*(page(*jobs, **each) for each in paging), *map(answer, bodies)]
+    pages = [*(page(*jobs, **each) for each in paging), *map(response_of, bodies)]
     count = 0
 
-    def reply(_: Request) -> Response:
+    def response(_: Request) -> Response:
         nonlocal count
         count += 1
         return pages[count % len(pages)]
 
-    result = outcome(lambda: discover(sitecore(), keys, reply, now=NOW))
+    result = outcome(lambda: discover(sitecore(), keys, response, now=NOW))
     if isinstance(result, Failure):
         assert result.reason is Reason.INVALID_RESPONSE
         assert len(result.detail) <= 120
     else:
         assert_listed(sitecore(), result)
-        assert all(urlsplit(ask.path).path == JOBS for ask in result.asks)
+        assert all(urlsplit(request.path).path == JOBS for request in result.requests)
     # Each token is followed once and no page number twice, in two listings at most.
     assert count <= 2 * (2 * len(pages) + 13)
 

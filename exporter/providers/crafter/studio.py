@@ -1,4 +1,4 @@
-"""CrafterCMS Studio: the publishing of one site, ``slot`` by nature, in the dialects of 3.0 to 4.x.
+"""CrafterCMS Studio: the publishing of one site, ``slot`` by nature, in the versions 3.0 to 4.x.
 
 Sources: the "Publish Status" pages of the documentation (version 1, and version 2 since 3.1.14), "Get
 Sites per User", the API description of ``users/me/sites`` and the code of the open source server.
@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from exporter.config_types import Keys, KeyValue, Place, PositiveDuration, check_key
+from exporter.config_types import Keys, KeyValue, Place, PositiveDuration
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, State, Status
-from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, answered, path
+from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, path, received
 from exporter.providers.crafter.words import STATES, is_of_package, publishing
-from exporter.providers.paging import PAGE_SIZE, Page, paged
-from exporter.providers.values import count, mapping, number, text
+from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
+from exporter.providers.values import count, key, mapping, number, text
 
 _V1 = ("api", "1", "services", "api", "1")
 
@@ -34,8 +34,8 @@ _CODE_REASONS = {
     8000: Reason.CLIENT_ERROR,
 }
 
-# An answer of version 2 with one of these says nothing of which versions the server speaks.
-_NO_ANSWER = frozenset(
+# These failures of a request of version 2 do not show whether the server has version 2.
+_NO_RESPONSE = frozenset(
     {
         Reason.TIMEOUT,
         Reason.DNS,
@@ -48,12 +48,12 @@ _NO_ANSWER = frozenset(
     }
 )
 
-# 3.0 to 3.1.10 tell no state of a site; the last 3.1 say CREATED where later ones say READY.
-_THERE = frozenset({"", "READY", "CREATED"})
+# 3.0 to 3.1.10 have no state of a site; the last 3.1 have CREATED where later ones have READY.
+_READY = frozenset({"", "READY", "CREATED"})
 
 
 class CrafterOptions(Keys):
-    """Which version of the status call the server speaks: up to 3.1.13 v1, later v2."""
+    """Which version of the status call the server has: up to 3.1.13 v1, later v2."""
 
     api: Literal["v1", "v2", "auto"] = Field(
         "auto", description="version of the status request: v1 up to 3.1.13, v2 later; auto detects it"
@@ -68,12 +68,12 @@ class CrafterJob(Keys):
 
 def _sites_wanted(value: bool) -> bool:  # noqa: FBT001  # a validator
     if not value:
-        raise ValueError("must be true; without discover no site is looked for")
+        raise ValueError("must be true; leave out discover to list no sites")
     return value
 
 
 class CrafterDiscover(DiscoverKeys):
-    """The sites that the user of the credentials may see."""
+    """The sites that the user of the credentials can see."""
 
     if not TYPE_CHECKING:
         newer_than: ClassVar[None] = None  # no key here: sites do not end
@@ -103,7 +103,7 @@ class Crafter(Provider):
 
     def __init__(self, options: CrafterOptions) -> None:
         super().__init__(options)
-        # The one fact learnt, for all sites of the system. A restart learns it again.
+        # Found out once for all sites of the system, and again after a restart.
         self._speaks_v2 = False
 
     @classmethod
@@ -115,7 +115,7 @@ class Crafter(Provider):
     def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
         """The vendor's documentation of every version has Studio at ``/studio``."""
         if not urlsplit(system.base_url).path.endswith("/studio"):
-            yield ("base_url",), "does not end in /studio, where Studio answers; write https://HOST/studio"
+            yield ("base_url",), "does not end in /studio, the path of Studio; write https://HOST/studio"
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request; two with ``api: auto`` until the version is known."""
@@ -129,38 +129,38 @@ class Crafter(Provider):
 
     def _read_auto(self, site: str, previous: Status | None) -> Steps:
         if self._speaks_v2:
-            answer = yield Request(_path_v2(site), expect=frozenset({404}))
-            if answer.status == 404:
-                # Version 2 names a missing site in its own words; any other 404 is of a server
-                # that no longer knows version 2, and the next read starts afresh.
-                self._speaks_v2 = _is_v2(answer)
+            response = yield Request(_path_v2(site), expect=frozenset({404}))
+            if response.status == 404:
+                # If the response is not of version 2, the server no longer has it (a downgrade), and the
+                # next read tries version 1 again.
+                self._speaks_v2 = _is_v2(response)
                 raise Failure(Reason.NOT_FOUND, status=404)
-            return _status_v2(answer, previous)
-        answer = yield Request(_path_v1(site), expect=frozenset({301, 404}))
-        if answer.status not in (301, 404):
-            return _status_v1(answer, previous)
-        status = yield from _try_v2(site, answer.status, previous)
+            return _status_v2(response, previous)
+        response = yield Request(_path_v1(site), expect=frozenset({301, 404}))
+        if response.status not in (301, 404):
+            return _status_v1(response, previous)
+        status = yield from _try_v2(site, response.status, previous)
         self._speaks_v2 = True
         return status
 
     def discover(self, keys: CrafterDiscover, now: float) -> Listing:
         """One request for each 100 sites, one more until the version is known; version 1 also has states."""
         del now
-        ask_v1 = partial(_ask_sites_v1, keys.username)
+        request_v1 = partial(_sites_request_v1, keys.username)
         if self.options.api == "v2" or self._speaks_v2:
-            return (yield from paged(_ask_sites_v2, _page))
+            return (yield from paged(_sites_request_v2, _page))
         if self.options.api == "v1":
-            return (yield from paged(ask_v1, _page))
-        ask = ask_v1(0, 0)
-        first = yield from answered(replace(ask, expect=ask.expect | {301, 404}))
+            return (yield from paged(request_v1, _page))
+        request = request_v1(0, 0)
+        first = yield from received(replace(request, expect=request.expect | {301, 404}))
         if first.status in (301, 404):
-            # Nothing is learnt: 3.1 lists sites by version 2 long before it tells statuses by it.
+            # This does not show the version of statuses: 3.1 lists sites by version 2 long before.
             return (yield from _try_sites_v2(first.status))
         if not any("publishingStatus" in site for site in _sites(first)[0]):
-            return (yield from paged(ask_v1, _page, first=first))
-        # That field came with version 2 of the status, whose answers tell more.
+            return (yield from paged(request_v1, _page, first=first))
+        # Servers with this field also have version 2 of the status, which has more than version 1.
         self._speaks_v2 = True
-        return (yield from paged(_ask_sites_v2, _page))
+        return (yield from paged(_sites_request_v2, _page))
 
 
 def _path_v1(site: str) -> str:
@@ -172,50 +172,50 @@ def _path_v2(site: str) -> str:
 
 
 def _try_v2(site: str, v1_status: int, previous: Status | None) -> Steps:
-    """Asks version 2 after version 1 answered 301 (it moved) or 404 (no such site, or removed)."""
+    """Reads version 2 after version 1 answered 301 (moved) or 404 (no such site, or removed)."""
     try:
         return _status_v2((yield Request(_path_v2(site))), previous)
     except Failure as failure:
-        if v1_status == 301 or failure.reason in _NO_ANSWER:
+        if v1_status == 301 or failure.reason in _NO_RESPONSE:
             raise
-    # An old server answers version 2 in any way it likes; what version 1 said stands.
-    raise Failure(Reason.NOT_FOUND, "neither version 1 nor 2 knows the site", status=404)
+    # The response of an old server to version 2 means nothing, so the 404 of version 1 counts.
+    raise Failure(Reason.NOT_FOUND, "neither version 1 nor version 2 has the site", status=404)
 
 
-def _is_v2(answer: Response) -> bool:
+def _is_v2(response: Response) -> bool:
     try:
-        return isinstance(answer.object().get("response"), dict)
+        return isinstance(response.object().get("response"), dict)
     except Failure:
         return False
 
 
-def _status_v1(answer: Response, previous: Status | None) -> Status:
-    body = answer.object()
+def _status_v1(response: Response, previous: Status | None) -> Status:
+    body = response.object()
     if "status" not in body:
-        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no status", status=answer.status)
+        raise invalid(response, "the response has no status")
     return publishing(body, previous)
 
 
-def _worked(answer: Response) -> Mapping[str, Any]:
-    """The body of a version 2 answer, whose ``response.code`` may tell of a failure under HTTP 200."""
-    body = answer.object()
+def _body_v2(response: Response) -> Mapping[str, Any]:
+    """The body of a version 2 response. Its ``response.code`` can be an error although the status is 200."""
+    body = response.object()
     code = number(mapping(body.get("response")).get("code"))
     if code:
         reason = _CODE_REASONS.get(int(code))
-        told = f"response.code is {code:.0f}" if reason else "response.code is one nobody knows"
-        raise Failure(reason or Reason.INVALID_RESPONSE, told, status=answer.status)
+        detail = f"response.code is {code:.0f}" if reason else "response.code is unknown"
+        raise Failure(reason or Reason.INVALID_RESPONSE, detail, status=response.status)
     return body
 
 
-def _status_v2(answer: Response, previous: Status | None) -> Status:
-    body = _worked(answer)
-    told = body.get("publishingStatus")
-    if not isinstance(told, dict) or not told.keys() & {"status", "enabled"}:
-        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no publishingStatus", status=answer.status)
-    return publishing(told, previous)
+def _status_v2(response: Response, previous: Status | None) -> Status:
+    body = _body_v2(response)
+    status = body.get("publishingStatus")
+    if not isinstance(status, dict) or not status.keys() & {"status", "enabled"}:
+        raise invalid(response, "the response has no publishingStatus")
+    return publishing(status, previous)
 
 
-def _ask_sites_v1(username: str | None, _number: int, before: int) -> Request:
+def _sites_request_v1(username: str | None, _number: int, before: int) -> Request:
     query = {"start": str(before), "number": str(PAGE_SIZE)}
     if username is not None:
         query["username"] = username
@@ -223,54 +223,50 @@ def _ask_sites_v1(username: str | None, _number: int, before: int) -> Request:
     return Request(path(*_V1, "site", "get-per-user.json", **query), expect=refused)
 
 
-def _ask_sites_v2(_number: int, before: int) -> Request:
+def _sites_request_v2(_number: int, before: int) -> Request:
     return Request(path("api", "2", "users", "me", "sites", offset=str(before), limit=str(PAGE_SIZE)))
 
 
 def _try_sites_v2(v1_status: int) -> Listing:
     """Lists by version 2 after version 1 answered 301 or 404."""
     try:
-        yield from paged(_ask_sites_v2, _page)
+        yield from paged(_sites_request_v2, _page)
     except Failure as failure:
-        if v1_status == 301 or failure.reason in _NO_ANSWER:
+        if v1_status == 301 or failure.reason in _NO_RESPONSE:
             raise
-        raise Failure(Reason.NOT_FOUND, "neither version 1 nor 2 lists sites", status=404) from None
+        raise Failure(Reason.NOT_FOUND, "neither version 1 nor version 2 lists sites", status=404) from None
 
 
-def _sites(answer: Response) -> tuple[list[Mapping[str, Any]], int | None]:
-    """The sites of a page, and how many there are on all pages."""
-    if answer.status == 400:
+def _sites(response: Response) -> tuple[list[Mapping[str, Any]], int | None]:
+    """The sites of a page, and the number of sites on all pages."""
+    if response.status == 400:
         raise Failure(Reason.CLIENT_ERROR, "this server lists by user: set username of discover", status=400)
-    body = _worked(answer)
+    body = _body_v2(response)
     sites = body.get("sites")
     if not isinstance(sites, list):
-        raise Failure(Reason.INVALID_RESPONSE, "the answer holds no list of sites", status=answer.status)
+        raise invalid(response, "the response has no list of sites")
     return [mapping(site) for site in sites], count(body.get("total"))
 
 
-def _page(answer: Response) -> Page:
-    """Reads a page of sites of either version; only those of version 1 tell how they stand."""
-    sites, total = _sites(answer)
+def _page(response: Response) -> NumberedPage:
+    """Reads a page of sites of either version; only version 1 has their states."""
+    sites, total = _sites(response)
     found: dict[str, Found | None] = {}
     for site in sites:
         keys, status = {"site_id": _site_id(site)}, _listed(site)
         each = Found(keys, status, complete=status is not None, name=text(site.get("name")))
-        found[keys["site_id"]] = each if text(site.get("state")) in _THERE else None
+        found[keys["site_id"]] = each if text(site.get("state")) in _READY else None
     found.pop("", None)
-    return Page(len(sites), found, total)
+    return NumberedPage(len(sites), found, total)
 
 
 def _site_id(site: Mapping[str, Any]) -> str:
-    """The id; empty where it could be no key of a job."""
-    value = site.get("siteId", site.get("site_id"))
-    try:
-        return check_key(value.encode().decode()) if isinstance(value, str) else ""
-    except ValueError:  # of the encoding too: JSON can hold half a character
-        return ""
+    """The id; empty if it cannot be a key of a job."""
+    return key(site.get("siteId", site.get("site_id"))) or ""
 
 
 def _listed(site: Mapping[str, Any]) -> Status | None:
-    """How a site stands as version 1 lists it: ``status|message``, from 3.1.14 on in two fields."""
+    """The status of a site in a listing of version 1: ``status|message``, from 3.1.14 on in two fields."""
     word, message = text(site.get("publishingStatus")), site.get("publishingStatusMessage")
     message = message.strip() if isinstance(message, str) else ""
     if not word and not message:
@@ -278,7 +274,7 @@ def _listed(site: Mapping[str, Any]) -> Status | None:
     if not word and "|" in message:
         word, _, message = message.partition("|")
     enabled = site.get("publishingEnabled")
-    told = {"status": word, "message": message, "enabled": bool(enabled) if enabled in (0, 1) else None}
-    status = publishing(told, None)
-    # Item by item the message is written anew; without what was listed before, its time is no start.
+    body = {"status": word, "message": message, "enabled": bool(enabled) if enabled in (0, 1) else None}
+    status = publishing(body, None)
+    # The message changes with every item. A listing has no previous status, so its time is not the start.
     return status if is_of_package(message) else replace(status, started_at=None)

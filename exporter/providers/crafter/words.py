@@ -1,7 +1,7 @@
-"""What CrafterCMS Studio's words and messages about the publishing of a site mean.
+"""The meaning of CrafterCMS Studio's words and messages about the publishing of a site.
 
 Sources: the "Publish Status" pages of the documentation and the words of the open source server.
-Messages hold paths and user names: they are read, never shown.
+Messages contain paths and user names, so they are read and never shown.
 """
 
 import re
@@ -24,21 +24,21 @@ STATES = {
     "stopped": State.STOPPED,
     "error": State.FAILED,
 }
-# With publishing switched off nothing in these states will move; what runs still ends by itself.
-_HELD_WHEN_DISABLED = frozenset({State.IDLE, State.QUEUED, State.SUCCEEDED_WITH_ERRORS})
+# With publishing disabled, a site in one of these states does not move. A run that has started still ends.
+_STOPPED_WHEN_DISABLED = frozenset({State.IDLE, State.QUEUED, State.SUCCEEDED_WITH_ERRORS})
 
 # Publishing stops at every error. So a site that rests, waits or publishes something else has published
 # what it did before, also when nothing was read at that moment.
 _AFTER_SUCCESS = frozenset({State.IDLE, State.QUEUED, State.RUNNING})
 
-# How messages begin. The first wording of a failure is the documentation's, the second that of the
-# server's configuration. An administrator may change both: then a failure shows as stopped.
+# How messages begin. The first text of a failure is that of the documentation, the second that of the
+# server's configuration. An administrator can change both: then a failure is shown as stopped.
 _FAILED = ("failed while", "stopped while trying")
 _SUCCEEDED = ("last successful",)
 _PACKAGE = ("currently publishing package",)
 _LONGEST_BEGINNING = 64
-# Minutes only in the documentation, seconds and an offset in the server. The item's path comes
-# before the time and may look like one itself.
+# The documentation has minutes only, the server seconds and an offset. The path of the item is before the
+# time and can contain a time as well.
 _TIME = re.compile(
     r"(?<!\S)\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d(?::?\d\d)?)(?=[\s.,;)]|$)", re.ASCII
 )
@@ -59,9 +59,9 @@ def publishing(body: Mapping[str, Any], previous: Status | None) -> Status:
     """The status of a site.
 
     Args:
-        body: what an answer tells: ``status`` and perhaps ``message``, ``enabled``, ``submissionId``
-            and the counts.
-        previous: the last status understood, if there is one.
+        body: ``status`` and, if the response has them, ``message``, ``enabled``, ``submissionId`` and
+            the counts.
+        previous: the last status of the site, if there is one.
     """
     raw = text(body.get("status"))
     message = body.get("message")
@@ -85,7 +85,7 @@ def _state(raw: str, message: str, *, enabled: bool | None) -> State:
     state = STATES.get(raw.casefold(), State.UNKNOWN)
     if state is State.STOPPED and _begins(message, _FAILED):
         return State.FAILED
-    return State.STOPPED if enabled is False and state in _HELD_WHEN_DISABLED else state
+    return State.STOPPED if enabled is False and state in _STOPPED_WHEN_DISABLED else state
 
 
 def _begins(message: str, beginnings: tuple[str, ...]) -> bool:
@@ -93,16 +93,16 @@ def _begins(message: str, beginnings: tuple[str, ...]) -> bool:
 
 
 def _times(state: State, message: str, previous: Status | None) -> _Times:
-    """What the last time in a message is the time of; nothing where it has none."""
+    """The times that follow from the last time in a message; none if it has no time."""
     found = _TIME.findall(message[-_LONGEST_END:])
     moment = instant(found[-1]) if found else None
     if moment is None:
         return {}
     if _begins(message, _SUCCEEDED):
-        # A site that is queued or stopped may still tell of its last success.
-        told: _Times = {"reported_at": moment, "succeeded_at": moment}
+        # The message can also be that of a site which is queued or stopped.
+        times: _Times = {"reported_at": moment, "succeeded_at": moment}
         resting = state in (State.IDLE, State.SUCCEEDED_WITH_ERRORS)
-        return {**told, "ended_at": moment, "state_since": moment} if resting else told
+        return {**times, "ended_at": moment, "state_since": moment} if resting else times
     match state:
         case State.IDLE | State.STOPPED:
             return {"reported_at": moment, "state_since": moment}
@@ -120,8 +120,8 @@ def _times(state: State, message: str, previous: Status | None) -> _Times:
 def _start(moment: float, message: str, previous: Status | None) -> float:
     """The start of a run whose message was written at ``moment``.
 
-    A package is a run of its own. Item by item the message is written anew, so the first one seen
-    tells since when the site is being published.
+    A package is a run of its own. Without packages the message changes with every item, so the first
+    message that was read has the start.
     """
     if previous is None or previous.state is not State.RUNNING or previous.started_at is None:
         return moment
@@ -129,7 +129,7 @@ def _start(moment: float, message: str, previous: Status | None) -> float:
 
 
 def _counts(body: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """``totalItems`` and ``numberOfItems``; both are 0 when nothing runs, which counts nothing."""
+    """``totalItems`` and ``numberOfItems``; both are 0 without a run, which is not a count."""
     total, processed = count(body.get("totalItems")), count(body.get("numberOfItems"))
     return (None, None) if not total and not processed else (total, processed)
 
@@ -137,9 +137,9 @@ def _counts(body: Mapping[str, Any]) -> tuple[int | None, int | None]:
 def _progress(raw: str, processed: int | None, total: int | None) -> float | None:
     """The share of a package that is published.
 
-    A package is counted twice, while it is prepared (``processing``) and again from 0 while it is
-    published (``publishing``). Only the second is progress towards the end. A full counter is none
-    either: it may be left over from the first, and once all is published the status says so.
+    A package is counted twice: while it is prepared (``processing``), and again from 0 while it is
+    published (``publishing``). Only the second is progress towards the end. A full counter can be left
+    over from the first, so it is not used.
     """
     if raw.casefold() != "publishing" or processed is None or not total or processed >= total:
         return None
@@ -147,5 +147,5 @@ def _progress(raw: str, processed: int | None, total: int | None) -> float | Non
 
 
 def is_of_package(message: str) -> bool:
-    """Whether a message tells of a package that is published: a run of its own, at its beginning."""
+    """Whether a message is about a package, whose time is the start of the run."""
     return _begins(message.strip(), _PACKAGE)

@@ -1,8 +1,8 @@
-"""JMESPath with arithmetic (JEP 16) over answers that nobody vouches for.
+"""JMESPath with arithmetic (JEP 16) for untrusted responses.
 
-Importing this costs memory, so it is done once something has to be compiled. The expressions are the
-user's own and checked beforehand; what they meet in an answer is not: nothing found stays nothing, and
-neither time nor memory can run away.
+Importing this costs memory, so it is imported with the first expression. Expressions are the user's own
+and are checked with the configuration. Responses are not trusted: a missing value gives nothing, and time
+and memory are limited.
 """
 
 import json
@@ -26,14 +26,14 @@ Node = Mapping[str, Any]
 
 
 class Misfit(ValueError):
-    """An expression met values that it cannot work with; the text quotes nothing of them."""
+    """An expression cannot be evaluated for a value; the text does not quote the value."""
 
 
 def finder(source: str) -> Callable[[Any], Any]:
-    """What an expression does: takes a value and returns what it finds there, see `found`.
+    """The function of an expression, from a value to the result, see `found`.
 
     Raises:
-        ValueError: what is wrong with it, in one sentence that does not quote it.
+        ValueError: the error in it, in one sentence that does not quote it.
     """
     tree = compiled(source)
     names = _names(tree)
@@ -41,13 +41,13 @@ def finder(source: str) -> Callable[[Any], Any]:
 
 
 def _names(tree: Node) -> list[str]:
-    """The names of an expression like ``a.b``, as most of them are; nothing for any other."""
+    """The names of an expression like ``a.b``, the most frequent form; nothing for any other."""
     parts = tree["children"] if tree["type"] == "subexpression" else [tree]
     return [part["value"] for part in parts] if all(part["type"] == "field" for part in parts) else []
 
 
 def _walk(names: list[str], value: Any) -> Any:
-    """What `found` finds too, at a fraction of the time."""
+    """The same result as `found`, in a fraction of the time."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
@@ -57,18 +57,18 @@ def compiled(source: str) -> Node:
     """The syntax tree of an expression.
 
     Raises:
-        ValueError: what is wrong with it, in one sentence that does not quote it.
+        ValueError: the error in it, in one sentence that does not quote it.
     """
     if len(source) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters")
     try:
         tree: Node = jmespath.compile(source).parsed
     except IncompleteExpressionError:
-        raise ValueError("is no whole JMESPath expression: something is missing at its end") from None
+        raise ValueError("is not a complete JMESPath expression: something is missing at its end") from None
     except ParseError as error:
         raise ValueError(_explained(source, error.lex_position)) from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise ValueError("is no JMESPath expression") from None
+        raise ValueError("is not a JMESPath expression") from None
     for text in _errors(tree, frozenset(), 0):
         raise ValueError(text)
     return tree
@@ -78,7 +78,7 @@ def tight_minus(source: str) -> int | None:
     """Where an expression subtracts one field from another without spaces around the minus.
 
     Returns:
-        The first such place, counted from 0; ``None`` where there is none.
+        The first such place, counted from 0; ``None`` if there is none.
     """
     tokens = list(Lexer().tokenize(source))
     for left, minus, right, after in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
@@ -90,61 +90,61 @@ def tight_minus(source: str) -> int | None:
 
 
 def _explained(source: str, position: int) -> str:
-    wrong = f"is no JMESPath expression: wrong from character {position + 1} on"
+    wrong = f"is not a JMESPath expression: wrong from character {position + 1} on"
     if source[position : position + 1].isdigit():
-        return f"{wrong}; numbers stand between backticks, as in `100`"
+        return f"{wrong}; write numbers in backticks, as in `100`"
     return wrong
 
 
 def found(tree: Node, value: Any) -> Any:
-    """What an expression finds in a value; ``None`` is nothing.
+    """The result of an expression for a value; ``None`` if it finds nothing.
 
     Raises:
-        Misfit: it cannot work with what the value holds, or not within bounds.
+        Misfit: it cannot be evaluated for this value, or not within the limits.
     """
     try:
         return _Interpreter().evaluate(tree, value)
     except Misfit:
         raise
     except JMESPathTypeError as error:
-        detail = f"{error.function_name}() cannot work with a value of this type"
+        detail = f"{error.function_name}() does not accept a value of this type"
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
-        detail = "cannot work with these values"
-    # Raised out here: what the library raises carries what it was given.
+        detail = "cannot be evaluated for these values"
+    # Outside of the handler, since the library's exceptions contain the value.
     raise Misfit(detail)
 
 
 class _Functions(Functions):
-    """The functions of JMESPath; those whose result may be far larger than what they are given, bounded."""
+    """The functions of JMESPath, with a limit for those that can multiply the size of their arguments."""
 
     def call_function(self, function_name: str, resolved_args: list[Any], *more: Any, **rest: Any) -> Any:
         if _result_length(function_name, resolved_args) > MAX_TEXT:
-            raise Misfit(f"{function_name}() would make a text that is too long")
+            raise Misfit(f"the result of {function_name}() would be too long")
         if function_name == "to_string":
             return _text(*resolved_args)
         try:
             return super().call_function(function_name, resolved_args, *more, **rest)
         except JMESPathTypeError as error:
-            # A function of nothing is nothing: what an answer leaves out is no fault of its type.
+            # A function of nothing is nothing: a missing value is not a value of a wrong type.
             if error.current_value is None:
                 return None
             raise
 
 
 def _text(value: object) -> str:
-    """What ``to_string`` makes, told to stop in time."""
+    """The result of ``to_string``, with a limit."""
     if isinstance(value, str):
         return value
     text = ""
     for chunk in json.JSONEncoder(separators=(",", ":")).iterencode(value):
         text += chunk
         if len(text) > MAX_TEXT:
-            raise Misfit("to_string() would make a text that is too long")
+            raise Misfit("the result of to_string() would be too long")
     return text
 
 
 def _result_length(name: str, arguments: list[Any]) -> float:
-    """About how long a text a function is going to make; 0 for those that make no longer one."""
+    """The approximate length of a function's result; 0 if it is not longer than its arguments."""
     match name, arguments:
         case "pad_left" | "pad_right", [_, int() | float() as width, *_]:
             return width
@@ -156,7 +156,7 @@ def _result_length(name: str, arguments: list[Any]) -> float:
 
 
 class _Interpreter(TreeInterpreter):
-    """Evaluates one expression once, in a bounded number of steps."""
+    """Evaluates one expression once, in a limited number of steps."""
 
     def __init__(self) -> None:
         super().__init__(Options(custom_functions=_Functions()))
@@ -165,20 +165,20 @@ class _Interpreter(TreeInterpreter):
     def visit(self, node: Node, *args: Any, **kwargs: Any) -> Any:
         self._steps += 1
         if self._steps > MAX_STEPS:
-            raise Misfit("takes too many steps")
+            raise Misfit("needs too many steps")
         return super().visit(node, *args, **kwargs)
 
     def visit_arithmetic(self, node: Node, value: Any) -> float | None:
         left, right = (self.visit(child, value) for child in node["children"])
         if left is None or right is None:
             return None
-        # Python's signs mean something for texts and lists too.
+        # Python's operators also accept texts and lists.
         if not (_is_number(left) and _is_number(right)):
-            raise Misfit("calculates with what is no number")
+            raise Misfit("calculates with a value that is not a number")
         try:
             result: float = self._ARITHMETIC_FUNC[node["value"]](left, right)
         except ZeroDivisionError:
-            return None  # a share of nothing
+            return None  # a share of 0 items
         return result
 
     def visit_arithmetic_unary(self, node: Node, value: Any) -> float | None:
@@ -186,7 +186,7 @@ class _Interpreter(TreeInterpreter):
         if operand is None:
             return None
         if not _is_number(operand):
-            raise Misfit("calculates with what is no number")
+            raise Misfit("calculates with a value that is not a number")
         result: float = self._ARITHMETIC_UNARY_FUNC[node["value"]](operand)
         return result
 
@@ -196,7 +196,7 @@ def _is_number(value: object) -> bool:
 
 
 def _errors(node: Node, variables: frozenset[str], depth: int) -> Iterator[str]:
-    """What the parser lets through and no answer could ever make right."""
+    """Errors that the parser accepts and that make every evaluation fail."""
     if depth > MAX_DEPTH:
         yield f"is nested deeper than {MAX_DEPTH} levels"
         return
@@ -204,10 +204,10 @@ def _errors(node: Node, variables: frozenset[str], depth: int) -> Iterator[str]:
     match node["type"]:
         case "function_expression":
             yield from _wrong_call(node["value"], children)
-            # What stands behind & is fine here, and only here.
+            # An & is only allowed here.
             children = [child["children"][0] if child["type"] == "expref" else child for child in children]
         case "expref":
-            yield "has an & that is no argument of a function"
+            yield "has an & that is not an argument of a function"
         case "variable_ref" if node["value"] not in variables:
             yield "uses a $variable that no let defines"
         case "let_expression":
@@ -217,7 +217,7 @@ def _errors(node: Node, variables: frozenset[str], depth: int) -> Iterator[str]:
             yield "has a slice of step 0"
         case "arithmetic" | "arithmetic_unary":
             if any(child["type"] == "literal" and not _is_number(child["value"]) for child in children):
-                yield "calculates with what is no number"
+                yield "calculates with a value that is not a number"
     for child in children:
         yield from _errors(child, variables, depth + 1)
 

@@ -1,43 +1,43 @@
-"""Any other HTTP API that answers in JSON: the config says what to ask and where the answer tells what.
+"""Any other HTTP API with JSON responses: the configuration has the requests and the meaning of responses.
 
-Expressions are JMESPath with arithmetic (https://jmespath.site/, JEP 16). One that finds nothing is
-an absent series; one that finds what cannot be meant is a `Failure` that names its key of the config.
+Expressions are JMESPath with arithmetic (https://jmespath.site/, JEP 16). An expression that finds
+nothing is an absent series. One that finds a value of a wrong type is a `Failure` with its key.
 """
 
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from pydantic import ConfigDict, Field
 
 from exporter.config_types import Keys, KeyValue, Place, inside
+from exporter.model.dates import iso_date
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request
 from exporter.model.job import Items, Job, Kind, State, Status
-from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, answered
+from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, received
 from exporter.providers.json.keys import KEY, Expression, JsonDiscover, ReadKeys, RequestKeys
 from exporter.providers.json.listing import Pages, Turn, look
 from exporter.providers.values import count, epoch, instant, key, number, ratio, text
 
 _ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
 _JSON = ("Content-Type", "application/json")
-_MINUS = 'write a name that holds a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
+_MINUS = 'write a name that contains a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
 _SINCE_SECONDS = 60
 MAX_INT = 10**20
 
 
 class JsonOptions(Keys):
-    """How one job is asked."""
+    """How one job is read."""
 
     read: ReadKeys = Field(description="the request for a job, and the meaning of its response")
 
 
 class JsonJob(Keys):
-    """One job: the keys that path, query and body of ``read`` name in braces."""
+    """One job: the keys in braces in path, query and body of ``read``."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, KeyValue]
@@ -60,15 +60,15 @@ class JsonApi(Provider):
         self._given = [(name, expression, reader) for name, expression, reader in given if expression]
 
     def key_names(self) -> tuple[str, ...]:
-        """Those in braces, of the path first, then of query and body."""
+        """The names in braces: those of the path first, then of query and body."""
         return self._names
 
     def identify(self, keys: Mapping[str, str]) -> tuple[str, Kind]:
-        """All its keys, joined; of the kind that the config says."""
+        """All its keys, joined; the kind is configured."""
         return "/".join(keys[name] for name in self._names), Kind(self._read.kind)
 
     def check_discover(self, discover: JsonDiscover) -> Iterator[tuple[tuple[str, ...], str]]:
-        """A listing has to name exactly the keys that a read needs."""
+        """A listing must have exactly the keys that a read needs."""
         for name in self._names:
             if name not in discover.keys:
                 yield ("keys", name), "is missing: read names it in braces"
@@ -78,8 +78,8 @@ class JsonApi(Provider):
 
     @classmethod
     def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
-        """``foo-bar`` subtracts two fields, where people mean the field of that name."""
-        from exporter.providers.json.expressions import tight_minus  # noqa: PLC0415  # as in jsonkeys
+        """``foo-bar`` subtracts two fields, which is probably not intended."""
+        from exporter.providers.json.expressions import tight_minus  # noqa: PLC0415  # as in keys
 
         for place, expression in inside({"read": system.read, "discover": system.discover}, Expression):
             at = tight_minus(expression.source)
@@ -88,8 +88,8 @@ class JsonApi(Provider):
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request."""
-        answer = yield _ask(self._read, job.keys, Turn())
-        value = answer.json()
+        response = yield _request(self._read, job.keys, Turn())
+        value = response.json()
         if self._read.root is not None:
             value = look("root", self._read.root, value)
         return self._status(job.id, value, self._read.state)
@@ -101,12 +101,11 @@ class JsonApi(Provider):
         seen: set[str] = set()
         turn: Turn | None = pages.first()
         while turn is not None:
-            answer = yield from answered(_ask(keys, since, turn))
-            body = answer.json()
+            response = yield from received(_request(keys, since, turn))
+            body = response.json()
             entries = look("discover.items", keys.items, body)
             if not isinstance(entries, list):
-                detail = "discover.items: what is found is no list"
-                raise Failure(Reason.INVALID_RESPONSE, detail, status=answer.status)
+                raise invalid(response, "discover.items: the value is not a list")
             named, before = 0, len(seen)
             for entry in entries:
                 own = self._keys(keys, entry)
@@ -117,10 +116,10 @@ class JsonApi(Provider):
                 if job_id not in seen:
                     seen.add(job_id)
                     yield self._found(job_id, own, entry, keys.state)
-            turn = pages.after(answer, body, len(entries), in_circles=named > 0 and len(seen) == before)
+            turn = pages.after(response, body, len(entries), in_circles=named > 0 and len(seen) == before)
 
     def _keys(self, keys: JsonDiscover, entry: Any) -> dict[str, str] | None:
-        """The keys of an entry's job; ``None`` where one of them could not be one of the config."""
+        """The keys of an entry's job; ``None`` if one of them is not valid as a key of a job."""
         own = {}
         for name in self._names:
             value = look(f"discover.keys.{name}", keys.keys[name], entry)
@@ -136,17 +135,17 @@ class JsonApi(Provider):
         if state is not None:
             return Found(own, self._status(job_id, entry, state), complete=True)
         name = self._read.name
-        return Found(own, name="" if name is None else _meant("name", name, entry, _word))
+        return Found(own, name="" if name is None else _value("name", name, entry, _word))
 
     def _status(self, job_id: str, value: Any, word: Expression) -> Status:
-        raw = _meant("state", word, value, _word)
+        raw = _value("state", word, value, _word)
         state = self._words.get(raw.casefold(), State.UNKNOWN)
-        found = {name: _meant(name, expression, value, reader) for name, expression, reader in self._given}
+        found = {name: _value(name, expression, value, reader) for name, expression, reader in self._given}
         items = Items(**{_ITEMS[name]: found.pop(name) for name in _ITEMS if name in found})
         complete = found.pop("items_sending_complete", None)
         status = Status(state=state, raw=raw, items=items, sending_complete=complete, **found)
         if state is State.QUEUED:
-            # What waits has not begun: this is left over from the run before, or is when it was made.
+            # A queued run has not started: these are of the run before, or of its creation.
             status = replace(status, started_at=None, progress=None)
         is_run = self._read.kind == "run"
         ended_at = None if state in _ACTIVE else status.ended_at
@@ -160,8 +159,8 @@ class JsonApi(Provider):
         )
 
 
-def _ask(request: RequestKeys, keys: Mapping[str, str], turn: Turn) -> Request:
-    """A request with its keys filled in, each encoded as its place wants it."""
+def _request(request: RequestKeys, keys: Mapping[str, str], turn: Turn) -> Request:
+    """A request with the keys of a job, each encoded for its place."""
     path = _filled(request.path, {name: quote(value, safe="") for name, value in keys.items()})
     query = {name: [_filled(each, keys) for each in values] for name, values in request.query.items()}
     query |= {name: [value] for name, value in turn.query.items()}
@@ -191,27 +190,28 @@ def _filled_in(template: Any, keys: Mapping[str, str]) -> Any:
 
 
 def _since(moment: float) -> dict[str, str]:
-    """A moment as it is written in requests, cut to the minute so that they stay the same for a while."""
+    """A time in three notations for requests, rounded so that these stay the same for a minute."""
     seconds = max(0, int(moment // _SINCE_SECONDS * _SINCE_SECONDS))
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
     return {"since": written, "since_s": str(seconds), "since_ms": str(seconds * 1000)}
 
 
 Reader = Callable[[Any], Any]
-"""What a found value means; ``TypeError`` with what is allowed where it cannot be meant."""
+"""Converts the result of an expression; ``TypeError`` with the allowed type for any other."""
 
 
-def _meant(name: str, expression: Expression, value: Any, reader: Reader) -> Any:
+def _value(name: str, expression: Expression, value: Any, reader: Reader) -> Any:
     found = look(name, expression, value)
     try:
         return reader(found)
     except TypeError as allowed:
-        detail = f"{name}: what is found is no {allowed}"
+        detail = f"{name}: the value is not {allowed}"
+    # Outside of the handler, since the exception could contain the value.
     raise Failure(Reason.INVALID_RESPONSE, detail)
 
 
 def _word(found: Any) -> str:
-    """A text; numbers and truth values too, as JSON writes them."""
+    """A text; numbers and booleans as JSON writes them."""
     if found is None:
         return ""
     if isinstance(found, str):
@@ -222,13 +222,13 @@ def _word(found: Any) -> str:
 
 
 def _number(found: Any) -> Any:
-    """What is a number, or a text of one; other texts are misread, save the empty one."""
+    """A number, or a text of one; an empty text is nothing."""
     if isinstance(found, str):
         found = found.strip() or None
         if found is not None and number(found) is None:
-            raise TypeError("number")
+            raise TypeError("a number")
     elif found is not None and (isinstance(found, bool) or not isinstance(found, int | float)):
-        raise TypeError("number")
+        raise TypeError("a number")
     return found
 
 
@@ -250,10 +250,8 @@ def _time(found: Any) -> float | None:
     """An ISO 8601 time, or a Unix time in seconds or milliseconds."""
     if not isinstance(found, str) or not found.strip() or number(found) is not None:
         return epoch(_number(found))
-    try:
-        datetime.fromisoformat(found.strip())
-    except ValueError:
-        raise TypeError("time") from None
+    if iso_date(found.strip()) is None:
+        raise TypeError("a time")
     return instant(found.strip())
 
 
@@ -268,7 +266,7 @@ _ITEMS = {
     "items_deleted": "deleted",
     "items_acknowledged": "acknowledged",
 }
-"""The counts by their key of the config, and what they are called in `Items`."""
+"""The counts by their key of the configuration, with their name in `Items`."""
 
 _READERS: Mapping[str, Reader] = {
     **dict.fromkeys(("step", "run", "name", "type", "level"), _word),
@@ -288,4 +286,4 @@ _READERS: Mapping[str, Reader] = {
         _time,
     ),
 }
-"""How what each expression but ``state`` finds is read."""
+"""How the result of each expression except ``state`` is converted."""

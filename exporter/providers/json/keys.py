@@ -1,7 +1,7 @@
-"""What may stand under ``read:`` and ``discover:`` of the provider ``json``.
+"""The keys of ``read:`` and ``discover:`` of the provider ``json``.
 
-Requests are templates: ``{name}`` in path, query or body is a key of the job. Expressions are
-compiled when the config is checked, so that an error in one is told with its place.
+Requests are templates: ``{name}`` in path, query or body is a key of the job. Expressions are compiled
+with the configuration, so that an error in one is reported with its place.
 """
 
 import json
@@ -22,13 +22,13 @@ from exporter.providers.values import text
 MAX_TEMPLATE = 4096
 MAX_WORD = 128
 RESERVED = frozenset({"name", "labels", "expect", "system", "debug"})
-"""Names with a meaning of their own in ``jobs:`` or in the query of ``/probe``."""
+"""Names with another meaning in ``jobs:`` or in the query of ``/probe``."""
 
 SINCE = ("since", "since_s", "since_ms")
-"""What a listing's request may name in braces: the moment ``newer_than`` ago, in three notations."""
+"""The names in braces that a listing's request can have: the time ``newer_than`` ago, in three notations."""
 
 KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
-# RFC 3986 section 3.3: segments of pchar, here with keys among them.
+# RFC 3986 section 3.3: segments of pchar, and keys in braces.
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za-z_][A-Za-z0-9_]{0,63}\})*)+")
 _ENDED = frozenset(
     {State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED, State.STOPPED}
@@ -40,7 +40,7 @@ class Expression:
     """A compiled JMESPath expression; equal to another of the same text.
 
     Args:
-        find: what it finds in a value, ``None`` for nothing; ``ValueError`` where it cannot work with it.
+        find: its result for a value, ``None`` for nothing; ``ValueError`` if it cannot be evaluated.
     """
 
     source: str
@@ -51,7 +51,7 @@ def _expression(value: object) -> Expression:
     if isinstance(value, Expression):
         return value
     if not isinstance(value, str):
-        # pydantic takes no TypeError for an error.
+        # pydantic reports no TypeError.
         raise ValueError("must be text: a JMESPath expression, in quotes")  # noqa: TRY004
     from exporter.providers.json.expressions import finder  # noqa: PLC0415  # only where expressions are configured
 
@@ -67,7 +67,7 @@ Expr = Annotated[
 
 
 def named(template: object) -> Iterator[str]:
-    """The keys that a text, or any text inside lists and mappings, names in braces."""
+    """The names in braces in a text, or in all texts inside lists and mappings."""
     if isinstance(template, str):
         yield from KEY.findall(template)
     elif isinstance(template, Mapping):
@@ -85,7 +85,7 @@ def _path(value: str) -> str:
             "what follows a ? belongs under query"
         )
     if any(unquote(segment) in (".", "..") for segment in value.split("/")):
-        raise ValueError("must not hold the path segments . or ..")
+        raise ValueError("must not contain the path segments . or ..")
     return value
 
 
@@ -110,10 +110,10 @@ def _body(value: object) -> object:
     if not isinstance(value, dict | list):
         raise ValueError("must be a mapping or a list, which is sent as JSON")  # noqa: TRY004  as above
     try:
-        # Plain values, apart from the file that they were read from.
+        # Plain values, without the types that the YAML reader adds.
         return json.loads(json.dumps(value, allow_nan=False))
     except ValueError:
-        raise ValueError("holds a number that JSON does not know") from None
+        raise ValueError("contains a number that JSON does not have") from None
 
 
 _SCALAR = {"type": ["string", "integer", "boolean"]}
@@ -154,12 +154,12 @@ class RequestKeys(Keys):
         return value
 
     def names(self) -> tuple[str, ...]:
-        """The keys named in braces, those of the path first, then of query and body, each once."""
+        """The keys in braces, those of the path first, then of query and body, each once."""
         return tuple(dict.fromkeys(named([self.path, self.query, self.body])))
 
 
 class ReadKeys(RequestKeys):
-    """How one job is asked and what its answer means."""
+    """How one job is read and what the response means."""
 
     kind: Literal["run", "slot"] = Field(
         "run", description="run: ends once; slot: one identity, run after run"
@@ -223,14 +223,14 @@ class ReadKeys(RequestKeys):
             for word in words:
                 if seen.setdefault(word.casefold(), state) is not state:
                     first = seen[word.casefold()]
-                    raise ValueError(f"one word stands for {first.value} and for {state.value}")
+                    raise ValueError(f"one word has the states {first.value} and {state.value}")
         return states
 
     @field_validator("final")
     @classmethod
     def _only_ends(cls, states: list[State]) -> list[State]:
         if any(state not in _ENDED for state in states):
-            raise ValueError(f"no run ends in one of them; allowed: {', '.join(sorted(_ENDED))}")
+            raise ValueError(f"contains a state in which no run ends; allowed: {', '.join(sorted(_ENDED))}")
         return states
 
     @model_validator(mode="after")
@@ -238,23 +238,23 @@ class ReadKeys(RequestKeys):
         names = self.names()
         if not names:
             raise ValueError(
-                "path, query or body must name at least one key in braces: by its value jobs are told apart"
+                "path, query or body must have at least one key in braces, whose value identifies the job"
             )
         if taken := RESERVED.intersection(names):
-            raise ValueError(f"{min(taken)} has a meaning of its own; choose another name for this key")
+            raise ValueError(f"{min(taken)} has another meaning; choose another name for this key")
         if self.kind == "slot" and "final" in self.model_fields_set:
             raise ValueError("a slot never ends: final is for kind: run")
         return self
 
     def words(self) -> dict[str, State]:
-        """Our state by the vendor's word in lower case."""
+        """The state by the vendor's word in lower case."""
         if not self.states:
             return {state.value: state for state in State}
         return {text(word).casefold(): state for state, words in self.states.items() for word in words}
 
 
 class Paging(Keys):
-    """How a listing goes on after its first page: by number, by a token, or by the address of the next."""
+    """How a listing continues after its first page: by number, by a token, or by the next page's address."""
 
     page: Word | None = Field(None, description="parameter for the number of the page, or for an offset")
     first: int = Field(1, ge=0, le=1, description="the number of the first page")
@@ -298,7 +298,7 @@ class JsonDiscover(DiscoverKeys, RequestKeys):
     items: Expr = Field(description="the list of jobs in a page")
     keys: dict[str, Expr] = Field(
         min_length=1,
-        description="the keys of a job by name, each as an expression over its entry of the list",
+        description="the keys of a job by name, each an expression for its entry of the list",
     )
     state: Expr | None = Field(
         None,
@@ -314,7 +314,7 @@ class JsonDiscover(DiscoverKeys, RequestKeys):
     def _knows_names(self) -> "JsonDiscover":
         names = self.names()
         if any(name not in SINCE for name in names):
-            raise ValueError(f"a listing has no keys in braces; allowed there: {', '.join(SINCE)}")
+            raise ValueError(f"a listing has no keys in braces; allowed: {', '.join(SINCE)}")
         if names and self.newer_than is None:
             raise ValueError("since in braces needs newer_than")
         if self.paging is not None and self.paging.into == "body" and not isinstance(self.body or {}, dict):

@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from exporter.config_types import Keys, KeyValue
-from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Items, Job, Kind, State, Status
-from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, path
-from exporter.providers.paging import PAGE_SIZE, Page, paged
+from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, path
+from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.values import count, key, mapping, text
 
 _FINAL = frozenset({State.SUCCEEDED, State.FAILED})
@@ -57,7 +56,7 @@ class Sixth(Provider):
         response = yield Request(path("teams", self.options.team, "builds", job.keys["build"]))
         body = response.object()
         if "phase" not in body:
-            raise Failure(Reason.INVALID_RESPONSE, "the response has no phase", status=response.status)
+            raise invalid(response, "the response has no phase")
         return self._status(job.id, body)
 
     def discover(self, keys: SixthDiscover, now: float) -> Listing:
@@ -69,13 +68,13 @@ class Sixth(Provider):
 
         return paged(request, self._page)
 
-    def _page(self, response: Response) -> Page:
+    def _page(self, response: Response) -> NumberedPage:
         builds = response.object().get("builds", [])
         found: dict[str, Found | None] = {}
         for build in map(mapping, builds):
             if (build_id := key(build.get("id"))) is not None:
                 found[build_id] = Found({"build": build_id}, self._status(build_id, build), complete=True)
-        return Page(len(builds), found, None)
+        return NumberedPage(len(builds), found, None)
 
     def _status(self, job_id: str, body: Mapping[str, Any]) -> Status:
         raw = text(body.get("phase"))
