@@ -57,14 +57,9 @@ class CrafterSession(TokenCredential):
         self._cookies: dict[str, str] = {}
         self._changes = 0
 
-    @property
-    def endpoint(self) -> str:
-        """The login of the Studio."""
-        return self._base_url + LOGIN_PATH
-
     def bind(self, base_url: str, headers: Mapping[str, str]) -> None:
         """Keeps both for the login, which is on the system itself, behind the same gateways."""
-        self._base_url, self._headers = base_url, headers
+        self._base_url, self._headers, self.endpoint = base_url, headers, base_url + LOGIN_PATH
 
     def apply(self, request: PreparedRequest) -> None:
         """Sets the cookies, if the request is to the Studio's own host.

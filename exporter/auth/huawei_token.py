@@ -45,14 +45,9 @@ class HuaweiToken(TokenCredential):
     Keys: ClassVar[type[fields.Keys]] = HuaweiTokenKeys
 
     def __init__(self, keys: HuaweiTokenKeys, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(keys.password)
+        super().__init__(keys.password, keys.token_url)
         self._keys = keys
         self._clock = clock
-
-    @property
-    def endpoint(self) -> str:
-        """IAM's token endpoint."""
-        return self._keys.token_url
 
     def apply(self, request: PreparedRequest) -> None:
         """Sets the header.

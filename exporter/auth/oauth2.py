@@ -54,13 +54,8 @@ class OAuth2(TokenCredential):
     Keys: ClassVar[type[fields.Keys]] = OAuth2Keys
 
     def __init__(self, keys: OAuth2Keys) -> None:
-        super().__init__(keys.client_secret)
+        super().__init__(keys.client_secret, keys.token_url)
         self._keys = keys
-
-    @property
-    def endpoint(self) -> str:
-        """The token endpoint."""
-        return self._keys.token_url
 
     def apply(self, request: PreparedRequest) -> None:
         """Sets the header.

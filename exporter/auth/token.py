@@ -48,21 +48,18 @@ class TokenCredential(Credential):
 
     Args:
         secret: the token is fetched with it, and fetched again when it changes.
+        endpoint: the URL that tokens are fetched from.
     """
 
     action: ClassVar[str] = "get a token from"
 
-    def __init__(self, secret: Secret) -> None:
+    def __init__(self, secret: Secret, endpoint: str = "") -> None:
+        self.endpoint = endpoint
         self._secret = SecretSet(secret)
         self._token: _Token | None = None
         self._serial = 0
         self._rejected = False
         self._now = 0.0
-
-    @property
-    @abstractmethod
-    def endpoint(self) -> str:
-        """The URL that tokens are fetched from."""
 
     @abstractmethod
     def fetch(self, session: Session, secret: str) -> tuple[str, float]:

@@ -30,18 +30,6 @@ class Handle:
     whatever happened.
     """
 
-    __slots__ = (
-        "_body",
-        "_body_left",
-        "_body_limit",
-        "_head",
-        "_head_left",
-        "_needs_reset",
-        "_request",
-        "_settings",
-        "curl",
-    )
-
     def __init__(self, settings: ConnectionSettings) -> None:
         self.curl = pycurl.Curl()
         self._settings = settings

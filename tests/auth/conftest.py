@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,11 @@ import pytest
 from requests import PreparedRequest, Request, Session
 
 from exporter.auth.credential import Credential
+from exporter.model.failure import Failure, Reason
 from exporter.transport import blocking_session
+
+SECRET = "kept-to-ourselves"
+TOKEN = "token-kept-too"
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,18 @@ def secret_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
         return {"file": str(path)}
 
     return write
+
+
+def renewal_failure(credential: Credential, session: Session, now: float = 0.0) -> Failure:
+    """The failure of a renewal. However it is printed, it shows no secret and no text of the response."""
+    with pytest.raises(Failure) as caught:
+        credential.renew(session, now)
+    failure = caught.value
+    shown = "".join(traceback.format_exception(failure)) + repr(vars(failure))
+    assert failure.reason is Reason.AUTH
+    assert failure.__context__ is None
+    assert not any(word in shown for word in (SECRET, TOKEN, "chatter"))
+    return failure
 
 
 def sent(credential: Credential) -> dict[str, str]:

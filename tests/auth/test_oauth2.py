@@ -1,7 +1,5 @@
 import base64
 import json
-import socket
-import traceback
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_plus
@@ -12,18 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from requests import Session
-from requests.exceptions import ConnectionError as RequestsConnectionError
-from requests.exceptions import InvalidURL, ReadTimeout, SSLError
 
 from exporter.auth.oauth2 import OAuth2, OAuth2Keys
 from exporter.model.failure import Failure, Reason
-from exporter.transport import blocking_session
-from tests.auth.conftest import Server, sent
+from tests.auth.conftest import SECRET, TOKEN, Server, renewal_failure, sent
 
 SecretFile = Callable[[str], dict[str, str]]
 
-SECRET = "kept-to-ourselves"
-TOKEN = "token-kept-too"
 URL = "https://auth.example.com/oauth/token"
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -41,18 +34,6 @@ def error(**keys: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         oauth2(**keys)
     return str(caught.value)
-
-
-def fault(credential: OAuth2, session: Session, now: float = 0.0) -> Failure:
-    """The failure of a renewal; nothing in it, however it is printed, tells a secret."""
-    with pytest.raises(Failure) as caught:
-        credential.renew(session, now)
-    failure = caught.value
-    shown = "".join(traceback.format_exception(failure)) + repr(vars(failure))
-    assert failure.reason is Reason.AUTH
-    assert failure.__context__ is None
-    assert not any(word in shown for word in (SECRET, TOKEN, "chatter"))
-    return failure
 
 
 def test_the_client_secret_goes_into_the_form(server: Server, session: Session) -> None:
@@ -87,12 +68,6 @@ def test_or_it_goes_into_basic_form_encoded(server: Server, session: Session) ->
     assert server.asked[0].form == {"grant_type": "client_credentials"}
 
 
-def test_before_the_first_token_nothing_is_sent() -> None:
-    with pytest.raises(Failure) as caught:
-        sent(oauth2())
-    assert caught.value.reason is Reason.AUTH
-
-
 @pytest.mark.parametrize(
     ("expires_in", "renewed_after"),
     [
@@ -123,111 +98,6 @@ def test_a_token_is_renewed_before_it_ends(
     assert credential.must_renew(1000 + renewed_after)
 
 
-def test_every_token_has_a_version_of_its_own(server: Server, session: Session) -> None:
-    server.token()
-    credential = oauth2(server.url)
-    versions = [credential.version()]
-    for _ in range(2):
-        credential.renew(session, 0)
-        versions.append(credential.version())
-    assert len(set(versions)) == 3
-
-
-def test_a_refused_token_is_given_up_once_for_all_who_sent_it(server: Server, session: Session) -> None:
-    server.token("t1")
-    credential = oauth2(server.url)
-    credential.renew(session, 0)
-    old = credential.version()
-    assert credential.rejected(old)
-    assert credential.rejected(old)
-    assert credential.must_renew(1)
-    server.token("t2")
-    credential.renew(session, 1)
-    # Another read, sent with the old token, hears of its refusal only now.
-    assert credential.rejected(old)
-    assert not credential.must_renew(2)
-    assert sent(credential)["Authorization"] == "Bearer t2"
-
-
-def test_a_token_refused_as_soon_as_it_replaced_a_refused_one_is_not_the_fault(
-    server: Server, session: Session
-) -> None:
-    server.token()
-    credential = oauth2(server.url)
-    credential.renew(session, 0)
-    assert credential.rejected(credential.version())
-    credential.renew(session, 1)
-    assert not credential.must_renew(2)
-    assert not credential.rejected(credential.version())
-    assert not credential.must_renew(2)
-    assert not credential.must_renew(60)
-    assert credential.rejected(credential.version())
-    assert credential.must_renew(60)
-
-
-def test_a_token_does_not_outlive_the_secret_it_came_from(
-    server: Server, session: Session, secret_file: SecretFile
-) -> None:
-    server.token("t1")
-    credential = oauth2(server.url, client_secret=secret_file("first"))
-    credential.renew(session, 0)
-    version = credential.version()
-    secret_file("second")
-    assert credential.version() != version
-    assert credential.must_renew(1)
-    server.token("t2")
-    credential.renew(session, 1)
-    assert [asked.form["client_secret"] for asked in server.asked] == ["first", "second"]
-    assert sent(credential)["Authorization"] == "Bearer t2"
-    secret_file("third")
-    server.answer({"error": "invalid_client"}, 401)
-    fault(credential, session, 2)
-
-
-def test_an_early_renewal_that_fails_keeps_the_token_until_it_ends(server: Server, session: Session) -> None:
-    server.token("t1")
-    credential = oauth2(server.url)
-    credential.renew(session, 0)
-    version = credential.version()
-    server.answer({}, 503)
-    for now in (3240.0, 3400.0, 3599.9):
-        assert credential.must_renew(now)
-        fault(credential, session, now)
-        assert credential.valid(now)
-        assert (credential.version(), sent(credential)["Authorization"]) == (version, "Bearer t1")
-    assert not credential.valid(3600)
-    server.token("t2")
-    credential.renew(session, 3601)
-    assert credential.valid(3601)
-    assert sent(credential)["Authorization"] == "Bearer t2"
-
-
-def test_a_token_that_was_refused_or_belongs_to_an_older_secret_serves_no_more(
-    server: Server, session: Session, secret_file: SecretFile
-) -> None:
-    server.token("t1")
-    credential = oauth2(server.url, client_secret=secret_file("first"))
-    assert not credential.valid(0)
-    credential.renew(session, 0)
-    assert credential.valid(0)
-    credential.rejected(credential.version())
-    assert not credential.valid(0)
-    credential.renew(session, 0)
-    assert credential.valid(0)
-    secret_file("second")
-    assert not credential.valid(0)
-
-
-def test_a_refused_token_is_not_kept_when_there_is_no_other(server: Server, session: Session) -> None:
-    server.token()
-    credential = oauth2(server.url)
-    credential.renew(session, 0)
-    credential.rejected(credential.version())
-    server.answer({}, 503)
-    fault(credential, session, 1)
-    assert credential.must_renew(1)
-
-
 @pytest.mark.parametrize(
     ("status", "body", "detail"),
     [
@@ -244,15 +114,9 @@ def test_a_refusal_is_told_by_status_and_known_code_alone(
     status: int, body: object, detail: str, server: Server, session: Session
 ) -> None:
     server.answer(body, status)
-    failure = fault(oauth2(server.url), session)
+    failure = renewal_failure(oauth2(server.url), session)
     assert failure.detail == f"could not get a token from {server.host}: {detail}"
     assert failure.status == status
-
-
-def test_a_redirect_is_not_followed(server: Server, session: Session) -> None:
-    server.status, server.headers = 302, {"Location": f"{server.url}/chatter"}
-    assert "HTTP status 302" in fault(oauth2(server.url), session).detail
-    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -280,7 +144,7 @@ def test_an_answer_without_a_usable_token_is_a_failure(
 ) -> None:
     server.answer(body)
     credential = oauth2(server.url)
-    fault(credential, session)
+    renewal_failure(credential, session)
     assert credential.must_renew(0)
 
 
@@ -289,7 +153,7 @@ def test_an_answer_without_a_usable_token_is_a_failure(
 )
 def test_an_answer_that_is_no_json_is_a_failure(body: bytes, server: Server, session: Session) -> None:
     server.body = body
-    fault(oauth2(server.url), session)
+    renewal_failure(oauth2(server.url), session)
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER", None])
@@ -302,34 +166,9 @@ def test_the_kind_of_token_may_be_missing_and_in_any_case(
     assert sent(credential)["Authorization"] == f"Bearer {TOKEN}"
 
 
-def test_an_endpoint_that_hangs_is_given_up(server: Server, impatient: Session) -> None:
-    server.hang.clear()
-    assert "timed out" in fault(oauth2(server.url), impatient).detail
-
-
-def test_an_endpoint_that_answers_without_end_is_given_up(server: Server) -> None:
-    server.body = b" " * 100_000
-    with blocking_session(max_bytes=10_000) as session:
-        assert "the response is too large" in fault(oauth2(server.url), session).detail
-
-
-def test_an_endpoint_that_is_not_there_is_a_failure(session: Session) -> None:
-    with socket.socket() as taken:  # bound, but not listening
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/token"
-        assert "could not connect" in fault(oauth2(url), session).detail
-
-
-@pytest.mark.parametrize("kind", [ReadTimeout, SSLError, RequestsConnectionError, InvalidURL, UnicodeError])
-def test_errors_of_a_plain_requests_session_are_failures_too(kind: type[Exception]) -> None:
-    with responses.RequestsMock() as mock, Session() as session:
-        mock.post(URL, body=kind("chatter"))
-        assert fault(oauth2(), session).detail.endswith(": the request could not be sent")
-
-
 @pytest.mark.parametrize("client_auth", ["form", "basic"])
 def test_a_secret_that_is_no_text_is_a_failure(client_auth: str, session: Session) -> None:
-    fault(oauth2(client_secret=f"{SECRET}\ud800", client_auth=client_auth), session)
+    renewal_failure(oauth2(client_secret=f"{SECRET}\ud800", client_auth=client_auth), session)
 
 
 @pytest.mark.parametrize(
