@@ -1,9 +1,9 @@
-"""Cost of a read, a scrape and a start of the exporter, and of the usual alternatives. Prints ratios.
+"""What a read, a scrape and a start cost, compared with other clients. Prints ratios.
 
     python benchmarks/cost.py
 
-Everything runs on loopback against a server in another process that responds immediately. CPU time is
-user and system time of the measured process only.
+Everything runs on loopback; the server is another process and responds immediately. CPU is the user and
+system time of the measured process.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ ROUNDS = 5
 THREADS = 16
 PAGES, PAGE_SIZE, RUNNING = 50, 100, 500
 COUNTS = 50
-ANSWER = (
+BODY = (
     b'{"job_status":"Running","is_incremental":false,"is_on_demand":true,"is_scheduled":null,'
     b'"message":"Running","started_at":"2026-10-20T05:38:05.7249287+00:00","ended_at":null,"cancelable":true,'
     b'"total_count":50,"successful_count":%d,"failed_count":1,"job_progress":%.2f,"latest_blob_id":'
@@ -50,13 +50,13 @@ def _response(body: bytes) -> bytes:
 
 
 def _responses() -> Iterator[bytes]:
-    """Never the same response twice in a row, so that each read has to parse and render it."""
+    """Never the same twice in a row, so that no result can be reused."""
     for number in itertools.cycle(range(COUNTS)):
-        yield _response(ANSWER % (number, number / COUNTS, number))
+        yield _response(BODY % (number, number / COUNTS, number))
 
 
 def _pages() -> list[bytes]:
-    """The listing of an iTwin whose first jobs are running."""
+    """The pages of a listing of an iTwin whose first jobs are running."""
     times = {"createdDateTime": "2026-10-20T05:38:05Z", "startedDateTime": "2026-10-20T05:39:05Z"}
     pages = []
     for page in range(PAGES):
@@ -82,8 +82,8 @@ def _pages() -> list[bytes]:
 PROGRESS = _response(b'{"progress":{"percentage":25,"state":"Active"}}')
 
 
-class _Answering(asyncio.Protocol):
-    """Responds immediately: listings, progress, and the status of a docset to anything else."""
+class _Server(asyncio.Protocol):
+    """Responds with listings, progress, and to any other request with the status of a docset."""
 
     def __init__(self, responses: Iterator[bytes], pages: list[bytes]) -> None:
         self._responses = responses
@@ -91,15 +91,15 @@ class _Answering(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._got = b""
+        self._received = b""
 
     def data_received(self, data: bytes) -> None:
-        self._got += data
-        *requests_whole, self._got = self._got.split(b"\r\n\r\n")
-        for request in requests_whole:
-            self._transport.write(self._answer(request))  # type: ignore[attr-defined]
+        self._received += data
+        *complete, self._received = self._received.split(b"\r\n\r\n")
+        for request in complete:
+            self._transport.write(self._response_to(request))  # type: ignore[attr-defined]
 
-    def _answer(self, request: bytes) -> bytes:
+    def _response_to(self, request: bytes) -> bytes:
         target = request.partition(b" HTTP/")[0]
         if target.endswith(b"/progress"):
             return PROGRESS
@@ -108,10 +108,10 @@ class _Answering(asyncio.Protocol):
         return next(self._responses)
 
 
-async def _answer_for_ever(port: int) -> None:
+async def _serve(port: int) -> None:
     loop = asyncio.get_running_loop()
     responses, pages = _responses(), _pages()
-    server = await loop.create_server(lambda: _Answering(responses, pages), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: _Server(responses, pages), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 
@@ -154,7 +154,7 @@ def _memory(pid: int) -> float:
 
 
 def _docsets(url: str, jobs: int, min_interval: str) -> str:
-    """A configuration with this number of jobs under ``jobs:``."""
+    """A configuration with so many jobs."""
     lines = ["defaults:", f"  min_interval: {min_interval}", "systems:", "  docs:", "    provider: caps"]
     lines += [f"    base_url: {url}", "    jobs:"]
     lines += [f"      - {{project_id: p, build_job_id: '{n}', locale: en-US}}" for n in range(jobs)]
@@ -162,7 +162,7 @@ def _docsets(url: str, jobs: int, min_interval: str) -> str:
 
 
 def _found(url: str) -> str:
-    """A configuration of a system with discovered jobs."""
+    """A configuration of a system with discovery."""
     guid = "3f0e8a4c-6f6e-4d3c-9c43-0d1c5a2f7b11"
     return f"""systems:
   twins:
@@ -197,7 +197,7 @@ class _Parsed(Collector):
 
 
 def _plain_loop(url: str, *, session: bool) -> None:
-    """The simplest exporter, with requests in threads; prints its CPU seconds for each request."""
+    """A plain loop over requests; prints its CPU seconds per request."""
     get = requests.Session().get if session else requests.get
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda _: get(url, timeout=10).json(), range(THREADS)))
@@ -229,7 +229,7 @@ def _read_cost(url: str) -> float:
 
 
 def _quiet_scrape(url: str) -> tuple[float, float]:
-    """CPU seconds of a scrape without reads, and of prometheus-client with the same samples."""
+    """CPU seconds of a scrape without requests, and of prometheus-client for the same samples."""
     with _exporter(_docsets(url, JOBS, "10m")) as (pid, metrics, _):
         page = requests.get(metrics, timeout=30).text
         rounds = 50
@@ -252,7 +252,7 @@ def _small(url: str) -> tuple[float, float]:
 
 
 def _discovered(url: str) -> float:
-    """Seconds of a scrape that reads all pages of a listing and every running job."""
+    """Seconds of a scrape that lists all pages and reads every running job."""
     with _exporter(_found(url)) as (_, metrics, _):
         began = time.monotonic()
         page = requests.get(metrics, timeout=30).text
@@ -278,20 +278,20 @@ def _report() -> None:
         ("CPU per job read, rendered and served", ours * 1e6, "µs", 0, None),
         (f"  requests.get().json(), {THREADS} threads", fresh * 1e6, "µs", 0, ours / fresh),
         ("  the same on one Session", session * 1e6, "µs", 0, ours / session),
-        (f"CPU per scrape of {JOBS} jobs without reads", quiet * 1e3, "ms", 1, None),
+        (f"CPU per scrape of {JOBS} jobs without requests", quiet * 1e3, "ms", 1, None),
         ("  prometheus_client.generate_latest, the same", client * 1e3, "ms", 1, quiet / client),
         ("memory with 100 jobs", memory, "MB", 1, None),
         ("ready after", seconds, "s", 2, None),
-        (f"scrape that discovers {PAGES * PAGE_SIZE} jobs", listed, "s", 2, None),
+        (f"scrape that discovers {PAGES * PAGE_SIZE} jobs in {PAGES} pages", listed, "s", 2, None),
     ):
-        print(f"{name:48}{value:8.{digits}f} {unit}" + (f"   ratio {ratio:.3f}" if ratio else ""))
+        print(f"{name:52}{value:8.{digits}f} {unit}" + (f"   ratio {ratio:.3f}" if ratio else ""))
 
 
 def main() -> None:
-    """Prints the report; the arguments are for child processes."""
+    """Prints the report; arguments are for the child processes."""
     match sys.argv[1:]:
         case ["serve", port]:
-            asyncio.run(_answer_for_ever(int(port)))
+            asyncio.run(_serve(int(port)))
         case ["plain", url]:
             _plain_loop(url, session=False)
         case ["session", url]:

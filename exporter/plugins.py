@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 # Every system and every job has these, and /probe two more.
 _OF_SYSTEMS = frozenset({*SystemKeys.model_fields, "provider", "auth", "discover", "jobs"})
 _OF_JOBS = frozenset({*JobKeys.model_fields, "system", "debug"})
-# What a method names that wants to see the answer: the wire calls no hooks.
+# Names in methods that register response hooks: the transport calls none.
 _HOOKING = frozenset({"register_hook", "hooks", HTTPDigestAuth.__name__})
 
 

@@ -1,10 +1,4 @@
-"""Why a read failed: sixteen reasons, and the one exception that carries them.
-
-::
-
-    Exception
-    └── Failure(reason)    a read, a token call or a listing did not work; the reason is a label
-"""
+"""Why a read failed: sixteen reasons, and the exception that has one of them."""
 
 from enum import StrEnum
 
@@ -31,14 +25,14 @@ class Reason(StrEnum):
 
 
 class Failure(Exception):
-    """A read that did not work.
+    """A read, a listing, a count or a request for a token failed.
 
     Args:
-        reason: what kind of fault it was.
-        detail: one line in our own words for the log and ``probe``. Never text of an answer, a
-            header, a URL's query or a secret: it is printed as it is.
-        status: the HTTP status, where there was one.
-        retry_after: seconds the vendor asked us to wait (RFC 9110 section 10.2.3), if it did.
+        reason: the kind of error.
+        detail: one line for the log and ``probe``, printed unchanged. Contains no text of a response, no
+            header, no query of a URL and no secret.
+        status: the HTTP status, if there was a response.
+        retry_after: seconds that the vendor asks to wait (RFC 9110 section 10.2.3).
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Requests and responses as values: what a provider asks for and what it receives.
+"""Requests and responses as values.
 
-The transport makes a `Response`, a provider reads it; nothing between them changes its type.
+A provider makes a `Request` and reads a `Response`; the transport makes the `Response`.
 """
 
 import json
@@ -40,10 +40,10 @@ class Request:
     """One request of a provider. Hashable: equal requests share one prepared request.
 
     Args:
-        path: begins with ``/``, is appended to the system's ``base_url``, segments encoded.
-        headers: besides those of the system and its credentials.
+        path: begins with ``/``, with encoded segments; it is appended to the system's ``base_url``.
+        headers: in addition to those of the system and its credential.
         expect: statuses outside 200 to 299 that the provider handles itself.
-        method: one that changes nothing at the vendor: it may be sent at any time and twice.
+        method: must change nothing on the system, since a request may be sent twice.
     """
 
     path: str
@@ -55,10 +55,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long each phase took, in seconds; 0 for a phase that a kept connection spares.
+    """How long each phase took, in seconds; 0 for the phases that a reused connection skips.
 
-    ``first_byte`` is from the request being ready to send until the response began; ``total`` is the
-    whole transfer.
+    ``first_byte`` is the time from sending until the response begins; ``total`` is the whole transfer.
     """
 
     name_lookup: float = 0.0
@@ -71,7 +70,7 @@ class Timing:
 class Headers(Mapping[str, str]):
     """Headers of a response by lower-case name, repeated ones joined by ``", "``.
 
-    Parsed from the raw lines at the first access, since the headers of most responses are not needed.
+    The raw lines are parsed on first use: the headers of most responses are never read.
     """
 
     __slots__ = ("_fields", "_lines")
@@ -81,23 +80,23 @@ class Headers(Mapping[str, str]):
         self._fields: dict[str, list[str]] | None = None
 
     def every(self, name: str) -> list[str]:
-        """Each value of a header that may stand more than once (``set-cookie``)."""
-        return self._read().get(name, [])
+        """Each value of a header that may be repeated (``set-cookie``)."""
+        return self._parsed().get(name, [])
 
     def __getitem__(self, name: str) -> str:
-        return ", ".join(self._read()[name])
+        return ", ".join(self._parsed()[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
+        return iter(self._parsed())
 
     def __len__(self) -> int:
-        return len(self._read())
+        return len(self._parsed())
 
     def __repr__(self) -> str:
         # Names only: a value may be a cookie.
         return f"Headers({', '.join(self)})"
 
-    def _read(self) -> dict[str, list[str]]:
+    def _parsed(self) -> dict[str, list[str]]:
         if self._fields is None:
             self._fields = _fields(self._lines)
             self._lines = ()
@@ -111,8 +110,8 @@ def _fields(lines: Sequence[bytes]) -> dict[str, list[str]]:
     for line in lines:
         text = line.decode("latin-1").rstrip("\r\n")
         if not in_head:
-            # Each head begins anew: those of a proxy and of 1xx stand before the one that counts.
-            # What follows the last one are trailers, which are no headers.
+            # Only the last header section counts: those of a proxy and of 1xx come before it.
+            # What follows it are trailers, which are not headers.
             if text.startswith("HTTP/"):
                 fields, values, in_head = {}, [], True
         elif not text:
@@ -128,11 +127,11 @@ def _fields(lines: Sequence[bytes]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a system sent, whatever its status.
+    """What a system sent, of any status.
 
     Args:
-        body: unpacked, and bounded by whoever reads it.
-        url: the whole address of the request, for links that must not lead elsewhere.
+        body: decoded; the transport limits its size.
+        url: the complete URL of the request, to check links in the body against.
     """
 
     status: int
@@ -145,7 +144,7 @@ class Response:
         """The body as JSON.
 
         Raises:
-            Failure: ``invalid_response``, it is not JSON (an HTML page, cut off, nested too deep).
+            Failure: ``invalid_response``, it is not JSON (an HTML page, truncated, nested too deeply).
         """
         try:
             return json.loads(self.body)

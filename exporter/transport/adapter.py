@@ -15,7 +15,7 @@ from requests.utils import get_encoding_from_headers
 
 from exporter.model.http import Response
 from exporter.transport.handle import Handle
-from exporter.transport.settings import DEFAULT_SETTINGS, ConnectionSettings
+from exporter.transport.settings import DEFAULTS, ConnectionSettings
 
 
 class CurlAdapter(BaseAdapter):
@@ -28,11 +28,7 @@ class CurlAdapter(BaseAdapter):
     """
 
     def __init__(
-        self,
-        settings: ConnectionSettings = DEFAULT_SETTINGS,
-        *,
-        timeout: float = 10,
-        max_bytes: int = 1 << 20,
+        self, settings: ConnectionSettings = DEFAULTS, *, timeout: float = 10, max_bytes: int = 1 << 20
     ) -> None:
         super().__init__()
         self._settings = settings
@@ -100,7 +96,7 @@ class _Session(Session):
 
 
 def blocking_session(
-    settings: ConnectionSettings = DEFAULT_SETTINGS, *, timeout: float = 10, max_bytes: int = 1 << 20
+    settings: ConnectionSettings = DEFAULTS, *, timeout: float = 10, max_bytes: int = 1 << 20
 ) -> Session:
     """A session for requests that credentials send: libcurl, no redirects, no cookies stored.
 

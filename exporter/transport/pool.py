@@ -14,7 +14,7 @@ from requests import PreparedRequest
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.transport.handle import Handle
-from exporter.transport.settings import DEFAULT_SETTINGS, ConnectionSettings
+from exporter.transport.settings import DEFAULTS, ConnectionSettings
 
 
 class ConnectionPool:
@@ -28,7 +28,7 @@ class ConnectionPool:
             of arrival; waiting counts against their timeout.
     """
 
-    def __init__(self, settings: ConnectionSettings = DEFAULT_SETTINGS, *, max_connections: int = 16) -> None:
+    def __init__(self, settings: ConnectionSettings = DEFAULTS, *, max_connections: int = 16) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._slots = asyncio.Semaphore(max_connections)

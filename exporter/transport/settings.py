@@ -136,5 +136,5 @@ class ConnectionSettings:
         return (proxy or "").rpartition("://")[2].rpartition("@")[2].partition("/")[0]
 
 
-DEFAULT_SETTINGS = ConnectionSettings()
+DEFAULTS = ConnectionSettings()
 """Default TLS settings, and the proxy of the environment."""

@@ -88,6 +88,9 @@ class Upstream:
         self._instrumentation = client.instrumentation
         self._clock = client.clock
         self._rejection_logged = False
+        self.credentials_expiry = client.credentials_expiry
+        self.expect_jobs = client.expect_jobs
+        self.close = client.close
 
     async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
         """Reads one job once; any error is in the outcome.
@@ -109,18 +112,6 @@ class Upstream:
         """Counts the jobs of the system by state, if its provider can; any error is in the outcome."""
         return await self._run(cast("Callable[[], Counting]", self.provider.summary), self._limits)
 
-    def credentials_expiry(self) -> float | None:
-        """See `Client.credentials_expiry`."""
-        return self._client.credentials_expiry()
-
-    def expect_jobs(self, jobs: int) -> None:
-        """See `Client.expect_jobs`."""
-        self._client.expect_jobs(jobs)
-
-    async def close(self, *, grace: float) -> None:
-        """See `Client.close`."""
-        await self._client.close(grace=grace)
-
     async def _run(
         self,
         start: Callable[[], Generator[Request | Found, Any, T]],
@@ -130,23 +121,17 @@ class Upstream:
     ) -> Outcome[T | None]:
         read_at, began = self._clock.time(), self._clock.monotonic()
         send = partial(self._send, deadline=began + limits.seconds, max_bytes=limits.max_bytes, trace=trace)
-        value, failure = await self._attempt(start, send, limits.max_requests, found)
-        return Outcome(value, failure, read_at, self._clock.monotonic() - began)
-
-    async def _attempt(
-        self,
-        start: Callable[[], Generator[Request | Found, Any, T]],
-        send: Callable[[Request], Awaitable[Response]],
-        max_requests: int,
-        found: dict[str, Found] | None,
-    ) -> tuple[T | None, Failure | None]:
+        value, failure = None, None
         try:
             with self._client.in_use():
-                return await self._drive(start(), send, max_requests, found), None
-        except Failure as failure:
-            return None, failure
+                value = await self._drive(start(), send, limits.max_requests, found)
+        except Failure as error:
+            # A failure is kept; the frames of its traceback, and the response in them, are not.
+            failure = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001  a bug costs this read, not the scrape
-            return None, _internal(error)
+            failure = Failure(Reason.INTERNAL, type(error).__name__)
+            failure.__cause__ = error
+        return Outcome(value, failure, read_at, self._clock.monotonic() - began)
 
     async def _drive(
         self,
@@ -181,7 +166,6 @@ class Upstream:
             raise
         finally:
             steps.close()
-            thrown = None  # or its traceback and this frame would keep each other alive
 
     def _collect(self, item: Found, found: dict[str, Found] | None) -> None:
         if found is None:
@@ -240,9 +224,3 @@ def _count(request: Request, requests: set[Request], max_requests: int) -> None:
     requests.add(request)
     if len(requests) > max_requests:
         raise Failure(Reason.TOO_LARGE, f"more than {max_requests} requests are needed")
-
-
-def _internal(error: Exception) -> Failure:
-    failure = Failure(Reason.INTERNAL, type(error).__name__)
-    failure.__cause__ = error
-    return failure
