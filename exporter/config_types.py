@@ -1,7 +1,6 @@
-"""Types that config keys are declared with, shared by the rooms that declare keys of their own.
+"""Types for the keys of the configuration, shared by all modules that declare keys.
 
-Each refuses bad input with one sentence that says what is wrong and what is allowed; ``config``
-puts the place in front of it.
+Each rejects bad input with a text: what is wrong; what is allowed. ``config`` adds the place.
 """
 
 import re
@@ -45,7 +44,7 @@ MAX_KEY_LENGTH = 512
 
 
 class Keys(BaseModel):
-    """A part of the config file: unknown keys and wrong types are errors."""
+    """A mapping of the configuration: unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
@@ -72,7 +71,7 @@ def parse_duration(value: object) -> float:
     """A Prometheus duration such as ``500ms``, ``10s`` or ``1m30s``, in seconds.
 
     Raises:
-        ValueError: it is no such duration.
+        ValueError: it is not a duration.
     """
     if value in ("0", 0) and not isinstance(value, bool | float):
         return 0.0
@@ -95,20 +94,20 @@ def _http_url(value: str, credentials: str = "credentials belong under auth:") -
     try:
         url = urlsplit(value)
         port = url.port
-    except ValueError:  # its text quotes what may be a password
+    except ValueError:  # its text can quote a password
         raise ValueError(f"not a URL; {hint}") from None
     if url.scheme not in ("http", "https"):
         raise ValueError(f"the scheme must be http or https; {hint}")
     if url.username is not None or url.password is not None:
-        raise ValueError(f"must not hold a user name or password; {credentials}")
+        raise ValueError(f"must not contain a user name or password; {credentials}")
     if not url.hostname or port == 0:
-        raise ValueError(f"names no host or a port out of range; {hint}")
+        raise ValueError(f"the host is missing or the port is out of range; {hint}")
     if url.query or url.fragment or value.endswith(("?", "#")):
         raise ValueError(f"must not have a query or fragment; {hint}")
     if _CONTROL.search(value) or any(character.isspace() or character == "\\" for character in value):
-        raise ValueError(f"must not hold spaces, backslashes or control characters; {hint}")
+        raise ValueError(f"must not contain spaces, backslashes or control characters; {hint}")
     if any(part in (".", "..") for part in url.path.split("/")):
-        raise ValueError("must not hold the path segments . or ..")
+        raise ValueError("must not contain the path segments . or ..")
     return value
 
 
@@ -130,10 +129,10 @@ def has_control_characters(value: str) -> bool:
 
 
 def check_key(value: str) -> str:
-    """A key value of a job: goes encoded into one segment of a path or one value of a query.
+    """A key value of a job, which is encoded into one segment of a path or one value of a query.
 
     Raises:
-        ValueError: empty, ``.`` or ``..`` (clients fold such segments away), too long, or with
+        ValueError: empty, ``.`` or ``..`` (clients remove such segments), too long, or with
             control characters.
     """
     if not value:
@@ -143,22 +142,22 @@ def check_key(value: str) -> str:
     if len(value) > MAX_KEY_LENGTH:
         raise ValueError(f"is longer than {MAX_KEY_LENGTH} characters")
     if _CONTROL.search(value):
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not contain control characters")
     return value
 
 
 def check_header_value(value: str) -> str:
-    """A value that may stand in an HTTP header (RFC 9110 section 5.5).
+    """A value that is allowed in an HTTP header (RFC 9110 section 5.5).
 
     Raises:
-        ValueError: it holds control characters or is not Latin-1.
+        ValueError: it contains control characters or is not Latin-1.
     """
     if _CONTROL.search(value):
-        raise ValueError("must not hold control characters or line breaks")
+        raise ValueError("must not contain control characters or line breaks")
     try:
         value.encode("latin-1")
     except UnicodeEncodeError:
-        raise ValueError("must hold Latin-1 characters only") from None
+        raise ValueError("must contain only Latin-1 characters") from None
     return value
 
 
@@ -171,26 +170,26 @@ def _header_name(value: str) -> str:
 def _request_header(name: str) -> str:
     if name.lower() in CONNECTION_HEADERS:
         others = ", ".join(sorted(CONNECTION_HEADERS))
-        raise ValueError(f"{name} is written by the connection itself; allowed are all names but {others}")
+        raise ValueError(f"{name} is set by the connection; allowed are all names except {others}")
     return name
 
 
 def each_once(headers: dict[str, T]) -> dict[str, T]:
-    """Headers by name, as they are.
+    """The same headers.
 
     Raises:
-        ValueError: two names differ in case alone.
+        ValueError: two names differ only in case.
     """
     seen: set[str] = set()
     for name in headers:
         if name.lower() in seen:
-            raise ValueError(f"names {name} twice; upper and lower case are the same")
+            raise ValueError(f"has {name} twice; names of headers are not case-sensitive")
         seen.add(name.lower())
     return headers
 
 
 def in_folder(path: str | Path, info: ValidationInfo) -> Path:
-    """A path of the config: relative ones begin at the folder of the config file.
+    """A path; relative ones are relative to the folder of the configuration file.
 
     That folder is ``folder`` in the context of the validation; without one, paths stay as they are.
     """
@@ -199,7 +198,7 @@ def in_folder(path: str | Path, info: ValidationInfo) -> Path:
 
 
 def host_is_read(info: ValidationInfo) -> bool:
-    """Whether files and variables that the config names are looked at; ``host`` in the context says so."""
+    """Whether files and variables that the configuration names are read: ``host`` in the context."""
     return (info.context or {}).get("host", True) is True
 
 
@@ -225,10 +224,10 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
 
 
 def secret_check(check: Callable[[str], object]) -> AfterValidator:
-    """Has a secret's value checked when the config is read; one that is left unread is not checked.
+    """Checks a secret's value when the configuration is loaded, unless the secret is not read.
 
     Args:
-        check: is given the value; raises a ``ValueError``, whose text must not quote it.
+        check: called with the value; raises a ``ValueError`` whose text must not quote it.
     """
 
     def checked(secret: Secret) -> Secret:
@@ -240,7 +239,7 @@ def secret_check(check: Callable[[str], object]) -> AfterValidator:
 
 
 class _SecretSchema:
-    """Makes ``Secret`` a pydantic type whose input is never echoed in an error."""
+    """Makes ``Secret`` a pydantic type whose input is never quoted in an error."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -251,8 +250,8 @@ Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     WithJsonSchema(
-        # The only number allowed is 0. Of a choice by anyOf or type, what validators say of another number is
-        # not that a duration is text.
+        # The only number allowed is 0. With anyOf or a list of types, validators do not report for another
+        # number that a duration is text.
         {
             "if": {"const": 0},
             "else": {"type": "string", "pattern": DURATION_PATTERN},
@@ -267,13 +266,13 @@ PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 _URL_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"})
 
 HttpUrl = Annotated[str, AfterValidator(_base_url), _URL_SCHEMA]
-"""An address with scheme http or https, without credentials, query and trailing slash."""
+"""A URL with scheme http or https, without credentials, query and trailing slash."""
 
 EndpointUrl = Annotated[str, AfterValidator(_http_url), _URL_SCHEMA]
-"""The same, kept to the letter: an address that is called as it stands, slash and all."""
+"""The same, but unchanged: a trailing slash stays."""
 
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url), _URL_SCHEMA]
-"""The address of a proxy; an error says where its user and password belong."""
+"""The URL of a proxy; an error says where its user name and password belong."""
 
 KeyValue = Annotated[str, AfterValidator(check_key)]
 
@@ -282,7 +281,7 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderText = Annotated[str, AfterValidator(check_header_value)]
 
 RequestHeaderName = Annotated[HeaderName, AfterValidator(_request_header)]
-"""The name of a header that a request may set."""
+"""The name of a header that a request can set."""
 
 Headers = Annotated[dict[RequestHeaderName, HeaderText], AfterValidator(each_once)]
 """Headers of a request by name."""

@@ -1,6 +1,6 @@
 """Providers and credentials of other distributions, found by their entry points and checked.
 
-What is wrong with one is told once, at the start, in one line that names it; nothing is half taken.
+An error is reported at the start, in one line that names the plug-in. Either all are loaded or none.
 """
 
 import inspect
@@ -24,7 +24,7 @@ PROVIDER_GROUP = "remote_job_exporter.providers"
 AUTH_GROUP = "remote_job_exporter.auth"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-# Every system and every job has these, and /probe two more.
+# Keys that every system and every job has; /probe has two more.
 _OF_SYSTEMS = frozenset({*SystemKeys.model_fields, "provider", "auth", "discover", "jobs"})
 _OF_JOBS = frozenset({*JobKeys.model_fields, "system", "debug"})
 # Names in methods that register response hooks: the transport calls none.
@@ -33,12 +33,12 @@ _HOOKING = frozenset({"register_hook", "hooks", HTTPDigestAuth.__name__})
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One entry point that was taken.
+    """One entry point that was loaded.
 
     Args:
         what: ``provider`` or ``auth``.
         name: the value of ``provider:`` or ``auth.type``.
-        distribution: the name of what was installed.
+        distribution: the name of the installed distribution.
     """
 
     what: str
@@ -51,7 +51,7 @@ class Plugin:
 
 
 class PluginError(Exception):
-    """Plug-ins that cannot be used; ``str()`` is one line for each error."""
+    """Plug-ins have errors; ``str()`` is one line for each."""
 
 
 def load() -> tuple[Registry, tuple[Plugin, ...]]:
@@ -81,13 +81,13 @@ def load() -> tuple[Registry, tuple[Plugin, ...]]:
 
 
 class _BrokenError(Exception):
-    """Why one entry point cannot be used."""
+    """Why an entry point cannot be loaded."""
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
     if point.dist is None:
         return "?", "?"
-    # Where the metadata are damaged, typeshed's promise of a text does not hold.
+    # With damaged metadata these are not strings, whatever typeshed states.
     return str(point.dist.name), str(point.dist.version)
 
 
@@ -104,11 +104,11 @@ def _place(point: EntryPoint) -> str:
     return f"plug-in {name} {version}, entry point {point.name} of {point.group}"
 
 
-def _provider(point: EntryPoint, taken: Mapping[str, object]) -> type[Provider]:
+def _provider(point: EntryPoint, known: Mapping[str, object]) -> type[Provider]:
     made = _loaded(point)
     if not (isinstance(made, type) and issubclass(made, Provider)):
-        raise _BrokenError("is no subclass of exporter.providers.base.Provider")
-    _check_name(point, made, "name", taken)
+        raise _BrokenError("is not a subclass of exporter.providers.base.Provider")
+    _check_name(point, made, "name", known)
     _check_keys(made, "Options")
     _check_keys(made, "JobKeys")
     _check_free(made.Options, _OF_SYSTEMS)
@@ -116,20 +116,20 @@ def _provider(point: EntryPoint, taken: Mapping[str, object]) -> type[Provider]:
     if made.Discover is not None:
         _check_keys(made, "Discover", DiscoverKeys)
         if made.discover is Provider.discover:
-            raise _BrokenError("has Discover and no method discover")
+            raise _BrokenError("has Discover but no method discover")
     _check_complete(made)
     return made
 
 
-def _credential(point: EntryPoint, taken: Mapping[str, object]) -> type[Credential]:
+def _credential(point: EntryPoint, known: Mapping[str, object]) -> type[Credential]:
     made = _loaded(point)
     if isinstance(made, type) and _hooks(made):
-        raise _BrokenError("registers response hooks, as Digest does, and none are called")
+        raise _BrokenError("registers response hooks, as Digest does, but hooks are never called")
     if not (isinstance(made, type) and issubclass(made, Credential)):
-        raise _BrokenError("is no subclass of exporter.auth.credential.Credential")
+        raise _BrokenError("is not a subclass of exporter.auth.credential.Credential")
     if made.__call__ is not Credential.__call__:
-        raise _BrokenError("has its own __call__, and only apply is called")
-    _check_name(point, made, "kind", taken)
+        raise _BrokenError("has its own __call__, but only apply is called")
+    _check_name(point, made, "kind", known)
     _check_keys(made, "Keys")
     if "type" not in made.Keys.model_fields:
         raise _BrokenError(f'Keys has no key type: Literal["{point.name}"]')
@@ -140,33 +140,33 @@ def _credential(point: EntryPoint, taken: Mapping[str, object]) -> type[Credenti
 def _loaded(point: EntryPoint) -> object:
     try:
         made: object = point.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the code of others raises
-        # Its text is not ours, and may hold anything.
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the code of others can raise anything
+        # Its text can contain anything, also secrets.
         raise _BrokenError(f"cannot be imported: {type(error).__name__}") from None
     return made
 
 
-def _check_name(point: EntryPoint, made: type, attribute: str, taken: Mapping[str, object]) -> None:
+def _check_name(point: EntryPoint, made: type, attribute: str, known: Mapping[str, object]) -> None:
     name = getattr(made, attribute, None)
     if name is None:
         raise _BrokenError(f"has no {attribute}")
     if name != point.name:
-        raise _BrokenError(f"its {attribute} is not that of the entry point")
+        raise _BrokenError(f"its {attribute} differs from the name of the entry point")
     if not _NAME.fullmatch(point.name):
-        raise _BrokenError(f"its {attribute} must be a letter, then letters, digits, - and _, 64 at most")
-    if taken.get(name, made) is not made:
-        raise _BrokenError(f"the {attribute} {name} is taken already")
+        raise _BrokenError(f"its {attribute} must be a letter, then at most 63 letters, digits, - and _")
+    if known.get(name, made) is not made:
+        raise _BrokenError(f"the {attribute} {name} is already in use")
 
 
 def _check_keys(made: type, attribute: str, base: type[Keys] = Keys) -> None:
     keys = getattr(made, attribute, None)
     if not (isinstance(keys, type) and issubclass(keys, base)):
-        raise _BrokenError(f"its {attribute} is no subclass of {base.__module__}.{base.__name__}")
+        raise _BrokenError(f"its {attribute} is not a subclass of {base.__module__}.{base.__name__}")
 
 
-def _check_free(keys: type[Keys], taken: frozenset[str]) -> None:
-    if twice := sorted(taken.intersection(keys.model_fields)):
-        raise _BrokenError(f"its keys {', '.join(twice)} have a meaning already")
+def _check_free(keys: type[Keys], reserved: frozenset[str]) -> None:
+    if twice := sorted(reserved.intersection(keys.model_fields)):
+        raise _BrokenError(f"its keys {', '.join(twice)} are reserved")
 
 
 def _check_complete(made: type) -> None:

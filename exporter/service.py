@@ -1,4 +1,4 @@
-"""One running exporter: config in, collector and server up, signals, end."""
+"""One running exporter: start, reload, watching of configuration files, signals, stop."""
 
 import asyncio
 import contextlib
@@ -38,22 +38,23 @@ _log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 2.0
 WATCH_SECONDS = 1.0
+FAILED = "failed to load configuration; keeping the previous one"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says of serving.
+    """What the command line sets.
 
     Args:
-        listen: addresses such as ``:10072``, ``127.0.0.1:10072`` or ``unix:/path``; ``None``: the sockets
+        listen: addresses such as ``:10072``, ``127.0.0.1:10072`` or ``unix:/path``; ``None`` for the sockets
             that systemd passed.
-        timeout_offset: seconds taken off Prometheus's scrape timeout.
-        shutdown_timeout: seconds that scrapes under way have to finish at the end.
-        watch: read the config again whenever its files change.
-        shard: which of the config's jobs are watched here.
-        web_config: the file of certificates and users, if any; it is always watched.
-        registry: the providers and credentials that the config may name.
-        plugins: what was taken of other distributions, to be shown.
+        timeout_offset: seconds to subtract from Prometheus's scrape timeout.
+        shutdown_timeout: seconds that scrapes in progress have to finish after a stop.
+        watch: whether to reload the configuration when its files change.
+        shard: which of the configured jobs are watched here.
+        web_config: the file of certificates and users, if any; it is reloaded when it changes.
+        registry: the providers and credentials that the configuration may name.
+        plugins: shown on pages and in the log.
     """
 
     listen: Sequence[str] | None = (":10072",)
@@ -67,10 +68,10 @@ class Options:
 
 
 class Service:
-    """An exporter of the config in ``file`` (or folder); lives on one event loop, has a start and a stop.
+    """An exporter of the configuration in a file or folder. It belongs to one event loop.
 
     Attributes:
-        watched: what the config taken last has, in words.
+        watched: what the configuration contains, for people, such as ``5 jobs of 1 system``.
     """
 
     def __init__(
@@ -81,11 +82,11 @@ class Service:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._clock = clock
-        self.watched = "nothing yet"
+        self.watched = "nothing"
         self._file = file
         self._options = options
         self._notifier = notifier or Notifier({})
-        revision = os.environ.get("REMOTE_JOB_EXPORTER_REVISION", "")  # set by whoever builds the image
+        revision = os.environ.get("REMOTE_JOB_EXPORTER_REVISION", "")  # set in the image
         self._instrumentation = Instrumentation(__version__, revision, shard=options.shard)
         self._plans: dict[str, tuple[SystemConfig, Plan]] = {}
         self._reloading = asyncio.Lock()
@@ -94,13 +95,13 @@ class Service:
         self.collector = Collector(self._instrumentation, options.shard, clock)
 
     async def start(self) -> None:
-        """Reads the config and begins to listen.
+        """Loads the configuration and starts to listen.
 
         Raises:
-            ConfigError: the config, or that of the web, has errors.
+            ConfigError: the configuration or the web configuration has errors.
             ListenError: an address cannot be listened on, or systemd passed no socket.
         """
-        # Whoever asks for a reload this early waits: it ends with word that the exporter listens.
+        # A reload that is requested this early waits: its end notifies systemd that the exporter listens.
         async with self._reloading:
             await self._start()
 
@@ -126,14 +127,14 @@ class Service:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where it can be reached, as URLs."""
+        """The URLs that it listens on."""
         return self._server.addresses
 
     async def reload(self) -> None:
-        """Reads the config again and takes it whole, or not at all.
+        """Loads the configuration again and applies all of it, or nothing.
 
         Raises:
-            ConfigError: it has errors; what was watched before is still watched.
+            ConfigError: it has errors; the previous one stays in force.
         """
         async with self._reloading:
             await self._notifier.reloading()
@@ -142,22 +143,22 @@ class Service:
                 await self._load()
             except config.ConfigError as error:
                 first, more = error.errors[0], len(error.errors) - 1
-                _log.error("config not taken", extra={"error": str(first), "more_errors": more})
-                refused = f"config not taken: {first}; still "
+                _log.error(FAILED, extra={"error": str(first), "more_errors": more})
+                refused = f"failed to load configuration: {first}; still watching "
                 raise
             except Exception as error:
-                _log.exception("config not taken")
-                refused = f"config not taken: {type(error).__name__}; still "
+                _log.exception(FAILED)
+                refused = f"failed to load configuration: {type(error).__name__}; still watching "
                 raise
             finally:
                 if refused:
                     self._instrumentation.reloaded(worked=False)
-                # Reading a config leaves circles behind, which are looked for rarely (see `serve`).
+                # Loading leaves reference cycles, and `serve` makes their collection rare.
                 gc.collect()
                 await self._notifier.ready(refused + self.watched)
 
     async def stop(self) -> None:
-        """Lets scrapes under way finish, then ends every connection."""
+        """Lets scrapes in progress finish, then closes all connections."""
         self._app.ready = False
         await self._server.stop(self._options.shutdown_timeout)
         if self._security is not None:
@@ -165,10 +166,10 @@ class Service:
         await self._end()
 
     async def probe(self, pairs: Pairs, seconds: float) -> Probe:
-        """Probes one job without listening anywhere; in place of a start and a stop.
+        """Probes one job without listening. Use it instead of `start` and `stop`.
 
         Raises:
-            ConfigError: the config has errors.
+            ConfigError: the configuration has errors.
             QueryError: the pairs name no job.
         """
         await self._load()
@@ -185,7 +186,7 @@ class Service:
             await asyncio.wait_for(asyncio.gather(*self._closing, return_exceptions=True), CLOSE_SECONDS)
 
     async def _load(self) -> None:
-        # In a thread: a large config would hold the loop.
+        # In a thread: a large configuration would block the loop.
         registry = self._options.registry
         loaded = await asyncio.to_thread(config.load, self._file, self._clock, registry=registry)
         systems = loaded.systems
@@ -198,16 +199,16 @@ class Service:
                 self._close_later(plan.upstream, system.reach.timeout)
         self._instrumentation.reloaded(worked=True)
         jobs = sum(len(system.jobs) for system in systems)
-        _log.info("config taken", extra={"systems": len(systems), "jobs": jobs})
-        found = ", and the jobs that are found" if any(system.discover for system in systems) else ""
+        _log.info("configuration loaded", extra={"systems": len(systems), "jobs": jobs})
+        found = ", and discovered jobs" if any(system.discover for system in systems) else ""
         self.watched = f"{counted(jobs, 'job')} of {counted(len(systems), 'system')}{found}"
 
     def _planned(self, systems: Iterable[SystemConfig]) -> dict[str, tuple[SystemConfig, Plan]]:
-        """The plan of each system by name; what did not change keeps its plan or at least its upstream."""
+        """The plan of each system by name. A system that did not change keeps its plan."""
         plans: dict[str, tuple[SystemConfig, Plan]] = {}
         for system in systems:
             before, plan = self._plans.get(system.name, (None, None))
-            # A fault of a plug-in shows here, before anything of the config in force has changed.
+            # An error of a plug-in is found here, before the configuration in force has changed.
             with self._set_up(system):
                 if before is None or plan is None or before.reach != system.reach:
                     plan = _plan(system, _upstream(system, self._instrumentation, self._clock))
@@ -218,18 +219,18 @@ class Service:
 
     @contextlib.contextmanager
     def _set_up(self, system: SystemConfig) -> Iterator[None]:
-        """Turns a fault in the code of a provider or a credential into an error of the config."""
+        """Turns an error in the code of a provider or a credential into an error of the configuration."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  a plug-in's own fault; its text may hold a secret
-            _log.exception("a system could not be set up", extra={"system": system.name})
+        except Exception as error:  # noqa: BLE001  an error of a plug-in; its text can contain a secret
+            _log.exception("failed to set up a system", extra={"system": system.name})
             what = f"could not be set up ({type(error).__name__})"
             raise config.ConfigError(
                 [config.Finding(self._file, 1, f"systems.{system.name}", what)]
             ) from None
 
     def _close_later(self, upstream: Upstream, grace: float) -> None:
-        """Lets reads under way end, which nobody waits for here."""
+        """Closes in the background, so that reads in progress can end."""
         tasks.start(upstream.close(grace=grace), self._closing, "close a system")
 
 
@@ -269,28 +270,28 @@ def _plan(system: SystemConfig, upstream: Upstream) -> Plan:
 
 
 async def _watch(file: Path, reload: Callable[[], Awaitable[None]], loaded: object) -> None:
-    """Reloads whenever the files change and then hold still for a moment; for ever, whatever fails.
+    """Reloads when files have changed and then stayed the same between two checks. Ends only when cancelled.
 
     Args:
-        loaded: their stamp from before the config was loaded.
+        loaded: their stamp from before the configuration was loaded.
     """
     failures: set[type[Exception]] = set()
 
     async def stamp() -> object:
         try:
             return await asyncio.to_thread(config.stamp, file)
-        except Exception as error:  # noqa: BLE001  # the next look may work
+        except Exception as error:  # noqa: BLE001  # the next check may work
             if type(error) not in failures:
                 failures.add(type(error))
-                _log.exception("config files cannot be watched; trying again every second")
+                _log.exception("failed to check configuration files for changes; trying again every second")
             return None
 
-    taken = seen = loaded
+    applied = seen = loaded
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         before, seen = seen, await stamp()
-        if seen == before and seen != taken:
-            taken = seen
+        if seen == before and seen != applied:
+            applied = seen
             await reload()
 
 
@@ -308,10 +309,10 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 
 async def serve(file: Path, options: Options) -> None:
-    """Runs an exporter until SIGTERM or SIGINT; SIGHUP makes it read its config again.
+    """Runs an exporter until SIGTERM or SIGINT; SIGHUP reloads its configuration.
 
     Raises:
-        ConfigError: the config has errors.
+        ConfigError: the configuration has errors.
         ListenError: an address cannot be listened on.
     """
     notifier = Notifier(os.environ)
@@ -321,33 +322,33 @@ async def serve(file: Path, options: Options) -> None:
     alive: set[asyncio.Task[None]] = set()
 
     async def reload() -> None:
-        with contextlib.suppress(Exception):  # reload has logged it
+        with contextlib.suppress(Exception):  # already logged
             await service.reload()
 
     if notifier.watchdog is not None:
-        # The watchdog ends a stuck process by SIGABRT: where it was stuck then stands in the journal.
+        # The watchdog ends a stuck process with SIGABRT: the journal then shows where it was stuck.
         faulthandler.enable()
     with stop_signals() as stop:
         loop.add_signal_handler(signal.SIGHUP, lambda: tasks.start(reload(), running, "reload"))
         loaded: object = None
-        with contextlib.suppress(Exception):  # the watcher logs it
+        with contextlib.suppress(Exception):  # `_watch` logs it
             loaded = await asyncio.to_thread(config.stamp, file)
         await service.start()
         if options.watch:
-            tasks.start(_watch(file, reload, loaded), running, "watch the config")
-        # What is there now stays: looking through it again and again for garbage costs a tenth of
-        # every read.
+            tasks.start(_watch(file, reload, loaded), running, "watch the configuration")
+        # Objects that exist now stay. To search them for garbage again and again takes a tenth of
+        # the time of every read.
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
         addresses = " ".join(service.addresses)
         shown = {"plugins": ", ".join(map(str, options.plugins))} if options.plugins else {}
         _log.info("listening", extra={"version": __version__, "addresses": addresses, **shown})
         await notifier.ready(service.watched)
-        # To the very end: scrapes under way may finish, however soon systemd would miss the pings.
+        # Until the end: systemd must not miss pings while scrapes in progress finish.
         tasks.start(notifier.keep_alive(), alive, "ping systemd")
         await stop.wait()
-        _log.info("stopping; scrapes under way may finish")
-        await notifier.stopping("scrapes under way may finish")
+        _log.info("stopping; waiting for scrapes in progress")
+        await notifier.stopping("waiting for scrapes in progress")
         for task in running:
             task.cancel()
         await service.stop()

@@ -178,23 +178,23 @@ BROKEN = {
     "not_imported": (PROVIDERS, "raise ValueError('sesame')", "cannot be imported: ValueError"),
     "exits": (PROVIDERS, "raise SystemExit(0)", "cannot be imported: SystemExit"),
     "not_there": (PROVIDERS, "", "cannot be imported: AttributeError"),
-    "no_class": (PROVIDERS, "Odd = Forge.identify", "is no subclass of exporter.providers.base.Provider"),
-    "no_provider": (PROVIDERS, "class Odd: ...", "is no subclass of exporter.providers.base.Provider"),
-    "no_credential": (AUTH, "class Odd: ...", "is no subclass of exporter.auth.credential.Credential"),
+    "no_class": (PROVIDERS, "Odd = Forge.identify", "is not a subclass of exporter.providers.base.Provider"),
+    "no_provider": (PROVIDERS, "class Odd: ...", "is not a subclass of exporter.providers.base.Provider"),
+    "no_credential": (AUTH, "class Odd: ...", "is not a subclass of exporter.auth.credential.Credential"),
     "no_name": (PROVIDERS, NAMELESS, "has no name"),
-    "other_name": (PROVIDERS, CHANGED + "pass", "its name is not that of the entry point"),
-    "other_kind": (AUTH, ODD_KEY + "pass", "its kind is not that of the entry point"),
-    "options": (PROVIDERS, CHANGED + "name, Options = 'odd', dict", "its Options is no subclass of"),
-    "job_keys": (PROVIDERS, CHANGED + "name, JobKeys = 'odd', None", "its JobKeys is no subclass of"),
-    "discover": (PROVIDERS, CHANGED + "name, Discover = 'odd', ForgeJob", "its Discover is no subclass of"),
-    "no_listing": (PROVIDERS, UNLISTED, "has Discover and no method discover"),
+    "other_name": (PROVIDERS, CHANGED + "pass", "its name differs from the name of the entry point"),
+    "other_kind": (AUTH, ODD_KEY + "pass", "its kind differs from the name of the entry point"),
+    "options": (PROVIDERS, CHANGED + "name, Options = 'odd', dict", "its Options is not a subclass of"),
+    "job_keys": (PROVIDERS, CHANGED + "name, JobKeys = 'odd', None", "its JobKeys is not a subclass of"),
+    "discover": (PROVIDERS, CHANGED + "name, Discover = 'odd', ForgeJob", "its Discover is not a subclass"),
+    "no_listing": (PROVIDERS, UNLISTED, "has Discover but no method discover"),
     "keys": (
         AUTH,
         ODD_KEY + "kind, Keys = 'odd', int",
-        "its Keys is no subclass of exporter.config_types.Keys",
+        "its Keys is not a subclass of exporter.config_types.Keys",
     ),
     "no_type": (AUTH, TYPELESS, 'Keys has no key type: Literal["odd"]'),
-    "taken_keys": (PROVIDERS, TIMED, "its keys timeout have a meaning already"),
+    "taken_keys": (PROVIDERS, TIMED, "its keys timeout are reserved"),
     "unfinished": (PROVIDERS, UNFINISHED, "does not define identify, read"),
     "unfinished_key": (AUTH, UNFINISHED_KEY, "does not define __init__, apply"),
     "digest": (AUTH, DIGEST, "registers response hooks"),
@@ -203,7 +203,7 @@ BROKEN = {
     "own_call": (
         AUTH,
         ODD_KEY + "kind = 'odd'\n    def __call__(self, request): return request",
-        "has its own __call__, and only apply is called",
+        "has its own __call__, but only apply is called",
     ),
 }
 
@@ -228,7 +228,7 @@ def test_a_name_of_ours_is_taken(tmp_path: Path, group: str, name: str) -> None:
     )
     ended = run("schema", PYTHONPATH=str(tmp_path))
     assert ended.returncode == 1
-    assert ended.stderr.endswith(f"the {attribute} {name} is taken already\n")
+    assert ended.stderr.endswith(f"the {attribute} {name} is already in use\n")
 
 
 def test_of_two_plugins_with_one_name_the_second_is_refused(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_of_two_plugins_with_one_name_the_second_is_refused(tmp_path: Path) -> N
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert "plug-in smithy 1.0, entry point forge" in line
-    assert line.endswith("the name forge is taken already")
+    assert line.endswith("the name forge is already in use")
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "probe"])

@@ -363,7 +363,7 @@ BAD = {
     "system=xmc&id=": ["id: must not be empty"],
     "system=xmc&id=..": ["id: must not be . or .., which would change the path"],
     "system=xmc&id=%2e": ["id: must not be . or .., which would change the path"],
-    "system=xmc&id=a%0d%0ab": ["id: must not hold control characters"],
+    "system=xmc&id=a%0d%0ab": ["id: must not contain control characters"],
     "system=xmc&id=" + "x" * 513: ["id: is longer than 512 characters"],
     "system=xmc&id=a&id=a": ["id: is given more than once; allowed is once"],
     "system=xmc&system=xmc&id=a": ["system: is given more than once; allowed is once"],

@@ -295,7 +295,7 @@ async def test_a_watched_config_is_taken_after_looking_at_it_has_failed(
             await asyncio.wait_for(failing_once(monkeypatch, "stamp", times=5).wait(), 60)
             file.write_text("systems:\n" + caps_config(docs.url, 2))
             await shows(url, "p/0/en", "p/1/en")
-    message = "config files cannot be watched; trying again every second"
+    message = "failed to check configuration files for changes; trying again every second"
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [message]
 
 
@@ -331,7 +331,7 @@ async def test_a_reload_that_fails_in_an_unexpected_way_is_logged_and_the_next_o
             await asyncio.to_thread(reload, url, 3)
             await shows(url, "p/0/en", "p/1/en", "p/2/en")
             assert await successful() == 1
-    lines = [Logfmt().format(record) for record in caplog.records if record.message == "config not taken"]
+    lines = [Logfmt().format(record) for record in caplog.records if record.message == service.FAILED]
     assert len(lines) == 1
     assert 'error="RuntimeError at exporter/service.py:' in lines[0]
 
@@ -351,5 +351,5 @@ async def test_a_system_that_cannot_be_closed_is_logged_and_costs_nothing_else(
             text = "systems:\n" + caps_config(docs.url, name="other")
             assert (await reload(running, tmp_path, text)).status_code == 200
             assert (await running.scrape()).all("remote_job_up")[0][0]["system"] == "other"
-    (record,) = (record for record in caplog.records if record.message == "a task failed")
+    (record,) = (record for record in caplog.records if record.message == "task failed")
     assert vars(record)["task"] == "close a system"

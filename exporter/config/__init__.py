@@ -1,4 +1,4 @@
-"""The config file: from text to systems and jobs ready for use, every error with its place."""
+"""The configuration: from files to immutable values of systems and jobs; every error has its place."""
 
 from exporter.config.errors import ConfigError, Finding
 from exporter.config.load import Config, load

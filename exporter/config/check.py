@@ -82,7 +82,7 @@ class Check:
             # In `defaults` or of a system it applies to slots only; here it can only be meant for this job.
             if kind is Kind.RUN and within != NEVER:
                 place = (*place, "expect", "success_within")
-                yield place, "a single run has no next success; allowed is never"
+                yield place, "success_within does not apply to one-off runs; remove it or set it to never"
 
     def _own_keys(self, provider: Provider, job: Section) -> dict[str, str] | None:
         names = provider.key_names()
@@ -106,6 +106,6 @@ def _unexpected_keys(provider: Provider, job: Section) -> Iterator[tuple[str, st
     if provider.JobKeys.model_config.get("extra") != "allow":
         return  # the model itself knows
     names = provider.key_names()
-    yield from ((name, "is missing: read names it in braces") for name in names if name not in job)
+    yield from ((name, "is missing: read uses it in braces") for name in names if name not in job)
     allowed = (*names, *JobKeys.model_fields)
     yield from ((key, f"unknown key; allowed: {', '.join(allowed)}") for key in job if key not in allowed)

@@ -1,7 +1,7 @@
-"""What is wrong in a config, in one line each, said in words of our own.
+"""Errors of a configuration, each in one line.
 
-pydantic's messages quote what was typed, which may be a secret, and speak of Python. So each kind of
-error is translated; values are never repeated, keys only where they look like keys.
+pydantic's messages quote the input, which can be a secret, and use the terms of Python. So each kind of
+error is translated. Values are never quoted, keys only if they look like keys.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from exporter.config.models import Choice
 from exporter.config_types import Place
 from exporter.model.text import printable
 
-# Announced, not there yet: better said than called unknown.
+# Announced, not available yet: a clearer error than "unknown key".
 _LATER_KEYS = frozenset({"link"})
 _NOT_YET = "is not supported yet by this version"
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,128}|<<")
@@ -53,7 +53,7 @@ _LIMITS = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One thing wrong in a config: where, and what is allowed. Never holds a value of the file.
+    """One error or warning: its place, what is wrong and what is allowed. Never contains a value of the file.
 
     Args:
         line: counted from 1.
@@ -66,7 +66,7 @@ class Finding:
     text: str
 
     def as_dict(self) -> dict[str, str | int]:
-        """The same for machines."""
+        """The finding as JSON types."""
         return {"file": str(self.file), "line": self.line, "path": self.path, "text": self.text}
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ class Finding:
 
 
 class ConfigError(Exception):
-    """A config that cannot be used; ``str()`` is one line for each error."""
+    """A configuration has errors; ``str()`` is one line for each."""
 
     def __init__(self, errors: Iterable[Finding]) -> None:
         self.errors = tuple(errors)
@@ -83,7 +83,7 @@ class ConfigError(Exception):
 
 
 def bounded(findings: Iterable[Finding], kind: str = "errors") -> list[Finding]:
-    """The first findings by place, each once; where there are more, the last one says so."""
+    """The first findings by place, each once; if there are more, the last one reports that."""
     ordered = sorted(set(findings))
     if len(ordered) > MAX_ERRORS:
         last = ordered[MAX_ERRORS]
@@ -93,19 +93,19 @@ def bounded(findings: Iterable[Finding], kind: str = "errors") -> list[Finding]:
 
 
 def shown(place: Place) -> str:
-    """A place as people write it: ``systems.docs.jobs[0].locale``; odd keys are ``?``."""
+    """A place as text: ``systems.docs.jobs[0].locale``; what does not look like a key is ``?``."""
     path = ""
     for part in place:
         if isinstance(part, int):
             path += f"[{part}]"
         else:
-            # What is no key may be a secret that lost its place.
+            # It can be a secret in the wrong place.
             path += f".{part if _KEY.fullmatch(part) else '?'}"
     return path.removeprefix(".")
 
 
 def translate(errors: Iterable[ErrorDetails], model: type[BaseModel]) -> Iterator[tuple[Place, str]]:
-    """The errors of pydantic as places in the file and sentences; one for each place."""
+    """The errors of pydantic as places in the file with a text; one for each place."""
     texts: dict[Place, list[str]] = {}
     for error in errors:
         place, holder = _locate(error["loc"], model)
@@ -113,7 +113,7 @@ def translate(errors: Iterable[ErrorDetails], model: type[BaseModel]) -> Iterato
         if error["type"].startswith("union_tag_"):
             place = (*place, str(ctx["discriminator"]).strip("'"))
         text = _sentence(error, ctx, place, holder)
-        # A value that may be of several types has an error for each.
+        # A value that can have several types has an error for each.
         if text not in texts.setdefault(place, []):
             texts[place].append(text)
     for place, several in texts.items():
@@ -152,7 +152,7 @@ def _one_line(text: str) -> str:
 
 
 def _unknown_key(place: Place, allowed: tuple[str, ...]) -> str:
-    # They belong to a system or to the defaults, not to a job.
+    # These are keys of a system or of the defaults, not of a job.
     if place[-1] in _LATER_KEYS and place[0] == ("systems" if len(place) == 3 else "defaults"):
         return _NOT_YET
     return f"unknown key{_suggestion(place[-1], allowed)}"
@@ -173,7 +173,7 @@ def _quoted(words: str) -> tuple[str, ...]:
 
 
 def _suggestion(given: object, allowed: tuple[str, ...]) -> str:
-    # Long words are no slips of the pen, and comparing them takes long.
+    # Long words are not typing errors, and comparing them is slow.
     short = isinstance(given, str) and len(given) <= 40
     close = "".join(difflib.get_close_matches(str(given), allowed, n=1)) if short else ""
     listed = (
@@ -183,10 +183,10 @@ def _suggestion(given: object, allowed: tuple[str, ...]) -> str:
 
 
 def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[Place, Any]:
-    """The place in the file that pydantic means, and the model (or `Choice`) that is asked for it.
+    """The place in the file that pydantic means, and the model (or `Choice`) that declares it.
 
-    pydantic's own way of saying it also names the chosen model of a `Choice`, the alternative of a
-    union that was tried, and whether a key or its value is meant.
+    pydantic's location also contains the chosen model of a `Choice`, the alternative of a union that
+    was tried, and whether a key or its value is meant.
     """
     kind: Any = model
     holder: Any = model
@@ -204,7 +204,7 @@ def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[Place, 
 
 
 def _inside(kind: Any, part: str | int) -> Any:
-    """What stands under a key: a model, a `Choice`, a list, a dict, or ``None`` for a single value."""
+    """The type of a key's value: a model, a `Choice`, a list, a dict, or ``None`` for a scalar."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         field = kind.model_fields.get(str(part))
         return None if field is None else _container((field.annotation, *field.metadata))

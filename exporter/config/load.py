@@ -21,8 +21,8 @@ class Config:
     """All that is configured.
 
     Args:
-        path: the config file or folder.
-        files: what it was read from.
+        path: the file or folder.
+        files: the files that were read.
     """
 
     systems: tuple[SystemConfig, ...]
@@ -33,14 +33,14 @@ class Config:
 def load(
     path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True, registry: Registry = BUILT_IN
 ) -> Config:
-    """Reads a config file, or a folder whose ``*.yaml`` and ``*.yml`` files, by name, are one config.
+    """Loads a file, or all ``*.yaml`` and ``*.yml`` files of a folder as one configuration, in order of name.
 
     It does not use the network.
 
     Args:
         host: whether secrets in files and variables, and TLS files, are read. Without them the
-            config can only be checked: its secrets have no values.
-        registry: the providers and credentials that it may name.
+            result is only good for a check: secrets have no values.
+        registry: the providers and credentials that the configuration may name.
 
     Raises:
         ConfigError: with every error, up to 1000.
@@ -71,7 +71,7 @@ def _between_files(found: Sequence[File]) -> Iterator[Finding]:
             other = first.setdefault(place, file)
             if other is not file:
                 line = line_of(other.root, place)
-                yield file.finding(place, f"is defined already in {printable(str(other.path))}:{line}")
+                yield file.finding(place, f"is already defined in {printable(str(other.path))}:{line}")
     unreadable = any(not file.root and file.errors for file in found)
     if not unreadable and not any("systems" in file.root for file in found):
         text = "is missing; allowed is a mapping of at least one system by its name"

@@ -1,7 +1,7 @@
-"""What may stand in the config file, as pydantic models.
+"""The keys of a configuration file, as pydantic models.
 
-The keys of providers and credentials are declared in their own rooms and joined here to those that
-every system and every job has, so nothing here knows a vendor by name.
+Providers and credentials declare their own keys. Here these are combined with the keys that every system
+and every job has, so nothing here knows a vendor by name.
 """
 
 import math
@@ -44,7 +44,7 @@ NEVER = "never"
 
 _SYSTEM_NAME = "[A-Za-z0-9_.-]{1,128}"
 _LABEL_NAME = "[A-Za-z_][A-Za-z0-9_]{0,127}"
-# Set by Prometheus itself on what it scrapes, or with a meaning of their own in a sample.
+# Set by Prometheus on every target, or with a special meaning in a sample.
 _PROMETHEUS_LABELS = frozenset({"job", "instance", "le", "quantile"})
 
 
@@ -60,11 +60,11 @@ def _label_name(value: str) -> str:
             "not a label name; allowed are A-Z a-z 0-9 _, no digit first, at most 128 characters"
         )
     if value.startswith("__"):
-        raise ValueError("label names that begin with __ belong to Prometheus")
+        raise ValueError("label names that start with __ are reserved by Prometheus; choose another name")
     if value in _PROMETHEUS_LABELS:
-        raise ValueError("this label belongs to Prometheus; choose another name")
+        raise ValueError("this label is reserved by Prometheus; choose another name")
     if value in LABELS:
-        raise ValueError("this label is one of the exporter's own; choose another name")
+        raise ValueError("this label is set by the exporter; choose another name")
     return value
 
 
@@ -72,7 +72,7 @@ def _short_text(value: str) -> str:
     if len(value) > MAX_TEXT:
         raise ValueError(f"is longer than {MAX_TEXT} characters")
     if has_control_characters(value):
-        raise ValueError("must not hold control characters or line breaks")
+        raise ValueError("must not contain control characters or line breaks")
     return value
 
 
@@ -88,7 +88,7 @@ def _within(value: object) -> float:
     try:
         seconds = parse_duration(value)
     except ValueError as error:
-        raise ValueError(f"{error}; also never") from None
+        raise ValueError(f"{error}, or never") from None
     if seconds <= 0:
         raise ValueError("must be more than 0s, or never")
     return seconds
@@ -117,7 +117,7 @@ Within = Annotated[
 
 
 class Expectations(Keys):
-    """What is expected of a job; alerts measure it by this. ``never`` switches one off."""
+    """Expectations of a job, the thresholds of alerts. ``never`` disables one."""
 
     start_within: Within = Field("30m", validate_default=True, description="from queued to running")
     progress_within: Within = Field(
@@ -125,18 +125,20 @@ class Expectations(Keys):
     )
     run_within: Within = Field("12h", validate_default=True, description="from start to end")
     success_within: Within = Field(
-        NEVER, validate_default=True, description="from one success to the next; slots only, not single runs"
+        NEVER,
+        validate_default=True,
+        description="from one success to the next; applies to slots only, not to one-off runs",
     )
 
 
 @cache
 def _nothing_said() -> Expectations:
-    """One for all the jobs that say nothing of their own."""
+    """One instance for all the jobs without expectations of their own."""
     return Expectations()
 
 
 class Settings(Keys):
-    """How jobs are asked, in ``defaults`` or for one system."""
+    """How jobs are read, in ``defaults`` or for one system."""
 
     timeout: Annotated[PositiveDuration, AfterValidator(_timeout)] = Field(
         "8s",
@@ -163,11 +165,11 @@ class Settings(Keys):
 
 
 class Defaults(Settings):
-    """What holds for every system that does not say otherwise."""
+    """Settings of every system that does not set its own."""
 
 
 class JobKeys(Keys):
-    """The keys of a job beside its provider's own."""
+    """The keys of a job in addition to its provider's own."""
 
     name: ShortText = Field("", description="name for people, shown as the label job_name")
     labels: Labels = Field(
@@ -178,7 +180,7 @@ class JobKeys(Keys):
 
 
 class SystemKeys(Settings):
-    """The keys of a system beside its provider's own; those of ``defaults`` may stand here too."""
+    """The keys of a system in addition to its provider's own. Those of ``defaults`` are allowed too."""
 
     base_url: HttpUrl = Field(description="address of the API; every path is appended to it")
     labels: Labels = Field(
@@ -191,16 +193,16 @@ class SystemKeys(Settings):
         "", description="proxy; without it http_proxy, https_proxy, all_proxy and no_proxy apply"
     )
     headers: Headers = Field(
-        default_factory=dict, description="sent with every request; secrets belong under auth"
+        default_factory=dict, description="sent with every request; put secrets under auth"
     )
 
 
-# mypy knows no model that is made from a table.
+# mypy cannot check a model that is made at run time.
 _make: Any = create_model
 
 
 class Choice:
-    """Marks a value as one of several models, told apart by one of its keys."""
+    """Marks a value as one of several models, selected by one of its keys."""
 
     def __init__(self, key: str, models: Mapping[str, type[Keys]]) -> None:
         self.key = key
@@ -213,7 +215,7 @@ class Choice:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        # Of oneOf, validators tell what is wrong with another model than the one that is meant.
+        # For oneOf, validators report errors of a model that is not meant.
         models = handler(schema)["discriminator"]["mapping"]
         return {
             "type": "object",
@@ -255,7 +257,7 @@ class Models:
         self.file: type[Keys] = _make(
             "Config",
             __base__=Keys,
-            __doc__="The config of remote-job-exporter.",
+            __doc__="The configuration of remote-job-exporter.",
             defaults=(Defaults, Field(default_factory=Defaults, description="settings of every system")),
             systems=(
                 dict[SystemName, Annotated[Any, Choice("provider", self.systems)]],

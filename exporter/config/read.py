@@ -41,12 +41,12 @@ def config_files(path: Path) -> list[Path]:
         return [path]
     found = [file for file in _listed(path) if file.suffix in SUFFIXES and not is_folder(file)]
     if not found:
-        raise ConfigError([Finding(path, 1, "", "the folder holds no *.yaml and no *.yml file")])
+        raise ConfigError([Finding(path, 1, "", "the folder contains no *.yaml or *.yml file")])
     return found
 
 
 def stamp(path: Path) -> files.Stamp:
-    """A value that changes when the config file, or a file of the folder, is changed, added or removed."""
+    """A value that changes when the file, or a file of the folder, is changed, added or removed."""
     try:
         return files.stamp(*config_files(path))
     except ConfigError:
@@ -54,7 +54,7 @@ def stamp(path: Path) -> files.Stamp:
 
 
 def unread(path: Path) -> list[Path]:
-    """What a config folder contains besides the files that are read; empty for a single file.
+    """What a folder contains besides the files that are read; empty for a single file.
 
     Hidden entries, and so all that Kubernetes adds to what it mounts, are left out.
 
@@ -75,7 +75,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder; not where that is unknown, since reading it says why."""
+    """Whether it is a folder; false if that is unknown, since reading it then reports the reason."""
     try:
         return S_ISDIR(files.look_at(path).st_mode)
     except OSError:
@@ -93,7 +93,7 @@ def read(
     """Reads one YAML file of the given keys. Raises nothing.
 
     Args:
-        context: for the validators of the model; relative paths begin at its ``folder``.
+        context: for the validators of the model; relative paths are relative to its ``folder``.
         between: finds errors that no single key can see, also where other keys are wrong.
         pipe: whether the file may be a pipe, which can be read only once.
     """

@@ -1,4 +1,4 @@
-"""Which providers and credentials a configuration may name. It is passed in, and never changes."""
+"""The providers and credentials that a configuration may name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from exporter.providers.base import Provider
 
 @dataclass(frozen=True, eq=False)
 class Registry:
-    """Providers by the value of ``provider:``, credentials by that of ``auth.type``."""
+    """Providers by the value of ``provider:``, credentials by that of ``auth.type``. It never changes."""
 
     providers: Mapping[str, type[Provider]]
     credentials: Mapping[str, type[Credential]]
 
     @cached_property
     def models(self) -> Models:
-        """The models of a file, made at the first use: this takes some 50 ms."""
+        """The models of a file, made at the first use since that takes about 50 ms."""
         return Models(self.providers, self.credentials)
 
 
 BUILT_IN = Registry(PROVIDERS, CREDENTIALS)
-"""Without plug-ins."""
+"""The registry without plug-ins."""

@@ -1,4 +1,4 @@
-"""The config file described, from the very models that check it: for editors and for people."""
+"""Descriptions of the configuration file, generated from its models: a JSON Schema and a reference."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
@@ -13,13 +13,13 @@ from exporter.transport import Tls
 
 
 def json_schema(registry: Registry = BUILT_IN) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one config file."""
+    """The JSON Schema (draft 2020-12) of one configuration file."""
     schema = registry.models.file.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def reference(registry: Registry = BUILT_IN) -> str:
-    """All keys of the config file as Markdown tables: key, type, default, meaning."""
+    """All keys of the configuration file as Markdown tables: key, type, default, meaning."""
     systems, jobs = registry.models.systems, registry.models.jobs
     finding = {name: model for name, model in systems.items() if "discover" in model.model_fields}
     common = next(iter(finding.values()))
@@ -93,7 +93,7 @@ def _beside(model: type[BaseModel], base: type[BaseModel]) -> list[str]:
 
 
 def _nested(model: type[BaseModel]) -> Iterator[str]:
-    """Tables of the mappings that stand under a model's keys."""
+    """Tables of the mappings under a model's keys."""
     for key, field in model.model_fields.items():
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -148,7 +148,7 @@ def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         schema = definitions[target.rpartition("/")[2]]
     if choices := schema.get("anyOf"):
         return _choice(choices, definitions)
-    if otherwise := schema.get("else"):  # 0 need not be named
+    if otherwise := schema.get("else"):  # 0 is a duration too
         return _type(otherwise, definitions)
     if "enum" in schema:
         return _or(f"`{value}`" for value in schema["enum"])

@@ -1,6 +1,6 @@
-"""What is allowed in a config and surely not meant: warnings, each with its place and what to do.
+"""Warnings: what is allowed in a configuration and almost certainly wrong, with its place and what to do.
 
-Looked for only where somebody asks, since a config of thousands of jobs is read again and again.
+Only the command ``check`` looks for them: a large configuration is loaded again and again.
 """
 
 import re
@@ -25,10 +25,10 @@ SOON_SECONDS = 3 * 86400.0
 """As the alert RemoteJobCredentialsExpireSoon."""
 
 MAX_MIN_INTERVAL_SECONDS = 60.0
-"""The scrape interval of Prometheus where its configuration says nothing."""
+"""The default scrape interval of Prometheus."""
 
-# ${NAME}, ${NAME:-default}, $(NAME) and $NAME, also behind the scheme word of a header. A password may
-# begin with a dollar sign, so without brackets only upper case counts.
+# ${NAME}, ${NAME:-default}, $(NAME) and $NAME, also after the scheme of a header. A password can start
+# with a dollar sign, so without brackets only upper case matches.
 _VARIABLE = re.compile(
     r"([A-Za-z]+ )?(\$\{[A-Za-z_]\w*(:?[-=?+][^{}]*)?\}|\$\([A-Za-z_]\w*\)|\$[A-Z_][A-Z0-9_]*)", re.ASCII
 )
@@ -37,11 +37,11 @@ _CONFIG_LIKE = re.compile(r"\.(yaml|yml|json)(?![A-Za-z0-9])", re.IGNORECASE)
 
 
 def warnings(config: Config, *, host: bool = True, now: float | None = None) -> list[Finding]:
-    """What is allowed and surely not meant, in order of place, up to 1000. No value of a secret is in it.
+    """The warnings in order of place, up to 1000. None contains the value of a secret.
 
     Args:
-        host: whether client certificates are looked at, as in ``load``.
-        now: Unix time, for what expires.
+        host: whether client certificates are read, as in ``load``.
+        now: Unix time, for expiry; the current time by default.
     """
     moment = time.time() if now is None else now
     found = [Finding(file, 1, "", text) for file, text in _unread(config.path)]
@@ -73,7 +73,7 @@ def _of_settings(settings: Settings) -> Iterator[tuple[Place, str]]:
     if settings.min_interval > MAX_MIN_INTERVAL_SECONDS:
         yield (
             ("min_interval",),
-            "is over 1m, so that scrapes may show values that old; keep it under the scrape interval",
+            "is more than 1m, so scrapes can show values of that age; set it below the scrape interval",
         )
 
 
@@ -85,29 +85,29 @@ def _of_secrets(auth: object, now: float) -> Iterator[tuple[Place, str]]:
         if _VARIABLE.fullmatch(value):
             yield (
                 place,
-                "the value is a variable that nothing has replaced; write {env: NAME} or {file: PATH}",
+                "the value is a variable that was not replaced; write {env: NAME} or {file: PATH}",
             )
         if _TWO_SCHEMES.match(value):
-            yield place, "the value begins with two scheme words, such as Bearer Bearer; write one"
+            yield place, "the value starts with two schemes, such as Bearer Bearer; remove one"
         if (end := jwt_expiry(value)) is not None:
             yield from _below(place, _of_end("the token", end, now))
 
 
 def _of_end(what: str, end: float, now: float) -> Iterator[tuple[Place, str]]:
-    """What is said of something that expires at ``end``, where that is soon."""
+    """A warning if something expires soon or has expired; ``end`` in Unix time."""
     if end - now < SOON_SECONDS:
         when = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M UTC")
         verb = "expired" if end <= now else "expires"
-        yield (), f"{what} {verb} on {when}; put a new one in its place"
+        yield (), f"{what} {verb} on {when}; replace it"
 
 
 def _unread(path: Path) -> Iterator[tuple[Path, str]]:
     for entry in unread(path):
         if not is_folder(entry):
             if _CONFIG_LIKE.search(entry.name):
-                yield entry, "is not read; name it such as jobs.yaml, or move it out of the folder"
+                yield entry, "is not read; rename it, as in jobs.yaml, or move it out of the folder"
         elif _holds_config(entry):
-            yield entry, "is a folder, whose files are not read; move them up, or out of the folder"
+            yield entry, "is a folder, and its files are not read; move them up or out of the folder"
 
 
 def _holds_config(folder: Path) -> bool:

@@ -28,7 +28,7 @@ MAX_NODES = 1_000_000
 MAX_DEPTH = 32
 MAX_DIGITS = 1000
 
-# What YAML allows, without the line breaks that editors and libyaml count differently.
+# All characters except those of YAML; line breaks that editors and libyaml count differently are excluded.
 _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -59,7 +59,7 @@ class ItemList(list[Any]):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong at a place. The text never quotes the file."""
+    """An error at a place. The text never quotes the file."""
 
     line: int
     path: Place
@@ -119,15 +119,13 @@ def _decode(data: bytes) -> str:
         raise _Stop(data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text") from None
     if found := _FORBIDDEN.search(text) or _LONE_RETURN.search(text):
         line = text.count("\n", 0, found.start()) + 1
-        raise _Stop(
-            line, f'holds the character U+{ord(found[0]):04X}; inside "…" it can be written as an escape'
-        )
+        raise _Stop(line, f'contains the character U+{ord(found[0]):04X}; write it as an escape inside "…"')
     return text
 
 
 def _syntax(text: str, error: MarkedYAMLError) -> _Stop:
     mark, problem = error.problem_mark, error.problem or "cannot be read"
-    # What was never closed is to be corrected where it begins.
+    # What is not closed must be corrected where it starts.
     if mark and error.context_mark and not text[mark.index :].strip():
         mark = error.context_mark
     if mark and text[mark.index : mark.index + 1] == "\t":
@@ -161,7 +159,7 @@ class _Builder:
             root = self._node(self._next(), ())
             self._next()  # the end of the document
             if not isinstance(extra := self._next(), StreamEndEvent):
-                raise _Stop(_line(extra), "a second YAML document begins here; one file holds one")
+                raise _Stop(_line(extra), "a second YAML document starts here; a file must contain only one")
         except MarkedYAMLError as error:
             raise _syntax(self._text, error) from None
         finally:
@@ -176,7 +174,7 @@ class _Builder:
             return self._alias(event, path)
         self._count(event, 1, len(path))
         if event.tag is not None:
-            raise _Stop(_line(event), "tags (words that begin with !) are not allowed; quote what is text")
+            raise _Stop(_line(event), "tags (words that start with !) are not allowed; put text in quotes")
         if event.anchor:
             self._anchors[event.anchor] = _UNFINISHED
         if isinstance(event, ScalarEvent):
@@ -189,10 +187,10 @@ class _Builder:
 
     def _alias(self, event: Any, path: Place) -> Any:
         if event.anchor not in self._anchors:
-            raise _Stop(_line(event), "the alias (*) names no anchor (&) above it")
+            raise _Stop(_line(event), "the alias (*) refers to no anchor (&) above it")
         value = self._anchors[event.anchor]
         if value is _UNFINISHED:
-            raise _Stop(_line(event), "the alias (*) stands inside what it names")
+            raise _Stop(_line(event), "the alias (*) is inside the value that it refers to")
         nodes, levels = _extent(value)
         self._count(event, nodes, len(path) + levels)
         return value
@@ -200,7 +198,7 @@ class _Builder:
     def _count(self, event: Any, nodes: int, depth: int) -> None:
         self._nodes += nodes
         if self._nodes > MAX_NODES:
-            raise _Stop(_line(event), f"holds more than {MAX_NODES} values, aliases (*) unfolded")
+            raise _Stop(_line(event), f"has more than {MAX_NODES} values, aliases (*) expanded")
         if depth >= MAX_DEPTH:
             raise _Stop(_line(event), f"is nested deeper than {MAX_DEPTH} levels")
 
@@ -225,7 +223,7 @@ class _Builder:
             value = self._node(self._next(), place)
             if name in section.lines:
                 first = section.lines[name]
-                self._problem(line, place, f"is here a second time; the first is on line {first}")
+                self._problem(line, place, f"is defined twice; the first is on line {first}")
                 continue
             section.lines[name] = line
             if name == "<<" and isinstance(event, ScalarEvent) and event.implicit[0]:
@@ -262,7 +260,7 @@ def _line(event: Any) -> int:
 
 
 def _plain(text: str) -> Any:
-    """What an unquoted scalar means."""
+    """The value of an unquoted scalar."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789" or len(text) > MAX_DIGITS or _OCTAL_LOOK.fullmatch(text):

@@ -1,7 +1,7 @@
-"""Files that a user names: read up to a bound, without waiting for anybody.
+"""Files that a user names, read with limits of size and time.
 
-To open a pipe waits for its writer, a device has no end, and ``pathlib`` raises for some names and
-hides what is wrong with others. So the config, its secrets and its certificates are all read here.
+Opening a pipe waits for its writer, a device has no end, and ``pathlib`` raises for some names and
+hides the errors of others. So the configuration, its secrets and its certificates are all read here.
 """
 
 import errno
@@ -28,10 +28,10 @@ def read(path: Path, limit: int, *, pipe: bool = False) -> bytes:
         pipe: also reads a pipe, such as ``/dev/stdin`` or ``<(…)`` of a shell, to its end, for 30 s at most.
 
     Raises:
-        OSError: it cannot be read; ``strerror`` says why in a few words.
+        OSError: it cannot be read; ``strerror`` is the reason.
     """
     _check_kind(look_at(path), pipe=pipe)
-    # It may have been replaced since: neither wait for a writer nor take over a terminal.
+    # It may have been replaced since: do not wait for a writer, do not acquire a terminal.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         status = os.fstat(descriptor)
@@ -40,30 +40,30 @@ def read(path: Path, limit: int, *, pipe: bool = False) -> bytes:
     finally:
         os.close(descriptor)
     if not data and stat.S_ISFIFO(status.st_mode):
-        raise OSError(errno.ENODATA, "an empty pipe; what it held can be read only once")
+        raise OSError(errno.ENODATA, "an empty pipe; a pipe can be read only once")
     return data
 
 
 def check_pem(path: Path) -> None:
-    """Reads a file that a TLS library will open by its name, where nothing bounds it any more.
+    """Checks a file that a TLS library opens by its name, without a limit of its own.
 
     Raises:
-        OSError: it cannot be read or is over 16 MiB; ``strerror`` says why.
+        OSError: it cannot be read or is larger than 16 MiB; ``strerror`` is the reason.
     """
     if len(read(path, MAX_PEM_BYTES + 1)) > MAX_PEM_BYTES:
-        raise OSError(errno.EFBIG, "it is over 16 MiB")
+        raise OSError(errno.EFBIG, "larger than 16 MiB")
 
 
 def look_at(path: Path) -> os.stat_result:
-    """What the system knows of a file; links are followed.
+    """The status of a file; links are followed.
 
     Raises:
-        OSError: it cannot be found out; ``strerror`` says why.
+        OSError: it has none; ``strerror`` is the reason.
     """
     try:
         return path.stat()
     except ValueError:  # a NUL, or what the file system cannot encode
-        raise OSError(errno.EINVAL, "not the name of a file") from None
+        raise OSError(errno.EINVAL, "not a valid file name") from None
 
 
 def stamp(*paths: Path) -> Stamp:
@@ -71,7 +71,7 @@ def stamp(*paths: Path) -> Stamp:
     found: list[tuple[Path, int, int, int, int, int] | None] = []
     for path in paths:
         try:
-            # Of what a link leads to: Kubernetes changes what it mounts by swapping a link.
+            # Links are followed: Kubernetes changes what it mounts by swapping a link.
             at = look_at(path)
             _check_kind(at, pipe=False)
         except OSError:
@@ -92,7 +92,7 @@ def _check_kind(status: os.stat_result, *, pipe: bool) -> None:
 
 
 def _pieces(descriptor: int, limit: int, seconds: float) -> Iterator[bytes]:
-    """What comes until the end, the limit or, where there is nothing to read yet, the time is reached."""
+    """The content up to the end or the limit; waits ``seconds`` at most while there is nothing to read."""
     end = time.monotonic() + seconds
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
@@ -102,7 +102,7 @@ def _pieces(descriptor: int, limit: int, seconds: float) -> Iterator[bytes]:
         except BlockingIOError:
             left = end - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000):
-                raise TimeoutError(errno.ETIMEDOUT, f"its end was not there within {seconds:g} s") from None
+                raise TimeoutError(errno.ETIMEDOUT, f"no end of the file within {seconds:g} s") from None
             continue
         if not piece:
             return

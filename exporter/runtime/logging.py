@@ -1,8 +1,8 @@
-"""Log lines: one a record, as logfmt or JSON, that hostile text can neither break nor forge.
+"""Log lines: one for each record, as logfmt or JSON, that hostile text can neither break nor forge.
 
-A line is the time (RFC 3339, UTC, milliseconds), the level, the message, then what ``extra`` gave, in
-its order, then ``error``. Texts of exceptions that are not our own are never printed, since nobody
-knows what they hold: such an error is its type and the place in our code where it came through.
+A line has the time (RFC 3339, UTC, milliseconds), the level, the message, the fields of ``extra`` in
+their order, then ``error``. The text of an exception of another package is never printed, since it can
+contain anything: such an error is shown as its type and the line of this package that it passed.
 """
 
 import json
@@ -18,7 +18,7 @@ PACKAGE = __name__.partition(".")[0]
 MAX_VALUE_LENGTH = 4096
 
 _HOME = Path(__file__).resolve().parents[2]
-# What a record has without any extra; the last three come and go with formatters and Python versions.
+# The attributes of a record without extras; the last three depend on formatters and Python versions.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NOT_IN_KEY = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -31,9 +31,9 @@ def setup(
     format: Format = "logfmt",  # noqa: A002  # the flag's name
     stream: TextIO | None = None,
 ) -> None:
-    """Makes the root logger print to ``stream`` (default: stderr), replacing what it did before.
+    """Makes the root logger print to ``stream`` (default: stderr) only.
 
-    ``level`` is for the exporter's own records; libraries are heard from ``warning`` upwards only,
+    ``level`` applies to the exporter's own records. Libraries log from ``warning`` upwards,
     because at lower levels some of them print URLs and headers.
 
     Raises:
@@ -57,7 +57,7 @@ def counted(number: int, noun: str) -> str:
 
 
 class Logfmt(logging.Formatter):
-    """``time=… level=… msg=… key=value``; values are quoted like JSON strings where they need it."""
+    """``time=… level=… msg=… key=value``; values are quoted like JSON strings where necessary."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line without its end."""
@@ -65,7 +65,7 @@ class Logfmt(logging.Formatter):
 
 
 class Json(logging.Formatter):
-    """One JSON object in pure ASCII; numbers, true, false and null stay what they are."""
+    """One JSON object in ASCII; numbers, true, false and null keep their types."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line without its end."""
@@ -74,7 +74,7 @@ class Json(logging.Formatter):
 
 class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """Stays silent: the default prints message and arguments as they are."""
+        """Does nothing: the default prints message and arguments without a check."""
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Value]:
@@ -89,7 +89,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Value]:
         extra = {**extra, "error": record.exc_info[1]}
     for name, value in extra.items():
         key = _NOT_IN_KEY.sub("_", name) or "_"
-        # No field may stand in for another one, such as a second "level".
+        # No field may replace another one, such as a second "level".
         while key in fields:
             key += "_"
         fields[key] = _value(value)
@@ -103,7 +103,7 @@ def _message(record: logging.LogRecord) -> str:
         message = str(record.msg)
     if record.name.partition(".")[0] == PACKAGE:
         return message
-    # asyncio appends the repr of what failed, with the text of its exception, on lines of their own.
+    # asyncio appends the repr of the failed task, with the text of its exception, on more lines.
     return message.partition("\n")[0]
 
 
@@ -127,7 +127,7 @@ def _describe(error: BaseException) -> str:
         error = error.exceptions[0]
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    # The texts of our own exceptions are written to hold no value of a header, an answer or a secret.
+    # The text of an exception of this package contains no value of a header, a response or a secret.
     if kind.__module__.partition(".")[0] == PACKAGE:
         return f"{kind.__qualname__}: {error}"
     place = _place(error.__traceback__)
@@ -135,7 +135,7 @@ def _describe(error: BaseException) -> str:
 
 
 def _place(traceback: TracebackType | None) -> str:
-    """File and line of the innermost frame that is our own, or nothing."""
+    """File and line of the innermost frame in this package, or nothing."""
     place = ""
     while traceback:
         file = Path(traceback.tb_frame.f_code.co_filename)

@@ -1,8 +1,8 @@
 """Values that are never shown.
 
-A secret is written in the config as a plain string, ``{env: NAME}`` or ``{file: PATH}``. What it
-holds leaves this room only by ``reveal()``; ``repr``, ``str``, format and pickling show nothing. A
-file is looked at again when it has changed, so a rotated secret needs no restart.
+A secret is written in the configuration as text, ``{env: NAME}`` or ``{file: PATH}``. Only ``reveal()``
+returns its value; ``repr``, ``str``, format and pickling show nothing. A file is read again when it has
+changed, so a rotated secret needs no restart.
 """
 
 import logging
@@ -26,7 +26,7 @@ LOOK_AGAIN_SECONDS = 1.0
 
 
 def masked_url(url: str) -> str:
-    """An address whose parameters hide what may be a secret by its name."""
+    """A URL without the values of parameters whose names suggest a secret."""
     address, mark, query = url.partition("?")
     return address + mark + _PARAMETER.sub(_masked, query)
 
@@ -37,7 +37,7 @@ def _masked(parameter: re.Match[str]) -> str:
 
 
 class SecretError(ValueError):
-    """A secret that cannot be read. The text names where it was looked for, never a value."""
+    """A secret cannot be read. The text names its source, never a value."""
 
 
 class _Source(Protocol):
@@ -47,7 +47,7 @@ class _Source(Protocol):
 
 
 class Secret:
-    """A value that shows in no repr, log, error or traceback."""
+    """A value that no repr, log line, error or traceback shows."""
 
     __slots__ = ("_source",)
 
@@ -56,7 +56,7 @@ class Secret:
 
     @classmethod
     def plain(cls, value: str) -> "Secret":
-        """A secret whose value stands in the config itself."""
+        """A secret whose value is in the configuration itself."""
         return cls(_Plain(value))
 
     @classmethod
@@ -70,9 +70,7 @@ class Secret:
             raise SecretError(f"the environment variable {name} is not set")
         value = _without_line_break(os.environ[name])
         if not value:
-            raise SecretError(
-                f"the environment variable {name} is set but empty; allowed is the secret itself as its value"
-            )
+            raise SecretError(f"the environment variable {name} is empty; set it to the secret")
         return cls(_Plain(value))
 
     @classmethod
@@ -80,30 +78,30 @@ class Secret:
         """The content of a file without its last line break, read again when the file changes.
 
         Raises:
-            SecretError: it cannot be read, is empty, is not UTF-8 text or is over 64 KiB.
+            SecretError: it cannot be read, is empty, is not UTF-8 text or is larger than 64 KiB.
         """
         return cls(_File(path, clock))
 
     @classmethod
     def unread(cls, *source: str) -> "Secret":
-        """A secret that is not looked up: its source as written, such as ``env`` and a name."""
+        """A secret that is not read: its source as written, such as ``env`` and a name."""
         return cls(_Unread(source))
 
     @property
     def is_unread(self) -> bool:
-        """Whether it has no value here, so that `reveal` raises a `SecretError`."""
+        """Whether it has no value, so that `reveal` raises a `SecretError`."""
         return isinstance(self._source, _Unread)
 
     def reveal(self) -> str:
-        """The value itself; for the wire only."""
+        """The value; for requests only."""
         return self._source.read()
 
     def look_again(self) -> None:
-        """Has its file looked at when it is revealed next, however fresh the last look is."""
+        """Makes the next `reveal` check the file, however recent the last check is."""
         self._source.look_again()
 
     def __eq__(self, other: object) -> bool:
-        """Whether both are written the same way: the same value, or the same file."""
+        """Whether both have the same source: the same value, or the same file."""
         return isinstance(other, Secret) and self._source.key() == other._source.key()
 
     def __hash__(self) -> int:
@@ -123,7 +121,7 @@ class Secret:
 
 
 def _without_line_break(text: str) -> str:
-    """Without one line break at the end, which an editor or ``echo`` has added."""
+    """Without one line break at the end, which an editor or ``echo`` adds."""
     return text.removesuffix("\n").removesuffix("\r")
 
 
@@ -160,7 +158,7 @@ class _Unread:
 
 
 class _File:
-    """A file that may be replaced at any time; the last good value stays while it is not there."""
+    """A file that can be replaced at any time; the last good value stays in use while it is missing."""
 
     __slots__ = ("_clock", "_look_at", "_lost", "_path", "_stamp", "_value")
 
@@ -191,7 +189,7 @@ class _File:
         except SecretError:
             if not self._lost:
                 _log.warning(
-                    "secret file cannot be read, keeping its last value", extra={"path": str(self._path)}
+                    "failed to read secret file; keeping the previous value", extra={"path": str(self._path)}
                 )
             self._lost = True
         else:
@@ -204,7 +202,7 @@ class _File:
         except OSError as error:
             raise SecretError(f"cannot read {self._path}: {error.strerror}") from None
         if len(data) > MAX_BYTES:
-            raise SecretError(f"{self._path} is over {MAX_BYTES} bytes, too large for a secret")
+            raise SecretError(f"{self._path} is larger than {MAX_BYTES} bytes, too large for a secret")
         try:
             value = _without_line_break(data.decode())
         except UnicodeDecodeError:

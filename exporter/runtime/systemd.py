@@ -1,4 +1,4 @@
-"""What systemd is told and what it hands over: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)."""
+"""Notifications to systemd, and its sockets: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)."""
 
 import asyncio
 import logging
@@ -14,17 +14,17 @@ _log = logging.getLogger(__name__)
 FIRST_DESCRIPTOR = 3
 SEND_SECONDS = 2.0
 MAX_STATUS_LENGTH = 1000
-# Beyond these a number was not written by systemd.
+# No number of systemd has more.
 _MAX_DIGITS = 19
 
 
 class Notifier:
-    """Tells systemd how the service does; where no systemd asked for it, does nothing.
+    """Notifies systemd of the state of the service; does nothing without ``NOTIFY_SOCKET``.
 
-    It never fails: a message that cannot be sent is lost, and the first time the log tells.
+    It raises nothing: a message that cannot be sent is lost, and the first such error is logged.
 
     Args:
-        environ: what systemd put into the environment of this process.
+        environ: the environment of this process.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -33,23 +33,23 @@ class Notifier:
         self.watchdog = watchdog_seconds(environ) if self._address else None
 
     async def ready(self, status: str) -> None:
-        """It listens, and a config is taken; also the end of a reload, whether it worked or not."""
+        """The exporter listens, or a reload has ended, whatever its result."""
         if not self._ends:
             await self._send("READY=1", _status(status))
 
     async def reloading(self) -> None:
-        """It begins to read its config again."""
-        # By the time in it systemd tells this reload from one before it was asked for.
+        """A reload starts."""
+        # The time distinguishes this reload from an earlier one.
         if not self._ends:
             await self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     async def stopping(self, status: str) -> None:
-        """It ends; nothing but pings is said after this."""
+        """The exporter stops. After this only pings are sent."""
         self._ends = True
         await self._send("STOPPING=1", _status(status))
 
     async def keep_alive(self) -> None:
-        """Says that the event loop turns, twice in the time after which systemd would end the process."""
+        """Pings the watchdog from the event loop, twice within its timeout."""
         while self.watchdog is not None:
             await self._send("WATCHDOG=1")
             await asyncio.sleep(self.watchdog / 2)
@@ -58,7 +58,7 @@ class Notifier:
         if not self._address:
             return
         try:
-            # A socket a message, as sd_notify(3) does it: systemd may have made its own anew.
+            # A new socket for each message, as in sd_notify(3): systemd may have replaced its own.
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
                 out.settimeout(0)
                 out.connect(self._address)
@@ -69,9 +69,9 @@ class Notifier:
                 self._lost = True
                 if isinstance(error, OSError):
                     why = os.strerror(error.errno) if error.errno else type(error).__name__
-                    _log.warning("systemd cannot be told", extra={"reason": why})
+                    _log.warning("cannot notify systemd", extra={"reason": why})
                 else:
-                    _log.exception("systemd cannot be told")
+                    _log.exception("cannot notify systemd")
 
 
 def _notify_address(text: str) -> str:
@@ -85,7 +85,7 @@ def _status(text: str) -> str:
 
 
 def watchdog_seconds(environ: Mapping[str, str]) -> float | None:
-    """After how long a silence systemd takes this process for stuck; nothing where it does not look."""
+    """The timeout of the watchdog in seconds; ``None`` if it is off for this process."""
     if "WATCHDOG_PID" in environ and _number(environ["WATCHDOG_PID"]) != os.getpid():
         return None
     microseconds = _number(environ.get("WATCHDOG_USEC", ""))
@@ -93,31 +93,31 @@ def watchdog_seconds(environ: Mapping[str, str]) -> float | None:
 
 
 def passed_sockets(environ: Mapping[str, str]) -> list[socket.socket]:
-    """The sockets on which systemd already listens for this process, in the order of its .socket unit.
+    """The sockets that systemd passed to this process, in the order of its .socket unit.
 
     Raises:
-        ValueError: there are none, or one is none to accept connections on; the text says why.
+        ValueError: there are none, or one cannot accept connections; the text is the reason.
     """
     if "LISTEN_FDS" not in environ:
-        raise ValueError("none were passed; is it started by a .socket unit?")
+        raise ValueError("none were passed; start the exporter with a .socket unit")
     if _number(environ.get("LISTEN_PID", "")) != os.getpid():
-        raise ValueError("LISTEN_PID is not this process; they were passed to another one")
+        raise ValueError("LISTEN_PID is another process, which the sockets are for")
     count = _number(environ["LISTEN_FDS"])
     if not count:
-        raise ValueError("LISTEN_FDS is not a number from 1")
+        raise ValueError("LISTEN_FDS is not a number of at least 1")
     names = dict(enumerate(environ.get("LISTEN_FDNAMES", "").split(":"), FIRST_DESCRIPTOR))
-    taken: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count):
         try:
-            taken.append(_passed(descriptor))
+            sockets.append(_passed(descriptor))
         except (OSError, ValueError) as error:
-            # Not closed: where the number is wrong, a descriptor may be somebody else's.
-            for each in taken:
+            # Not closed: if the number is wrong, a descriptor may belong to other code.
+            for each in sockets:
                 each.detach()
             why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             name = ascii(names.get(descriptor, ""))
             raise ValueError(f"descriptor {descriptor} (FileDescriptorName {name}): {why}") from None
-    return taken
+    return sockets
 
 
 def _passed(descriptor: int) -> socket.socket:

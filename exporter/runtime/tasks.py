@@ -1,4 +1,4 @@
-"""Work that runs beside and that nobody waits for: kept until it ends, and its failure is logged."""
+"""Background tasks: kept until they end, and their errors are logged."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ def start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]], name:
     """Runs a coroutine as a task of the running loop.
 
     Args:
-        tasks: has the task until it ends; the loop itself would let go of it.
+        tasks: contains the task until it ends, since the loop has only a weak reference.
         name: of the work, for the log.
     """
     task = asyncio.get_running_loop().create_task(work)
@@ -22,10 +22,10 @@ def start(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]], name:
 
 
 def log_failure(task: asyncio.Task[Any], name: str) -> None:
-    """Logs the exception that a task ends with, if it does; for tasks whose result nobody may ask for."""
+    """Logs the exception of a task, if it ends with one. For tasks whose result may never be read."""
 
     def ended(task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()):
-            _log.error("a task failed", exc_info=error, extra={"task": name})
+            _log.error("task failed", exc_info=error, extra={"task": name})
 
     task.add_done_callback(ended)

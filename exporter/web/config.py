@@ -1,6 +1,6 @@
-"""The web configuration file: who may scrape, over what; its keys and how it is loaded.
+"""The web configuration file: TLS, users, headers and a rate limit. Its keys and how it is loaded.
 
-Its keys are those of the Prometheus exporter toolkit.
+The keys are those of the Prometheus exporter toolkit.
 """
 
 import re
@@ -15,9 +15,9 @@ from exporter.config.read import read
 from exporter.config_types import Duration, HeaderText, Keys, has_control_characters
 from exporter.web.tls import ServerTls
 
-# One check takes 50 ms at a cost of 10 and twice as long for each step: 16 are seconds.
+# One check takes 50 ms at a cost of 10, and twice the time for each step: 3 s at 16.
 MAX_COST = 16
-# The last letter of the salt stands for two bits only (Python's bcrypt refuses any other).
+# The last letter of the salt encodes only two bits (Python's bcrypt rejects others).
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
 
 
@@ -39,12 +39,12 @@ def _user(value: str) -> str:
 
 def _http2(value: object) -> object:
     if value is True:
-        raise ValueError("HTTP/2 is not spoken; allowed is false")
+        raise ValueError("HTTP/2 is not supported; allowed is false")
     return value
 
 
 class ResponseHeaders(Keys):
-    """The keys of ``http_server_config: {headers: …}``; an empty text leaves the header out."""
+    """The keys of ``http_server_config: {headers: …}``; a header with an empty value is not sent."""
 
     csp: HeaderText = Field("", alias="Content-Security-Policy")
     frame: Literal["deny", "sameorigin"] | None = Field(None, alias="X-Frame-Options")
@@ -53,49 +53,49 @@ class ResponseHeaders(Keys):
     hsts: HeaderText = Field("", alias="Strict-Transport-Security")
 
     def given(self) -> dict[str, str]:
-        """The headers to set."""
+        """The headers to send."""
         return {name: value for name, value in self.model_dump(by_alias=True).items() if value}
 
 
 class Http(Keys):
     """The keys of ``http_server_config:``."""
 
-    http2: Annotated[bool, BeforeValidator(_http2)] = Field(default=False, description="HTTP/2 is not spoken")
+    http2: Annotated[bool, BeforeValidator(_http2)] = Field(default=False, description="must be false")
     headers: ResponseHeaders = Field(default_factory=ResponseHeaders, description="headers of every response")
 
 
 class RateLimit(Keys):
     """The keys of ``rate_limit:``, a token bucket."""
 
-    interval: Duration = Field(0.0, description="one request every so often; 0 switches the limit off")
-    burst: int = Field(1, ge=1, le=1_000_000, description="so many at once after a pause")
+    interval: Duration = Field(0.0, description="interval between two requests; 0 disables the limit")
+    burst: int = Field(1, ge=1, le=1_000_000, description="requests allowed at once after a pause")
 
 
 class WebConfig(Keys):
     """The web configuration."""
 
-    tls_server_config: ServerTls | None = Field(None, description="serves HTTPS")
-    http_server_config: Http = Field(default_factory=Http, description="how HTTP is spoken")
+    tls_server_config: ServerTls | None = Field(None, description="enables HTTPS")
+    http_server_config: Http = Field(default_factory=Http, description="options of HTTP")
     basic_auth_users: dict[Annotated[str, AfterValidator(_user)], Annotated[str, AfterValidator(_hash)]] = (
         Field(
             default_factory=dict, min_length=1, repr=False, description="bcrypt hashes of passwords by user"
         )
     )
-    rate_limit: RateLimit = Field(default_factory=RateLimit, description="requests over it are answered 429")
+    rate_limit: RateLimit = Field(default_factory=RateLimit, description="requests beyond it get status 429")
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        # A file caught while it is written anew is empty, and must not open the exporter to everybody.
+    def _not_empty(self) -> Self:
+        # A file that is being written can be empty, and must not open the exporter to all clients.
         if not self.model_fields_set:
-            raise ValueError(f"says nothing; allowed: {', '.join(type(self).model_fields)}")
+            raise ValueError(f"is empty; allowed: {', '.join(type(self).model_fields)}")
         return self
 
 
 def load(path: Path, files: set[Path] | None = None) -> WebConfig:
-    """Reads a web configuration file; relative paths in it begin at its folder.
+    """Loads a web configuration file; relative paths in it are relative to its folder.
 
     Args:
-        files: takes in the files that it names, readable or not.
+        files: receives the files that it names, readable or not.
 
     Raises:
         ConfigError: with every error.

@@ -1,4 +1,4 @@
-"""Who may scrape: certificates and users, read again when their files change; a door for the app."""
+"""Certificates, users and rate of the web server, loaded again when their files change."""
 
 import base64
 import binascii
@@ -20,21 +20,21 @@ from exporter.web.passwords import BusyError, Passwords
 _log = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS = 1.0
-COMPLAINT_SECONDS = 60.0
+REJECTION_LOG_SECONDS = 60.0
 CHALLENGE = 'Basic realm="remote-job-exporter", charset="UTF-8"'
-# Whatever watches over the process has neither password nor a share in the rate.
+# Probes of health need no password and do not count for the rate.
 OPEN_PATHS = frozenset({"/-/healthy", "/-/ready"})
 
 
 class Security:
     """A web configuration file in force.
 
-    The file and those it names are looked at when somebody connects or asks, once a second at most. A
-    state of them that cannot be used changes nothing and is told once. Nor does a file turn off TLS or
-    passwords, as one half written might: that takes a restart.
+    The file and those it names are checked for changes when a client connects or sends a request, once a
+    second at most. A state with errors changes nothing and is logged once. A reload cannot disable TLS
+    or passwords, since a file that is being written could: that needs a restart.
 
     Attributes:
-        headers: what to set on every response.
+        headers: sent with every response.
 
     Raises:
         ConfigError: the file has errors.
@@ -48,10 +48,10 @@ class Security:
         if isinstance(config, ConfigError):
             raise config
         self._look_at = self._clock.monotonic() + LOOK_AGAIN_SECONDS
-        self._complain_from = 0.0
+        self._log_from = 0.0
         self._passwords: Passwords | None = None
         self._bucket = Bucket(config.rate_limit)
-        self._take(config)
+        self._apply(config)
 
     @property
     def tls(self) -> bool:
@@ -59,7 +59,7 @@ class Security:
         return self._config.tls_server_config is not None
 
     def context(self) -> ssl.SSLContext:
-        """What a new connection is to speak, where HTTPS is served."""
+        """The TLS context for a new connection; only if HTTPS is served."""
         self.look_again()
         tls = self._config.tls_server_config
         if tls is None:
@@ -67,7 +67,7 @@ class Security:
         return tls.context
 
     async def refusal(self, scope: Scope) -> Response | None:
-        """The answer to a request that must not come through, or ``None``."""
+        """The response to a request that is rejected, or ``None``."""
         if scope["path"] in OPEN_PATHS:
             return None
         if self._passwords is not None:
@@ -79,37 +79,38 @@ class Security:
                 return PlainTextResponse("too many passwords to check\n", 429, {"Retry-After": "1"})
             if not allowed:
                 if credentials:
-                    self._complain(client)
+                    self._log_rejection(client)
                 return PlainTextResponse("unauthorized\n", 401, {"WWW-Authenticate": CHALLENGE})
         if not self._bucket.take(self._clock.monotonic()):
             return PlainTextResponse("too many requests\n", 429, {"Retry-After": "1"})
         return None
 
     def close(self) -> None:
-        """Ends what runs beside the event loop."""
+        """Stops the thread that checks passwords."""
         if self._passwords is not None:
             self._passwords.close()
 
     def look_again(self) -> None:
-        """Reads the files again if they have changed; looks once a second at most."""
+        """Loads the files again if they have changed; checks once a second at most."""
         now = self._clock.monotonic()
         if now < self._look_at:
             return
         self._look_at = now + LOOK_AGAIN_SECONDS
         if files.stamp(*sorted(self._files)) == self._stamp:
             return
-        # Of a state that is no good this is the only look, so it is told once.
+        # A state with errors is loaded only once, so it is logged once.
         self._stamp, config = self._read()
         if not isinstance(config, ConfigError):
             config = self._restart_needed(config) or config
         if isinstance(config, ConfigError):
             first, more = config.errors[0], len(config.errors) - 1
-            _log.error("web config not taken", extra={"error": str(first), "more_errors": more})
+            fields = {"error": str(first), "more_errors": more}
+            _log.error("failed to load web configuration; keeping the previous one", extra=fields)
             return
-        self._take(config)
-        _log.info("web config taken", extra={"path": str(self._path)})
+        self._apply(config)
+        _log.info("web configuration loaded", extra={"path": str(self._path)})
 
-    def _take(self, config: WebConfig) -> None:
+    def _apply(self, config: WebConfig) -> None:
         self._config = config
         self.headers = config.http_server_config.headers.given()
         if self._bucket.limit != config.rate_limit:
@@ -125,12 +126,12 @@ class Security:
             "tls_server_config": bool(was.tls_server_config) != bool(now.tls_server_config),
             "basic_auth_users": bool(was.basic_auth_users and not now.basic_auth_users),
         }
-        text = "cannot be added or taken away while running; restart for that"
+        text = "cannot be added or removed at a reload; restart the exporter"
         errors = [Finding(self._path, 1, key, text) for key, changed in needed.items() if changed]
         return ConfigError(errors) if errors else None
 
     def _read(self) -> tuple[files.Stamp, WebConfig | ConfigError]:
-        """What the files say, and a stamp of them from before they were read."""
+        """A stamp of the files from before they were read, and the result."""
         while True:
             stamp, named = files.stamp(*sorted(self._files)), {self._path}
             config: WebConfig | ConfigError
@@ -138,28 +139,28 @@ class Security:
                 config = load(self._path, named)
             except ConfigError as error:
                 config = error
-            # Which files count is known only now: a stamp of others would miss a change of these.
+            # The files are known only now: a stamp of others would miss a change of these.
             if named == self._files:
                 return stamp, config
             self._files = named
 
-    def _complain(self, client: str) -> None:
-        # Whoever guesses passwords shall not fill the log as well.
+    def _log_rejection(self, client: str) -> None:
+        # A client that guesses passwords must not fill the log.
         now = self._clock.monotonic()
-        if now >= self._complain_from:
-            self._complain_from = now + COMPLAINT_SECONDS
-            _log.warning("a request came with a wrong user or password", extra={"client": client})
+        if now >= self._log_from:
+            self._log_from = now + REJECTION_LOG_SECONDS
+            _log.warning("request with wrong user name or password", extra={"client": client})
 
 
 class Guard:
-    """An ASGI application before which a `Security` stands: its headers, passwords and rate."""
+    """An ASGI application behind a `Security`: its headers, passwords and rate."""
 
     def __init__(self, app: ASGIApp, security: Security) -> None:
         self._app = app
         self._security = security
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers itself, or lets the application answer."""
+        """Rejects the request, or passes it to the application."""
         self._security.look_again()
         headers = self._security.headers
 
@@ -168,8 +169,8 @@ class Guard:
                 MutableHeaders(scope=message).update(headers)
             await send(message)
 
-        answer = await self._security.refusal(scope) or self._app
-        await answer(scope, receive, sending if headers else send)
+        response = await self._security.refusal(scope) or self._app
+        await response(scope, receive, sending if headers else send)
 
 
 class Bucket:
@@ -181,7 +182,7 @@ class Bucket:
         self._at = 0.0
 
     def take(self, now: float) -> bool:
-        """Takes a token, if there is one at ``now`` (monotonic seconds)."""
+        """Removes a token if there is one at ``now`` (monotonic seconds)."""
         if not self.limit.interval:
             return True
         gained = (now - self._at) / self.limit.interval
@@ -193,7 +194,7 @@ class Bucket:
 
 
 def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
-    """User and password of a request (RFC 7617), or ``None`` where it has none or several."""
+    """User name and password of a request (RFC 7617), or ``None`` if it has none or several."""
     given = [value for name, value in headers if name == b"authorization"]
     scheme, _, encoded = (given[0] if len(given) == 1 else b"").partition(b" ")
     if scheme.lower() != b"basic":

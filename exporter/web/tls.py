@@ -1,7 +1,7 @@
-"""TLS as the web configuration asks for it: its keys, and the context made of them.
+"""TLS of the web configuration: its keys, and the context that is made of them.
 
-The keys are those of the Prometheus exporter toolkit. What Python's ``ssl`` cannot do is refused,
-never taken and left undone: an operator who asks for it must not believe to have it.
+The keys are those of the Prometheus exporter toolkit. What Python's ``ssl`` cannot do is rejected,
+never ignored: an operator must not rely on a setting without effect.
 """
 
 import os
@@ -54,7 +54,7 @@ def _file(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise ValueError("not a path; allowed is the name of a readable PEM file")
     path = in_folder(value, info)
-    # Whoever loads the configuration learns which files to look at again, missing ones too.
+    # The loader must watch these files too, also missing ones.
     (info.context or {}).get("files", set()).add(path)
     try:
         files.check_pem(path)
@@ -65,26 +65,23 @@ def _file(value: object, info: ValidationInfo) -> Path:
 
 def _mode(value: object) -> object:
     if value in _UNVERIFIED:
-        raise ValueError(
-            "takes client certificates without verifying them, which proves nothing and is not supported; "
-            f"{_allowed(_MODES)}"
-        )
+        raise ValueError(f"does not verify client certificates and is not supported; {_allowed(_MODES)}")
     return value
 
 
 def _version(value: object) -> object:
     if value in ("TLS10", "TLS11"):
-        raise ValueError("TLS 1.0 and 1.1 are broken and not spoken (RFC 8996); allowed: TLS12, TLS13")
+        raise ValueError("TLS 1.0 and 1.1 are insecure and not supported (RFC 8996); allowed: TLS12, TLS13")
     return value
 
 
 def _cipher(name: str) -> str:
     if name in _TLS13_CIPHERS:
-        raise ValueError(f"suites of TLS 1.3 are always on and cannot be chosen; {_allowed(_CIPHERS)}")
+        raise ValueError(f"cipher suites of TLS 1.3 are always enabled; {_allowed(_CIPHERS)}")
     if name not in _CIPHERS:
         raise ValueError(f"unknown cipher suite; {_allowed(_CIPHERS)}")
     if not _has_cipher(_CIPHERS[name]):
-        raise ValueError("this machine's OpenSSL does not have this cipher suite")
+        raise ValueError("OpenSSL on this host does not support this cipher suite")
     return name
 
 
@@ -119,10 +116,10 @@ Pem = Path | str
 class ServerTls(Keys):
     """The keys of ``tls_server_config:``.
 
-    They are checked in the order they stand here, each seeing those above it.
+    They are checked in this order; each check can use the keys above it.
 
     Attributes:
-        context: what new connections are to speak.
+        context: for new connections.
     """
 
     cert: str | None = Field(None, description="certificate chain as PEM text, in place of cert_file")
@@ -130,17 +127,17 @@ class ServerTls(Keys):
     key: str | None = Field(None, repr=False, description="its key as PEM text, in place of key_file")
     key_file: PemFile | None = Field(None, description="its key, unencrypted")
     client_ca: str | None = Field(None, description="CAs as PEM text, in place of client_ca_file")
-    client_ca_file: PemFile | None = Field(None, description="CAs that client certificates must come from")
+    client_ca_file: PemFile | None = Field(None, description="CAs that must have signed client certificates")
     client_auth_type: Mode = Field(
-        "NoClientCert", validate_default=True, description="whether clients must prove who they are"
+        "NoClientCert", validate_default=True, description="whether clients need a certificate"
     )
     client_allowed_sans: list[Annotated[str, Field(min_length=1)]] | None = Field(
         None,
         min_length=1,
         description="alternative names (DNS, e-mail, IP, URI), one of which a client certificate must have",
     )
-    min_version: Version = Field("TLS12", description="oldest TLS version spoken")
-    max_version: Version = Field("TLS13", description="newest TLS version spoken")
+    min_version: Version = Field("TLS12", description="oldest TLS version accepted")
+    max_version: Version = Field("TLS13", description="newest TLS version accepted")
     cipher_suites: list[Annotated[str, AfterValidator(_cipher)]] = Field(
         default_factory=list, description="cipher suites of TLS 1.2, by Go's names; OpenSSL's when empty"
     )
@@ -154,7 +151,7 @@ class ServerTls(Keys):
 
     @property
     def context(self) -> ssl.SSLContext:
-        """What new connections are to speak."""
+        """The context for new connections."""
         return self._context
 
     @field_validator("cert_file", "key_file", "client_ca_file")
@@ -162,7 +159,7 @@ class ServerTls(Keys):
     def _once(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         inline = str(info.field_name).removesuffix("_file")
         if value and info.data.get(inline):
-            raise ValueError(f"cannot stand beside {inline}; allowed is one of the two")
+            raise ValueError(f"cannot be set together with {inline}; allowed is one of the two")
         return value
 
     @field_validator("cert", "cert_file", "client_ca", "client_ca_file")
@@ -172,7 +169,7 @@ class ServerTls(Keys):
             if value is not None:
                 _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), value)
         except (OSError, ValueError):
-            raise ValueError("holds no PEM certificate") from None
+            raise ValueError("contains no PEM certificate") from None
         return value
 
     @field_validator("key", "key_file")
@@ -186,17 +183,17 @@ class ServerTls(Keys):
     @field_validator("client_auth_type")
     @classmethod
     def _provable(cls, value: str, info: ValidationInfo) -> str:
-        # A key with an error of its own is not there at all; that error is enough.
+        # A key with an error of its own is missing here; that error is enough.
         if not {"client_ca", "client_ca_file"} <= info.data.keys():
             return value
         authority = info.data["client_ca"] or info.data["client_ca_file"]
         if value == "NoClientCert" and authority:
             raise ValueError(
-                "client_ca_file asks for VerifyClientCertIfGiven or RequireAndVerifyClientCert; "
-                "without either no client certificate is looked at"
+                "client_ca_file needs VerifyClientCertIfGiven or RequireAndVerifyClientCert; "
+                "otherwise no client certificate is verified"
             )
         if value != "NoClientCert" and not authority:
-            raise ValueError("needs client_ca_file or client_ca to verify certificates with")
+            raise ValueError("needs client_ca_file or client_ca to verify certificates")
         return value
 
     @field_validator("client_allowed_sans")
@@ -217,14 +214,14 @@ class ServerTls(Keys):
     @classmethod
     def _heeded(cls, value: list[str], info: ValidationInfo) -> list[str]:
         if value and info.data.get("min_version") == "TLS13":
-            raise ValueError("holds for TLS 1.2 only, which min_version excludes")
+            raise ValueError("applies only to TLS 1.2, which min_version excludes")
         return value
 
     @field_validator("curve_preferences")
     @classmethod
     def _single(cls, value: list[str]) -> list[str]:
         if len(value) > 1:
-            raise ValueError("only one curve can be set; allowed is a list of one of " + ", ".join(_CURVES))
+            raise ValueError("only one curve can be set; allowed: a list with one of " + ", ".join(_CURVES))
         return value
 
     @model_validator(mode="after")
@@ -262,12 +259,12 @@ class ServerTls(Keys):
         return context
 
     def _try(self, context: ssl.SSLContext) -> None:
-        """Shakes hands with itself, since not every suite and curve suits every certificate."""
+        """Tries a handshake: not every cipher suite and curve works with every certificate."""
         for name, version in _VERSIONS.items():
             if self.min_version <= name <= self.max_version and not _speaks(context, version):
                 raise ValueError(
-                    f"cipher_suites and curve_preferences leave no way to speak {name} with this "
-                    "certificate; allow more, or leave the version out by min_version or max_version"
+                    f"cipher_suites and curve_preferences allow no connection with {name} and this "
+                    "certificate; allow more, or exclude the version with min_version or max_version"
                 )
 
 
@@ -275,21 +272,21 @@ def _trust(context: ssl.SSLContext, authority: Pem) -> None:
     if isinstance(authority, Path):
         context.load_verify_locations(cafile=authority)
     else:
-        # Comments between certificates may hold any letters; this call takes none but ASCII.
+        # Comments between certificates can contain any characters; this call accepts only ASCII.
         context.load_verify_locations(cadata=authority.encode("ascii", "ignore").decode())
     if not context.cert_store_stats()["x509"]:
-        raise ValueError("holds no PEM certificate")
+        raise ValueError("contains no PEM certificate")
 
 
 def _identify(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:
-    """Gives the server its certificate.
+    """Loads the certificate and key of the server.
 
     Raises:
-        ValueError: they cannot be used; why, without a word of their content.
+        ValueError: they cannot be used; the text has the reason and nothing of their content.
     """
     try:
         with _named(certificate) as chain, _named(key) as private:
-            # An empty password, else OpenSSL would ask for one at the terminal.
+            # An empty password, since OpenSSL would prompt for one at the terminal.
             context.load_cert_chain(chain, private, password="")
     except ssl.SSLError as error:
         match error.reason:
@@ -297,7 +294,7 @@ def _identify(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:
                 raise ValueError("is not the key of this certificate") from None
             case "EE_KEY_TOO_SMALL" | "CA_KEY_TOO_SMALL" | "CA_MD_TOO_WEAK":
                 raise ValueError("key or signature of the certificate is too weak for OpenSSL") from None
-        raise ValueError("is no unencrypted PEM key, or the certificate no PEM chain") from None
+        raise ValueError("is not an unencrypted PEM key, or the certificate is no PEM chain") from None
     except (OSError, ValueError):
         raise ValueError("certificate or key cannot be read") from None
 
@@ -321,12 +318,12 @@ def _speaks(server: ssl.SSLContext, version: ssl.TLSVersion) -> bool:
 
 @contextmanager
 def _named(pem: Pem) -> Iterator[Path]:
-    """A file to read it from, since ``ssl`` wants one; text gets one that is gone afterwards."""
+    """A file with the PEM data, since ``ssl`` reads only files; for text a temporary one."""
     if isinstance(pem, Path):
         yield pem
     elif sys.platform == "linux":
-        # In memory: a key belongs on no disk, and a container may have none to write to.
-        with open(os.memfd_create("pem"), "wb") as file:  # noqa: PTH123  # a descriptor, no path
+        # In memory: a key must not be on disk, and a container can have no writable disk.
+        with open(os.memfd_create("pem"), "wb") as file:  # noqa: PTH123  # a descriptor, not a path
             file.write(pem.encode())
             file.flush()
             yield Path(f"/proc/self/fd/{file.fileno()}")
@@ -338,13 +335,13 @@ def _named(pem: Pem) -> Iterator[Path]:
 
 
 def _only(allowed: frozenset[str]) -> type[ssl.SSLObject]:
-    """TLS whose handshake fails for a client certificate without any of the allowed names."""
+    """An SSL object whose handshake fails for a client certificate without any of the allowed names."""
 
     class Checked(ssl.SSLObject):
         def do_handshake(self) -> None:
             super().do_handshake()
             certificate: Any = self.getpeercert()
-            # None where no certificate was given, which is for `client_auth_type` to allow.
+            # None without a certificate, which `client_auth_type` allows or not.
             if certificate is not None and allowed.isdisjoint(_names(certificate)):
                 raise ssl.SSLCertVerificationError("no name of the client certificate is allowed")
 
@@ -360,7 +357,7 @@ def _names(certificate: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _canonical(name: str) -> str:
-    """An address as Go writes it, whatever way it was written; other names stay as they are."""
+    """An IP address in its canonical form; other names stay as they are."""
     try:
         return str(ip_address(name.strip()))
     except ValueError:

@@ -167,10 +167,10 @@ def test_a_password_that_is_no_text_is_a_failure_that_does_not_show_it() -> None
     [
         ({}, "at least one"),
         ({"X-Key": "a", "x-key": "b"}, "twice"),
-        *(({name: "3"}, f"{name} is written by the connection") for name in sorted(CONNECTION_HEADERS)),
+        *(({name: "3"}, f"{name} is set by the connection") for name in sorted(CONNECTION_HEADERS)),
         (
             {"Expect": "100-continue"},
-            "Expect is written by the connection itself; allowed are all names but",
+            "Expect is set by the connection; allowed are all names except",
         ),
         ({"X Key": "a"}, "not a header name"),
         ({"X-Key": ""}, "must not be empty"),

@@ -24,7 +24,7 @@ ODD = BAD[0].parent.parent / "odd" / "min_interval.yaml"
 def test_warnings_are_lines_of_their_own_and_no_errors() -> None:
     done = check(ODD)
     *lines, last = done.output.splitlines()
-    said = "is over 1m, so that scrapes may show values that old; keep it under the scrape interval"
+    said = "is more than 1m, so scrapes can show values of that age; set it below the scrape interval"
     assert done.exit_code == 0
     assert lines == [
         f"warning: {ODD}:3: defaults.min_interval: {said}",
@@ -105,7 +105,7 @@ def test_without_secrets_what_only_the_host_has_is_not_looked_at(tmp_path: Path)
         ("[hunter2]", "not a secret; allowed is a string, {env: NAME} or {file: PATH}"),
         ('""', "must not be empty; allowed is a string, {env: NAME} or {file: PATH}"),
         ('"two hunter2"', "must not contain spaces; allowed is the token alone, without the word Bearer"),
-        ('"hunter2\\u00e9\\u20ac"', "must hold Latin-1 characters only"),
+        ('"hunter2\\u00e9\\u20ac"', "must contain only Latin-1 characters"),
     ],
 )
 def test_without_secrets_the_config_itself_is_checked_as_ever(

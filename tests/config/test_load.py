@@ -323,8 +323,8 @@ def test_a_system_or_defaults_in_two_files_is_a_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert str(caught.value).splitlines() == [
-        f"{path}/b.yaml:2: systems.one: is defined already in {path}/a.yaml:3",
-        f"{path}/b.yaml:4: defaults: is defined already in {path}/a.yaml:1",
+        f"{path}/b.yaml:2: systems.one: is already defined in {path}/a.yaml:3",
+        f"{path}/b.yaml:4: defaults: is already defined in {path}/a.yaml:1",
     ]
 
 
@@ -340,7 +340,7 @@ def test_errors_of_all_files_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_systems_is_a_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the folder holds no"):
+    with pytest.raises(ConfigError, match="the folder contains no"):
         load(tmp_path)
     with pytest.raises(ConfigError, match=r"a\.yaml:1: systems: is missing"):
         load(folder(tmp_path, a="defaults: {timeout: 1s}", b=""))

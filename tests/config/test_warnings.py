@@ -88,7 +88,7 @@ def test_a_token_that_expires_in_under_three_days_is_warned_of(
         ("{type: headers, headers: {X-Key: {env: REMOTE_JOB_TEST_TOKEN}}}", "headers.X-Key"),
     ):
         file.write_text(f"{SYSTEM}    auth: {auth}\n")
-        text = f"config.yaml:7: systems.a.auth.{key}: the token {said}; put a new one in its place"
+        text = f"config.yaml:7: systems.a.auth.{key}: the token {said}; replace it"
         assert warned(file, now=end - left) == ([text] if said else [])
 
 
@@ -100,9 +100,9 @@ def test_a_client_certificate_that_expires_soon_is_warned_of(tmp_path: Path) -> 
     file.write_text(f"{SYSTEM}    tls:\n      cert_file: client.pem\n")
     text = "config.yaml:8: systems.a.tls.cert_file: the certificate expires on 2033-05-18 03:33 UTC; "
     assert warned(file, now=end.timestamp() - 3 * DAY) == []
-    assert warned(file, now=end.timestamp() - DAY) == [f"{text}put a new one in its place"]
+    assert warned(file, now=end.timestamp() - DAY) == [f"{text}replace it"]
     expired = warned(file, now=end.timestamp() + DAY)
-    assert expired == [f"{text.replace('expires', 'expired')}put a new one in its place"]
+    assert expired == [f"{text.replace('expires', 'expired')}replace it"]
     assert warned(file, host=False, now=end.timestamp()) == []
 
 
@@ -139,8 +139,8 @@ def test_files_of_a_folder_that_are_not_read_are_warned_of(tmp_path: Path) -> No
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         file.write_text("")
-    rename = "is not read; name it such as jobs.yaml, or move it out of the folder"
-    folder = "is a folder, whose files are not read; move them up, or out of the folder"
+    rename = "is not read; rename it, as in jobs.yaml, or move it out of the folder"
+    folder = "is a folder, and its files are not read; move them up or out of the folder"
     assert [str(warning).removeprefix(f"{tmp_path}/") for warning in warnings(load(tmp_path))] == [
         f"JOBS.YAML:1: {rename}",
         f"jobs.json:1: {rename}",

@@ -159,7 +159,7 @@ def test_reloads_under_scrapes_fail_nothing_and_leave_nothing_behind(tmp_path: P
     assert samples.get_one(
         "remote_job_exporter_request_failures_total", system="changes", reason="internal"
     ) in (0, None)
-    assert exporter.stderr.count("config taken") == RELOADS + 1
+    assert exporter.stderr.count("configuration loaded") == RELOADS + 1
     assert [line for line in exporter.stderr.splitlines() if "level=info" not in line] == []
     assert max(warm.files, after.files) < 40, (warm, after)
     assert after.memory <= warm.memory + 3, (warm, after)

@@ -185,11 +185,11 @@ async def test_what_asyncio_tells_of_a_lost_task_holds_no_text_of_its_exception(
     task = asyncio.ensure_future(asyncio.sleep(0))
     error = ValueError("hunter2")
     asyncio.get_running_loop().call_exception_handler(
-        {"message": "a task failed", "exception": error, "future": "Task(ValueError('hunter2'))"}
+        {"message": "task failed", "exception": error, "future": "Task(ValueError('hunter2'))"}
     )
     await task
     fields = read_logfmt(stream.getvalue().rstrip("\n"))
-    assert (fields["level"], fields["msg"], fields["error"]) == ("error", "a task failed", "ValueError")
+    assert (fields["level"], fields["msg"], fields["error"]) == ("error", "task failed", "ValueError")
     assert "hunter2" not in stream.getvalue()
 
 

@@ -123,7 +123,7 @@ def test_an_environment_variable_that_holds_nothing_is_called_empty(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HUSH", value)
-    with pytest.raises(SecretError, match="HUSH is set but empty; allowed is the secret itself"):
+    with pytest.raises(SecretError, match="HUSH is empty; set it to the secret"):
         Secret.env("HUSH")
 
 

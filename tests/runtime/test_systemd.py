@@ -116,12 +116,13 @@ def test_every_reload_is_announced_and_ended_with_what_became_of_it(
 
         config.write_text("systems: 3\n")
         error = f"{config}:1: systems: must be a mapping (key: value)"
+        failed = f"failed to load configuration: {error}; still watching 5 jobs of 1 system"
         exporter.process.send_signal(signal.SIGHUP)
         assert told.hears("RELOADING")
-        assert told.hears("READY")["STATUS"] == f"config not taken: {error}; still 5 jobs of 1 system"
+        assert told.hears("READY")["STATUS"] == failed
         assert requests.post(f"{address}/-/reload", timeout=60).status_code == 500
         assert told.hears("RELOADING")
-        assert told.hears("READY")["STATUS"] == f"config not taken: {error}; still 5 jobs of 1 system"
+        assert told.hears("READY")["STATUS"] == failed
 
 
 def test_a_config_that_is_watched_reloads_in_sight_of_systemd(
@@ -132,7 +133,7 @@ def test_a_config_that_is_watched_reloads_in_sight_of_systemd(
         found = "  x: {provider: sitecore, base_url: 'http://127.0.0.1:1', discover: {newer_than: 1d}}\n"
         config.write_text("systems:\n" + caps_config("http://127.0.0.1:1", 3) + found)
         assert told.hears("RELOADING")
-        assert told.hears("READY")["STATUS"] == "3 jobs of 2 systems, and the jobs that are found"
+        assert told.hears("READY")["STATUS"] == "3 jobs of 2 systems, and discovered jobs"
 
 
 def test_pings_come_while_it_runs_and_not_while_it_is_stuck(
@@ -180,7 +181,7 @@ async def test_pings_go_on_after_one_has_failed_in_an_unexpected_way(
     assert await asyncio.to_thread(told.hears, "WATCHDOG")
     alive.cancel()
     (line,) = (Logfmt().format(record) for record in caplog.records)
-    assert 'msg="systemd cannot be told" error="RuntimeError at exporter/runtime/systemd.py:' in line
+    assert 'msg="cannot notify systemd" error="RuntimeError at exporter/runtime/systemd.py:' in line
 
 
 def test_pings_go_on_while_a_scrape_finishes_at_the_end(told: Manager, config: Path, tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_pings_go_on_while_a_scrape_finishes_at_the_end(told: Manager, config: P
             scraper.start()
             assert asked.wait(60)
             exporter.process.send_signal(signal.SIGTERM)
-            assert told.hears("STOPPING")["STATUS"] == "scrapes under way may finish"
+            assert told.hears("STOPPING")["STATUS"] == "waiting for scrapes in progress"
             for _ in range(3):
                 assert told.hears("WATCHDOG")
             gate.set()
@@ -228,7 +229,7 @@ def test_a_systemd_that_is_gone_is_told_of_once_and_changes_nothing(
             assert requests.post(f"{address}/-/reload", timeout=60).status_code == 200
         assert requests.get(f"{address}/-/ready", timeout=60).status_code == 200
         assert exporter.end() == 0
-    lines = [line for line in exporter.stderr.splitlines() if "systemd cannot be told" in line]
+    lines = [line for line in exporter.stderr.splitlines() if "cannot notify systemd" in line]
     assert len(lines) == 1
     assert 'reason="No such file or directory"' in lines[0]
 
@@ -247,7 +248,7 @@ async def test_a_systemd_that_does_not_listen_holds_nothing_up(
         notifier = Notifier({"NOTIFY_SOCKET": told.address})
         await notifier.ready("fine")
         await notifier.ready("fine")
-    assert [record.message for record in caplog.records] == ["systemd cannot be told"]
+    assert [record.message for record in caplog.records] == ["cannot notify systemd"]
 
 
 async def test_a_reload_that_outlasts_the_service_does_not_make_it_ready_again(told: Manager) -> None:

@@ -153,7 +153,7 @@ def refused(folder: Path, config: Path, passed: Sequence[int], *, pid: str = "",
 def test_sockets_for_another_process_are_not_taken(config: Path, short: Path, tmp_path: Path) -> None:
     with listening("tcp", short) as (listener, _):
         said = refused(tmp_path / "exporter", config, [listener.fileno()], pid=str(os.getpid()))
-    assert said == "LISTEN_PID is not this process; they were passed to another one"
+    assert said == "LISTEN_PID is another process, which the sockets are for"
 
 
 def test_a_socket_that_is_not_there_is_named(config: Path, short: Path, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_without_systemd_there_are_no_sockets_to_take(config: Path) -> None:
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.endswith(
-        ": cannot listen on the sockets of systemd: none were passed; is it started by a .socket unit?"
+        ": cannot listen on the sockets of systemd: none were passed; start the exporter with a .socket unit"
     )
 
 

@@ -232,7 +232,7 @@ async def test_a_reader_that_fails_is_logged_and_the_next_scrape_reads_again(
             patch.setattr(Upstream, "read", fails)
             assert (await running.scrape()).all("remote_job_up") == []
         assert len((await running.scrape()).all("remote_job_up")) == 3
-    failed = [vars(record) for record in caplog.records if record.message == "a task failed"]
+    failed = [vars(record) for record in caplog.records if record.message == "task failed"]
     assert {record["task"] for record in failed} == {"read docs"}
 
 

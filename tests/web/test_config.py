@@ -27,12 +27,9 @@ NAMES = (
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA"
 )
 MODES = "NoClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert"
-UNVERIFIED = (
-    "takes client certificates without verifying them, which proves nothing and is not supported; "
-    f"allowed: {MODES}"
-)
+UNVERIFIED = f"does not verify client certificates and is not supported; allowed: {MODES}"
 NO_HASH = "not a bcrypt hash with a cost of 4 to 16; allowed is what htpasswd -nBC 10 prints after the colon"
-OLD = "TLS 1.0 and 1.1 are broken and not spoken (RFC 8996); allowed: TLS12, TLS13"
+OLD = "TLS 1.0 and 1.1 are insecure and not supported (RFC 8996); allowed: TLS12, TLS13"
 TOP = "tls_server_config, http_server_config, basic_auth_users, rate_limit"
 
 
@@ -41,8 +38,8 @@ def tls(*lines: str) -> str:
 
 
 MISTAKES = [
-    ("", f":1: says nothing; allowed: {TOP}"),
-    ("{}", f":1: says nothing; allowed: {TOP}"),
+    ("", f":1: is empty; allowed: {TOP}"),
+    ("{}", f":1: is empty; allowed: {TOP}"),
     ("- a", ":1: must be a mapping (key: value)"),
     (
         TLS + "basic_auth_user: {a: b}",
@@ -59,13 +56,13 @@ MISTAKES = [
     ),
     (
         TLS.replace("server.key", "clients.pem"),
-        ":3: tls_server_config.key_file: is no unencrypted PEM key, or the certificate no PEM chain",
+        ":3: tls_server_config.key_file: is not an unencrypted PEM key, or the certificate is no PEM chain",
     ),
     (
         TLS.replace("server.key", "other.key"),
         ":3: tls_server_config.key_file: is not the key of this certificate",
     ),
-    (TLS.replace("server.pem", "server.key"), ":2: tls_server_config.cert_file: holds no PEM certificate"),
+    (TLS.replace("server.pem", "server.key"), ":2: tls_server_config.cert_file: contains no PEM certificate"),
     (
         TLS.replace("server.pem", "gone.pem"),
         (
@@ -80,7 +77,7 @@ MISTAKES = [
             "allowed is a readable PEM file"
         ),
     ),
-    (tls("cert: x"), ":4: tls_server_config.cert: holds no PEM certificate"),
+    (tls("cert: x"), ":4: tls_server_config.cert: contains no PEM certificate"),
     (tls("client_auth_type: RequestClientCert"), f":4: tls_server_config.client_auth_type: {UNVERIFIED}"),
     (tls("client_auth_type: RequireAnyClientCert"), f":4: tls_server_config.client_auth_type: {UNVERIFIED}"),
     (tls("client_auth_type: RequireClientCert"), f":4: tls_server_config.client_auth_type: {UNVERIFIED}"),
@@ -93,16 +90,13 @@ MISTAKES = [
     ),
     (
         tls("client_auth_type: RequireAndVerifyClientCert"),
-        (
-            ":4: tls_server_config.client_auth_type: needs client_ca_file or client_ca to verify "
-            "certificates with"
-        ),
+        (":4: tls_server_config.client_auth_type: needs client_ca_file or client_ca to verify certificates"),
     ),
     (
         tls("client_ca_file: clients.pem"),
         (
-            ":1: tls_server_config.client_auth_type: client_ca_file asks for VerifyClientCertIfGiven or "
-            "RequireAndVerifyClientCert; without either no client certificate is looked at"
+            ":1: tls_server_config.client_auth_type: client_ca_file needs VerifyClientCertIfGiven or "
+            "RequireAndVerifyClientCert; otherwise no client certificate is verified"
         ),
     ),
     (
@@ -133,25 +127,25 @@ MISTAKES = [
     (
         tls("cipher_suites:", "- TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "- TLS_AES_128_GCM_SHA256"),
         (
-            ":6: tls_server_config.cipher_suites[1]: suites of TLS 1.3 are always on and cannot be chosen; "
+            ":6: tls_server_config.cipher_suites[1]: cipher suites of TLS 1.3 are always enabled; "
             f"allowed: {NAMES}"
         ),
     ),
     (
         tls("min_version: TLS13", "cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]"),
-        ":5: tls_server_config.cipher_suites: holds for TLS 1.2 only, which min_version excludes",
+        ":5: tls_server_config.cipher_suites: applies only to TLS 1.2, which min_version excludes",
     ),
     (
         tls("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]"),
         (
-            ":1: tls_server_config: cipher_suites and curve_preferences leave no way to speak TLS12 with "
-            "this certificate; allow more, or leave the version out by min_version or max_version"
+            ":1: tls_server_config: cipher_suites and curve_preferences allow no connection with TLS12 and "
+            "this certificate; allow more, or exclude the version with min_version or max_version"
         ),
     ),
     (
         tls("curve_preferences: [X25519, CurveP256]"),
         (
-            ":4: tls_server_config.curve_preferences: only one curve can be set; allowed is a list of one of "
+            ":4: tls_server_config.curve_preferences: only one curve can be set; allowed: a list with one of "
             "CurveP256, CurveP384, CurveP521, X25519"
         ),
     ),
@@ -164,7 +158,7 @@ MISTAKES = [
     ),
     (
         "http_server_config: {http2: true}",
-        ":1: http_server_config.http2: HTTP/2 is not spoken; allowed is false",
+        ":1: http_server_config.http2: HTTP/2 is not supported; allowed is false",
     ),
     (
         "http_server_config:\n  headers:\n    X-Frame-Options: DENY",
@@ -179,7 +173,7 @@ MISTAKES = [
     ),
     (
         'http_server_config:\n  headers:\n    X-XSS-Protection: "a\\nb"',
-        ":3: http_server_config.headers.X-XSS-Protection: must not hold control characters or line breaks",
+        ":3: http_server_config.headers.X-XSS-Protection: must not contain control characters or line breaks",
     ),
     ("basic_auth_users: {}", ":1: basic_auth_users: must have at least 1 entry"),
     ("basic_auth_users:\n  alice: hunter2", f":2: basic_auth_users.alice: {NO_HASH}"),
@@ -218,7 +212,7 @@ def test_text_and_file_do_not_stand_side_by_side(place: Place, key: str) -> None
     with pytest.raises(ConfigError) as caught:
         load(place.write(f'{TLS}{VERIFY}  {key}: "{pem}"\n'))
     assert [error.path for error in caught.value.errors] == [f"tls_server_config.{key}_file"]
-    assert "cannot stand beside" in caught.value.errors[0].text
+    assert "cannot be set together with" in caught.value.errors[0].text
 
 
 def test_every_key_of_the_exporter_toolkit_is_known() -> None:
@@ -247,7 +241,7 @@ def test_an_encrypted_key_is_an_error_and_no_question_at_the_terminal(place: Pla
             serialization.BestAvailableEncryption(b"hunter2"),
         )
     )
-    with pytest.raises(ConfigError, match=r"key_file: is no unencrypted PEM key"):
+    with pytest.raises(ConfigError, match=r"key_file: is not an unencrypted PEM key"):
         load(place.write(TLS))
 
 

@@ -71,7 +71,7 @@ class JsonApi(Provider):
         """A listing must have exactly the keys that a read needs."""
         for name in self._names:
             if name not in discover.keys:
-                yield ("keys", name), "is missing: read names it in braces"
+                yield ("keys", name), "is missing: read uses it in braces"
         for name in discover.keys:
             if name not in self._names:
                 yield ("keys", name), f"unknown key; allowed: {', '.join(self._names)}"
