@@ -1,5 +1,6 @@
 """The documentation held against the code: nothing stale, nothing missing, nothing that does not work."""
 
+import ast
 import json
 import re
 import tomllib
@@ -202,3 +203,36 @@ def test_every_dependency_has_its_reason() -> None:
     }
     assert set(told) == set(wanted) - {"-r"}
     assert all(all(cells) for cells in told.values())
+
+
+def log_messages() -> set[str]:
+    """The text of each log line from level info on, as the code has it."""
+    found = set()
+    for file in (ROOT / "exporter").rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        texts = {
+            target.id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in ast.walk(tree):
+            match call:
+                case ast.Call(
+                    func=ast.Attribute(ast.Name("_log"), "info" | "warning" | "error" | "exception"),
+                    args=[ast.Constant(text), *_],
+                ):
+                    found.add(str(text))
+                case ast.Call(func=ast.Attribute(attr="_complain"), args=[ast.Constant(text), *_]):
+                    found.add(str(text))
+                case ast.Call(func=ast.Attribute(ast.Name("_log")), args=[ast.Name(name), *_]) if (
+                    name in texts
+                ):
+                    found.add(str(texts[name]))
+    return found
+
+
+def test_the_changelog_lists_every_message_of_the_log() -> None:
+    listed = set(re.findall(r"`([^`]+)`", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
+    assert log_messages() - listed == set()
