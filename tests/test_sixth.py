@@ -1,6 +1,7 @@
 """What a new vendor costs: the files in tests/data/sixth and an entry in the registry, nothing else."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -52,8 +53,8 @@ def test_schema_and_reference_have_its_keys(env: Mapping[str, str]) -> None:
     assert schema["$defs"]["SixthDiscover"]["description"] == "The builds of the team."
     reference = run("docs", "config", **env).stdout
     assert "### `sixth`" in reference
-    assert "| `team` | text | needed | name of the team |" in reference
-    assert "| `build` | text | needed | id of the build |" in reference
+    assert re.search(r"^\| `team` \|.*\| name of the team \|$", reference, re.MULTILINE)
+    assert re.search(r"^\| `build` \|.*\| id of the build \|$", reference, re.MULTILINE)
 
 
 @pytest.mark.parametrize("case", list(cases(FOLDER)), ids=str)
