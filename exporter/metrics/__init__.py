@@ -1,6 +1,6 @@
-"""The one table of metrics: name, type, help, stability, and how each is got from what is known.
+"""The one table of metrics: name, type, help, stability, and the function for the value of each.
 
-Names and meanings are a promise to users. Nothing here formats; `exporter.metrics.exposition` does.
+Names and meanings are a promise to users. `exporter.metrics.exposition` renders them.
 """
 
 from exporter.metrics.job import JOB_METRICS, MAX_CATEGORIES, JobView
@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 IDENTITY = ("system", "job_id")
-"""The labels that every series of a job begins with."""
+"""The first labels of every series of a job."""
 
 LABELS: frozenset[str] = frozenset(
     [*IDENTITY, "state", "code", "why", "shard", "shards", "version", "revision", "python_version"]
     + [label for metric in JOB_METRICS for label in metric.labels]
     + [label for metric in SYSTEM_METRICS for label in metric.labels]
 )
-"""Every label name of ours, which a config must not give to jobs."""
+"""Every label name of the exporter, which a configuration must not give to jobs."""

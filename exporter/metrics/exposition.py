@@ -1,4 +1,4 @@
-"""Samples to bytes, fast: lines are rendered when a job is read and only joined when it is scraped.
+"""Samples to bytes: lines are rendered when a job is read and only joined in a scrape, which is fast.
 
 Text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/) and OpenMetrics
 1.0.0 (https://prometheus.io/docs/specs/om/open_metrics_spec/). Sample lines are the same bytes in
@@ -18,8 +18,8 @@ class Row:
     """The lines of one job or system.
 
     Args:
-        values: what each metric of the table said.
-        lines: its lines, ``b""`` where it is absent.
+        values: the value of each metric of the table.
+        lines: its lines, ``b""`` for an absent series.
     """
 
     values: tuple[object, ...]
@@ -32,14 +32,14 @@ _UNITS = ("seconds", "ratio")
 
 
 class Format(Enum):
-    """A format a scraper can ask for, and its content type."""
+    """A format that a scraper can accept, and its content type."""
 
     TEXT = "text/plain; version=0.0.4; charset=utf-8"
     OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 def label_text(labels: Mapping[str, str]) -> str:
-    """Labels as they stand between the braces of a sample line."""
+    """Labels as they are between the braces of a sample line."""
     return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items())
 
 
@@ -59,9 +59,9 @@ def render_row(
     """Renders every metric of ``table`` for one job or system.
 
     Args:
-        identity: the labels every line begins with, as made by `label_text`.
-        before: the row shown so far, with the same table and identity; lines whose values have not
-            changed, which are most, are taken from it.
+        identity: the first labels of every line, as rendered by `label_text`.
+        before: the row so far, with the same table and identity. Lines whose values have not changed,
+            which are most, are copied from it.
         current_only: of a state set, only the series that is 1.
     """
     values = tuple([metric.get(view) for metric in table])
@@ -158,7 +158,7 @@ def family_name(metric: Metric[View]) -> str:
 def negotiate(accept: str) -> Format:
     """The format for an ``Accept`` header (RFC 9110 section 12.5.1): OpenMetrics only if preferred.
 
-    Anything odd means the text format, which every scraper reads.
+    Anything else gives the text format, which every scraper accepts.
     """
     best, chosen = 0.0, Format.TEXT
     for part in accept[:4096].split(","):

@@ -14,7 +14,7 @@ from exporter.model.failure import Reason
 from exporter.model.pacing import Why
 from exporter.model.shard import Shard
 
-# The first buckets tell a kept connection from a new one; the last is the longest timeout allowed.
+# The first buckets separate kept connections from new ones; the last is the longest timeout allowed.
 _REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SCRAPE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 OTHER = "other"
@@ -34,7 +34,7 @@ class SystemInstrumentation:
         self._duration = instrumentation.durations.labels(system)
 
     def answered(self, status: int, seconds: float) -> None:
-        """A request was answered with this HTTP status."""
+        """A request has a response with this HTTP status."""
         counter = self._answers.get(status)
         if counter is None:
             if self._gone:
@@ -45,7 +45,7 @@ class SystemInstrumentation:
         self._duration.observe(seconds)
 
     def failed(self, reason: Reason) -> None:
-        """A request, a token call or its answer did not work."""
+        """A request, a token request or its response failed."""
         self._failures[reason].inc()
 
     def skipped(self, why: Why, reads: int) -> None:
@@ -151,7 +151,7 @@ class Instrumentation:
 
 
 class _WithoutCreated(Collector):
-    """A registry less the ``_created`` series, which double its size and which nobody asked for."""
+    """A registry without the ``_created`` series, which double its size and which no scraper needs."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry

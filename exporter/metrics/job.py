@@ -44,7 +44,7 @@ class JobView:
 
 
 def _of(read: Callable[[Status], Value]) -> Callable[[JobView], Value]:
-    """A value of the status; such metrics are asked only while there is one."""
+    """A value of the status; absent while there is none."""
 
     def get(view: JobView) -> Value:
         status = view.status
@@ -85,7 +85,7 @@ def _finished(view: JobView) -> Samples:
 def _duration(status: Status) -> Value:
     if status.state not in RESULTS or status.started_at is None or status.ended_at is None:
         return None
-    # Microseconds are the finest any vendor tells; the rest is what the subtraction left.
+    # No vendor has more digits than microseconds; the rest is an error of the subtraction.
     seconds = round(status.ended_at - status.started_at, 6)
     return seconds if seconds >= 0 else None
 

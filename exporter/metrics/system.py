@@ -10,7 +10,7 @@ from exporter.model.job import State
 
 @dataclass(frozen=True, slots=True)
 class SystemView:
-    """All that is known of one system at one moment; ``reason`` tells why it is not up."""
+    """All that is known of one system at one moment; ``reason``: why it is not up."""
 
     reason: Reason | None = None
     rate_limit_remaining: int | None = None

@@ -37,5 +37,5 @@ class Metric(Generic[View]):
 
 
 def because(reason: Reason | None) -> Samples:
-    """The sample of an info metric that tells a reason, if there is one."""
+    """The sample of an info metric with a reason, if there is one."""
     return () if reason is None else (((reason.value,), 1),)

@@ -1,7 +1,7 @@
-"""What is remembered of a job between reads, because no single answer tells it. Pure: no clock, no I/O.
+"""The past of a job, which no single response contains. Pure: no clock, no I/O.
 
-A slot shows one run after another under one identity; this room tells them apart, dates what the
-vendor does not date, and counts what ended.
+A slot has one run after another with one identity. This module detects the change from one run to the
+next, gives a time to what the vendor does not date, and counts the runs that ended.
 """
 
 from dataclasses import dataclass, field
@@ -18,18 +18,18 @@ _NO_PROGRESS = ("", None, Items())
 
 @dataclass(slots=True)
 class _Newest:
-    """When the newest run of a kind ended; ``guessed`` while only we say so, by our clock."""
+    """When the newest run with a kind of result ended; ``guessed``: the time is when it was noticed."""
 
     at: float | None = None
     guessed: bool = False
 
     def ended(self, at: float | None, now: float, *, same_run: bool) -> None:
-        """A run ended at ``at``, if the vendor tells; ``same_run`` when that is not news."""
+        """A run ended at ``at``, if the vendor dates it; ``same_run``: its end is known already."""
         if at is None:
             if not same_run:
                 self.at, self.guessed = now, True
             return
-        # A clock that runs ahead must not hide every end that comes after.
+        # If the vendor's clock is ahead, its time must not hide all later ends.
         at = min(at, now)
         if self.at is None or at > self.at or (self.guessed and same_run):
             self.at, self.guessed = at, False
@@ -40,13 +40,13 @@ class History:
     """The past of one job, in Unix seconds.
 
     Args:
-        watched_since: when this exporter first knew the job.
+        watched_since: when this exporter started to watch the job.
 
     Attributes:
-        status: the last one that was understood.
+        status: the last one.
         state_since: since when the job is in that state.
         progress_changed: when step, progress or a count last changed.
-        finished: runs that were seen to end, by how they ended.
+        finished: the runs that ended while the job was watched, by result.
     """
 
     watched_since: float
@@ -71,14 +71,14 @@ class History:
         return self._failure.at
 
     def observe(self, status: Status, now: float) -> None:
-        """Takes in a status that was just understood, at Unix time ``now``."""
+        """Adds the status of a read at Unix time ``now``."""
         before = self.status
         if status == before:
             return
         self.status = status
         self._date_state(before, status, now)
         self._date_progress(before, status, now)
-        self._note_told(before, status, now)
+        self._note_other(before, status, now)
         if status.state in RESULTS:
             self._note_result(before, status, now)
         else:
@@ -94,7 +94,7 @@ class History:
         same_run = before is not None and _same_run(before, status)
         mark = status.step, status.progress, status.items
         if mark == _NO_PROGRESS:
-            # An answer that leaves progress out does not make a run that stands still move.
+            # A response without progress is no change of progress.
             if not (same_run and status.state in _ACTIVE):
                 self._mark = self.progress_changed = None
         elif self._mark is None:
@@ -104,18 +104,18 @@ class History:
             self.progress_changed, self._mark = now, mark
 
     def _note_result(self, before: Status | None, status: Status, now: float) -> None:
-        """A run has ended; told again and again, it is still one run."""
+        """The state is the end of a run. The same end in status after status is one run."""
         ended = self._ended
         same_run = ended is not None and _same_end(ended, status, active_since=self._active is not None)
         if before is not None and not same_run:
             self.finished[status.state] += 1
         if ended is not None and ended.state is not status.state:
-            same_run = False  # corrected by the vendor, or another run: news for this kind of end
+            same_run = False  # corrected by the vendor, or another run: the end is new for this result
         self._newest(status.state).ended(status.ended_at, now, same_run=same_run)
         self._ended, self._active = status, None
 
-    def _note_told(self, before: Status | None, status: Status, now: float) -> None:
-        """The answer tells of runs besides the one that it shows."""
+    def _note_other(self, before: Status | None, status: Status, now: float) -> None:
+        """The response has the end of another run than that of its state."""
         shown = self._newest(status.state) if status.state in RESULTS else None
         for state, at in ((State.SUCCEEDED, status.succeeded_at), (State.FAILED, status.failed_at)):
             newest = self._newest(state)
@@ -125,7 +125,7 @@ class History:
 
     def _note_rest(self, status: Status, now: float) -> None:
         """The state is not the end of a run, but an active run may be over nevertheless."""
-        # Where the response dates a success, `_note_told` has counted it.
+        # Where the response dates a success, `_note_other` has counted it.
         if status.unseen_end is not None and status.succeeded_at is None and self._is_over(status):
             self.finished[status.unseen_end] += 1
             self._newest(status.unseen_end).ended(None, now, same_run=False)
@@ -151,19 +151,19 @@ class History:
 
 
 def _same_run(before: Status, status: Status) -> bool:
-    """Whether two statuses of one job tell of the same run; where nothing tells them apart, they do."""
-    told = _told_apart(before, status)
-    return told if told is not None else not (before.state in RESULTS and status.state in _ACTIVE)
+    """Whether two statuses of one job are of the same run. They are, if nothing shows that they are not."""
+    same = _identified(before, status)
+    return same if same is not None else not (before.state in RESULTS and status.state in _ACTIVE)
 
 
 def _same_end(ended: Status, status: Status, *, active_since: bool) -> bool:
-    """Whether a run that has ended is the one that had ended before, with or without work in between."""
-    told = _told_apart(ended, status)
-    return told if told is not None else not active_since
+    """Whether a run that has ended is the one that had ended before, with or without an active run since."""
+    same = _identified(ended, status)
+    return same if same is not None else not active_since
 
 
-def _told_apart(one: Status, other: Status) -> bool | None:
-    """Whether what the vendor gives says that two statuses are of one run; ``None``: it says nothing."""
+def _identified(one: Status, other: Status) -> bool | None:
+    """Whether the vendor's fields identify two statuses as one run; ``None`` if there are no such fields."""
     for name in ("run", "run_number", "started_at", "ended_at"):
         mine, theirs = getattr(one, name), getattr(other, name)
         if mine not in (None, "") and theirs not in (None, ""):

@@ -1,8 +1,7 @@
-"""The one vocabulary: what a job is and how it stands, for every system alike.
+"""The one vocabulary for jobs and their status, the same for every system.
 
 Everything here is frozen and knows no vendor. Times are Unix seconds (float, UTC), durations
-seconds, ratios 0 to 1. ``None`` means that the vendor did not say; it becomes an absent series,
-never a zero.
+seconds, ratios 0 to 1. ``None``: the vendor does not report it. It becomes an absent series, never a zero.
 """
 
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ class State(StrEnum):
 
 
 class Kind(StrEnum):
-    """A ``slot`` keeps its identity run after run; a ``run`` ends once."""
+    """A ``slot`` has one identity for run after run; a ``run`` ends once."""
 
     SLOT = "slot"
     RUN = "run"
@@ -34,7 +33,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """What the config expects of a job, in seconds; ``None`` is no expectation."""
+    """What the configuration expects of a job, in seconds; ``None`` is no expectation."""
 
     start_within: float | None = None
     progress_within: float | None = None
@@ -62,7 +61,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Item counts of the current run, each where the vendor reports it."""
+    """Item counts of the current run, as far as the vendor reports them."""
 
     total: int | None = None
     sent: int | None = None
@@ -86,25 +85,25 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a job stands, as one understood answer tells it.
+    """The status of a job, from one read or one entry of a listing.
 
     Args:
-        state: in our words.
+        state: in the words of the vocabulary.
         raw: the vendor's own word for it, shown in ``remote_job_status_info``.
-        final: the run has ended and this status will not change. Said by the provider, never
+        final: the run has ended and this status will not change. Set by the provider, never
             derived from the state, and never true for a slot.
-        step: the vendor's word for what the run is doing.
-        run: what tells one run of a slot from the next, if the vendor gives anything; never a label.
+        step: the vendor's word for the step of the run.
+        run: identifies the run, if the vendor has anything that differs from run to run; never a label.
         run_number: a number that grows with every run.
-        progress: 0 to 1; only where the denominator is final.
+        progress: 0 to 1; only if the denominator is final.
         cancelable, enabled, sending_complete: as reported.
         queued_at, started_at, ended_at: of the current or newest run.
         reported_at: when the vendor last updated this status.
-        state_since: since when the job is in this state, where the vendor tells.
-        succeeded_at, failed_at: end of an *earlier or this* run that the answer tells of besides
-            its state (a slot that waits again and tells of its last success).
+        state_since: since when the job is in this state, if the vendor reports it.
+        succeeded_at, failed_at: end of this or an *earlier* run, reported in addition to the state (a slot
+            that waits again and has the time of its last success).
         unseen_end: how a run ended that was active in an earlier status and is over in this one,
-            although no status has shown its end. ``None`` if the vendor's rules do not say it.
+            although no status has shown its end. ``None`` if the vendor's rules do not define it.
         name, type, level: the vendor's words for what the job is; they do not change in its life.
     """
 

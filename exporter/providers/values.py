@@ -1,7 +1,7 @@
-"""Reads odd values out of answers without ever raising or inventing one.
+"""Converts values of responses, whatever their type, without an exception or an invented value.
 
-Each function takes any JSON value and returns what it means, or ``None`` (text: ``""``) where it
-means nothing. Rules: a bool is no number; numbers may come as text; NaN and infinity are nothing.
+Each function accepts any JSON value. For a value that it cannot convert it returns ``None`` (text: ``""``).
+A boolean is no number, a number may be text, and NaN and infinity are not converted.
 """
 
 import math
@@ -74,7 +74,7 @@ def number(value: object) -> float | None:
 
 
 def ratio(value: object, full: float = 1.0) -> float | None:
-    """A share of ``full``, as 0 to 1; outside of that it means nothing."""
+    """A share of ``full``, from 0 to 1."""
     share = number(value)
     if share is None:
         return None
@@ -93,9 +93,9 @@ def instant(value: object) -> float | None:
 
 
 def epoch(value: object) -> float | None:
-    """A Unix time, as number or text, in Unix seconds; from 10^11 on it is taken for milliseconds.
+    """A Unix time, as number or text, in seconds; from 10^11 on it is in milliseconds.
 
-    As seconds that would be the year 5138, as milliseconds 1973. 0 and less are a server's "no time".
+    In seconds that is the year 5138, in milliseconds 1973. 0 and less are a server's "no time".
     """
     seconds = number(value)
     if seconds is not None and seconds >= _MILLISECONDS:
