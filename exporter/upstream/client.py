@@ -1,7 +1,6 @@
 """The HTTP client of one system: sends requests with its credential over its connection pool."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 from exporter import __version__
@@ -50,20 +49,14 @@ class Client:
         credential.bind(base_url, headers)
         self._credential = credential
         self._prepared = PreparedRequests(base_url, headers, credential)
+        self.expect_jobs = self._prepared.expect_jobs
         self._renewal = Renewal(credential, connection, timeout, instrumentation, clock)
         self._pool = ReloadingPool(connection, clock, max_connections=concurrency, grace=timeout)
+        self.in_use = self._pool.in_use
         self._certificate = ClientCertificate(connection.tls)
         self.place = {"host": urlsplit(base_url).netloc}
         if proxy := connection.proxy(base_url):
             self.place["proxy"] = proxy
-
-    def expect_jobs(self, jobs: int) -> None:
-        """Keeps as many prepared requests as so many jobs need."""
-        self._prepared.expect_jobs(jobs)
-
-    def in_use(self) -> AbstractContextManager[None]:
-        """Makes `close` wait for a read that may send more than one request."""
-        return self._pool.in_use()
 
     async def send(
         self, request: Request, *, deadline: float, max_bytes: int, trace: Trace | None = None

@@ -29,16 +29,11 @@ def make(kind: str, server: Server) -> Make:
     """Makes a credential whose endpoint is the server."""
 
     def make(secret: object = SECRET, url: str = server.url) -> TokenCredential:
+        login = {"username": "u", "password": secret}
         keys = {
             "oauth2": {"token_url": url, "client_id": "c", "client_secret": secret},
-            "huawei_token": {
-                "token_url": url,
-                "username": "u",
-                "password": secret,
-                "domain": "d",
-                "project": "p",
-            },
-            "crafter_session": {"username": "u", "password": secret},
+            "huawei_token": {"token_url": url, **login, "domain": "d", "project": "p"},
+            "crafter_session": login,
         }[kind]
         credential = CREDENTIALS[kind](CREDENTIALS[kind].Keys.model_validate({"type": kind, **keys}))
         assert isinstance(credential, TokenCredential)

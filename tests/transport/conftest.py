@@ -14,6 +14,7 @@ import trustme
 from exporter.transport import ConnectionPool, ConnectionSettings, CurlAdapter
 
 Send = Callable[..., Awaitable["Seen"]]
+DIRECT, LIMIT = ConnectionSettings(), 1 << 20
 
 
 @dataclass
@@ -35,13 +36,13 @@ def send(request: pytest.FixtureRequest) -> Send:
 
     async def by_pool(
         url: str,
-        settings: ConnectionSettings | None = None,
+        settings: ConnectionSettings = DIRECT,
         *,
         seconds: float = 30,
-        max_bytes: int = 1 << 20,
+        max_bytes: int = 999_999,
         **more: Any,
     ) -> Seen:
-        pool = ConnectionPool(settings or ConnectionSettings())
+        pool = ConnectionPool(settings)
         try:
             response = await pool.send(
                 prepared(more.pop("method", "GET"), url, **more), timeout=seconds, max_bytes=max_bytes
@@ -52,13 +53,13 @@ def send(request: pytest.FixtureRequest) -> Send:
 
     async def by_adapter(
         url: str,
-        settings: ConnectionSettings | None = None,
+        settings: ConnectionSettings = DIRECT,
         *,
         seconds: float = 30,
-        max_bytes: int = 1 << 20,
+        max_bytes: int = 999_999,
         **more: Any,
     ) -> Seen:
-        adapter = CurlAdapter(settings or ConnectionSettings(), timeout=seconds, max_bytes=max_bytes)
+        adapter = CurlAdapter(settings, timeout=seconds, max_bytes=max_bytes)
         request = prepared(more.pop("method", "GET"), url, **more)
         response = await asyncio.to_thread(adapter.send, request)
         headers = {name.lower(): value for name, value in response.headers.items()}
