@@ -18,8 +18,6 @@ from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
 
-"""Seconds that a found run which failed is watched after its end, also when no listing names it."""
-
 
 class Discovery(Source[Listed]):
     """The listing of one system and the jobs that are watched because of it.
@@ -278,5 +276,5 @@ def chosen(
 
 
 def _end(status: Status | None) -> float | None:
-    """When a run ended for good; ``None`` while it goes on or where nobody says."""
+    """When a run ended for good; ``None`` if it has not, or if the vendor does not report it."""
     return status.ended_at if status is not None and status.final else None
