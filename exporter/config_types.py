@@ -294,18 +294,15 @@ SecretValue = Annotated[
         {
             "anyOf": [
                 {"type": "string", "minLength": 1},
-                {
-                    "type": "object",
-                    "properties": {"env": {"type": "string"}},
-                    "required": ["env"],
-                    "additionalProperties": False,
-                },
-                {
-                    "type": "object",
-                    "properties": {"file": {"type": "string"}},
-                    "required": ["file"],
-                    "additionalProperties": False,
-                },
+                *(
+                    {
+                        "type": "object",
+                        "properties": {source: {"type": "string"}},
+                        "required": [source],
+                        "additionalProperties": False,
+                    }
+                    for source in ("env", "file")
+                ),
             ]
         }
     ),

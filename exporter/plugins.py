@@ -5,10 +5,9 @@ An error is reported at the start, in one line that names the plug-in. Either al
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from types import FunctionType
 
 from requests.auth import HTTPDigestAuth
 
@@ -63,18 +62,18 @@ def load() -> tuple[Registry, tuple[Plugin, ...]]:
     providers, credentials = dict(PROVIDERS), dict(CREDENTIALS)
     plugins, errors = [], []
     found = entry_points()
-    for point in sorted(found.select(group=PROVIDER_GROUP), key=_order):
+    points = [*found.select(group=PROVIDER_GROUP), *found.select(group=AUTH_GROUP)]
+    for point in sorted(points, key=lambda point: (point.group != PROVIDER_GROUP, *_order(point))):
         try:
-            providers[point.name] = _provider(point, providers)
-            plugins.append(_plugin("provider", point))
+            if point.group == PROVIDER_GROUP:
+                providers[point.name] = _provider(point, providers)
+            else:
+                credentials[point.name] = _credential(point, credentials)
         except _BrokenError as error:
             errors.append(f"{_place(point)}: {error}")
-    for point in sorted(found.select(group=AUTH_GROUP), key=_order):
-        try:
-            credentials[point.name] = _credential(point, credentials)
-            plugins.append(_plugin("auth", point))
-        except _BrokenError as error:
-            errors.append(f"{_place(point)}: {error}")
+        else:
+            what = "provider" if point.group == PROVIDER_GROUP else "auth"
+            plugins.append(Plugin(what, point.name, *_distribution(point)))
     if errors:
         raise PluginError("\n".join(errors))
     return Registry(providers, credentials), tuple(plugins)
@@ -93,10 +92,6 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
 
 def _order(point: EntryPoint) -> tuple[str, str, str]:
     return *_distribution(point), point.name
-
-
-def _plugin(what: str, point: EntryPoint) -> Plugin:
-    return Plugin(what, point.name, *_distribution(point))
 
 
 def _place(point: EntryPoint) -> str:
@@ -176,11 +171,8 @@ def _check_complete(made: type) -> None:
 
 def _hooks(made: type) -> bool:
     return any(
-        _HOOKING.intersection(function.__code__.co_names)
+        _HOOKING.intersection(value.__code__.co_names)
         for base in made.__mro__
-        for function in _functions(base)
+        for value in vars(base).values()
+        if inspect.isfunction(value)
     )
-
-
-def _functions(base: type) -> Iterator[FunctionType]:
-    yield from (value for value in vars(base).values() if inspect.isfunction(value))

@@ -219,17 +219,20 @@ class _Builder:
             place = (*path, name)
             if not isinstance(key, str):
                 # Goes on as if it were quoted, so that what is under it is checked as well.
-                self._problem(line, place, 'a key must be text: write it in quotes, as in "42"')
+                self.problems.append(
+                    Problem(line, place, 'a key must be text: write it in quotes, as in "42"')
+                )
             value = self._node(self._next(), place)
             if name in section.lines:
-                first = section.lines[name]
-                self._problem(line, place, f"is defined twice; the first is on line {first}")
+                text = f"is defined twice; the first is on line {section.lines[name]}"
+                self.problems.append(Problem(line, place, text))
                 continue
             section.lines[name] = line
             if name == "<<" and isinstance(event, ScalarEvent) and event.implicit[0]:
                 merged = value if isinstance(value, ItemList) else [value]
                 if not merged or not all(isinstance(each, Section) for each in merged):
-                    self._problem(line, place, "must be an alias (*) of a mapping, or a list of such aliases")
+                    text = "must be an alias (*) of a mapping, or a list of such aliases"
+                    self.problems.append(Problem(line, place, text))
             else:
                 section[name] = value
                 self._check_empty(value, line, place)
@@ -238,9 +241,6 @@ class _Builder:
             for name in [name for name in other if name not in section]:
                 section[name], section.lines[name] = other[name], other.lines[name]
         return section
-
-    def _problem(self, line: int, path: Place, text: str) -> None:
-        self.problems.append(Problem(line, path, text))
 
     def _check_empty(self, value: object, line: int, path: Place) -> None:
         if value is None:

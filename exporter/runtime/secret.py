@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 from urllib.parse import unquote_plus
 
 from exporter.model.clock import SYSTEM_CLOCK, Clock
@@ -40,24 +40,24 @@ class SecretError(ValueError):
     """A secret cannot be read. The text names its source, never a value."""
 
 
-class _Source(Protocol):
-    def key(self) -> Hashable: ...
-    def read(self) -> str: ...
-    def look_again(self) -> None: ...
-
-
 class Secret:
-    """A value that no repr, log line, error or traceback shows."""
+    """A value that no repr, log line, error or traceback shows.
 
-    __slots__ = ("_source",)
+    Args:
+        key: equal for secrets with the same source.
+        value: ``None`` if it is not read.
+    """
 
-    def __init__(self, source: _Source) -> None:
-        self._source = source
+    __slots__ = ("_key", "_value")
+
+    def __init__(self, key: Hashable, value: "str | _File | None") -> None:
+        self._key = key
+        self._value = value
 
     @classmethod
     def plain(cls, value: str) -> "Secret":
         """A secret whose value is in the configuration itself."""
-        return cls(_Plain(value))
+        return cls(value, value)
 
     @classmethod
     def env(cls, name: str) -> "Secret":
@@ -71,7 +71,7 @@ class Secret:
         value = _without_line_break(os.environ[name])
         if not value:
             raise SecretError(f"the environment variable {name} is empty; set it to the secret")
-        return cls(_Plain(value))
+        return cls(value, value)
 
     @classmethod
     def file(cls, path: Path, clock: Clock = SYSTEM_CLOCK) -> "Secret":
@@ -80,32 +80,39 @@ class Secret:
         Raises:
             SecretError: it cannot be read, is empty, is not UTF-8 text or is larger than 64 KiB.
         """
-        return cls(_File(path, clock))
+        return cls(path, _File(path, clock))
 
     @classmethod
     def unread(cls, *source: str) -> "Secret":
         """A secret that is not read: its source as written, such as ``env`` and a name."""
-        return cls(_Unread(source))
+        return cls(source, None)
 
     @property
     def is_unread(self) -> bool:
         """Whether it has no value, so that `reveal` raises a `SecretError`."""
-        return isinstance(self._source, _Unread)
+        return self._value is None
 
     def reveal(self) -> str:
-        """The value; for requests only."""
-        return self._source.read()
+        """The value; for requests only.
+
+        Raises:
+            SecretError: it is not read.
+        """
+        if self._value is None:
+            raise SecretError("the secret is not read")
+        return self._value if isinstance(self._value, str) else self._value.read()
 
     def look_again(self) -> None:
         """Makes the next `reveal` check the file, however recent the last check is."""
-        self._source.look_again()
+        if isinstance(self._value, _File):
+            self._value.look_again()
 
     def __eq__(self, other: object) -> bool:
         """Whether both have the same source: the same value, or the same file."""
-        return isinstance(other, Secret) and self._source.key() == other._source.key()
+        return isinstance(other, Secret) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._source.key())
+        return hash(self._key)
 
     def __repr__(self) -> str:
         return f"Secret({MASK})"
@@ -125,38 +132,6 @@ def _without_line_break(text: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-class _Plain:
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def key(self) -> Hashable:
-        return self._value
-
-    def read(self) -> str:
-        return self._value
-
-    def look_again(self) -> None:
-        pass
-
-
-class _Unread:
-    __slots__ = ("_key",)
-
-    def __init__(self, key: Hashable) -> None:
-        self._key = key
-
-    def key(self) -> Hashable:
-        return self._key
-
-    def read(self) -> str:
-        raise SecretError("the secret is not read")
-
-    def look_again(self) -> None:
-        pass
-
-
 class _File:
     """A file that can be replaced at any time; the last good value stays in use while it is missing."""
 
@@ -168,9 +143,6 @@ class _File:
         self._lost = False
         self._look_at = 0.0
         self._stamp, self._value = self._load()
-
-    def key(self) -> Hashable:
-        return self._path
 
     def read(self) -> str:
         now = self._clock.monotonic()
