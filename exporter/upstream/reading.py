@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 MAX_FOUND = 100_000
 
 T = TypeVar("T")
+Steps = Generator[Request | Found, Any, T]
+Send = Callable[[Request], Awaitable[Response]]
 
 
 class Limits(NamedTuple):
@@ -60,13 +62,8 @@ class Outcome(Generic[T]):
 
 
 Reading = Outcome[Status | None]
-"""What was read of one job."""
-
-Listed = Outcome[Mapping[str, Found]]
-"""The jobs that a listing found, by ``job_id``; none if it failed."""
-
+Listed = Outcome[Mapping[str, Found]]  # by job_id; empty if it failed
 Counted = Outcome[Mapping[State, int] | None]
-"""How many jobs are in each state."""
 
 
 class Upstream:
@@ -99,25 +96,21 @@ class Upstream:
             previous: the last status of the job, if there is one.
             trace: records requests and responses.
         """
-        return await self._run(lambda: self.provider.read(job, previous), self._limits, trace)
+        return await self._run(lambda: self.provider.read(job, previous), self._limits, {}, trace)
 
     async def list_jobs(self, keys: DiscoverKeys, trace: Trace | None = None) -> Listed:
         """Lists the jobs of the system once; any error is in the outcome."""
         found: dict[str, Found] = {}
         now = self._clock.time()
-        done = await self._run(lambda: self.provider.discover(keys, now), LISTING_LIMITS, trace, found)
+        done = await self._run(lambda: self.provider.discover(keys, now), LISTING_LIMITS, found, trace)
         return Outcome({} if done.failure else found, done.failure, done.read_at, done.seconds)
 
     async def count_jobs(self) -> Counted:
         """Counts the jobs of the system by state, if its provider can; any error is in the outcome."""
-        return await self._run(cast("Callable[[], Counting]", self.provider.summary), self._limits)
+        return await self._run(cast("Callable[[], Counting]", self.provider.summary), self._limits, {}, None)
 
     async def _run(
-        self,
-        start: Callable[[], Generator[Request | Found, Any, T]],
-        limits: Limits,
-        trace: Trace | None = None,
-        found: dict[str, Found] | None = None,
+        self, start: Callable[[], Steps[T]], limits: Limits, found: dict[str, Found], trace: Trace | None
     ) -> Outcome[T | None]:
         read_at, began = self._clock.time(), self._clock.monotonic()
         send = partial(self._send, deadline=began + limits.seconds, max_bytes=limits.max_bytes, trace=trace)
@@ -133,13 +126,7 @@ class Upstream:
             failure.__cause__ = error
         return Outcome(value, failure, read_at, self._clock.monotonic() - began)
 
-    async def _drive(
-        self,
-        steps: Generator[Request | Found, Any, T],
-        send: Callable[[Request], Awaitable[Response]],
-        max_requests: int,
-        found: dict[str, Found] | None,
-    ) -> T:
+    async def _drive(self, steps: Steps[T], send: Send, max_requests: int, found: dict[str, Found]) -> T:
         """Sends what a provider requests until it returns, and collects the jobs that it finds."""
         thrown: Failure | None = None
         requests: set[Request] = set()
@@ -167,9 +154,7 @@ class Upstream:
         finally:
             steps.close()
 
-    def _collect(self, item: Found, found: dict[str, Found] | None) -> None:
-        if found is None:
-            raise TypeError("only a listing may yield jobs")
+    def _collect(self, item: Found, found: dict[str, Found]) -> None:
         found[self.provider.identify(item.keys)[0]] = item
         if len(found) > MAX_FOUND:
             raise Failure(Reason.TOO_LARGE, f"the listing has more than {MAX_FOUND} jobs")

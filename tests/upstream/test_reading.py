@@ -4,8 +4,8 @@ import gc
 import weakref
 from collections.abc import Generator
 from contextlib import nullcontext
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -44,18 +44,8 @@ def upstream(*paths: str, status: int = 200, received: list[Any] | None = None) 
             received.append(weakref.ref(response))
         return response
 
-    client: Any = SimpleNamespace(
-        place={},
-        timeout=3.0,
-        clock=FakeClock(),
-        instrumentation=Instrumentation("0").of("docs"),
-        in_use=nullcontext,
-        send=send,
-        explain_unauthorized=lambda _: "",
-        credentials_expiry=None,
-        expect_jobs=None,
-        close=None,
-    )
+    client = Mock(timeout=3.0, clock=FakeClock(), instrumentation=Instrumentation("0").of("docs"), send=send)
+    client.in_use, client.explain_unauthorized = nullcontext, lambda _: ""
     provider = Scripted(Keys())
     provider.paths = paths
     return Upstream(provider, client)
