@@ -112,13 +112,14 @@ class Discovery(Source[Listed]):
             return None
         return 0.0 if self._waiting_since is None else now - self._waiting_since
 
-    def _paced(self, now: float) -> Why | None:
+    def _why_not(self, now: float, not_before: float) -> Why | None:
         if self._waiting_since is None:
             self._waiting_since = now
+        why = super()._why_not(now, not_before)
         # A listing that only names jobs is read at its own interval: nothing in it is urgent.
         if not self._has_states and now - self.asked_at < getattr(self._keys, "interval", 0.0):
             return Why.FRESH
-        return super()._paced(now)
+        return why
 
     async def _request(self, upstream: Upstream, trace: Trace | None) -> Listed:
         return await upstream.list_jobs(self._keys, trace)

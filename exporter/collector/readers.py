@@ -26,9 +26,10 @@ class Readers:
         self._workers = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def queue(self, read: Read, unread_since: float) -> None:
+    def queue(self, read: Read, unread_since: float | None = None) -> None:
         """Queues the read of a job; `work` starts it. The job that was unread for longest is first."""
-        heapq.heappush(self._queue, (unread_since, next(self._order), read))
+        since = read.source.asked_at if unread_since is None else unread_since
+        heapq.heappush(self._queue, (since, next(self._order), read))
 
     def work(self) -> None:
         """Starts as many workers as the queue needs."""

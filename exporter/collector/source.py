@@ -95,7 +95,7 @@ class Source(ABC, Generic[Result]):
         return self._pace.asked_at
 
     def join(
-        self, waiter: Waiter, now: float, *, not_before: float, start: Callable[[Read], None]
+        self, waiter: Waiter, now: float, not_before: float, start: Callable[[Read], None]
     ) -> Why | None:
         """Adds a waiter to the read under way, or to a new one if the source is due.
 
@@ -120,14 +120,11 @@ class Source(ABC, Generic[Result]):
     def _why_not(self, now: float, not_before: float) -> Why | None:
         # A result that came after the deadline of its scrape is the result of the next one.
         unserved, self._unserved = self._unserved, False
-        why = self._paced(now) or (Why.FRESH if unserved else None)
+        why = self._pace.why_not(now) or (Why.FRESH if unserved else None)
         if why is None and now < not_before:
             self.rate_limited()
             why = Why.PACING
         return why
-
-    def _paced(self, now: float) -> Why | None:
-        return self._pace.why_not(now)
 
     async def run(self, read: Read, upstream: Upstream) -> None:
         """Carries out a read that `join` has started. Whatever goes wrong is part of the result."""

@@ -1,5 +1,6 @@
 """One system: its jobs, its listing, its count, and the reads that are under way."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -161,8 +162,9 @@ class System:
             why = self._join_direct(self._discovery, waiter, now)
         else:
             # A job that is only probed waits for those that are watched, however many are probed.
-            unread_since = record.asked_at if self.find(record.job) is record else now
-            why = self._join_job(waiter, now, record, unread_since)
+            unread_since = None if self.find(record.job) is record else now
+            start = functools.partial(self._readers.queue, unread_since=unread_since)
+            why = record.join(waiter, now, self._readers.upstream.not_before, start)
             self._readers.work()
         if why is not None:
             self._instrumentation.skipped(why, 1)
@@ -182,8 +184,7 @@ class System:
             self._join_direct(self._summary, waiter, now)
 
     def _join_direct(self, source: Discovery | Summary, waiter: Waiter, now: float) -> Why | None:
-        not_before = self._readers.upstream.not_before
-        return source.join(waiter, now, not_before=not_before, start=self._readers.begin)
+        return source.join(waiter, now, self._readers.upstream.not_before, self._readers.begin)
 
     def _join_listed(self, waiters: Collection[Waiter]) -> None:
         """Makes those who waited for the listing wait for the jobs that it named."""
@@ -195,20 +196,13 @@ class System:
 
     def _join_jobs(self, waiter: Waiter, now: float, records: Iterable[JobRecord]) -> None:
         skipped = dict.fromkeys(Why, 0)
+        not_before, start = self._readers.upstream.not_before, self._readers.queue
         for record in records:
-            if not record.in_listing and (why := self._join_job(waiter, now, record, record.asked_at)):
+            if not record.in_listing and (why := record.join(waiter, now, not_before, start)):
                 skipped[why] += 1
         for why, reads in skipped.items():
             self._instrumentation.skipped(why, reads)
         self._readers.work()
-
-    def _join_job(self, waiter: Waiter, now: float, record: JobRecord, unread_since: float) -> Why | None:
-        return record.join(
-            waiter,
-            now,
-            not_before=self._readers.upstream.not_before,
-            start=lambda read: self._readers.queue(read, unread_since),
-        )
 
     def job(self, keys: Mapping[str, str]) -> Job:
         """The job with these keys: as configured, for another shard too, or as any job of the system."""
