@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from exporter.simulator import caps, codearts, crafter, itwin, sitecore
-from exporter.simulator.answers import Refused, reached_at, refused
 from exporter.simulator.lives import World
+from exporter.simulator.responses import Refused, reached_at, refused
 
 
 class Vendor(Protocol):
@@ -21,10 +21,10 @@ class Vendor(Protocol):
 
     @property
     def NOTE(self) -> str:  # noqa: N802  # a constant of the module
-        """A line of the index page on what its jobs do that no real one does; may be empty."""
+        """A line of the index page on what differs from the real system; may be empty."""
 
-    def routes(self, world: World, base_url: str | None) -> list[BaseRoute]:
-        """All its paths, with the prefix of each system; ``base_url`` as for `create_app`."""
+    def routes(self, world: World) -> list[BaseRoute]:
+        """All its paths, with the prefix of each system."""
 
     def systems(self, base_url: str) -> dict[str, Any]:
         """Its systems in the configuration of an exporter, by name."""
@@ -32,9 +32,7 @@ class Vendor(Protocol):
 
 VENDORS: tuple[Vendor, ...] = (caps, codearts, crafter, itwin, sitecore)
 
-_HEADER = """\
-# Reads every simulated system. The credentials are the simulator's own and open nothing else.
-"""
+_HEADER = "# Reads every simulated system. The credentials are valid for the simulator only.\n"
 
 
 def create_app(
@@ -47,13 +45,13 @@ def create_app(
 ) -> Starlette:
     """The systems of all vendors as one ASGI application, each with its own prefix.
 
-    Every answer is a function of ``(seed, job, clock)`` alone: nothing runs in the background.
+    Every response is a function of ``(seed, job, clock)`` alone: nothing runs in the background.
 
     Args:
         base_url: the address of the simulator, for the configuration and redirects. ``None``: as in the
             URL of each request, for callers that do not know the port before the server listens.
         speed: how many times faster than in reality jobs live; timestamps stay wall-clock time.
-        seed: the same one gives the same lives.
+        seed: the same seed gives the same jobs.
         clock: Unix seconds, after 2025-01-01.
         vendors: what to simulate.
 
@@ -62,19 +60,19 @@ def create_app(
     """
     if not 0 < speed < math.inf:
         raise ValueError("speed must be more than 0 and finite")
-    world = World(speed, seed, clock)
-    base_url, vendors = base_url and base_url.rstrip("/"), tuple(vendors)
+    world = World(speed, seed, clock, base_url and base_url.rstrip("/"))
+    vendors = tuple(vendors)
 
     async def config_yaml(request: Request) -> Response:
-        text = config(reached_at(request, base_url), vendors)
+        text = config(reached_at(request, world.base_url), vendors)
         return PlainTextResponse(text, media_type="application/yaml")
 
     async def index(request: Request) -> Response:
-        return PlainTextResponse(_page(world, reached_at(request, base_url), vendors))
+        return PlainTextResponse(_page(world, reached_at(request, world.base_url), vendors))
 
     routes: list[BaseRoute] = [Route("/", index), Route("/config.yaml", config_yaml)]
     for vendor in vendors:
-        routes += vendor.routes(world, base_url)
+        routes += vendor.routes(world)
     return Starlette(routes=routes, exception_handlers={Refused: refused})
 
 

@@ -1,8 +1,8 @@
-"""CAPS / OpenPublishing, played: build jobs of docsets, one id per docset and kind of publish.
+"""CAPS / OpenPublishing, simulated: build jobs of docsets, one id per docset and kind of publish.
 
-The body is the one of the help page "[GET] Get publish state info by bulidjobid" with all its
-fields. That page shows ``Succeeded`` only: every other ``job_status``, the error bodies and
-what is null in a run that has not ended are guesses in the manner of ASP.NET.
+The body is that of the help page "[GET] Get publish state info by bulidjobid" with all its fields. That
+page shows ``Succeeded`` only: every other ``job_status``, the error bodies and the fields that are null
+before the end are guesses in the style of ASP.NET.
 """
 
 import json
@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from exporter.simulator.answers import CutOff, gateway, guid, hex_id, precise, refusal, ticks, to_second
 from exporter.simulator.lives import (
     EPOCH,
     FINE,
@@ -31,6 +30,7 @@ from exporter.simulator.lives import (
     ended,
     hanging,
 )
+from exporter.simulator.responses import CutOff, gateway, guid, hex_id, precise, refusal, ticks, to_second
 
 NOTE = "docs-eu is down part of the time."
 TOKEN = "demo-caps-token"
@@ -79,13 +79,13 @@ DOCS_EU = (
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
+class CapsHost:
     """One CAPS host.
 
     Args:
         world: see `World`.
-        docsets: what it publishes.
-        shaky: it is down part of the time: 503 for a while, then connections that break.
+        docsets: those that it publishes.
+        shaky: it is down part of the time: first 503, then connections that break.
     """
 
     world: World
@@ -162,7 +162,7 @@ def _body(docset: Docset, moment: Moment) -> dict[str, Any]:
         "failed_count": as_sent(failed),
         "job_progress": 1 if moment.done >= 1 else round(moment.done, 4),
         "source_entities": [json.dumps({**source, "locale": docset.locale}, separators=(",", ":"))],
-        # A reverse-time key: 2^63 - 1 less the ticks of the time when the run was asked for.
+        # A reverse-time key: 2^63 - 1 less the ticks of the time when the run was queued.
         "latest_blob_id": str(2**63 - 1 - ticks(moment.queued_at or EPOCH)),
         "categorized_count": _categories(total, succeeded, failed),
         "job_type": "Live" if docset.kind == "promote" else "Staging",
@@ -207,12 +207,11 @@ def _categories(total: int, succeeded: int, failed: int) -> str:
     return json.dumps({name: dict(zip(names, part, strict=True)) for name, part in parts.items()})
 
 
-def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+def routes(world: World) -> list[BaseRoute]:
     """The paths of both systems."""
-    del base_url
     return [
-        Mount("/caps", routes=Caps(world, DOCS).routes()),
-        Mount("/caps-eu", routes=Caps(world, DOCS_EU, shaky=True).routes()),
+        Mount("/caps", routes=CapsHost(world, DOCS).routes()),
+        Mount("/caps-eu", routes=CapsHost(world, DOCS_EU, shaky=True).routes()),
     ]
 
 

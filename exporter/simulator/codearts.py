@@ -1,8 +1,8 @@
-"""Huawei Cloud CodeArts Build, played: numbered runs of build tasks.
+"""Huawei Cloud CodeArts Build, simulated: numbered runs of build tasks.
 
 Paths and bodies are those of ShowBuildDetails (build-info), ShowRunningStatus, ShowBuildInfoRecord
 and ListProjectJobs, whose fields are the SDK's. ``result`` of build-info is an array for some tasks
-and an object for others, as the vendor's pages differ. Guessed: ``UNSTABLE``, ``yellow``,
+and an object for others, as the vendor's pages differ. Guesses: ``UNSTABLE``, ``yellow``,
 ``last_build_status`` of running-status while a build runs (``Running``) and of a task that never ran
 (``none``, no number), milliseconds in the record, what is listed of a task that waits.
 """
@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from exporter.simulator.answers import Refused, guid, hex_id, refusal
 from exporter.simulator.huawei import REGION, USER, Iam, gateway_refusal, iam
 from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.responses import Refused, guid, hex_id, number, refusal
 
 _WORDS = {
     End.SUCCEEDED: "SUCCESS",
@@ -55,7 +55,7 @@ class Task(Part):
         return hex_id("codearts", self.name)
 
     def build(self, world: World, number: int | None = None) -> Moment | None:
-        """The build with this number or the newest; None if there is none such."""
+        """The build with this number, or the newest; ``None`` if there is none."""
         moment = world.moment(self.job_id, self.life, number)
         return None if moment is None or moment.phase is Phase.UNBORN else moment
 
@@ -67,7 +67,7 @@ class Preview(Task):
     request: int
 
     def build(self, world: World, number: int | None = None) -> Moment | None:
-        """Its only build: of a common life, the one with the number of the pull request."""
+        """Its only build: the one with the number of the pull request, of a life that all previews share."""
         moment = world.moment("codearts/previews", self.life, self.request)
         return replace(moment, run=1) if moment is not None and number in (None, 1) else None
 
@@ -109,7 +109,7 @@ def tasks(world: World) -> Iterator[Task]:
 
 
 @dataclass(frozen=True, slots=True)
-class CodeArts:
+class BuildService:
     """The build service of one region."""
 
     world: World
@@ -128,17 +128,19 @@ class CodeArts:
     async def project(self, request: Request) -> Response:
         """A page of the tasks of the one project, each with its newest build."""
         await self.iam.admit(request)
-        number, size = _number(request, "page_index", 0), _number(request, "page_size", 10)
-        if not 1 <= size <= MAX_PAGE_SIZE:
+        page = number(request, "page_index", 0)
+        size = number(request, "page_size", 10, range(1, MAX_PAGE_SIZE + 1))
+        if page is None or size is None:
             raise _invalid()
         if request.path_params["project_id"] != PROJECT:
             raise refusal(404, {"error_code": "CB.00060203", "error_msg": "The project does not exist"})
         listed = sorted((self._row(task) for task in tasks(self.world)), key=lambda row: str(row["job_name"]))
-        return JSONResponse({"jobs": listed[number * size : (number + 1) * size], "total": len(listed)})
+        return JSONResponse({"jobs": listed[page * size : (page + 1) * size], "total": len(listed)})
 
     def _row(self, task: Task) -> dict[str, Any]:
         moment = task.build(self.world)
-        word, phase, times = "none", None, {}
+        word, phase = "none", None
+        times: dict[str, int | None] = {"last_build_time": None, "build_time": None}
         if moment is not None:
             over = moment.phase is Phase.ENDED
             word = _COLOURS[moment.end] if over else "building"
@@ -150,7 +152,6 @@ class CodeArts:
             "job_name": task.name,
             "job_creator": hex_id("user", "build-robot"),
             "user_name": "build-robot",
-            "last_build_time": None,
             "health_score": 80,
             "source_code": "codehub",
             "last_build_status": word,
@@ -159,7 +160,6 @@ class CodeArts:
             "favorite": False,
             "last_build_user": "build-robot",
             "trigger_type": "manual",
-            "build_time": None,
             "build_project_id": guid("codearts", task.name),
             "last_job_running_status": phase,
             **times,
@@ -169,11 +169,11 @@ class CodeArts:
         """The newest build number of a task and whether it is being built."""
         task = await self._task(request)
         moment = task.build(self.world)
-        number, word = (None, "none") if moment is None else (str(moment.run), _running_status(moment))
-        return _answer(
+        run, word = (None, "none") if moment is None else (str(moment.run), _running_status(moment))
+        return _result(
             {
-                "last_job_id": number and hex_id(task.job_id, number),
-                "last_build_no": number,
+                "last_job_id": run and hex_id(task.job_id, run),
+                "last_build_no": run,
                 "last_build_status": word,
                 "is_running": word == "Running",
             }
@@ -187,16 +187,16 @@ class CodeArts:
             "build_result": _WORDS[moment.end] if moment.phase is Phase.ENDED else None,
             "region": REGION,
         }
-        return _answer([result] if task.array else result)
+        return _result([result] if task.array else result)
 
     async def record(self, request: Request) -> Response:
-        """The richest answer about one build; times in milliseconds."""
+        """The record of one build, with most fields; times in milliseconds."""
         _, moment = await self._build(request)
         running = {Phase.QUEUED: "Starting", Phase.ENDED: "Finished"}.get(moment.phase, "Running")
         begin = moment.started_at
         day = datetime.fromtimestamp(begin or moment.now, UTC)
         took = None if begin is None else _milliseconds((moment.ended_at or moment.now) - begin)
-        return _answer(
+        return _result(
             {
                 "number": moment.run,
                 "state": _WORDS[moment.end] if moment.phase is Phase.ENDED else None,
@@ -213,16 +213,16 @@ class CodeArts:
         )
 
     async def nothing(self, request: Request) -> Response:
-        """What the gateway says of a path it does not know."""
+        """The response of the gateway for an unknown path."""
         del request
         raise gateway_refusal(404, "APIGW.0101", "The API does not exist")
 
     async def _build(self, request: Request) -> tuple[Task, Moment]:
         task = await self._task(request)
-        number = request.path_params["build_no"]
-        if not re.fullmatch("[1-9][0-9]{0,8}", number, re.ASCII):
+        build_no = request.path_params["build_no"]
+        if not re.fullmatch("[1-9][0-9]{0,8}", build_no, re.ASCII):
             raise _invalid()
-        moment = task.build(self.world, int(number))
+        moment = task.build(self.world, int(build_no))
         if moment is None:
             raise refusal(404, {"error_code": "CB.00060200", "error_msg": "The build does not exist"})
         return task, moment
@@ -238,13 +238,6 @@ class CodeArts:
         raise refusal(404, {"error_code": "CB.00060201", "error_msg": "The job does not exist"})
 
 
-def _number(request: Request, name: str, default: int) -> int:
-    given = request.query_params.get(name, str(default))
-    if not re.fullmatch("[0-9]{1,9}", given, re.ASCII):
-        raise _invalid()
-    return int(given)
-
-
 def _invalid() -> Refused:
     return refusal(400, {"error_code": "CB.00060200", "error_msg": "Invalid param"})
 
@@ -253,7 +246,7 @@ def _running_status(moment: Moment) -> str:
     return {Phase.QUEUED: "InQueue", Phase.ENDED: "Finished"}.get(moment.phase, "Running")
 
 
-def _answer(result: object) -> Response:
+def _result(result: object) -> Response:
     return JSONResponse({"result": result, "error": None, "status": "success"})
 
 
@@ -261,11 +254,13 @@ def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+def routes(world: World) -> list[BaseRoute]:
     """The paths of the build service and of the token endpoint."""
-    del base_url
     auth = iam(world)
-    return [Mount("/codearts", routes=CodeArts(world, auth).routes()), Mount("/iam", routes=auth.routes())]
+    return [
+        Mount("/codearts", routes=BuildService(world, auth).routes()),
+        Mount("/iam", routes=auth.routes()),
+    ]
 
 
 def systems(base_url: str) -> dict[str, Any]:

@@ -1,13 +1,12 @@
-"""CrafterCMS Studio, played twice: a 3.0 with its v1 endpoints only, and a 4.1 with v2.
+"""Two simulated Studios of CrafterCMS: a 3.0 with its v1 endpoints only, and a 4.1 with v2.
 
-Bodies are those of the 3.0 documentation and of the 4.1 server. The 4.1 answers v1's status as that
-server does: 301 to the v2 path without a query. Both list sites by v1, the 3.0 only of a user that is
-named; the 4.1 by v2 too. The 3.0 knows sessions only, the 4.1 access tokens only. One site of the 4.1
-is behind a gateway that limits requests most of the time. Every few minutes a site is made for some
-occasion, published once and deleted after a while.
+Bodies are those of the 3.0 documentation and of the 4.1 server. The 4.1 answers the status of v1 as that
+server does: 301 to the v2 path without a query. Both list sites by v1, the 3.0 only with a user name; the
+4.1 also by v2. The 3.0 has sessions only, the 4.1 access tokens only. One site of the 4.1 is behind a
+gateway that limits requests most of the time. Every few minutes a site is created for an occasion, published
+once and deleted after a while.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from exporter.simulator.answers import Refused, gateway, guid, precise, reached_at, refusal, to_minute
 from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.responses import (
+    Refused,
+    gateway,
+    guid,
+    number,
+    precise,
+    reached_at,
+    refusal,
+    to_minute,
+)
 from exporter.simulator.sessions import Sessions
 
 NOTE = "The site campaigns is mostly rate limited (429)."
@@ -72,7 +80,7 @@ _OCCASIONS_THERE = 4
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """A site as it stands now."""
+    """A site at this moment."""
 
     id: str
     name: str
@@ -123,30 +131,30 @@ class Crafter30:
 
     async def status(self, request: Request) -> Response:
         """v1: ``status`` and ``message``."""
-        given_at = self.sessions.check(request)
+        started_at = self.sessions.check(request)
         site_id = request.query_params.get("site_id")
         if not site_id:
             raise refusal(400, {"message": "Invalid parameter: site_id"})
         for site in sites(self.world, "3.0"):
             if site.id == site_id:
                 status, message = _v1(site.moment)
-                answer = JSONResponse({"status": status, "message": message})
-                return self.sessions.prolong(request, answer, given_at)
+                response = JSONResponse({"status": status, "message": message})
+                return self.sessions.prolong(request, response, started_at)
         raise refusal(404, {"message": "Site not found"})
 
     async def sites(self, request: Request) -> Response:
         """v1: a page of the sites of a user, with status and message in one text, or none."""
-        given_at = self.sessions.check(request)
+        started_at = self.sessions.check(request)
         username = request.query_params.get("username")
-        start, number, wrong = _range(request, "start", ("number", 25))
-        if wrong or not username:
+        start, size = number(request, "start", 0), number(request, "number", 25)
+        if start is None or size is None or not username:
             raise refusal(400, {"message": f"Invalid parameter(s): {[] if username else ['username']}"})
         if username != USERNAME:
             raise refusal(404, {"message": "User not found"})
         there = [site for site in sites(self.world, "3.0") if site.state == "READY"]
         rows = [_row_3_0(index, site) for index, site in enumerate(there)]
-        answer = JSONResponse({"sites": rows[start : start + number], "total": len(rows)})
-        return self.sessions.prolong(request, answer, given_at)
+        response = JSONResponse({"sites": rows[start : start + size], "total": len(rows)})
+        return self.sessions.prolong(request, response, started_at)
 
     async def nothing(self, request: Request) -> Response:
         """The servlet container's page."""
@@ -156,10 +164,9 @@ class Crafter30:
 
 @dataclass(frozen=True, slots=True)
 class Crafter41:
-    """A Studio 4.1: v2, and v1 moved; ``base_url`` as in `exporter.simulator.create_app`."""
+    """A Studio 4.1: v2, and v1 moved."""
 
     world: World
-    base_url: str | None
 
     def routes(self) -> list[BaseRoute]:
         """Its paths, below the system's prefix."""
@@ -172,9 +179,9 @@ class Crafter41:
         ]
 
     async def moved(self, request: Request) -> Response:
-        """What became of v1: the address of v2 without the query, whose parameter has a new name."""
+        """v1 on this server: the address of v2 without the query, whose parameter has a new name."""
         _bearer(request)
-        where = f"{reached_at(request, self.base_url)}/crafter/studio{V2}"
+        where = f"{reached_at(request, self.world.base_url)}/crafter/studio{V2}"
         return JSONResponse({"message": "API deprecated."}, 301, {"Location": where})
 
     async def status(self, request: Request) -> Response:
@@ -191,10 +198,10 @@ class Crafter41:
         raise refusal(404, {"response": _response(5000, "Site not found", "Check that the site exists")})
 
     async def sites(self, request: Request) -> Response:
-        """v2: a page of the sites of whoever asks."""
+        """v2: a page of the user's sites."""
         _bearer(request)
-        offset, limit, wrong = _range(request, "offset", ("limit", 10))
-        if wrong:
+        offset, limit = number(request, "offset", 0), number(request, "limit", 10)
+        if offset is None or limit is None:
             raise _invalid("offset, limit")
         rows = [
             {
@@ -210,13 +217,13 @@ class Crafter41:
         return JSONResponse({"response": _response(0, "OK"), **page})
 
     async def sites_v1(self, request: Request) -> Response:
-        """v1: it is still there, and tells status and message in two fields."""
+        """v1: still available, with status and message in two fields."""
         _bearer(request)
-        start, number, wrong = _range(request, "start", ("number", 25))
-        if wrong:
+        start, size = number(request, "start", 0), number(request, "number", 25)
+        if start is None or size is None:
             raise refusal(400, {"message": "Invalid parameter(s): []"})
         rows = [_row_4_1(index, site) for index, site in enumerate(sites(self.world, "4.1"))]
-        return JSONResponse({"sites": rows[start : start + number], "total": len(rows)})
+        return JSONResponse({"sites": rows[start : start + size], "total": len(rows)})
 
     async def nothing(self, request: Request) -> Response:
         """The servlet container's page."""
@@ -241,15 +248,6 @@ def _bearer(request: Request) -> None:
         raise refusal(401, {"response": _response(2000, "Unauthenticated", "Please login first")})
 
 
-def _range(request: Request, first: str, size: tuple[str, int]) -> tuple[int, int, bool]:
-    """Where a page begins, how long it is, and whether that was told wrongly."""
-    name, default = size
-    told = [request.query_params.get(first, "0"), request.query_params.get(name, str(default))]
-    if not all(re.fullmatch("[0-9]{1,9}", each, re.ASCII) for each in told):
-        return 0, 0, True
-    return int(told[0]), int(told[1]), False
-
-
 def _row_3_0(index: int, site: Now) -> dict[str, Any]:
     status, message = _v1(site.moment)
     text = f"{status}|{message}" if status else message
@@ -271,18 +269,18 @@ def _row_3_0(index: int, site: Now) -> dict[str, Any]:
 
 def _row_4_1(index: int, site: Now) -> dict[str, Any]:
     status = _v2(site.moment)
-    told = {
+    fields = {
         "publishingEnabled": int(status["enabled"]),
         "publishingStatus": status["status"],
         "publishingStatusMessage": None,
         "state": site.state,
     }
-    return {**_row_3_0(index, site), "siteUuid": guid("site", site.id), **told}
+    return {**_row_3_0(index, site), "siteUuid": guid("site", site.id), **fields}
 
 
 def _invalid(names: str) -> Refused:
-    told = _response(1001, f"Invalid parameter(s): {names}", "Check the parameters")
-    return refusal(400, {"response": told})
+    error = _response(1001, f"Invalid parameter(s): {names}", "Check the parameters")
+    return refusal(400, {"response": error})
 
 
 def _response(code: int, message: str, action: str = "") -> dict[str, Any]:
@@ -353,11 +351,11 @@ def _v2_status(moment: Moment) -> str:
     return ends.get(moment.end, "error")
 
 
-def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+def routes(world: World) -> list[BaseRoute]:
     """The paths of both Studios."""
     return [
         Mount("/crafter-v1/studio", routes=Crafter30(world).routes()),
-        Mount("/crafter/studio", routes=Crafter41(world, base_url).routes()),
+        Mount("/crafter/studio", routes=Crafter41(world).routes()),
     ]
 
 

@@ -1,8 +1,8 @@
-"""Huawei Cloud's two ways to prove who one is, played: IAM's tokens and signed requests.
+"""The two kinds of simulated credentials of Huawei Cloud: tokens of IAM and signed requests.
 
 Sources: KeystoneCreateUserTokenByPassword, "API Request Signing Guide", the gateway's error codes.
-Guessed: what IAM answers for a project that there is not, and what the gateway answers to a token
-without a project (of both is only known that they are refused).
+Guesses: the response of IAM for a project that does not exist, and of the gateway for a token without a
+project (both are known to be refused).
 """
 
 import hashlib
@@ -20,13 +20,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from exporter.simulator.answers import Refused, hex_id, precise, refusal
 from exporter.simulator.lives import World
+from exporter.simulator.responses import Refused, body_of, hex_id, precise, refusal
 from exporter.simulator.tokens import Tokens
 
 REGION = "ap-southeast-3"
 DOMAIN = "demo-account"
-MAX_BODY = 16 * 1024
 TOKEN_SECONDS = 86400
 SKEW_SECONDS = 15 * 60
 
@@ -70,7 +69,7 @@ USERS = (USER, TEMPORARY, WITHOUT_RIGHTS)
 
 @dataclass(frozen=True, slots=True)
 class Iam:
-    """The token endpoint, and the gateway's check of whoever calls a service."""
+    """The token endpoint, and the gateway's check of each request to a service."""
 
     world: World
     tokens: Tokens
@@ -80,16 +79,16 @@ class Iam:
         return [Route("/v3/auth/tokens", self.issue, methods=["POST"])]
 
     async def issue(self, request: Request) -> Response:
-        """Answers 201 with the token in a header."""
-        asked = await _json(request)
-        user = _identify(asked)
-        project = _get(asked, "auth", "scope", "project", "name")
+        """The response 201 with the token in a header."""
+        sent = await _json(request)
+        user = _identify(sent)
+        project = _get(sent, "auth", "scope", "project", "name")
         if project not in (None, REGION):
             raise _iam_refusal(401, "Unauthorized", "The project does not exist.")
         now = int(self.world.clock())
         ends = now + TOKEN_SECONDS
         claims = {"iss": "iam", "sub": user.name, "project": project, "iat": now, "exp": ends}
-        told: dict[str, Any] = {
+        token: dict[str, Any] = {
             "expires_at": precise(ends, "Z"),
             "issued_at": precise(now, "Z"),
             "methods": ["password"],
@@ -98,15 +97,15 @@ class Iam:
             "user": {"id": hex_id("iam", user.name), "name": user.name, "domain": {"name": DOMAIN}},
         }
         if project is not None:
-            told["project"] = {"id": hex_id("iam", project), "name": project, "domain": {"name": DOMAIN}}
+            token["project"] = {"id": hex_id("iam", project), "name": project, "domain": {"name": DOMAIN}}
         headers = {"X-Subject-Token": self.tokens.sign(claims), "Cache-Control": "no-store"}
-        return JSONResponse({"token": told}, 201, headers)
+        return JSONResponse({"token": token}, 201, headers)
 
     async def admit(self, request: Request) -> None:
-        """Lets those pass who show a token or a signature of a user with rights.
+        """Checks that a request has a token or a signature of a user with rights.
 
         Raises:
-            Refused: all others.
+            Refused: it has not.
         """
         if request.headers.get("Authorization", "").startswith(_ALGORITHM):
             may_read = (await self._signer(request)).may_read
@@ -123,7 +122,7 @@ class Iam:
         return user.may_read and claims["project"] == REGION
 
     async def _signer(self, request: Request) -> User:
-        """Who signed a request; headers, time and signature are right."""
+        """The user who signed a request; headers, time and signature are correct."""
         proof = _PROOF.fullmatch(request.headers["Authorization"])
         date = request.headers.get("X-Sdk-Date", "")
         names = proof["names"].split(";") if proof else []
@@ -145,12 +144,12 @@ class Iam:
 
 
 def iam(world: World) -> Iam:
-    """The one of a simulator."""
+    """The IAM of one simulator."""
     return Iam(world, Tokens(world, "iam", {}, TOKEN_SECONDS, {}, {}))
 
 
 def gateway_refusal(status: int, code: str, text: str) -> Refused:
-    """A refusal of the gateway before any service was asked."""
+    """A refusal of the gateway, before the request reaches a service."""
     body = {"error_msg": text, "error_code": code, "request_id": hex_id("request", code, text)}
     return refusal(status, body)
 
@@ -164,27 +163,22 @@ def _iam_refusal(status: int, title: str, message: str) -> Refused:
 
 
 async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise _iam_refusal(413, "Request Entity Too Large", "The body is too large.")
-    return body
+    return await body_of(request, _iam_refusal(413, "Request Entity Too Large", "The body is too large."))
 
 
 async def _json(request: Request) -> object:
     if request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
         raise _iam_refusal(415, "Unsupported Media Type", "The body must be application/json.")
     try:
-        asked: object = json.loads(await _body(request))
+        sent: object = json.loads(await _body(request))
     except (ValueError, RecursionError):
         raise _iam_refusal(400, "Bad Request", "The body is not JSON.") from None
-    return asked
+    return sent
 
 
-def _identify(asked: object) -> User:
-    named = _get(asked, "auth", "identity", "password", "user")
-    if _get(asked, "auth", "identity", "methods") != ["password"] or not isinstance(named, dict):
+def _identify(sent: object) -> User:
+    named = _get(sent, "auth", "identity", "password", "user")
+    if _get(sent, "auth", "identity", "methods") != ["password"] or not isinstance(named, dict):
         raise _iam_refusal(400, "Bad Request", "auth.identity must name a user and the method password.")
     shown = (named.get("name"), named.get("password"), _get(named, "domain", "name"))
     for user in USERS:
@@ -207,7 +201,7 @@ def _seconds(date: str) -> float:
 
 
 def _canonical(request: Request, names: list[str], body: bytes) -> bytes:
-    """What must have been signed, from the bytes that arrived."""
+    """The signed text, from the bytes of the request."""
     raw_path: bytes = request.scope["raw_path"]
     path = "/".join(quote(part, safe="~") for part in unquote_to_bytes(raw_path).split(b"/"))
     path += "" if path.endswith("/") else "/"

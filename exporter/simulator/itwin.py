@@ -1,10 +1,10 @@
-"""The Bentley iTwin reality services, played: six of them, in three dialects of progress.
+"""The Bentley iTwin reality services, simulated: six services with three dialects of progress.
 
 Bodies are those of the services' own pages (jobs-progress, jobs-get and jobs-get-all). The version is
-chosen by the Accept header; that a wrong one is answered 406 is a guess, and so is the code of a
-refused listing. Progress is told while a job lives and for ten minutes after, then 404: the job
-itself goes on telling its end. A job that the config names begins anew some time after its end, under
-the same id. Flights come and go, each under an id of its own, and only listings name them.
+chosen by the Accept header. Guesses: the 406 for a wrong version, and the code of a refused listing.
+Progress is available during a run and for ten minutes after it, then it is a 404, and only the job itself
+shows the end. A job of the configuration starts again some time after its end, with the same id. Flights
+come and go, each with an id of its own, and are only in listings.
 """
 
 import re
@@ -18,17 +18,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from exporter.simulator.answers import Refused, guid, precise, refusal, to_second, without_none
-from exporter.simulator.listings import Row, latest_runs, newest_first, page_after
+from exporter.simulator.listings import ListRow, latest_runs, newest_first, page_after
 from exporter.simulator.lives import MINUTE, End, Life, Moment, Part, Phase, World, busy, ended, hanging
-from exporter.simulator.tokens import Client, Tokens, bearer
+from exporter.simulator.responses import Refused, guid, number, precise, refusal, to_second, without_none
+from exporter.simulator.tokens import Client, Tokens, bearer, oauth2
 
-NOTE = "Ended iTwin jobs begin anew after a while with the same id."
+NOTE = "Ended iTwin jobs start again after a while with the same id."
 CLIENT_ID, CLIENT_SECRET, SCOPE = "demo-twin-reader", "demo-twin-secret", "itwin-platform"
 ITWIN = guid("itwin", "project")
 PAGE, LARGEST_PAGE = 100, 1000
 _ACCEPT = re.compile(r"application/vnd\.bentley\.itwin-platform\.v(\d)\+json", re.IGNORECASE)
-_TOLD_AFTER_END = 10 * MINUTE
+_KEPT_AFTER_END = 10 * MINUTE
 _CLAUSE = re.compile(r"(iTwinId|id|name|type|state|createdDateTime) (eq|ne|lt|le|gt|ge) ('[^']*'|\S+)")
 _OPERATORS = {"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}
 _FLIGHTS_KEPT = 24
@@ -36,7 +36,7 @@ _FLIGHTS_KEPT = 24
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a family of services tells of progress.
+    """The progress of a family of services.
 
     Args:
         version: of the API.
@@ -141,7 +141,7 @@ def issuer(world: World) -> Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class ITwin:
+class RealityServices:
     """The platform's API."""
 
     world: World
@@ -160,14 +160,14 @@ class ITwin:
         """Percentage, state and, in two dialects, the step."""
         scan, dialect, moment = self._find(request, missing_progress=True)
         gone = (
-            moment.ended_at is not None and moment.now - moment.ended_at > _TOLD_AFTER_END / self.world.speed
+            moment.ended_at is not None and moment.now - moment.ended_at > _KEPT_AFTER_END / self.world.speed
         )
         if gone and moment.end is not End.ODD:
             raise _error(404, dialect.missing, "Requested progress is not available.")
-        told = {"percentage": _percentage(scan, moment), "state": _progress_word(dialect, moment)}
+        progress = {"percentage": _percentage(scan, moment), "state": _progress_word(dialect, moment)}
         if dialect.steps:
-            told["step"] = "Prepare_Production" if moment.done < 0.3 else "Run_Production"
-        return JSONResponse({dialect.wrapper: told})
+            progress["step"] = "Prepare_Production" if moment.done < 0.3 else "Run_Production"
+        return JSONResponse({dialect.wrapper: progress})
 
     async def job(self, request: Request) -> Response:
         """The job itself."""
@@ -178,16 +178,16 @@ class ITwin:
         """Jobs that a filter lets through, the newest first, page by page with links."""
         dialect, query = self._service(request), request.query_params
         wanted = _clauses(query.get("$filter", ""))
-        size = query.get("$top", str(PAGE))
-        if not re.fullmatch("[1-9][0-9]{0,3}", size, re.ASCII) or int(size) > LARGEST_PAGE:
+        size = number(request, "$top", PAGE, range(1, LARGEST_PAGE + 1))
+        if size is None:
             raise _unprocessable("$top")
         rows = newest_first(
-            Row(_created(moment), scan.id, _job(scan, dialect, moment))
+            ListRow(_created(moment), scan.id, _job(scan, dialect, moment))
             for scan, moment in self._all(request.path_params["service"])
         )
         passed = [row for row in rows if all(_passes(clause, row.entry) for clause in wanted)]
         try:
-            page, token = page_after(passed, query.get("continuationToken"), int(size))
+            page, token = page_after(passed, query.get("continuationToken"), size)
         except ValueError:
             raise _unprocessable("continuationToken") from None
         body: dict[str, Any] = {"jobs": [row.entry for row in page]}
@@ -222,8 +222,8 @@ class ITwin:
         dialect = SERVICES.get(request.path_params["service"])
         if dialect is None:
             raise _error(404, "ResourceNotFound", "Requested resource is not available.")
-        asked = _ACCEPT.search(request.headers.get("Accept", ""))
-        if asked and int(asked[1]) != dialect.version:
+        accepted = _ACCEPT.search(request.headers.get("Accept", ""))
+        if accepted and int(accepted[1]) != dialect.version:
             raise _error(406, "NotAcceptable", "The requested version is not offered by this API.")
         return dialect
 
@@ -362,25 +362,17 @@ def _job_v2(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
     }
 
 
-def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+def routes(world: World) -> list[BaseRoute]:
     """The paths of the platform and of its identity service."""
-    del base_url
     ims = issuer(world)
     return [
-        Mount("/itwin", routes=ITwin(world, ims).routes()),
+        Mount("/itwin", routes=RealityServices(world, ims).routes()),
         Mount("/ims", routes=ims.routes("/connect/token")),
     ]
 
 
 def systems(base_url: str) -> dict[str, Any]:
     """Its systems in a configuration: one for each of three services."""
-    auth = {
-        "type": "oauth2",
-        "token_url": f"{base_url}/ims/connect/token",
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "scope": SCOPE,
-    }
     names = {
         "twins-capture": "contextcapture",
         "twins-analysis": "realitydataanalysis",
@@ -392,7 +384,7 @@ def systems(base_url: str) -> dict[str, Any]:
             "base_url": f"{base_url}/itwin",
             "service": service,
             "labels": {"squad": "survey"},
-            "auth": dict(auth),
+            "auth": oauth2(f"{base_url}/ims/connect/token", CLIENT_ID, CLIENT_SECRET, scope=SCOPE),
             "discover": {"itwin_id": ITWIN, "newer_than": "15m"},
             "jobs": [scan.entry(id=scan.id) for scan in SCANS if scan.service == service],
         }

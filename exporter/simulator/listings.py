@@ -1,4 +1,4 @@
-"""What the listings of simulated systems have in common: runs that come and go, and page after page."""
+"""What the listings of simulated systems have in common: runs as jobs, and pages."""
 
 import base64
 import binascii
@@ -12,8 +12,8 @@ Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Generic[Entry]):
-    """An entry of a listing, and what it is sorted by."""
+class ListRow(Generic[Entry]):
+    """An entry of a listing, and its sort key."""
 
     at: float
     id: str
@@ -29,21 +29,21 @@ def latest_runs(world: World, job: str, life: Life, number: int) -> Iterator[Mom
                 yield moment
 
 
-def newest_first(rows: Iterable[Row[Entry]]) -> list[Row[Entry]]:
-    """The rows as listings have them."""
+def newest_first(rows: Iterable[ListRow[Entry]]) -> list[ListRow[Entry]]:
+    """The rows in the order of listings."""
     return sorted(rows, key=lambda row: (row.at, row.id), reverse=True)
 
 
 def page_after(
-    rows: Sequence[Row[Entry]], token: str | None, size: int
-) -> tuple[Sequence[Row[Entry]], str | None]:
+    rows: Sequence[ListRow[Entry]], token: str | None, size: int
+) -> tuple[Sequence[ListRow[Entry]], str | None]:
     """A page of rows that are sorted `newest_first`, and the token of the next one.
 
-    A token tells the last row given, so that whatever is added or taken away meanwhile moves nothing
-    from one page to the next.
+    A token contains the last row of its page, so that rows that are added or removed in between move no
+    other row from one page to the next.
 
     Raises:
-        ValueError: the token is none that was given out.
+        ValueError: the token is not valid.
     """
     if token is not None:
         last = _decode(token)
@@ -52,7 +52,7 @@ def page_after(
     return page, _encode(page[-1]) if len(rows) > len(page) else None
 
 
-def _encode(row: Row[Entry]) -> str:
+def _encode(row: ListRow[Entry]) -> str:
     return base64.urlsafe_b64encode(f"{row.at!r} {row.id}".encode()).decode()
 
 
@@ -61,4 +61,4 @@ def _decode(token: str) -> tuple[float, str]:
         at, row_id = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
         return float(at), row_id
     except binascii.Error:
-        raise ValueError("no token of ours") from None
+        raise ValueError("not a token of this listing") from None

@@ -1,10 +1,9 @@
-"""How a simulated job lives: a pure function of seed, job and clock, so that nothing is kept.
+"""The life of a simulated job: a pure function of seed, job and clock, so that no state is needed.
 
-A life is a row of cycles of one length. With each cycle a new run begins; how long it waits and
-works and how it ends is drawn from a generator seeded with (seed, job, cycle). Cycles are counted in
-*story seconds* since `EPOCH`, which pass ``speed`` times as fast as the clock; what an answer tells
-is wall-clock time again. The jobs of systems whose ids live once begin anew under the same id, as no
-real one would: a demo has to stay alive for hours.
+A life is a sequence of cycles of one length. Each cycle starts a new run. A generator seeded with
+(seed, job, cycle) gives how long it waits and works and how it ends. Cycles are counted in *simulated
+seconds* since `EPOCH`, which are ``speed`` times as fast as the clock; responses contain wall-clock time.
+Jobs that are runs start again with the same id, which no real one does, so that a demo never ends.
 """
 
 import random
@@ -29,7 +28,7 @@ class Phase(Enum):
 
 
 class End(Enum):
-    """What becomes of a run; ``ODD`` is told with a word that nobody knows."""
+    """The result of a run; ``ODD`` has a word that the exporter does not know."""
 
     SUCCEEDED = auto()
     WITH_ERRORS = auto()
@@ -47,7 +46,7 @@ _CUT_SHORT = frozenset({End.FAILED, End.TIMED_OUT, End.CANCELED})
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What is drawn from for every run; all durations in story seconds.
+    """The parameters of every run of a job; all durations in simulated seconds.
 
     Args:
         every: from one run's beginning to the next.
@@ -56,7 +55,7 @@ class Life:
         lag: where in the cycle this job is, 0 to 1, against others with the same ``every``; None
             leaves it to the seed.
         ahead: how much of a run is already over when its cycle begins; with more than queue and
-            work together nobody ever sees it but ended.
+            work together every run that is read has ended.
         hang: the phase that no run leaves.
     """
 
@@ -76,25 +75,25 @@ def busy(
     ends: Ends = MOSTLY_FINE,
     work: tuple[float, float] = (MINUTE, 6 * MINUTE),
 ) -> Life:
-    """Run after run with pauses, before one's eyes."""
+    """Run after run with pauses."""
     return Life(every, work=work, ends=ends, lag=lag)
 
 
 def ended(end: End, every: float = 4 * HOUR) -> Life:
-    """Runs now and then; whenever one looks, the newest has ended like this some time ago."""
+    """A run now and then; at any time the newest one has ended like this some time ago."""
     return Life(every, ends=((end, 1),), ahead=30 * MINUTE)
 
 
 def hanging(phase: Phase, end: End = End.CANCELED) -> Life:
-    """Stands still in a phase; once in two days somebody removes it and the next run hangs too."""
+    """Never leaves a phase; every two days the next run replaces it and hangs too."""
     return Life(48 * HOUR, ends=((end, 1),), ahead=40 * MINUTE, hang=phase)
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One run as it stands now. Times are Unix seconds, None where it is not that far.
+    """One run at this moment. Times are Unix seconds, ``None`` if it is not that far.
 
-    ``done`` is the share of the work that is done, 0 to 1; ``key`` tells the run from every other.
+    ``done`` is the share of the work that is done, 0 to 1; ``key`` identifies the run.
     """
 
     key: str
@@ -108,7 +107,7 @@ class Moment:
     ended_at: float | None
 
     def draw(self, what: str) -> random.Random:
-        """A generator for whatever else a run has, the same at every look."""
+        """A generator for other values of a run, which gives the same ones each time."""
         return random.Random(f"{self.key}/{what}")
 
     @property
@@ -128,14 +127,16 @@ class World:
     """All that the simulated systems are a function of.
 
     Args:
-        speed: how many times faster than the clock the stories pass.
-        seed: another one gives other runs of the same jobs.
+        speed: how many times faster than the clock simulated time is.
+        seed: another seed gives other runs of the same jobs.
         clock: Unix seconds.
+        base_url: the address of the simulator; ``None``: as in each request.
     """
 
     speed: float
     seed: int
     clock: Callable[[], float]
+    base_url: str | None = None
 
     def random(self, *words: object) -> random.Random:
         """A generator that depends on the seed and the words alone."""
@@ -143,18 +144,18 @@ class World:
 
     def moment(self, job: str, life: Life, number: int | None = None) -> Moment | None:
         """The newest run of a job, or the one with this number; None if there is none such."""
-        story = (self.clock() - EPOCH) * self.speed
+        simulated = (self.clock() - EPOCH) * self.speed
         lag = (self.random(job) if life.lag is None else self.random()).random() + (life.lag or 0.0)
-        newest = floor(story / life.every - lag % 1) + 2  # so that the first after EPOCH is 1 or 2
+        newest = floor(simulated / life.every - lag % 1) + 2  # so that the first after EPOCH is 1 or 2
         run = newest if number is None else number
         if not 1 <= run <= newest:
             return None
         begin = (run - 2 + lag % 1) * life.every - life.ahead
         if run < newest:
-            return self._look(job, run, replace(life, hang=None), begin, story + life.every)
-        return self._look(job, run, life, begin, story)
+            return self._look(job, run, replace(life, hang=None), begin, simulated + life.every)
+        return self._look(job, run, life, begin, simulated)
 
-    def _look(self, job: str, run: int, life: Life, begin: float, story: float) -> Moment:
+    def _look(self, job: str, run: int, life: Life, begin: float, simulated: float) -> Moment:
         rng = self.random(job, run)
         queue, work = rng.uniform(*life.queue), rng.uniform(*life.work)
         (end,) = rng.choices([end for end, _ in life.ends], [weight for _, weight in life.ends])
@@ -164,14 +165,14 @@ class World:
         started = begin + queue
         decided = started + work * reach
         over = decided + ending
-        phase = _phase(story, started, decided, over, life.hang)
+        phase = _phase(simulated, started, decided, over, life.hang)
         begun = phase not in (Phase.UNBORN, Phase.QUEUED)
         return Moment(
             key=f"{self.seed}/{job}/{run}",
             run=run,
             phase=phase,
             end=end,
-            done=min(reach, (story - started) / work) if begun else 0.0,
+            done=min(reach, (simulated - started) / work) if begun else 0.0,
             now=self.clock(),
             queued_at=None if phase is Phase.UNBORN else self._wall(begin),
             started_at=self._wall(started) if begun else None,
@@ -179,11 +180,11 @@ class World:
         )
 
     def window(self, name: str, *lengths: float) -> tuple[int, float]:
-        """In which of the windows that follow each other for ever we are, and for how long yet.
+        """The current one of windows that repeat without end, and the time until the next.
 
         Args:
-            name: whose windows; the seed shifts them.
-            lengths: of the windows, in story seconds.
+            name: of the windows; the seed shifts them.
+            lengths: of the windows, in simulated seconds.
 
         Returns:
             Its index in ``lengths``, and wall-clock seconds until the next.
@@ -196,8 +197,8 @@ class World:
             place -= length
         return 0, lengths[0] / self.speed  # rounding at the very end of the last window
 
-    def _wall(self, story: float) -> float:
-        return EPOCH + story / self.speed
+    def _wall(self, simulated: float) -> float:
+        return EPOCH + simulated / self.speed
 
 
 def _phase(now: float, started: float, decided: float, over: float, hang: Phase | None) -> Phase:

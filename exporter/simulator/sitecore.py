@@ -1,11 +1,11 @@
-"""The Sitecore Publishing API, played: jobs of one environment.
+"""The Sitecore Publishing API, simulated: jobs of one environment.
 
-Bodies are those of "Retrieve a publishing job" with what captures of real tenants show besides.
+Bodies are those of "Retrieve a publishing job" with the additional fields of captures of real tenants.
 Statistics are missing while a job is queued. ``canCancel`` is a right of the caller and stays true.
-A job that the config names begins anew some time after its end, under the same id; the jobs of authors
-come and go, each under an id of its own, and only listings name them. Listings go on by a token, or
-by page number where one is asked for. Guessed: the token's parameter ``continuationToken``, the
-largest page, and that a filter which means nothing is a 400.
+A job of the configuration starts again some time after its end, with the same id. The jobs of authors
+come and go, each with an id of its own, and are only in listings. The pages of a listing follow each other
+by a token, or by page number if the request has one. Guesses: the token's parameter ``continuationToken``,
+the largest page, and the 400 for an invalid filter.
 """
 
 import re
@@ -19,8 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from exporter.simulator.answers import Refused, guid, hex_id, precise
-from exporter.simulator.listings import Row, latest_runs, newest_first, page_after
+from exporter.simulator.listings import ListRow, latest_runs, newest_first, page_after
 from exporter.simulator.lives import (
     FINE,
     MINUTE,
@@ -34,15 +33,16 @@ from exporter.simulator.lives import (
     ended,
     hanging,
 )
-from exporter.simulator.tokens import Client, Tokens, bearer
+from exporter.simulator.responses import Refused, guid, hex_id, number, precise
+from exporter.simulator.tokens import Client, Tokens, bearer, oauth2
 
-NOTE = "Ended Sitecore jobs begin anew after a while with the same id."
+NOTE = "Ended Sitecore jobs start again after a while with the same id."
 CLIENT_ID, CLIENT_SECRET = "demo-publishing-reader", "demo-publishing-secret"
-# A client of the organisation: gets tokens, which lack the scope, and is refused by the API.
+# A client of the organisation: its tokens lack the scope, so the API refuses them.
 DEPLOY_CLIENT_ID, DEPLOY_CLIENT_SECRET = "demo-deploy", "demo-deploy-secret"
 AUDIENCE = "https://api.sitecorecloud.io"
 _SCOPES = frozenset({"xmcpub.jobs.a:r", "xmcpub.jobs.t:r", "xmcpub.jobs.t:rl"})
-_ALL_SENT = 0.6  # of the work; after that nothing more is sent, only processed
+_ALL_SENT = 0.6  # of the work; the rest is only processing
 PAGE, LARGEST_PAGE, NUMBERED = 20, 100, 1000
 _AUTHORS_KEPT = 30
 _TEXTS = ("source", "system.status", "system.createdBy.id", "system.createdBy.name")
@@ -86,7 +86,7 @@ AUTHORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sitecore:
+class PublishingApi:
     """The publishing API of one environment."""
 
     world: World
@@ -113,13 +113,17 @@ class Sitecore:
         """Jobs that the filters let through, the newest first."""
         self._check(request)
         query = request.query_params
-        size = _number(request, "pageSize", PAGE, LARGEST_PAGE)
+        size = number(request, "pageSize", PAGE, range(1, LARGEST_PAGE + 1))
+        if size is None:
+            raise _bad(request, "pageSize")
         rows = self._rows(request)
         if "pageNumber" in query:
-            number = _number(request, "pageNumber", 1, NUMBERED // size)
-            told = [row.entry for row in rows[(number - 1) * size : number * size]]
+            page_number = number(request, "pageNumber", 1, range(1, NUMBERED // size + 1))
+            if page_number is None:
+                raise _bad(request, "pageNumber")
+            data = [row.entry for row in rows[(page_number - 1) * size : page_number * size]]
             return JSONResponse(
-                {"totalCount": len(rows), "pageNumber": number, "pageSize": size, "data": told}
+                {"totalCount": len(rows), "pageNumber": page_number, "pageSize": size, "data": data}
             )
         try:
             page, token = page_after(rows, query.get("continuationToken"), size)
@@ -131,8 +135,8 @@ class Sitecore:
         """How many jobs have which status."""
         self._check(request)
         words = ("queued", "running", "canceled", "failed", "completed", "canceling")
-        told = [row.entry["system"]["status"].lower() for row in self._rows(request)]
-        return JSONResponse({"counts": {word: told.count(word) for word in words}})
+        listed = [row.entry["system"]["status"].lower() for row in self._rows(request)]
+        return JSONResponse({"counts": {word: listed.count(word) for word in words}})
 
     async def nothing(self, request: Request) -> Response:
         """404 for any other path."""
@@ -148,9 +152,9 @@ class Sitecore:
             for moment in latest_runs(self.world, author.id, author.life, _AUTHORS_KEPT):
                 yield replace(author, name=f"{author.name} {moment.run}"), moment
 
-    def _rows(self, request: Request) -> list[Row[dict[str, Any]]]:
+    def _rows(self, request: Request) -> list[ListRow[dict[str, Any]]]:
         bodies = ((moment.queued_at or moment.now, _body(job, moment)) for job, moment in self._all())
-        return newest_first(Row(at, body["id"], body) for at, body in bodies if _passes(request, body))
+        return newest_first(ListRow(at, body["id"], body) for at, body in bodies if _passes(request, body))
 
     def _check(self, request: Request) -> None:
         claims = self.tokens.claims(bearer(request) or "")
@@ -158,13 +162,6 @@ class Sitecore:
             raise Refused(_problem(request, 401, "Unauthorized", "A valid token is required."))
         if not _SCOPES.intersection(str(claims["scope"]).split()):
             raise Refused(_problem(request, 403, "Forbidden", "The token lacks the scope to read jobs."))
-
-
-def _number(request: Request, name: str, default: int, largest: int) -> int:
-    value = request.query_params.get(name, str(default))
-    if not re.fullmatch("[1-9][0-9]{0,3}", value, re.ASCII) or int(value) > largest:
-        raise _bad(request, name)
-    return int(value)
 
 
 def _passes(request: Request, body: dict[str, Any]) -> bool:
@@ -187,8 +184,8 @@ def _within(request: Request, name: str, value: str | None) -> bool:
         match = _RANGE.fullmatch(text)
         try:
             bound = datetime.fromisoformat(match[2] if match else "")
-            told = bound if value is None else datetime.fromisoformat(value)
-            inside = (gt if match and match[1] == ">" else le)(told, bound)
+            moment = bound if value is None else datetime.fromisoformat(value)
+            inside = (gt if match and match[1] == ">" else le)(moment, bound)
         except (ValueError, TypeError):
             raise _bad(request, name) from None
         if value is None or not inside:
@@ -233,21 +230,21 @@ def _statistics(job: Publish, moment: Moment) -> dict[str, Any]:
     total, succeeded, failed = moment.items
     additional = total // 5
     sent = int((total - additional) * min(1.0, moment.done / _ALL_SENT))
-    told: dict[str, Any] = {
+    statistics: dict[str, Any] = {
         "lastReportTime": precise(moment.ended_at or moment.now, "Z"),
         "itemsSent": sent,
         "itemsProcessed": succeeded + failed,
         "itemsFailed": failed,
     }
     if not job.bare:
-        told["xmc"] = {
+        statistics["xmc"] = {
             "additionalItemsSent": int(additional * min(1.0, moment.done / _ALL_SENT)),
             "itemsAcknowledged": succeeded,
             "itemsDeleted": succeeded // 50,
             "itemsSkipped": succeeded // 10,
             "itemsSendingComplete": moment.done >= _ALL_SENT,
         }
-    return told
+    return statistics
 
 
 def _body(job: Publish, moment: Moment) -> dict[str, Any]:
@@ -280,9 +277,8 @@ def _body(job: Publish, moment: Moment) -> dict[str, Any]:
     return body
 
 
-def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+def routes(world: World) -> list[BaseRoute]:
     """The paths of the API and of its identity service."""
-    del base_url
     # A token request names no scope: it follows from the client.
     clients = {
         CLIENT_ID: Client(CLIENT_SECRET, "xmcpub.jobs.a:r"),
@@ -296,25 +292,20 @@ def routes(world: World, base_url: str | None) -> list[BaseRoute]:
     required = {"audience": AUDIENCE}
     auth = Tokens(world, "sitecore-auth", clients, lifetime=86400, required=required, errors=errors)
     return [
-        Mount("/sitecore", routes=Sitecore(world, auth).routes()),
+        Mount("/sitecore", routes=PublishingApi(world, auth).routes()),
         Mount("/sitecore-auth", routes=auth.routes("/oauth/token")),
     ]
 
 
 def systems(base_url: str) -> dict[str, Any]:
     """Its system in a configuration."""
+    token_url = f"{base_url}/sitecore-auth/oauth/token"
     return {
         "xmc": {
             "provider": "sitecore",
             "base_url": f"{base_url}/sitecore",
             "labels": {"squad": "content"},
-            "auth": {
-                "type": "oauth2",
-                "token_url": f"{base_url}/sitecore-auth/oauth/token",
-                "client_id": CLIENT_ID,
-                "client_secret": CLIENT_SECRET,
-                "audience": AUDIENCE,
-            },
+            "auth": oauth2(token_url, CLIENT_ID, CLIENT_SECRET, audience=AUDIENCE),
             "summary": True,
             "discover": {"newer_than": "10m"},
             "jobs": [job.entry(id=job.id) for job in JOBS],

@@ -1,7 +1,7 @@
-"""The two token endpoints, played: OAuth 2.0 client credentials (RFC 6749 sections 2.3.1 and 4.4).
+"""The simulated token endpoints: OAuth 2.0 client credentials (RFC 6749 sections 2.3.1 and 4.4).
 
-Nothing is kept: a token is a JWT signed with a key made from the seed, and who is shown one checks
-signature, issuer and expiry. How long tokens live does not depend on ``speed``.
+There is no state: a token is a JWT signed with a key made from the seed. The API checks its signature,
+issuer and expiry. The lifetime of tokens does not depend on ``speed``.
 """
 
 import base64
@@ -19,16 +19,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from exporter.simulator.answers import Refused, refusal
 from exporter.simulator.lives import World
+from exporter.simulator.responses import Refused, body_of, refusal
 
-MAX_FORM = 16 * 1024
 FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Somebody who may ask for tokens, and the scopes that are granted."""
+    """A client that can request tokens, and the scopes that it gets."""
 
     secret: str
     scopes: str
@@ -59,7 +58,7 @@ class Tokens:
         return [Route(path, self.issue, methods=["POST"])]
 
     async def issue(self, request: Request) -> Response:
-        """Answers a token request."""
+        """The response to a token request."""
         form = await _form(request)
         basic = _basic(request.headers.get("Authorization", ""))
         client_id, secret = basic or (form.get("client_id", ""), form.get("client_secret", ""))
@@ -73,16 +72,16 @@ class Tokens:
                 raise self._error(field, f"{field} is missing or not offered to this client.")
         now = int(self.world.clock())
         claims = {"iss": self.issuer, "sub": client_id, "scope": client.scopes, "iat": now}
-        answer = {
+        body = {
             "access_token": self.sign({**claims, "exp": now + self.lifetime}),
             "expires_in": self.lifetime,
             "token_type": "Bearer",
             "scope": client.scopes,
         }
-        return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+        return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
     def claims(self, token: str) -> Mapping[str, Any] | None:
-        """What a valid token says; None if it is not ours, was changed or has expired."""
+        """The claims of a token; ``None`` if it is from elsewhere, was changed or has expired."""
         content, _, signature = token.rpartition(".")
         if not compare_digest(signature.encode(), self._signature(content).encode()):
             return None
@@ -95,7 +94,7 @@ class Tokens:
         return refusal(401 if basic else status, {"error": error, "error_description": description}, headers)
 
     def sign(self, claims: Mapping[str, Any]) -> str:
-        """A token that says these; `claims` needs `exp` among them."""
+        """A token with these claims; `claims` needs `exp` among them."""
         header = {"alg": "HS256", "typ": "JWT"}
         content = ".".join(_encode(json.dumps(part).encode()) for part in (header, claims))
         return f"{content}.{self._signature(content)}"
@@ -105,14 +104,17 @@ class Tokens:
         return _encode(hmac.new(key, content.encode(), hashlib.sha256).digest())
 
 
+def oauth2(token_url: str, client_id: str, client_secret: str, **more: str) -> dict[str, str]:
+    """The part ``auth:`` of a system in a configuration."""
+    auth = {"type": "oauth2", "token_url": token_url, "client_id": client_id, "client_secret": client_secret}
+    return {**auth, **more}
+
+
 async def _form(request: Request) -> dict[str, str]:
     if request.headers.get("Content-Type", "").partition(";")[0].strip() != FORM:
         raise refusal(400, {"error": "invalid_request", "error_description": f"The body must be {FORM}."})
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM:
-            raise refusal(413, {"error": "invalid_request", "error_description": "The body is too large."})
+    too_large = {"error": "invalid_request", "error_description": "The body is too large."}
+    body = await body_of(request, refusal(413, too_large))
     try:
         fields = parse_qs(body.decode("latin-1"), max_num_fields=50)
     except ValueError:
@@ -141,7 +143,7 @@ def _decode(text: str) -> bytes:
 
 
 def bearer(request: Request) -> str | None:
-    """The token that a request shows; None without the header."""
+    """The token of a request; ``None`` without the header."""
     value = request.headers.get("Authorization")
     if value is None:
         return None

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from exporter.simulator import huawei
 from exporter.simulator.huawei import TEMPORARY, USER, WITHOUT_RIGHTS, User
+from exporter.simulator.responses import MAX_BODY
 from tests.simulator.conftest import NOON, Simulated, password_of
 
 TOKENS = "/iam/v3/auth/tokens"
@@ -148,7 +148,7 @@ def test_without_token_or_rights_nobody_is_let_in(simulated: Simulated) -> None:
         ({"auth": {"identity": {"methods": ["totp"], "password": {"user": {}}}}}, 400),
         ({"auth": []}, 400),
         ([], 400),
-        ({"auth": "x" * huawei.MAX_BODY}, 413),
+        ({"auth": "x" * MAX_BODY}, 413),
     ],
 )
 def test_the_token_endpoint_refuses_as_the_vendor_does(simulated: Simulated, asked: Any, status: int) -> None:

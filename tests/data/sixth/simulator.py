@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from exporter.simulator.answers import refusal
 from exporter.simulator.lives import World
+from exporter.simulator.responses import refusal
 
 NOTE = "The builds of the sixth vendor never end."
 TOKEN = "demo-sixth-token"
@@ -30,9 +30,9 @@ async def _builds(request: Request) -> Response:
     return JSONResponse({"builds": list(BUILDS.values())})
 
 
-def routes(world: World, base_url: str | None) -> list[BaseRoute]:
+def routes(world: World) -> list[BaseRoute]:
     """Its two paths."""
-    del world, base_url
+    del world
     builds = "/sixth/teams/web/builds"
     return [Route(builds, _builds), Route(builds + "/{build}", _build)]
 

@@ -1,5 +1,6 @@
-"""What the simulated systems have in common on the wire: times, ids, refusals, broken answers."""
+"""What the simulated systems have in common in requests and responses: parameters, bodies, ids, times."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+MAX_BODY = 16 * 1024
 _IDS = UUID("6f1c6d4e-0b7a-4b0e-9a55-3f0d6e3f2b11")
 _TICKS_BEFORE_1970 = 621_355_968_000_000_000  # 100 ns each, since 0001-01-01, as .NET counts
 
 
 class Refused(Exception):
-    """Ends a request with an answer that the vendor gives instead."""
+    """Ends a request with this response of the vendor."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status_code)
@@ -34,24 +36,44 @@ async def refused(_request: Request, error: Exception) -> Response:
 
 
 class CutOff(Response):
-    """Promises a body, sends its first bytes and closes the connection."""
+    """Announces a body, sends its first bytes and closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends less than announced; the server then can only close."""
+        """Sends less than announced, so the server closes the connection."""
         headers = [(b"content-type", b"application/json"), (b"content-length", b"4096")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"', "more_body": True})
 
 
 def gateway(status: int, title: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The HTML page of a gateway that stands before a system and knows nothing of it."""
+    """The HTML page of a gateway in front of a system."""
     head = f"<head><title>{status} {title}</title></head>"
     page = f"<html>\r\n{head}\r\n<body><h1>{title}</h1></body>\r\n</html>\r\n"
     return Response(page, status, headers, media_type="text/html")
 
 
+def number(request: Request, name: str, default: int, allowed: range = range(10**9)) -> int | None:
+    """A whole number among the parameters of a request; ``None`` if it is not one of the allowed ones."""
+    value = request.query_params.get(name, str(default))
+    return int(value) if re.fullmatch("[0-9]{1,9}", value, re.ASCII) and int(value) in allowed else None
+
+
+async def body_of(request: Request, too_large: Refused) -> bytes:
+    """The body of a request, which is a small one.
+
+    Raises:
+        Refused: ``too_large``.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise too_large
+    return body
+
+
 def reached_at(request: Request, base_url: str | None) -> str:
-    """Where the simulator is reached: as told, else as this request reached it."""
+    """The address of the simulator: the configured one, or that of the request."""
     return base_url or f"{request.url.scheme}://{request.url.netloc}"
 
 
@@ -84,7 +106,7 @@ def to_second(seconds: float | None) -> str | None:
 
 
 def to_minute(seconds: float) -> str:
-    """A time in whole minutes, with Z, as Crafter's messages hold it."""
+    """A time in whole minutes, with Z, as Crafter's messages have it."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%MZ}"
 
 
