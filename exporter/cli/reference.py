@@ -10,8 +10,7 @@ from prometheus_client.metrics_core import Metric as Family
 from exporter.metrics import IDENTITY, JOB_METRICS, PROBE_METRICS, SYSTEM_METRICS, Metric
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.failure import Reason
-from exporter.model.history import RESULTS
-from exporter.model.job import State
+from exporter.model.job import RESULTS, State
 from exporter.model.pacing import Why
 
 

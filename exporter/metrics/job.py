@@ -6,8 +6,8 @@ from typing import Any
 
 from exporter.metrics.table import Metric, Samples, Value, because
 from exporter.model.failure import Reason
-from exporter.model.history import RESULTS, History
-from exporter.model.job import Category, Expect, Items, Job, State, Status
+from exporter.model.history import History
+from exporter.model.job import RESULTS, Category, Expect, Items, Job, State, Status
 
 MAX_CATEGORIES = 50
 OTHER = "other"

@@ -6,12 +6,8 @@ next, gives a time to what the vendor does not date, and counts the runs that en
 
 from dataclasses import dataclass, field
 
-from exporter.model.job import Items, State, Status
+from exporter.model.job import ACTIVE, RESULTS, Items, State, Status
 
-RESULTS = (State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED)
-"""The states a run can end in: the values of the label ``result``."""
-
-_ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
 _GOOD = frozenset({State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS})
 _NO_PROGRESS = ("", None, Items())
 
@@ -95,7 +91,7 @@ class History:
         mark = status.step, status.progress, status.items
         if mark == _NO_PROGRESS:
             # A response without progress is no change of progress.
-            if not (same_run and status.state in _ACTIVE):
+            if not (same_run and status.state in ACTIVE):
                 self._mark = self.progress_changed = None
         elif self._mark is None:
             self.progress_changed = now if status.reported_at is None else min(status.reported_at, now)
@@ -129,7 +125,7 @@ class History:
         if status.unseen_end is not None and status.succeeded_at is None and self._is_over(status):
             self.finished[status.unseen_end] += 1
             self._newest(status.unseen_end).ended(None, now, same_run=False)
-        if status.state in _ACTIVE:
+        if status.state in ACTIVE:
             self._active = status
         elif status.state in (State.IDLE, State.STOPPED):
             self._active = None
@@ -153,7 +149,7 @@ class History:
 def _same_run(before: Status, status: Status) -> bool:
     """Whether two statuses of one job are of the same run. They are, if nothing shows that they are not."""
     same = _identified(before, status)
-    return same if same is not None else not (before.state in RESULTS and status.state in _ACTIVE)
+    return same if same is not None else not (before.state in RESULTS and status.state in ACTIVE)
 
 
 def _same_end(ended: Status, status: Status, *, active_since: bool) -> bool:

@@ -24,6 +24,13 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
+"""The states of a run that has not ended."""
+
+RESULTS = (State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED)
+"""The states in which a run can end: the values of the label ``result``."""
+
+
 class Kind(StrEnum):
     """A ``slot`` has one identity for run after run; a ``run`` ends once."""
 

@@ -60,6 +60,21 @@ def invalid(response: Response, detail: str) -> Failure:
     return Failure(Reason.INVALID_RESPONSE, detail, status=response.status)
 
 
+NOT_OF_PATH = frozenset(
+    {
+        Reason.TIMEOUT,
+        Reason.DNS,
+        Reason.CONNECT,
+        Reason.TLS,
+        Reason.RATE_LIMITED,
+        Reason.AUTH,
+        Reason.DEADLINE,
+        Reason.INTERNAL,
+    }
+)
+"""Failures that do not depend on the requested path, so that another path would fail as well."""
+
+
 class DiscoverKeys(Keys):
     """The keys of ``discover:`` that every provider with listings has."""
 

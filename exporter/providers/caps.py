@@ -12,7 +12,7 @@ from pydantic import Field
 
 from exporter.config_types import Keys, KeyValue
 from exporter.model.http import Request, Response
-from exporter.model.job import Category, Items, Job, Kind, State, Status
+from exporter.model.job import ACTIVE, RESULTS, Category, Items, Job, Kind, State, Status
 from exporter.providers.base import Provider, Steps, invalid, path
 from exporter.providers.values import count, flag, instant, mapping, ratio, text
 
@@ -37,8 +37,6 @@ _STATES = {
     "canceled": State.CANCELED,
     "cancelled": State.CANCELED,
 }
-_ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
-_ENDED = frozenset({State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED})
 
 
 class CapsOptions(Keys):
@@ -109,7 +107,7 @@ def _status(response: Response) -> Status:
         cancelable=flag(body.get("cancelable")),
         started_at=started,
         ended_at=ended,
-        state_since=ended if state in _ENDED else started if state is State.RUNNING else None,
+        state_since=ended if state in RESULTS else started if state is State.RUNNING else None,
         name=text(body.get("name")),
         type=text(body.get("job_type")),
         level=text(body.get("job_level")),
@@ -128,7 +126,7 @@ def _times(body: Mapping[str, Any], state: State) -> tuple[float | None, float |
     """Start and end of the newest run."""
     started, ended = instant(body.get("started_at")), instant(body.get("ended_at"))
     in_order = started is not None and ended is not None and started <= ended
-    if state in _ACTIVE:
+    if state in ACTIVE:
         # An active run has not ended. An end after the start is, like the start, of the run before.
         return None if in_order else started, None
     # An end before the start is of another run.

@@ -17,9 +17,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from exporter.config_types import Keys
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
-from exporter.model.job import Job, Kind, State, Status
+from exporter.model.job import ACTIVE, RESULTS, Job, Kind, State, Status
 from exporter.model.retention import too_old
-from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, path
+from exporter.providers.base import NOT_OF_PATH, DiscoverKeys, Found, Listing, Provider, Steps, invalid, path
 from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.values import count, flag, mapping, text
 
@@ -46,25 +46,9 @@ _STATES = {
     "none": State.IDLE,
     "not_built": State.IDLE,
 }
-_ACTIVE = frozenset({State.QUEUED, State.RUNNING})
-_ENDED = frozenset({State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED})
 
 # The run has ended; how is elsewhere.
 _FINISHED = "finished"
-
-# With these failures of the record, build-info may still work. With the others (no connection, a rejected
-# token, a rate limit) it would fail as well.
-_RECORD_FAILURES = frozenset(
-    {
-        Reason.NOT_FOUND,
-        Reason.FORBIDDEN,
-        Reason.CLIENT_ERROR,
-        Reason.SERVER_ERROR,
-        Reason.REDIRECT,
-        Reason.TOO_LARGE,
-        Reason.INVALID_RESPONSE,
-    }
-)
 
 _ERROR_CODE = re.compile(r"[A-Z]{2,8}\.\d{4,10}", re.ASCII)
 _GATEWAY_REASONS = {
@@ -164,7 +148,7 @@ class CodeArts(Provider):
         if build_no == LATEST:
             return (yield from _read_latest(job_id))
         status = _status(int(build_no), (yield from _read_run(job_id, build_no)))
-        return replace(status, final=status.state in _ENDED)
+        return replace(status, final=status.state in RESULTS)
 
     def discover(self, keys: CodeArtsDiscover, now: float) -> Listing:
         """One request for each 100 tasks, with their states.
@@ -188,16 +172,16 @@ def _read_latest(job_id: str) -> Steps:
     if number is None:
         # There is no run to read yet: the task waits for its first one, or has just started it.
         known = State.RUNNING if is_running else _state(word)
-        return Status(state=known if known in _ACTIVE else State.IDLE, raw=word)
+        return Status(state=known if known in ACTIVE else State.IDLE, raw=word)
     try:
         run = yield from _read_run(job_id, str(number))
     except Failure as failure:
-        if failure.reason is not Reason.NOT_FOUND or not (is_running or _state(word) in _ACTIVE):
+        if failure.reason is not Reason.NOT_FOUND or not (is_running or _state(word) in ACTIVE):
             raise
         run = _Run(word, _state(word))  # a queued run has a number and no record yet
     if is_running:
         # The two responses are of two moments. The older one may have an end, which is no longer true.
-        run = replace(run, state=State.RUNNING) if run.state in _ACTIVE else _Run("Running", State.RUNNING)
+        run = replace(run, state=State.RUNNING) if run.state in ACTIVE else _Run("Running", State.RUNNING)
     elif not run.raw:
         run = replace(run, raw=word, state=_state(word))
     return replace(_status(number, run), run=str(number))
@@ -219,8 +203,8 @@ def _read_run(job_id: str, build_no: str) -> Generator[Request, Response, _Run]:
     try:
         record = _result((yield Request(path("v1", "record", job_id, build_no, "build-info-record"))))
     except Failure as failure:
-        if failure.reason not in _RECORD_FAILURES:
-            raise
+        if failure.reason in NOT_OF_PATH or failure.reason is Reason.UNAUTHORIZED:
+            raise  # build-info would fail as well
         record = {}
     run = _from_record(record)
     if run.raw and run.raw.casefold() != _FINISHED:
@@ -242,7 +226,7 @@ def _from_record(record: Mapping[str, Any]) -> _Run:
 def _run(raw: str, start: object, build_time: object) -> _Run:
     state, started, duration = _state(raw), _epoch(start), count(build_time)
     ended = None
-    if state not in _ACTIVE and started is not None and duration and duration < _MAX_DURATION_MS:
+    if state not in ACTIVE and started is not None and duration and duration < _MAX_DURATION_MS:
         ended = round(started + duration / 1000, 3)
     return _Run(raw, state, started, ended)
 
@@ -273,8 +257,8 @@ def _listed(task: Mapping[str, Any]) -> Status | None:
     word, phase = text(task.get("last_build_status")), text(task.get("last_job_running_status"))
     finished = flag(task.get("is_finished"))
     # A result may be that of the run before: then both other fields say that a run is active.
-    is_active = finished is False or _state(word) not in _ENDED
-    if _state(phase) in _ACTIVE and is_active and not finished:
+    is_active = finished is False or _state(word) not in RESULTS
+    if _state(phase) in ACTIVE and is_active and not finished:
         word = phase
     if word.casefold() in ("", _FINISHED):
         return None
@@ -289,10 +273,9 @@ def _listed(task: Mapping[str, Any]) -> Status | None:
 
 def _ended_before(status: Status | None, newer_than: float | None, now: float) -> bool:
     """Whether the newest run ended too long ago to be listed."""
-    if newer_than is None or status is None or status.state not in _ENDED:
+    if status is None or status.state not in RESULTS:
         return False
-    end = status.ended_at or status.started_at
-    return too_old(status.state, end, newer_than, now)
+    return too_old(status.state, status.ended_at or status.started_at, newer_than, now)
 
 
 def _state(word: str) -> State:
@@ -300,7 +283,7 @@ def _state(word: str) -> State:
 
 
 def _status(number: int | None, run: _Run) -> Status:
-    over = run.state in _ENDED
+    over = run.state in RESULTS
     started = None if run.state in (State.QUEUED, State.IDLE) else run.started_at
     ended = run.ended_at if over or run.state is State.UNKNOWN else None
     return Status(

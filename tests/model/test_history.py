@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model.history import RESULTS, History
-from exporter.model.job import Items, State, Status
+from exporter.model.history import History
+from exporter.model.job import RESULTS, Items, State, Status
 
 SINCE = 1_000.0
 

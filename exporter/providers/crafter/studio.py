@@ -16,7 +16,17 @@ from exporter.config_types import Keys, KeyValue, Place, PositiveDuration
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, State, Status
-from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, path, received
+from exporter.providers.base import (
+    NOT_OF_PATH,
+    DiscoverKeys,
+    Found,
+    Listing,
+    Provider,
+    Steps,
+    invalid,
+    path,
+    received,
+)
 from exporter.providers.crafter.words import STATES, is_of_package, publishing
 from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.values import count, key, mapping, number, text
@@ -33,20 +43,6 @@ _CODE_REASONS = {
     5003: Reason.SERVER_ERROR,
     8000: Reason.CLIENT_ERROR,
 }
-
-# These failures of a request of version 2 do not show whether the server has version 2.
-_NO_RESPONSE = frozenset(
-    {
-        Reason.TIMEOUT,
-        Reason.DNS,
-        Reason.CONNECT,
-        Reason.TLS,
-        Reason.RATE_LIMITED,
-        Reason.AUTH,
-        Reason.DEADLINE,
-        Reason.INTERNAL,
-    }
-)
 
 # 3.0 to 3.1.10 have no state of a site; the last 3.1 have CREATED where later ones have READY.
 _READY = frozenset({"", "READY", "CREATED"})
@@ -176,7 +172,7 @@ def _try_v2(site: str, v1_status: int, previous: Status | None) -> Steps:
     try:
         return _status_v2((yield Request(_path_v2(site))), previous)
     except Failure as failure:
-        if v1_status == 301 or failure.reason in _NO_RESPONSE:
+        if v1_status == 301 or failure.reason in NOT_OF_PATH:
             raise
     # The response of an old server to version 2 means nothing, so the 404 of version 1 counts.
     raise Failure(Reason.NOT_FOUND, "neither version 1 nor version 2 has the site", status=404)
@@ -232,7 +228,7 @@ def _try_sites_v2(v1_status: int) -> Listing:
     try:
         yield from paged(_sites_request_v2, _page)
     except Failure as failure:
-        if v1_status == 301 or failure.reason in _NO_RESPONSE:
+        if v1_status == 301 or failure.reason in NOT_OF_PATH:
             raise
         raise Failure(Reason.NOT_FOUND, "neither version 1 nor version 2 lists sites", status=404) from None
 

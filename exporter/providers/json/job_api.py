@@ -7,7 +7,7 @@ nothing is an absent series. One that finds a value of a wrong type is a `Failur
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -17,13 +17,12 @@ from exporter.config_types import Keys, KeyValue, Place, inside
 from exporter.model.dates import iso_date
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request
-from exporter.model.job import Items, Job, Kind, State, Status
+from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
 from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, received
 from exporter.providers.json.keys import KEY, Expression, JsonDiscover, ReadKeys, RequestKeys
 from exporter.providers.json.listing import Pages, Turn, look
 from exporter.providers.values import count, epoch, instant, key, number, ratio, text
 
-_ACTIVE = frozenset({State.QUEUED, State.RUNNING, State.CANCELING})
 _JSON = ("Content-Type", "application/json")
 _MINUS = 'write a name that contains a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
 _SINCE_SECONDS = 60
@@ -148,7 +147,7 @@ class JsonApi(Provider):
             # A queued run has not started: these are of the run before, or of its creation.
             status = replace(status, started_at=None, progress=None)
         is_run = self._read.kind == "run"
-        ended_at = None if state in _ACTIVE else status.ended_at
+        ended_at = None if state in ACTIVE else status.ended_at
         since = {State.QUEUED: status.queued_at, State.RUNNING: status.started_at}
         return replace(
             status,
@@ -255,17 +254,7 @@ def _time(found: Any) -> float | None:
     return instant(found.strip())
 
 
-_ITEMS = {
-    "items": "total",
-    "items_sent": "sent",
-    "items_additional_sent": "additional_sent",
-    "items_processed": "processed",
-    "items_succeeded": "succeeded",
-    "items_failed": "failed",
-    "items_skipped": "skipped",
-    "items_deleted": "deleted",
-    "items_acknowledged": "acknowledged",
-}
+_ITEMS = {"items": "total", **{f"items_{each.name}": each.name for each in fields(Items)[1:]}}
 """The counts by their key of the configuration, with their name in `Items`."""
 
 _READERS: Mapping[str, Reader] = {
@@ -273,17 +262,7 @@ _READERS: Mapping[str, Reader] = {
     **dict.fromkeys(("run_number", *_ITEMS), _count),
     "progress": _ratio,
     **dict.fromkeys(("items_sending_complete", "cancelable", "enabled"), _flag),
-    **dict.fromkeys(
-        (
-            "queued_at",
-            "started_at",
-            "ended_at",
-            "reported_at",
-            "state_since",
-            "succeeded_at",
-            "failed_at",
-        ),
-        _time,
-    ),
+    **dict.fromkeys(("queued_at", "started_at", "ended_at", "reported_at", "state_since"), _time),
+    **dict.fromkeys(("succeeded_at", "failed_at"), _time),
 }
 """How the result of each expression except ``state`` is converted."""

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, fiel
 from pydantic_core.core_schema import ValidationInfo
 
 from exporter.config_types import HeaderName, Headers, Keys, PositiveDuration, has_control_characters
-from exporter.model.job import State
+from exporter.model.job import RESULTS, State
 from exporter.providers.base import DiscoverKeys
 from exporter.providers.values import text
 
@@ -30,9 +30,7 @@ SINCE = ("since", "since_s", "since_ms")
 KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 # RFC 3986 section 3.3: segments of pchar, and keys in braces.
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za-z_][A-Za-z0-9_]{0,63}\})*)+")
-_ENDED = frozenset(
-    {State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS, State.FAILED, State.CANCELED, State.STOPPED}
-)
+_ENDED = frozenset({*RESULTS, State.STOPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +171,7 @@ class ReadKeys(RequestKeys):
         "is unknown; without it the words must be the states themselves",
     )
     final: Annotated[list[StateName], Field(min_length=1)] = Field(
-        default_factory=lambda: [
-            State.SUCCEEDED,
-            State.SUCCEEDED_WITH_ERRORS,
-            State.FAILED,
-            State.CANCELED,
-        ],
+        default_factory=lambda: list(RESULTS),
         description="the states in which a run has ended for good; without it succeeded, "
         "succeeded_with_errors, failed and canceled",
     )
