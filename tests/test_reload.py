@@ -13,7 +13,7 @@ import requests
 
 from exporter import config, service
 from exporter.runtime.logging import Logfmt
-from exporter.upstream.reading import Upstream
+from exporter.transport import ReloadingPool
 from tests.vendor import Asked, Exporter, Samples, Told, caps, caps_config, exporter, read_samples, vendor
 from tests.waiting import seen
 
@@ -339,7 +339,7 @@ async def test_a_reload_that_fails_in_an_unexpected_way_is_logged_and_the_next_o
 async def test_a_system_that_cannot_be_closed_is_logged_and_costs_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fails(_: Upstream, *, grace: float) -> None:
+    async def fails(_: ReloadingPool, grace: float) -> None:
         raise RuntimeError(f"hush {grace}")
 
     async with (
@@ -347,7 +347,7 @@ async def test_a_system_that_cannot_be_closed_is_logged_and_costs_nothing_else(
         exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(Upstream, "close", fails)
+            patch.setattr(ReloadingPool, "close", fails)
             text = "systems:\n" + caps_config(docs.url, name="other")
             assert (await reload(running, tmp_path, text)).status_code == 200
             assert (await running.scrape()).all("remote_job_up")[0][0]["system"] == "other"
