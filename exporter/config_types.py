@@ -23,6 +23,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from exporter.model.clock import SYSTEM_CLOCK
 from exporter.model.http import CONNECTION_HEADERS, TOKEN
+from exporter.runtime import files
 from exporter.runtime.secret import Secret, SecretError
 
 T = TypeVar("T")
@@ -202,6 +203,29 @@ def host_is_read(info: ValidationInfo) -> bool:
     return (info.context or {}).get("host", True) is True
 
 
+def check_pem(path: Path) -> None:
+    """Checks that a PEM file can be read; not its content.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        files.check_pem(path)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}; allowed is a readable PEM file") from None
+
+
+def _pem_file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError("not a path; allowed is the path of a readable PEM file")
+    path = in_folder(value, info)
+    # A caller that watches the files needs all of them, also missing ones.
+    (info.context or {}).get("files", set()).add(path)
+    if host_is_read(info):
+        check_pem(path)
+    return path
+
+
 def _secret(value: object, info: ValidationInfo) -> Secret:
     if isinstance(value, Secret):
         return value
@@ -273,6 +297,9 @@ EndpointUrl = Annotated[str, AfterValidator(_http_url), _URL_SCHEMA]
 
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url), _URL_SCHEMA]
 """The URL of a proxy; an error says where its user name and password belong."""
+
+PemFile = Annotated[Path, BeforeValidator(_pem_file, json_schema_input_type=str)]
+"""The path of a readable PEM file; added to ``files`` in the context, if that is there."""
 
 KeyValue = Annotated[str, AfterValidator(check_key)]
 

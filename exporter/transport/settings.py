@@ -7,27 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import certifi
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from requests.utils import should_bypass_proxies
 
-from exporter.config_types import Keys, host_is_read, in_folder
+from exporter.config_types import Keys, PemFile, check_pem, host_is_read
 from exporter.runtime import files
-
-
-def _readable(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("not a path; allowed is the path of a readable file")
-    path = in_folder(value, info)
-    if host_is_read(info):
-        _check(path)
-    return path
-
-
-def _check(path: Path) -> None:
-    try:
-        files.check_pem(path)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}; allowed is a readable file") from None
 
 
 def _server_name(value: str) -> str:
@@ -36,20 +20,15 @@ def _server_name(value: str) -> str:
     return value
 
 
-ReadableFile = Annotated[Path, BeforeValidator(_readable, json_schema_input_type=str)]
-
-
 class Tls(Keys):
     """The keys of ``tls:``. All files are PEM files."""
 
-    ca_file: ReadableFile | None = Field(
-        None, description="CA certificates to trust instead of the default ones"
-    )
-    crl_file: ReadableFile | None = Field(
+    ca_file: PemFile | None = Field(None, description="CA certificates to trust instead of the default ones")
+    crl_file: PemFile | None = Field(
         None, description="certificate revocation lists (CRL) of every CA in the chain"
     )
-    cert_file: ReadableFile | None = Field(None, description="client certificate; may also contain its key")
-    key_file: ReadableFile | None = Field(None, description="unencrypted key of the client certificate")
+    cert_file: PemFile | None = Field(None, description="client certificate; may also contain its key")
+    key_file: PemFile | None = Field(None, description="unencrypted key of the client certificate")
     server_name: Annotated[str, AfterValidator(_server_name)] | None = Field(
         None, description="name in the server certificate, if it differs from the host of base_url"
     )
@@ -92,7 +71,7 @@ class Tls(Keys):
         """
         if host_is_read(info) and not self.ca_file and (name := os.environ.get("SSL_CERT_FILE")):
             try:
-                _check(Path(name))
+                check_pem(Path(name))
             except ValueError as error:
                 raise ValueError(f"the environment variable SSL_CERT_FILE: {error}") from None
         return self

@@ -24,8 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from exporter.config_types import Keys, in_folder
-from exporter.runtime import files
+from exporter.config_types import Keys, PemFile
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _MODES = {
@@ -48,19 +47,6 @@ _CIPHERS = {
     )
 }
 _TLS13_CIPHERS = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
-
-
-def _file(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value:
-        raise ValueError("not a path; allowed is the name of a readable PEM file")
-    path = in_folder(value, info)
-    # The loader must watch these files too, also missing ones.
-    (info.context or {}).get("files", set()).add(path)
-    try:
-        files.check_pem(path)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}; allowed is a readable PEM file") from None
-    return path
 
 
 def _mode(value: object) -> object:
@@ -104,7 +90,6 @@ def _has_cipher(name: str) -> bool:
     return any(cipher["name"] == name for cipher in context.get_ciphers())
 
 
-PemFile = Annotated[Path, BeforeValidator(_file, json_schema_input_type=str)]
 Mode = Annotated[
     Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"], BeforeValidator(_mode)
 ]
