@@ -219,8 +219,8 @@ def _pem_file(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise ValueError("not a path; allowed is the path of a readable PEM file")
     path = in_folder(value, info)
-    # A caller that watches the files needs all of them, also missing ones.
-    (info.context or {}).get("files", set()).add(path)
+    # A change of this file must cause a reload, also if it is missing now.
+    (info.context or {}).get("stamps", {}).setdefault(path, files.stamp(path))
     if host_is_read(info):
         check_pem(path)
     return path
@@ -299,7 +299,7 @@ ProxyUrl = Annotated[str, AfterValidator(_proxy_url), _URL_SCHEMA]
 """The URL of a proxy; an error says where its user name and password belong."""
 
 PemFile = Annotated[Path, BeforeValidator(_pem_file, json_schema_input_type=str)]
-"""The path of a readable PEM file; added to ``files`` in the context, if that is there."""
+"""The path of a readable PEM file; its stamp is added to ``stamps`` in the context, if that is there."""
 
 KeyValue = Annotated[str, AfterValidator(check_key)]
 

@@ -13,6 +13,7 @@ from exporter.config import ConfigError
 from exporter.config.errors import bounded
 from exporter.config.read import read
 from exporter.config_types import Duration, HeaderText, Keys, has_control_characters
+from exporter.runtime import files
 from exporter.web.tls import ServerTls
 
 # One check takes 50 ms at a cost of 10, and twice the time for each step: 3 s at 16.
@@ -91,16 +92,18 @@ class WebConfig(Keys):
         return self
 
 
-def load(path: Path, files: set[Path] | None = None) -> WebConfig:
+def load(path: Path, stamps: dict[Path, files.Stamp] | None = None) -> WebConfig:
     """Loads a web configuration file; relative paths in it are relative to its folder.
 
     Args:
-        files: receives the files that it names, readable or not.
+        stamps: receives a stamp of this file and of each that it names, from before it was read.
 
     Raises:
         ConfigError: with every error.
     """
-    file = read(path, WebConfig, {"folder": path.parent, "files": set() if files is None else files})
+    stamps = {} if stamps is None else stamps
+    stamps[path] = files.stamp(path)
+    file = read(path, WebConfig, {"folder": path.parent, "stamps": stamps})
     if file.errors:
         raise ConfigError(bounded(file.errors))
     model: WebConfig = file.model

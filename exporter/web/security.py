@@ -43,13 +43,11 @@ class Security:
     def __init__(self, path: Path, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = path
         self._clock = clock
-        self._files = {path}
-        self._stamp, config = self._read()
-        if isinstance(config, ConfigError):
-            raise config
-        self._look_at = self._clock.monotonic() + LOOK_AGAIN_SECONDS
+        self._stamps: dict[Path, files.Stamp] = {}
+        config = load(path, self._stamps)
+        self._look_at = clock.monotonic() + LOOK_AGAIN_SECONDS
         self._log_from = 0.0
-        self._passwords: Passwords | None = None
+        self._passwords = Passwords({})
         self._bucket = Bucket(config.rate_limit)
         self._apply(config)
 
@@ -70,7 +68,7 @@ class Security:
         """The response to a request that is rejected, or ``None``."""
         if scope["path"] in OPEN_PATHS:
             return None
-        if self._passwords is not None:
+        if self._config.basic_auth_users:
             client = (scope.get("client") or ("",))[0]
             credentials = _credentials(scope["headers"])
             try:
@@ -87,8 +85,7 @@ class Security:
 
     def close(self) -> None:
         """Stops the thread that checks passwords."""
-        if self._passwords is not None:
-            self._passwords.close()
+        self._passwords.close()
 
     def look_again(self) -> None:
         """Loads the files again if they have changed; checks once a second at most."""
@@ -96,15 +93,15 @@ class Security:
         if now < self._look_at:
             return
         self._look_at = now + LOOK_AGAIN_SECONDS
-        if files.stamp(*sorted(self._files)) == self._stamp:
+        if all(files.stamp(path) == stamp for path, stamp in self._stamps.items()):
             return
         # A state with errors is loaded only once, so it is logged once.
-        self._stamp, config = self._read()
-        if not isinstance(config, ConfigError):
-            config = self._restart_needed(config) or config
-        if isinstance(config, ConfigError):
-            first, more = config.errors[0], len(config.errors) - 1
-            fields = {"error": str(first), "more_errors": more}
+        self._stamps = {}
+        try:
+            config = load(self._path, self._stamps)
+            self._check_restart(config)
+        except ConfigError as error:
+            fields = {"error": str(error.errors[0]), "more_errors": len(error.errors) - 1}
             _log.error("failed to load web configuration; keeping the previous one", extra=fields)
             return
         self._apply(config)
@@ -115,34 +112,18 @@ class Security:
         self.headers = config.http_server_config.headers.given()
         if self._bucket.limit != config.rate_limit:
             self._bucket = Bucket(config.rate_limit)
-        if self._passwords is not None:
-            self._passwords.replace(config.basic_auth_users)
-        elif config.basic_auth_users:
-            self._passwords = Passwords(config.basic_auth_users)
+        self._passwords.replace(config.basic_auth_users)
 
-    def _restart_needed(self, config: WebConfig) -> ConfigError | None:
-        was, now = self._config, config
+    def _check_restart(self, now: WebConfig) -> None:
+        was = self._config
         needed = {
             "tls_server_config": bool(was.tls_server_config) != bool(now.tls_server_config),
             "basic_auth_users": bool(was.basic_auth_users and not now.basic_auth_users),
         }
         text = "cannot be added or removed at a reload; restart the exporter"
         errors = [Finding(self._path, 1, key, text) for key, changed in needed.items() if changed]
-        return ConfigError(errors) if errors else None
-
-    def _read(self) -> tuple[files.Stamp, WebConfig | ConfigError]:
-        """A stamp of the files from before they were read, and the result."""
-        while True:
-            stamp, named = files.stamp(*sorted(self._files)), {self._path}
-            config: WebConfig | ConfigError
-            try:
-                config = load(self._path, named)
-            except ConfigError as error:
-                config = error
-            # The files are known only now: a stamp of others would miss a change of these.
-            if named == self._files:
-                return stamp, config
-            self._files = named
+        if errors:
+            raise ConfigError(errors)
 
     def _log_rejection(self, client: str) -> None:
         # A client that guesses passwords must not fill the log.
