@@ -6,9 +6,10 @@ RUN := $(VENV)/.run-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__i
 DEV := $(VENV)/.dev
 # More than cores: most tests wait for clocks and sockets.
 WORKERS ?= 4
+FAST := -q -n auto -m "not process and not slow" --hypothesis-profile=fast
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format docs lock lock-check release-check clean
+.PHONY: help demo test test-fast test-lowest lint format docs lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -33,7 +34,15 @@ test: lint ## Everything that must hold before a commit
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
 
 test-fast: $(DEV) ## Most tests, in under a minute: without processes, with few examples of each property
-	@$(BIN)/python -m pytest -q -n auto -m "not process and not slow" --hypothesis-profile=fast $(ARGS)
+	@$(BIN)/python -m pytest $(FAST) $(ARGS)
+
+test-lowest: $(VENV)/pyvenv.cfg ## The same tests with the lowest versions of the dependencies that pyproject.toml allows
+	@rm -rf $(VENV)/lowest
+	@$(PYTHON) -m venv $(VENV)/lowest
+	@$(VENV)/lowest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(VENV)/lowest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lowest.txt
+	@$(VENV)/lowest/bin/python -m pytest $(FAST) $(ARGS)
+	@rm -rf $(VENV)/lowest
 
 lint: $(DEV) ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check .
@@ -57,7 +66,9 @@ lock: $(DEV) ## Pins every dependency with its hashes
 	@cd requirements && export PIP_FIND_LINKS= \
 		&& $(COMPILE) $(ARGS) --output-file runtime.txt ../pyproject.toml \
 		&& $(COMPILE) $(ARGS) --output-file build.txt build.in \
-		&& $(COMPILE) $(ARGS) --output-file dev.txt dev.in
+		&& $(COMPILE) $(ARGS) --output-file dev.txt dev.in \
+		&& sed -n 's/^    "\([a-z0-9-]*\)>=\([^",]*\).*",$$/\1==\2/p' ../pyproject.toml > ../$(VENV)/lowest.in \
+		&& $(COMPILE) $(ARGS) --output-file lowest.txt ../pyproject.toml ../$(VENV)/lowest.in
 
 lock-check: $(VENV)/pyvenv.cfg ## Installs the pinned dependencies with the oldest supported pip, aside
 	@rm -rf $(VENV)/oldest

@@ -1,14 +1,16 @@
 """The lock files: every supported pip installs them, and they name no registry."""
 
 import re
+import tomllib
 from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
-LOCKS = ["runtime.txt", "build.txt", "dev.txt"]
+LOCKS = ["runtime.txt", "build.txt", "dev.txt", "lowest.txt"]
 
 
 def pins(lock: str) -> dict[str, Requirement]:
@@ -37,3 +39,12 @@ def test_a_lock_file_has_hashes_and_no_addresses(lock: str) -> None:
     assert all(
         "--hash=sha256:" in block for block in re.findall(r"^\S+==.*\n(?:    .*\n?)*", text, re.MULTILINE)
     )
+
+
+def test_the_lowest_versions_are_the_lower_bounds_of_the_package() -> None:
+    project = tomllib.loads((REQUIREMENTS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pinned = pins("lowest.txt")
+    for needed in map(Requirement, project["dependencies"]):
+        (version,) = (Version(pin.version) for pin in pinned[needed.name].specifier)
+        bounds = [Version(one.version) for one in needed.specifier if one.operator == ">="]
+        assert all(version == bound for bound in bounds), needed
