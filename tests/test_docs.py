@@ -236,3 +236,11 @@ def log_messages() -> set[str]:
 def test_the_changelog_lists_every_message_of_the_log() -> None:
     listed = set(re.findall(r"`([^`]+)`", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
     assert log_messages() - listed == set()
+
+
+def test_the_hooks_of_a_commit_are_those_of_make_lint() -> None:
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (lint,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    commands = re.findall(r"@\$\(BIN\)/(.*)", lint)
+    assert [hook["entry"] for hook in local["hooks"]] == [f".venv/bin/{command}" for command in commands]

@@ -108,9 +108,14 @@ def test_release_notes_are_the_newest_part_of_the_changelog(copy: Path) -> None:
 
 @pytest.mark.parametrize(
     ("schema", "files"),
-    [("github-workflows", WORKFLOWS), ("dependabot", [ROOT / ".github" / "dependabot.yml"])],
+    [
+        ("github-workflows", WORKFLOWS),
+        ("dependabot", [ROOT / ".github" / "dependabot.yml"]),
+        ("github-issue-forms", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yaml"))),
+        ("github-issue-config", [ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml"]),
+    ],
 )
-def test_workflows_are_what_their_schema_allows(schema: str, files: list[Path]) -> None:
+def test_what_github_reads_is_what_its_schema_allows(schema: str, files: list[Path]) -> None:
     check = Path(sys.executable).with_name("check-jsonschema")
     assert files
     checked = subprocess.run(
