@@ -37,7 +37,7 @@ def command(web_listen_address: str, listen_address: str, speed: float, seed: in
 
 
 async def demo(listen: str, simulator_listen: str, *, speed: float, seed: int) -> None:
-    """Serves the simulated systems and an exporter that watches them until SIGTERM or SIGINT.
+    """Serves the simulated systems and an exporter that reads them until SIGTERM or SIGINT.
 
     Raises:
         ListenError: an address cannot be listened on.
@@ -52,16 +52,16 @@ async def demo(listen: str, simulator_listen: str, *, speed: float, seed: int) -
         await service.start()
         await service.collector.scrape(FIRST_READ_SECONDS, Format.TEXT)
         address = service.addresses[0]
-        click.echo(f"""remote-job-exporter {__version__} watches the simulated systems. It has just read:
+        click.echo(f"""remote-job-exporter {__version__} reads the simulated systems. The first read:
 
 {job_table(service.collector.views())}
 
-  {address}/metrics       what Prometheus scrapes
-  {address}/              the exporter's landing page
+  {address}/metrics       the metrics
+  {address}/              the landing page
   {simulated}/config.yaml   the configuration in use
 
 Try:  curl -s {address}/metrics | grep '^remote_job_state{{' | grep ' 1$'
-Jobs go on living; Ctrl-C ends the demo.
+The jobs go on; Ctrl-C ends the demo.
 """)
         await stop.wait()
         await service.stop()

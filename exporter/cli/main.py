@@ -1,4 +1,4 @@
-"""The group of commands. Each is imported when it is used: what it needs is slow to import."""
+"""The group of commands. A command is imported when it is used, since its imports are slow."""
 
 import sys
 from importlib import import_module
@@ -46,7 +46,7 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 it did not work, 2 wrong arguments.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments.",
 )
 @click.version_option(__version__, prog_name=COMMAND)
 def cli() -> None:
@@ -54,7 +54,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Runs the command line; errors of use are one line on stderr and exit code 2."""
+    """Runs the command line; a wrong argument is one line on stderr and exit code 2."""
     try:
         sys.exit(cli.main(prog_name=COMMAND, standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:

@@ -16,19 +16,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Path(click.Path):
-    """The name of a file or folder; whether it can be read is for its reader to say."""
+    """The name of a file or folder; errors are reported when it is read."""
 
     def __init__(self) -> None:
         super().__init__(readable=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "":  # for pathlib the current folder
+        if value == "":  # pathlib reads it as the current folder
             self.fail("must not be empty", param, ctx)
         return super().convert(value, param, ctx)
 
 
 class Number(click.FloatRange):
-    """A number in a range; "nan" is in none, though click lets it through."""
+    """A number in a range. Click accepts "nan", which is in no range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number."""
@@ -39,7 +39,7 @@ class Number(click.FloatRange):
 
 
 class Seconds(Number):
-    """A time in a range of seconds: a number of them, or a duration as in the configuration."""
+    """A time in a range: a number of seconds, or a duration as in the configuration."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The time in seconds."""
@@ -62,7 +62,7 @@ class _Level(click.Choice[str]):
 
 
 def option(flag: str, argument: str = "", **settings: Any) -> Callable[[F], F]:
-    """A flag in Prometheus's style that is also read from the environment."""
+    """A flag as Prometheus names them, with an environment variable of the same name."""
     name = flag.removeprefix("--").replace(".", "_").replace("-", "_")
     return click.option(
         flag,
@@ -95,8 +95,8 @@ config_file = option(
     "--config.file",
     type=_Path(),
     metavar="F",
-    help="The configuration: a YAML file, or a folder whose *.yaml and *.yml files are one. Same as the "
-    "argument F.",
+    help="The configuration: a YAML file, or a folder whose *.yaml and *.yml files are read as one. Same as "
+    "the argument F.",
 )
 file = click.argument("file", required=False, type=_Path(), metavar="[F]")
 web_config = option(

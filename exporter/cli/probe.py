@@ -14,7 +14,7 @@ from exporter.collector.explain import explain
 from exporter.collector.query import Pairs, QueryError
 from exporter.runtime import logging as log
 
-# More than the longest timeout that a config may set.
+# More than the longest timeout that a configuration allows.
 PROBE_SECONDS = 600.0
 
 

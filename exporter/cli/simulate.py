@@ -35,7 +35,8 @@ async def simulate(listen: str, *, speed: float, seed: int) -> None:
     """Serves the simulated systems until SIGTERM or SIGINT.
 
     Args:
-        speed: simulated lives run so many times faster than real ones.
+        speed: the factor by which simulated jobs are faster than real ones.
+        seed: the seed of the pseudo-random jobs.
 
     Raises:
         ListenError: the address cannot be listened on.
@@ -44,10 +45,10 @@ async def simulate(listen: str, *, speed: float, seed: int) -> None:
         async with simulating(listen, speed=speed, seed=seed) as base:
             click.echo(f"""The systems, simulated at {base}
 
-  {base}/              what is simulated
-  {base}/config.yaml   a configuration that fits
+  {base}/              the list of systems
+  {base}/config.yaml   a configuration for the exporter
 
-Watch it from another terminal:
+Start an exporter in another terminal:
 
   curl -s {base}/config.yaml > simulated.yaml
   remote-job-exporter serve --config.file simulated.yaml

@@ -1,4 +1,4 @@
-"""What commands print for people."""
+"""Tables for a terminal."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ _MAX_NAME = 34
 
 
 def job_table(views: Iterable[JobView]) -> str:
-    """One line a job: system, name, state in our word, the vendor's word, progress."""
+    """One line for each job: system, name, state, the vendor's word for it, progress."""
     rows = [("SYSTEM", "JOB", "STATE", "VENDOR SAYS", "PROGRESS")]
     for view in views:
         name = view.name or view.job.id
@@ -16,7 +16,7 @@ def job_table(views: Iterable[JobView]) -> str:
             (
                 view.job.system,
                 name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…",
-                *_standing(view),
+                *_state(view),
             )
         )
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
@@ -24,7 +24,7 @@ def job_table(views: Iterable[JobView]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _standing(view: JobView) -> tuple[str, str, str]:
+def _state(view: JobView) -> tuple[str, str, str]:
     status = view.status
     if status is None:
         return "not readable", view.reason or "", ""

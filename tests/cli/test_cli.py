@@ -389,7 +389,7 @@ def test_the_demo_shows_its_jobs_and_where_to_look(tmp_path: Path) -> None:
         assert demo.end(signal.SIGINT) == 0
     # Some of the simulated systems are down or rate limited now and then.
     assert all('level=warning msg="jobs cannot be read"' in line for line in demo.stderr.splitlines())
-    assert told.startswith(f"remote-job-exporter {__version__} watches ")
+    assert told.startswith(f"remote-job-exporter {__version__} reads ")
     assert "SYSTEM" in told
     providers = {system["provider"] for system in config["systems"].values()}
     assert {labels["provider"] for labels, _ in samples.all("remote_job_info")} == providers
