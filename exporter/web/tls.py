@@ -141,7 +141,7 @@ class ServerTls(Keys):
 
     @field_validator("cert_file", "key_file", "client_ca_file")
     @classmethod
-    def _once(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+    def _not_both(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         inline = str(info.field_name).removesuffix("_file")
         if value and info.data.get(inline):
             raise ValueError(f"cannot be set together with {inline}; allowed is one of the two")
@@ -159,7 +159,7 @@ class ServerTls(Keys):
 
     @field_validator("key", "key_file")
     @classmethod
-    def _fits(cls, value: Pem | None, info: ValidationInfo) -> Pem | None:
+    def _matches_certificate(cls, value: Pem | None, info: ValidationInfo) -> Pem | None:
         certificate = info.data.get("cert") or info.data.get("cert_file")
         if value is not None and certificate:
             _identify(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, value)
@@ -167,7 +167,7 @@ class ServerTls(Keys):
 
     @field_validator("client_auth_type")
     @classmethod
-    def _provable(cls, value: str, info: ValidationInfo) -> str:
+    def _has_authority(cls, value: str, info: ValidationInfo) -> str:
         # A key with an error of its own is missing here; that error is enough.
         if not {"client_ca", "client_ca_file"} <= info.data.keys():
             return value
@@ -183,7 +183,7 @@ class ServerTls(Keys):
 
     @field_validator("client_allowed_sans")
     @classmethod
-    def _looked_at(cls, value: list[str], info: ValidationInfo) -> list[str]:
+    def _is_verified(cls, value: list[str], info: ValidationInfo) -> list[str]:
         if info.data.get("client_auth_type") == "NoClientCert":
             raise ValueError("needs client_auth_type: RequireAndVerifyClientCert or VerifyClientCertIfGiven")
         return value
@@ -197,14 +197,14 @@ class ServerTls(Keys):
 
     @field_validator("cipher_suites")
     @classmethod
-    def _heeded(cls, value: list[str], info: ValidationInfo) -> list[str]:
+    def _applies_to_tls_1_2(cls, value: list[str], info: ValidationInfo) -> list[str]:
         if value and info.data.get("min_version") == "TLS13":
             raise ValueError("applies only to TLS 1.2, which min_version excludes")
         return value
 
     @field_validator("curve_preferences")
     @classmethod
-    def _single(cls, value: list[str]) -> list[str]:
+    def _only_one(cls, value: list[str]) -> list[str]:
         if len(value) > 1:
             raise ValueError("only one curve can be set; allowed: a list with one of " + ", ".join(_CURVES))
         return value
@@ -246,7 +246,7 @@ class ServerTls(Keys):
     def _try(self, context: ssl.SSLContext) -> None:
         """Tries a handshake: not every cipher suite and curve works with every certificate."""
         for name, version in _VERSIONS.items():
-            if self.min_version <= name <= self.max_version and not _speaks(context, version):
+            if self.min_version <= name <= self.max_version and not _can_connect(context, version):
                 raise ValueError(
                     f"cipher_suites and curve_preferences allow no connection with {name} and this "
                     "certificate; allow more, or exclude the version with min_version or max_version"
@@ -284,7 +284,7 @@ def _identify(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:
         raise ValueError("certificate or key cannot be read") from None
 
 
-def _speaks(server: ssl.SSLContext, version: ssl.TLSVersion) -> bool:
+def _can_connect(server: ssl.SSLContext, version: ssl.TLSVersion) -> bool:
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
