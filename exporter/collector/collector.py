@@ -70,7 +70,7 @@ class Collector:
             if system is None:
                 instrumentation = self._instrumentation.of(plan.name)
                 system = System(plan, self._record, instrumentation, self.shard, self._clock)
-            else:
+            elif system.plan is not plan:
                 if system.plan.origin != plan.origin:
                     self._probed.forget(plan.name)
                 system.apply(plan)
