@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from exporter import __version__, config
+from exporter.config.markdown import table
 
 HERE = Path(__file__).resolve().parent
 CHART = HERE / "remote-job-exporter"
@@ -128,17 +129,17 @@ def _open(schema: Any) -> Any:
     }
 
 
-def table(values: list[Value]) -> str:
+def reference(values: list[Value]) -> str:
     """The values as Markdown."""
-    rows = (f"| `{'.'.join(one.path)}` | {_cell(one.default)} | {one.text} |" for one in values)
-    return "\n".join(["| value | default | meaning |", "| --- | --- | --- |", *rows])
+    rows = ((f"`{'.'.join(one.path)}`", _cell(one.default), one.text) for one in values)
+    return table(("value", "default", "meaning"), rows)
 
 
 def _cell(default: Any) -> str:
     if default in ("", {}, []):
         return ""
     text = default if isinstance(default, str) else json.dumps(default)
-    return f"`{text}`".replace("|", "\\|")
+    return f"`{text}`"
 
 
 def pages() -> dict[Path, str]:
@@ -158,7 +159,7 @@ def pages() -> dict[Path, str]:
         raise ValueError(f"README.md has no {_BEGIN} … {_END}")
     return {
         CHART / "values.schema.json": json.dumps(schema(values), indent=1, ensure_ascii=False) + "\n",
-        CHART / "README.md": f"{before}{begin}\n\n{table(values)}\n\n{end}{after}",
+        CHART / "README.md": f"{before}{begin}\n\n{reference(values)}\n\n{end}{after}",
         CHART / "Chart.yaml": _versioned((CHART / "Chart.yaml").read_text(encoding="utf-8")),
     }
 

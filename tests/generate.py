@@ -10,6 +10,7 @@ from pathlib import Path
 from exporter import config
 from exporter.cli import reference
 from exporter.cli.main import commands
+from exporter.config.markdown import table
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Provider
 
@@ -49,7 +50,7 @@ def systems(providers: Providers, folder: Path) -> str:
         page = folder / (f"{name}.md" if name != "json" else "../json.md")
         title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
         rows.append((f"[{title}]({page.relative_to(folder)})", f"`{name}`"))
-    return f"# Systems\n\n{reference.table(('system', '`provider:`'), rows)}\n"
+    return f"# Systems\n\n{table(('system', '`provider:`'), rows)}\n"
 
 
 def pacing(providers: Providers) -> str:
@@ -63,7 +64,7 @@ def pacing(providers: Providers) -> str:
             between = f"{', '.join([*first, 'then every'])} {last} s; the first again after a change"
         wait = ", ".join(f"`{header}`" for header in provider.retry_after_headers)
         rows.append((f"`{name}`", _summary(provider.read), between, scope, wait))
-    return reference.table(head, rows)
+    return table(head, rows)
 
 
 def listings(providers: Providers) -> str:
@@ -75,7 +76,7 @@ def listings(providers: Providers) -> str:
             rows.append((f"`{name}`", keys, _summary(provider.Discover), _summary(provider.discover)))
         else:
             rows.append((f"`{name}`", "", "There is no listing.", ""))
-    return reference.table(("`provider:`", "keys of `discover:`", "what is found", "requests"), rows)
+    return table(("`provider:`", "keys of `discover:`", "what is found", "requests"), rows)
 
 
 def probes(providers: Providers) -> str:
@@ -89,19 +90,19 @@ def probes(providers: Providers) -> str:
             if not field.is_required():
                 command += f", and `{key}=…` unless it is `{field.default}`"
         rows.append((f"`{name}`", command if fields else _KEYS_IN_BRACES))
-    return reference.table(("`provider`", "command"), rows)
+    return table(("`provider`", "command"), rows)
 
 
 def _summary(documented: object) -> str:
     return (documented.__doc__ or "").partition("\n")[0].replace("``", "`")
 
 
-def _between_marks(page: Path, mark: str, table: str) -> str:
+def _between_marks(page: Path, mark: str, text: str) -> str:
     before, begin, rest = page.read_text(encoding="utf-8").partition(f"<!-- {mark} -->")
     _, end, after = rest.partition(f"<!-- /{mark} -->")
     if not begin or not end:
         raise ValueError(f"{page.name} has no <!-- {mark} --> … <!-- /{mark} -->")
-    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from prometheus_client.metrics_core import Metric as Family
 
+from exporter.config.markdown import table
 from exporter.metrics import IDENTITY, JOB_METRICS, PROBE_METRICS, SYSTEM_METRICS, Metric
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.failure import Reason
@@ -134,9 +135,3 @@ def _flag(option: click.Option) -> tuple[str, ...]:
 
 def _code(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -6,6 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from exporter.config.markdown import table
 from exporter.config.models import Defaults, Expectations, JobKeys, SystemKeys
 from exporter.config.registry import BUILT_IN, Registry
 from exporter.config_types import DURATION_PATTERN
@@ -112,7 +113,7 @@ def _table(
     defaults: Mapping[str, str] | None = None,
 ) -> str:
     schema = model.model_json_schema()
-    rows = [("key", "type", "default", "meaning"), ("---",) * 4]
+    rows = []
     for key in keys:
         field, own = model.model_fields[key], schema["properties"][key]
         rows.append(
@@ -123,7 +124,7 @@ def _table(
                 field.description or "",
             )
         )
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    return table(("key", "type", "default", "meaning"), rows)
 
 
 def _default(field: FieldInfo, default: object) -> str:
