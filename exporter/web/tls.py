@@ -14,15 +14,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from exporter.config_types import Keys, PemFile
 
@@ -102,9 +94,6 @@ class ServerTls(Keys):
     """The keys of ``tls_server_config:``.
 
     They are checked in this order; each check can use the keys above it.
-
-    Attributes:
-        context: for new connections.
     """
 
     cert: str | None = Field(None, description="certificate chain as PEM text, in place of cert_file")
@@ -132,37 +121,26 @@ class ServerTls(Keys):
     prefer_server_cipher_suites: bool = Field(
         default=True, description="the order of cipher_suites decides, not the client's"
     )
-    _context: ssl.SSLContext = PrivateAttr()
+    _context: ssl.SSLContext
 
     @property
     def context(self) -> ssl.SSLContext:
         """The context for new connections."""
         return self._context
 
-    @field_validator("cert_file", "key_file", "client_ca_file")
+    @field_validator("cert", "cert_file", "key", "key_file", "client_ca", "client_ca_file")
     @classmethod
-    def _not_both(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+    def _pem(cls, value: Pem | None, info: ValidationInfo) -> Pem | None:
+        if value is None:
+            return None
         inline = str(info.field_name).removesuffix("_file")
-        if value and info.data.get(inline):
+        if info.data.get(inline):
             raise ValueError(f"cannot be set together with {inline}; allowed is one of the two")
-        return value
-
-    @field_validator("cert", "cert_file", "client_ca", "client_ca_file")
-    @classmethod
-    def _certificates(cls, value: Pem | None) -> Pem | None:
-        try:
-            if value is not None:
-                _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), value)
-        except (OSError, ValueError):
-            raise ValueError("contains no PEM certificate") from None
-        return value
-
-    @field_validator("key", "key_file")
-    @classmethod
-    def _matches_certificate(cls, value: Pem | None, info: ValidationInfo) -> Pem | None:
-        certificate = info.data.get("cert") or info.data.get("cert_file")
-        if value is not None and certificate:
-            _identify(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, value)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if inline != "key":
+            _trust(context, value)
+        elif certificate := info.data.get("cert") or info.data.get("cert_file"):
+            _identify(context, certificate, value)
         return value
 
     @field_validator("client_auth_type")
@@ -181,32 +159,22 @@ class ServerTls(Keys):
             raise ValueError("needs client_ca_file or client_ca to verify certificates")
         return value
 
-    @field_validator("client_allowed_sans")
+    @field_validator("client_allowed_sans", "max_version", "cipher_suites", "curve_preferences")
     @classmethod
-    def _is_verified(cls, value: list[str], info: ValidationInfo) -> list[str]:
-        if info.data.get("client_auth_type") == "NoClientCert":
-            raise ValueError("needs client_auth_type: RequireAndVerifyClientCert or VerifyClientCertIfGiven")
-        return value
-
-    @field_validator("max_version")
-    @classmethod
-    def _not_below(cls, value: str, info: ValidationInfo) -> str:
-        if value < info.data.get("min_version", value):
-            raise ValueError("must not be below min_version")
-        return value
-
-    @field_validator("cipher_suites")
-    @classmethod
-    def _applies_to_tls_1_2(cls, value: list[str], info: ValidationInfo) -> list[str]:
-        if value and info.data.get("min_version") == "TLS13":
-            raise ValueError("applies only to TLS 1.2, which min_version excludes")
-        return value
-
-    @field_validator("curve_preferences")
-    @classmethod
-    def _only_one(cls, value: list[str]) -> list[str]:
-        if len(value) > 1:
-            raise ValueError("only one curve can be set; allowed: a list with one of " + ", ".join(_CURVES))
+    def _consistent(cls, value: Any, info: ValidationInfo) -> Any:
+        match info.field_name:
+            case "client_allowed_sans" if info.data.get("client_auth_type") == "NoClientCert":
+                raise ValueError(
+                    "needs client_auth_type: RequireAndVerifyClientCert or VerifyClientCertIfGiven"
+                )
+            case "max_version" if value < info.data.get("min_version", value):
+                raise ValueError("must not be below min_version")
+            case "cipher_suites" if value and info.data.get("min_version") == "TLS13":
+                raise ValueError("applies only to TLS 1.2, which min_version excludes")
+            case "curve_preferences" if len(value) > 1:
+                raise ValueError(
+                    f"only one curve can be set; allowed: a list with one of {', '.join(_CURVES)}"
+                )
         return value
 
     @model_validator(mode="after")
@@ -254,21 +222,21 @@ class ServerTls(Keys):
 
 
 def _trust(context: ssl.SSLContext, authority: Pem) -> None:
-    if isinstance(authority, Path):
-        context.load_verify_locations(cafile=authority)
-    else:
-        # Comments between certificates can contain any characters; this call accepts only ASCII.
-        context.load_verify_locations(cadata=authority.encode("ascii", "ignore").decode())
-    if not context.cert_store_stats()["x509"]:
+    try:
+        if isinstance(authority, Path):
+            context.load_verify_locations(cafile=authority)
+        else:
+            # Comments between certificates can contain any characters; this call accepts only ASCII.
+            context.load_verify_locations(cadata=authority.encode("ascii", "ignore").decode())
+        empty = not context.cert_store_stats()["x509"]
+    except (OSError, ValueError):
+        empty = True
+    if empty:
         raise ValueError("contains no PEM certificate")
 
 
 def _identify(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:
-    """Loads the certificate and key of the server.
-
-    Raises:
-        ValueError: they cannot be used; the text has the reason and nothing of their content.
-    """
+    """Loads the certificate and key of the server; a `ValueError` has nothing of their content."""
     try:
         with _named(certificate) as chain, _named(key) as private:
             # An empty password, since OpenSSL would prompt for one at the terminal.
@@ -306,17 +274,13 @@ def _named(pem: Pem) -> Iterator[Path]:
     """A file with the PEM data, since ``ssl`` reads only files; for text a temporary one."""
     if isinstance(pem, Path):
         yield pem
-    elif sys.platform == "linux":
-        # In memory: a key must not be on disk, and a container can have no writable disk.
-        with open(os.memfd_create("pem"), "wb") as file:  # noqa: PTH123  # a descriptor, not a path
-            file.write(pem.encode())
-            file.flush()
-            yield Path(f"/proc/self/fd/{file.fileno()}")
     else:
-        with NamedTemporaryFile() as file:
+        # In memory: a key must not be on disk, and a container can have no writable disk.
+        in_memory = sys.platform == "linux"
+        with os.fdopen(os.memfd_create("pem"), "wb") if in_memory else NamedTemporaryFile() as file:
             file.write(pem.encode())
             file.flush()
-            yield Path(file.name)
+            yield Path(f"/proc/self/fd/{file.fileno()}" if in_memory else file.name)
 
 
 def _only(allowed: frozenset[str]) -> type[ssl.SSLObject]:
