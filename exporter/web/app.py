@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
@@ -29,8 +28,6 @@ from exporter.plugins import Plugin
 from exporter.runtime.tasks import log_failure
 from exporter.upstream.trace import Trace
 from exporter.web.pages import landing
-
-_log = logging.getLogger(__name__)
 
 TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
 REFRESH_HEADER = "x-prometheus-refresh-interval-seconds"
@@ -213,8 +210,8 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 def _target(job: Job, host: str) -> dict[str, Any]:
     """One target group of https://prometheus.io/docs/prometheus/latest/http_sd/."""
-    labels = {f"__param_{name}": value for name, value in job.keys.items()}
-    labels |= {
+    labels = {
+        **{f"__param_{name}": value for name, value in job.keys.items()},
         "__metrics_path__": "/probe",
         "__param_system": job.system,
         "instance": f"{job.system}/{job.id}",

@@ -84,14 +84,12 @@ class Exchange:
                 self._unsent = [h11.Response(status_code=message["status"], headers=headers)]
             case "http.response.body" if self._unsent is not None:
                 events, self._unsent = self._unsent, []
-                body = message.get("body", b"")
-                if body and self._scope["method"] != "HEAD":
+                if (body := message.get("body")) and self._scope["method"] != "HEAD":
                     events.append(h11.Data(data=body))
-                more = message.get("more_body", False)
-                if not more:
-                    events.append(h11.EndOfMessage())
-                await self._write(events)
-                if not more:
-                    self._over.set()
+                if message.get("more_body", False):
+                    await self._write(events)
+                    return
+                await self._write([*events, h11.EndOfMessage()])
+                self._over.set()
             case other:
                 raise RuntimeError(f"the application must not send {other} now")

@@ -33,23 +33,17 @@ _log = logging.getLogger(__name__)
 class State(Enum):
     """What a connection waits for."""
 
-    OPENING = auto()
-    """The TLS handshake."""
-    READING = auto()
-    """The rest of a request; after the handshake also its first byte."""
-    IDLE = auto()
-    """The first byte of the next request."""
-    WORKING = auto()
-    """The application's response to a whole request."""
-    ENDING = auto()
-    """The end: what the client still sends is dropped."""
+    OPENING = auto()  # the TLS handshake
+    READING = auto()  # the rest of a request; after the handshake also its first byte
+    IDLE = auto()  # the first byte of the next request
+    WORKING = auto()  # the application's response to a whole request
+    ENDING = auto()  # the end: what the client still sends is dropped
 
 
 class Connection(asyncio.BufferedProtocol):
     """One client from its accept to its end.
 
-    Each state has one deadline, except `State.WORKING`, in which only writing has one. The connection
-    is cut when it passes.
+    Each state has one deadline, at which the connection is cut; in `State.WORKING` only writing has one.
 
     Args:
         client: an accepted socket; the connection closes it.
@@ -97,7 +91,7 @@ class Connection(asyncio.BufferedProtocol):
         """The handshake is done."""
         self._transport = cast("asyncio.Transport", transport)
         # Nothing waits in our memory for a slow client: `_write` waits until the kernel has it all.
-        # Not high=0: asyncio's TLS would take an empty buffer for a full one.
+        # Not high=0: asyncio's TLS would treat an empty buffer as a full one.
         self._transport.set_write_buffer_limits(high=1, low=0)
         self._origin = {
             "scheme": "https" if transport.get_extra_info("ssl_object") else "http",
@@ -144,7 +138,14 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _run(self, client: socket.socket, tls: Tls) -> None:
         try:
-            await self._open(client, tls)
+            options: dict[str, Any] = {}
+            if tls is not None:
+                options = {
+                    "ssl": tls() if callable(tls) else tls,
+                    "ssl_handshake_timeout": self._limits.handshake_timeout,
+                    "ssl_shutdown_timeout": self._limits.farewell_timeout,
+                }
+            await self._loop.connect_accepted_socket(lambda: self, client, **options)
             await self._serve()
         except OSError as error:
             _log.debug("a connection broke off", extra={"reason": type(error).__name__})
@@ -152,16 +153,6 @@ class Connection(asyncio.BufferedProtocol):
             _log.exception("a connection failed")
         finally:
             self._abort()
-
-    async def _open(self, client: socket.socket, tls: Tls) -> None:
-        options: dict[str, Any] = {}
-        if tls is not None:
-            options = {
-                "ssl": tls() if callable(tls) else tls,
-                "ssl_handshake_timeout": self._limits.handshake_timeout,
-                "ssl_shutdown_timeout": self._limits.farewell_timeout,
-            }
-        await self._loop.connect_accepted_socket(lambda: self, client, **options)
 
     async def _serve(self) -> None:
         try:
@@ -176,12 +167,11 @@ class Connection(asyncio.BufferedProtocol):
         except h11.RemoteProtocolError as error:
             await self._refuse(error.error_status_hint)
         self._enter(State.ENDING)
-        if not self._transport.is_closing():
-            with contextlib.suppress(OSError):
-                if self._transport.can_write_eof():
-                    self._transport.write_eof()
-                else:
-                    self._close()
+        with contextlib.suppress(OSError):
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._close()
         await self._closed.wait()
 
     async def _request(self) -> tuple[h11.Request, bytes] | None:
@@ -201,7 +191,7 @@ class Connection(asyncio.BufferedProtocol):
         return None
 
     async def _respond(self, request: h11.Request, body: bytes) -> bool:
-        """Lets the application respond; returns whether the connection can be kept."""
+        """Calls the application; returns whether the connection can be kept."""
         self._enter(State.WORKING)
         self._exchange = Exchange(request, body, self._origin, self._write)
         await self._exchange.run(self._app)
@@ -223,12 +213,11 @@ class Connection(asyncio.BufferedProtocol):
             if self._transport.is_closing():
                 return
             self._transport.write(part)
-            if not self._writable.is_set():
-                try:
-                    async with asyncio.timeout(self._limits.write_timeout):
-                        await self._writable.wait()
-                except TimeoutError:
-                    self._abort()
+            try:
+                async with asyncio.timeout(self._limits.write_timeout):
+                    await self._writable.wait()
+            except TimeoutError:
+                self._abort()
 
     def _enter(self, state: State) -> None:
         self.state = state
@@ -239,9 +228,8 @@ class Connection(asyncio.BufferedProtocol):
             State.IDLE: self._limits.keep_alive_timeout,
             State.ENDING: self._limits.farewell_timeout,
         }.get(state)
-        if seconds is None or self._closed.is_set():
-            self._deadline = None
-        else:
+        self._deadline = None
+        if seconds is not None and not self._closed.is_set():
             self._deadline = self._loop.call_later(seconds, self._abort)
 
     def _disconnected(self) -> None:

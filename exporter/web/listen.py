@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from exporter.runtime import systemd
 
 BACKLOG = 128
+_ADDRESS = re.compile(r"(\[(?P<ip>[^/]*)\]|(?P<host>[^:/]*)):(?P<port>[0-9]+)")
 
 
 class ListenError(OSError):
@@ -59,18 +61,12 @@ def listeners_of_systemd() -> list[socket.socket]:
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
-    host, colon, port = address.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if (
-        not colon
-        or not (port.isascii() and port.isdecimal())
-        or (":" in host and not bracketed)
-        or "/" in host
-    ):
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
         raise ValueError("allowed are HOST:PORT, [IPV6]:PORT, :PORT and unix:PATH")
-    if len(port) > 5 or int(port) > 65535:
+    if len(match["port"]) > 5 or int(match["port"]) > 65535:
         raise ValueError("the port must be 0 to 65535")
-    return host[1:-1] if bracketed else host, int(port)
+    return match["ip"] or match["host"] or "", int(match["port"])
 
 
 def _listen_everywhere(port: int) -> socket.socket:
@@ -114,11 +110,9 @@ def _listen_unix(path: str) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Removes a socket that nobody listens on any more, and nothing else."""
-    if not path.is_socket():
-        if os.path.lexists(path):
-            raise ValueError("there is a file of this name that is no socket")
-        return
+    """Removes a socket that no process listens on any more, and nothing else."""
+    if os.path.lexists(path) and not path.is_socket():
+        raise ValueError("there is a file of this name that is no socket")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(0)
         try:
