@@ -17,7 +17,7 @@ PIPE_SECONDS = 30.0
 
 _PIECE_BYTES = 1 << 20
 
-Stamp = tuple[tuple[Path, int, int, int, int, int] | None, ...]
+Stamp = tuple[tuple[Path | int, ...] | None, ...]
 """The state of files at one moment, to compare; ``None`` for each that is missing."""
 
 
@@ -68,17 +68,17 @@ def look_at(path: Path) -> os.stat_result:
 
 def stamp(*paths: Path) -> Stamp:
     """A value that changes when one of the regular files, or its rights, change."""
-    found: list[tuple[Path, int, int, int, int, int] | None] = []
-    for path in paths:
-        try:
-            # Links are followed: Kubernetes changes what it mounts by swapping a link.
-            at = look_at(path)
-            _check_kind(at, pipe=False)
-        except OSError:
-            found.append(None)
-        else:
-            found.append((path, at.st_dev, at.st_ino, at.st_mtime_ns, at.st_ctime_ns, at.st_size))
-    return tuple(found)
+    return tuple(map(_stamp, paths))
+
+
+def _stamp(path: Path) -> tuple[Path | int, ...] | None:
+    try:
+        # Links are followed: Kubernetes changes what it mounts by swapping a link.
+        at = look_at(path)
+        _check_kind(at, pipe=False)
+    except OSError:
+        return None
+    return path, at.st_dev, at.st_ino, at.st_mtime_ns, at.st_ctime_ns, at.st_size
 
 
 def _check_kind(status: os.stat_result, *, pipe: bool) -> None:

@@ -11,7 +11,7 @@ import math
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
+from traceback import walk_tb
 from typing import Literal, TextIO
 
 PACKAGE = __name__.partition(".")[0]
@@ -33,8 +33,7 @@ def setup(
 ) -> None:
     """Makes the root logger print to ``stream`` (default: stderr) only.
 
-    ``level`` applies to the exporter's own records. Libraries log from ``warning`` upwards,
-    because at lower levels some of them print URLs and headers.
+    ``level`` is the exporter's. Libraries log from ``warning`` upwards: below, some print URLs and headers.
 
     Raises:
         ValueError: no such level or format.
@@ -86,7 +85,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Value]:
     }
     extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
     if record.exc_info and record.exc_info[1]:
-        extra = {**extra, "error": record.exc_info[1]}
+        extra["error"] = record.exc_info[1]
     for name, value in extra.items():
         key = _NOT_IN_KEY.sub("_", name) or "_"
         # No field may replace another one, such as a second "level".
@@ -130,25 +129,18 @@ def _describe(error: BaseException) -> str:
     # The text of an exception of this package contains no value of a header, a response or a secret.
     if kind.__module__.partition(".")[0] == PACKAGE:
         return f"{kind.__qualname__}: {error}"
-    place = _place(error.__traceback__)
-    return f"{name} at {place}" if place else name
-
-
-def _place(traceback: TracebackType | None) -> str:
-    """File and line of the innermost frame in this package, or nothing."""
     place = ""
-    while traceback:
-        file = Path(traceback.tb_frame.f_code.co_filename)
+    for frame, line in walk_tb(error.__traceback__):
+        file = Path(frame.f_code.co_filename)
         if file.is_relative_to(_HOME / PACKAGE):
-            place = f"{file.relative_to(_HOME)}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place
+            place = f" at {file.relative_to(_HOME)}:{line}"
+    return name + place
 
 
 def _logfmt(value: Value) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
-    if value and value.isprintable() and not any(character in ' "=\\' for character in value):
+    if value and value.isprintable() and not set(value) & set(' "=\\'):
         return value
     # Printable text stays readable in every script; control, format and bidi characters do not.
     escaped = (
