@@ -250,7 +250,7 @@ def _upstream(system: SystemConfig, instrumentation: Instrumentation, clock: Clo
 
 
 def _plan(system: SystemConfig, upstream: Upstream) -> Plan:
-    upstream.expect_jobs(len(system.jobs))
+    upstream.expect_jobs(max(len(system.jobs), system.max_jobs if system.discover else 0))
     provider = upstream.provider
     return Plan(
         name=system.name,

@@ -60,10 +60,10 @@ class Collector:
     def replace(self, plans: Iterable[Plan]) -> None:
         """Watches exactly these systems from now on.
 
-        It happens at once: no scrape ever shows a part of one configuration and a part of another. Jobs
-        that stay keep what is known of them, jobs that go leave no series.
+        The change is atomic: no scrape shows parts of two configurations. Jobs that stay keep what is known
+        of them, jobs that go leave no series.
         """
-        before, self._systems = self._systems, {}
+        before, systems = dict(self._systems), dict[str, System]()
         self._plans += 1
         for plan in plans:
             system = before.pop(plan.name, None)
@@ -74,7 +74,8 @@ class Collector:
                 if system.plan.origin != plan.origin:
                     self._probed.forget(plan.name)
                 system.apply(plan)
-            self._systems[plan.name] = system
+            systems[plan.name] = system
+        self._systems = systems
         for name, system in before.items():
             system.drop()
             system.log_outages()

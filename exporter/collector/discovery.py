@@ -8,7 +8,7 @@ from typing import Protocol
 from exporter.collector.record import JobRecord, Records
 from exporter.collector.source import Source, Waiter
 from exporter.model.clock import Clock
-from exporter.model.failure import Failure
+from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, State, Status
 from exporter.model.pacing import Why
 from exporter.model.retention import too_old
@@ -55,7 +55,7 @@ class Discovery(Source[Listed]):
     def reconfigure(self, keys: DiscoverKeys, *, same_upstream: bool) -> None:
         """Applies a changed configuration; `adopt` must follow.
 
-        If the keys differ, or a read under way asks in another way, the listing is due immediately, unless
+        If the keys differ, or a read under way uses another upstream, the listing is due immediately, unless
         the vendor asked to wait. What was listed stays valid as long as the keys name the same jobs.
 
         Args:
@@ -92,7 +92,7 @@ class Discovery(Source[Listed]):
                 record.drop()
                 self.former[job_id] = record
         if self._listed is not None:
-            self._choose(self._listed, self._clock.time())
+            self._apply(self._listed, self._clock.time())
 
     def release(self) -> dict[str, JobRecord]:
         """Gives up all records, the dropped ones too."""
@@ -136,9 +136,7 @@ class Discovery(Source[Listed]):
         else:
             if result.value:
                 self._has_states = any(each.status is not None for each in result.value.values())
-            self._listed = result
-            self._choose(result, result.read_at, new=True)
-            self.former.clear()
+            self._apply(result, result.read_at, new=True)
         self._on_applied(waiters)
 
     def missed_deadline(self, seconds: float) -> None:
@@ -160,7 +158,19 @@ class Discovery(Source[Listed]):
             why = {"reason": failure.reason, **self._records.outages.place, "detail": failure.detail}
             _log.warning("jobs cannot be listed", extra={**fields, **why}, exc_info=failure.__cause__)
 
-    def _choose(self, listed: Listed, now: float, *, new: bool = False) -> None:
+    def _apply(self, listed: Listed, now: float, *, new: bool = False) -> None:
+        """Watches what a listing named. One that cannot be applied counts as failed and changes nothing."""
+        try:
+            self._choose(listed, now, new=new)
+        except Exception as error:  # noqa: BLE001  values of a plug-in; a reload must not stop half-way
+            _log.exception("failed to apply a listing", extra={"system": self._records.plan.name})
+            self.failure = Failure(Reason.INTERNAL, type(error).__name__)
+        else:
+            self._listed = listed
+            if new:
+                self.former.clear()
+
+    def _choose(self, listed: Listed, now: float, *, new: bool) -> None:
         """Watches what a listing named, as far as the configuration wants it.
 
         Args:
@@ -191,7 +201,7 @@ class Discovery(Source[Listed]):
                 self._show(job_id, each, listed, new=new)
 
     def _keep_deleted(self, job_id: str) -> None:
-        """Goes on showing how a run ended that the vendor has deleted."""
+        """Keeps showing the final status of a run that the vendor has deleted."""
         if job_id not in self.jobs:
             record = self.former.pop(job_id)
             if not self._records.keep(record):

@@ -70,6 +70,7 @@ class ProbedJobs:
     def keep(self, record: JobRecord) -> None:
         """Keeps the record of a job that is not watched any more."""
         record.move(self._page, self._outages)
+        record.follow_listing(complete=False)
         self._add(record)
 
     def _add(self, record: JobRecord) -> None:

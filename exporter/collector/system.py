@@ -83,12 +83,15 @@ class System:
         Jobs that stay keep what is known of them, unless the plan has another ``origin``; jobs that go leave
         no series. Waiters of reads that were not sent have to join again.
         """
-        if plan.origin != self.plan.origin:
+        same_origin = plan.origin == self.plan.origin
+        if not same_origin:
             self.drop()
         self._readers.clear()
         same_upstream = plan.upstream is self._readers.upstream
         if not same_upstream:
-            # Reads under way end with their own upstream, and hold up none of the new one.
+            # Reads under way end with their own upstream, and do not delay reads with the new one.
+            if same_origin:
+                plan.upstream.hold_until(self._readers.upstream.not_before)
             self._readers = Readers(plan.name, plan.upstream, plan.concurrency)
         self._records.apply(plan)
         self.identity = label_text({"system": plan.name, **plan.labels})
@@ -189,10 +192,10 @@ class System:
     def _join_listed(self, waiters: Collection[Waiter]) -> None:
         """Makes those who waited for the listing wait for the jobs that it named."""
         now = self._clock.monotonic()
+        found = self._discovery.jobs.values() if self._discovery is not None else ()
         for waiter in waiters:
             only = waiter.only
-            records = [each for each in self.records() if only is None or each in only]
-            self._join_jobs(waiter, now, records)
+            self._join_jobs(waiter, now, [each for each in found if only is None or each in only])
 
     def _join_jobs(self, waiter: Waiter, now: float, records: Iterable[JobRecord]) -> None:
         skipped = dict.fromkeys(Why, 0)

@@ -1,5 +1,6 @@
 """The HTTP client of one system: sends requests with its credential over its connection pool."""
 
+import logging
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from exporter.transport import ClientCertificate, ConnectionSettings, ReloadingP
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
 from exporter.upstream.trace import Trace
+
+_log = logging.getLogger(__name__)
 
 USER_AGENT = f"remote-job-exporter/{__version__}"
 
@@ -53,6 +56,7 @@ class Client:
         self._renewal = Renewal(credential, connection, timeout, instrumentation, clock)
         self._pool = ReloadingPool(connection, clock, max_connections=concurrency, grace=timeout)
         self.in_use = self._pool.in_use
+        self._expiry_error_logged = False
         self._certificate = ClientCertificate(connection.tls)
         self.place = {"host": urlsplit(base_url).netloc}
         if proxy := connection.proxy(base_url):
@@ -110,7 +114,14 @@ class Client:
 
     def credentials_expiry(self) -> float | None:
         """Unix time at which the first credential expires that is not renewed here, if known."""
-        ends = self._credential.expires_at(), self._certificate.expires_at()
+        try:
+            ends = self._credential.expires_at(), self._certificate.expires_at()
+        except Exception:  # noqa: BLE001  an error of a plug-in must not cost the scrape
+            if not self._expiry_error_logged:
+                fields = {"system": self.instrumentation.system}
+                _log.exception("failed to read the expiry of credentials", extra=fields)
+            self._expiry_error_logged = True
+            return None
         return min((end for end in ends if end is not None), default=None)
 
     async def close(self, *, grace: float) -> None:

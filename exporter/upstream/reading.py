@@ -89,6 +89,10 @@ class Upstream:
         self.expect_jobs = client.expect_jobs
         self.close = client.close
 
+    def hold_until(self, moment: float) -> None:
+        """Allows no request before a monotonic time, such as that of an upstream which this one replaces."""
+        self.not_before = max(self.not_before, moment)
+
     async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
         """Reads one job once; any error is in the outcome.
 
@@ -189,7 +193,7 @@ class Upstream:
         failure = Failure(reason, detail, status=status, retry_after=self._retry_after(response))
         wait = retry_after(failure)
         if reason is Reason.RATE_LIMITED and self.provider.rate_limit_scope == "system" and wait is not None:
-            self.not_before = max(self.not_before, self._clock.monotonic() + wait)
+            self.hold_until(self._clock.monotonic() + wait)
         return failure
 
     def _retry_after(self, response: Response) -> float | None:

@@ -127,9 +127,11 @@ async def _in_thread(work: Callable[[], None]) -> None:
             done.set_exception(error)
 
     def run() -> None:
-        error = None
+        error: BaseException | None = None
         try:
             work()
+        except StopIteration as caught:  # a future refuses it
+            error = RuntimeError(str(type(caught)))
         except BaseException as caught:  # noqa: BLE001  raised where it is awaited
             error = caught
         with suppress(RuntimeError):  # the loop is closed, so nothing waits any more

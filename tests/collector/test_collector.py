@@ -35,6 +35,8 @@ class FakeUpstream:
         self.listing: Mapping[str, Found] | Failure = {}
         self.asked: list[str] = []
         self.was_asked = asyncio.Event()
+        self.listed = asyncio.Event()
+        self.listed.set()
         self.answer = asyncio.Event()
         self._clock = clock
         if not slow:
@@ -50,7 +52,7 @@ class FakeUpstream:
 
     async def list_jobs(self, keys: DiscoverKeys, trace: object = None) -> Listed:
         self.asked.append("listing")
-        await self.answer.wait()
+        await self.listed.wait()
         found, failure = ({}, self.listing) if isinstance(self.listing, Failure) else (self.listing, None)
         return Outcome(found, failure, self._clock.time(), 0.1)
 
@@ -58,6 +60,9 @@ class FakeUpstream:
         self.asked.append("count")
         await self.answer.wait()
         return Outcome({State.RUNNING: 3}, None, self._clock.time(), 0.1)
+
+    def hold_until(self, moment: float) -> None:
+        self.not_before = max(self.not_before, moment)
 
     def credentials_expiry(self) -> float | None:
         return None
@@ -224,3 +229,58 @@ async def test_a_probed_job_is_remembered_and_becomes_a_watched_one(
     collector.replace([plan(upstream, "a", "z")])
     assert (await scrape(collector))["remote_job_up", "z"] == 1
     assert sorted(upstream.asked) == ["a", "z"]
+
+
+async def test_a_configured_job_is_read_once_though_the_listing_takes_longer_than_its_interval(
+    collector: Collector, upstream: FakeUpstream, clock: FakeClock
+) -> None:
+    upstream.listed.clear()
+    collector.replace([plan(upstream, "a", discover=SitecoreDiscover())])
+    waiting = asyncio.create_task(collector.scrape(60, Format.TEXT))
+    await upstream.was_asked.wait()
+    clock.turn(15)
+    upstream.listed.set()
+    assert b'why="fresh"} 0.0' in await waiting
+    assert sorted(upstream.asked) == ["a", "listing"]
+
+
+@pytest.mark.parametrize("discover", [None, SitecoreDiscover()])
+async def test_a_job_that_a_listing_reported_is_read_by_itself_once_it_is_probed_or_configured(
+    discover: SitecoreDiscover | None, collector: Collector, upstream: FakeUpstream, clock: FakeClock
+) -> None:
+    upstream.listing = {each: Found({"id": each}, RUNNING, complete=True) for each in "ab"}
+    collector.replace([plan(upstream, discover=SitecoreDiscover())])
+    await scrape(collector)
+    collector.replace([plan(upstream, discover=SitecoreDiscover(), max_jobs=1)])
+    clock.turn(60)
+    assert (await collector.probe([("system", "xmc"), ("id", "b")], 60)).why_not is None
+    assert upstream.asked.count("b") == 1
+    collector.replace([plan(upstream, "b", discover=discover)])
+    upstream.results["b"] = Failure(Reason.CONNECT)
+    clock.turn(60)
+    assert (await scrape(collector))["remote_job_up", "b"] == 0
+
+
+async def test_a_listing_that_cannot_be_applied_fails_and_stops_no_reload(
+    collector: Collector, upstream: FakeUpstream, clock: FakeClock
+) -> None:
+    ended = Status(State.SUCCEEDED, final=True, ended_at="2024-01-01")  # type: ignore[arg-type]
+    upstream.listing = {"b": Found({"id": "b"}, ended, complete=True)}
+    collector.replace([plan(upstream, "a", discover=SitecoreDiscover.model_validate({"newer_than": "1m"}))])
+    samples = await scrape(collector)
+    assert (samples["remote_job_system_up", ""], samples["remote_job_up", "a"]) == (0, 1)
+    collector.replace(
+        [plan(upstream, "a", "c", discover=SitecoreDiscover.model_validate({"newer_than": "2m"}))]
+    )
+    clock.turn(60)
+    assert (await scrape(collector))["remote_job_up", "c"] == 1
+
+
+async def test_a_new_upstream_of_the_same_address_keeps_the_rate_limit(
+    collector: Collector, upstream: FakeUpstream, clock: FakeClock
+) -> None:
+    collector.replace([plan(upstream, "a")])
+    upstream.hold_until(clock.now + 30)
+    collector.replace([plan(again := FakeUpstream(clock), "a")])
+    await scrape(collector)
+    assert again.asked == []
