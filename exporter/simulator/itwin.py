@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from exporter.simulator.listings import ListRow, latest_runs, newest_first, page_after
 from exporter.simulator.lives import MINUTE, End, Life, Moment, Part, Phase, World, busy, ended, hanging
 from exporter.simulator.responses import Refused, guid, number, precise, refusal, to_second, without_none
-from exporter.simulator.tokens import Client, Tokens, bearer, oauth2
+from exporter.simulator.tokens import TokenClient, Tokens, bearer, oauth2
 
 NOTE = "Ended iTwin jobs start again after a while with the same id."
 CLIENT_ID, CLIENT_SECRET, SCOPE = "demo-twin-reader", "demo-twin-secret", "itwin-platform"
@@ -136,7 +136,7 @@ def issuer(world: World) -> Tokens:
         "grant_type": (400, "unsupported_grant_type"),
         "scope": (400, "invalid_scope"),
     }
-    clients = {CLIENT_ID: Client(CLIENT_SECRET, SCOPE)}
+    clients = {CLIENT_ID: TokenClient(CLIENT_SECRET, SCOPE)}
     return Tokens(world, "ims", clients, lifetime=3600, required={"scope": SCOPE}, errors=errors)
 
 

@@ -34,7 +34,7 @@ from exporter.simulator.lives import (
     hanging,
 )
 from exporter.simulator.responses import Refused, guid, hex_id, number, precise
-from exporter.simulator.tokens import Client, Tokens, bearer, oauth2
+from exporter.simulator.tokens import TokenClient, Tokens, bearer, oauth2
 
 NOTE = "Ended Sitecore jobs start again after a while with the same id."
 CLIENT_ID, CLIENT_SECRET = "demo-publishing-reader", "demo-publishing-secret"
@@ -281,8 +281,8 @@ def routes(world: World) -> list[BaseRoute]:
     """The paths of the API and of its identity service."""
     # A token request names no scope: it follows from the client.
     clients = {
-        CLIENT_ID: Client(CLIENT_SECRET, "xmcpub.jobs.a:r"),
-        DEPLOY_CLIENT_ID: Client(DEPLOY_CLIENT_SECRET, "xmclouddeploy.projects:r"),
+        CLIENT_ID: TokenClient(CLIENT_SECRET, "xmcpub.jobs.a:r"),
+        DEPLOY_CLIENT_ID: TokenClient(DEPLOY_CLIENT_SECRET, "xmclouddeploy.projects:r"),
     }
     errors = {
         "client": (401, "access_denied"),

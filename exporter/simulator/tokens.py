@@ -26,7 +26,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class TokenClient:
     """A client that can request tokens, and the scopes that it gets."""
 
     secret: str
@@ -48,7 +48,7 @@ class Tokens:
 
     world: World
     issuer: str
-    clients: Mapping[str, Client]
+    clients: Mapping[str, TokenClient]
     lifetime: int
     required: Mapping[str, str]
     errors: Mapping[str, tuple[int, str]]
