@@ -67,15 +67,11 @@ def render_row(
     values = tuple([metric.get(view) for metric in table])
     if before is None:
         before = Row((None,) * len(table), (b"",) * len(table))
-    return Row(
-        values,
-        tuple(
-            [
-                line if value == old else _lines(metric, identity, value, current_only=current_only)
-                for metric, value, old, line in zip(table, values, before.values, before.lines, strict=True)
-            ]
-        ),
-    )
+    lines = [
+        line if value == old else _lines(metric, identity, value, current_only=current_only)
+        for metric, value, old, line in zip(table, values, before.values, before.lines, strict=True)
+    ]
+    return Row(values, tuple(lines))
 
 
 def _lines(metric: Metric[View], identity: str, got: Any, *, current_only: bool) -> bytes:
@@ -88,8 +84,7 @@ def _lines(metric: Metric[View], identity: str, got: Any, *, current_only: bool)
     samples: Samples = got
     if current_only and metric.type == "stateset":
         samples = tuple(sample for sample in samples if sample[1])
-    labels = metric.labels
-    lines = []
+    labels, lines = metric.labels, []
     for values, value in samples:
         own = ",".join(
             [f'{label}="{text.translate(_ESCAPES)}"' for label, text in zip(labels, values, strict=True)]

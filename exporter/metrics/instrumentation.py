@@ -1,8 +1,9 @@
 """What the exporter counts of itself: prometheus-client's metrics on a registry of its own."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client import generate_latest as generate_text
@@ -19,6 +20,8 @@ _REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 12
 _SCRAPE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 OTHER = "other"
 _CODES = frozenset(status.value for status in HTTPStatus)
+
+Kind = TypeVar("Kind")
 
 
 class SystemInstrumentation:
@@ -68,65 +71,56 @@ class Instrumentation:
         self.registry = CollectorRegistry()
         self._systems: dict[str, SystemInstrumentation] = {}
         ProcessCollector(registry=self.registry)
-        build = Info(
-            "remote_job_exporter_build",
-            "Version of the exporter and of the Python it runs on.",
-            registry=self.registry,
-        )
+        build = self._new(Info, "build", "Version of the exporter and of the Python it runs on.")
         build.info({"version": version, "revision": revision, "python_version": platform.python_version()})
         shard = shard or Shard()
-        Info(
-            "remote_job_exporter_shard", "Index of this shard, and number of shards.", registry=self.registry
-        ).info({"shard": str(shard.index), "shards": str(shard.count)})
-        self.scrapes = Histogram(
-            "remote_job_exporter_scrape_duration_seconds",
+        shards = self._new(Info, "shard", "Index of this shard, and number of shards.")
+        shards.info({"shard": str(shard.index), "shards": str(shard.count)})
+        self.scrapes = self._new(
+            Histogram,
+            "scrape_duration_seconds",
             "Duration of scrapes, probes and service discovery, by path.",
-            ["handler"],
+            "handler",
             buckets=_SCRAPE_BUCKETS,
-            registry=self.registry,
         )
-        self.requests = self._counter(
-            "requests", "Requests with a response, by HTTP status.", "system", "code"
+        self.requests = self._new(
+            Counter, "requests", "Requests with a response, by HTTP status.", "system", "code"
         )
-        self.failures = self._counter(
-            "request_failures", "Failed requests to a system, by reason.", "system", "reason"
+        self.failures = self._new(
+            Counter, "request_failures", "Failed requests to a system, by reason.", "system", "reason"
         )
-        self.skipped = self._counter(
+        self.skipped = self._new(
+            Counter,
             "reads_skipped",
             "Skipped reads: the last result was shown instead. why: fresh, final or pacing.",
             "system",
             "why",
         )
-        self.durations = Histogram(
-            "remote_job_exporter_request_duration_seconds",
+        self.durations = self._new(
+            Histogram,
+            "request_duration_seconds",
             "Duration of requests with a response.",
-            ["system"],
+            "system",
             buckets=_REQUEST_BUCKETS,
-            registry=self.registry,
         )
-        self.jobs = Gauge(
-            "remote_job_exporter_jobs", "Known jobs of a system.", ["system"], registry=self.registry
+        self.jobs = self._new(Gauge, "jobs", "Known jobs of a system.", "system")
+        self._reload_worked = self._new(
+            Gauge, "config_last_reload_successful", "1 if the last reload of the configuration succeeded."
+        )
+        self._reload_time = self._new(
+            Gauge,
+            "config_last_reload_success_timestamp_seconds",
+            "Time of the last successful reload of the configuration.",
         )
 
-        self._reload_worked = Gauge(
-            "remote_job_exporter_config_last_reload_successful",
-            "1 if the last reload of the configuration succeeded.",
-            registry=self.registry,
-        )
-        self._reload_time = Gauge(
-            "remote_job_exporter_config_last_reload_success_timestamp_seconds",
-            "Time of the last successful reload of the configuration.",
-            registry=self.registry,
-        )
+    def _new(self, kind: Callable[..., Kind], name: str, help_: str, *labels: str, **options: Any) -> Kind:
+        return kind(f"remote_job_exporter_{name}", help_, labels, registry=self.registry, **options)
 
     def reloaded(self, *, worked: bool) -> None:
         """The configuration was read."""
         self._reload_worked.set(worked)
         if worked:
             self._reload_time.set_to_current_time()
-
-    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
-        return Counter(f"remote_job_exporter_{name}", help_, labels, registry=self.registry)
 
     def render(self, *, openmetrics: bool) -> bytes:
         """All of them in text format 0.0.4, or in OpenMetrics 1.0.0 without its end mark."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
-from exporter.metrics.table import Metric, Samples, Value, because
+from exporter.metrics.table import Metric, Samples, because, samples
 from exporter.model.failure import Reason
 from exporter.model.history import History
-from exporter.model.job import RESULTS, Category, Expect, Items, Job, State, Status
+from exporter.model.job import RESULTS, Category, Expect, Job, State, Status
 
 MAX_CATEGORIES = 50
 OTHER = "other"
@@ -40,29 +41,44 @@ class JobView:
     def name(self) -> str:
         """The job's name for people: as configured, else as the vendor calls it, else none."""
         known = self.history.status
-        return self.job.name or (known.name if known is not None else "")
+        return self.job.name or (known.name if known else "")
 
 
-def _of(read: Callable[[Status], Value]) -> Callable[[JobView], Value]:
+def _of(read: Callable[[Status], Any]) -> Callable[[JobView], Any]:
     """A value of the status; absent while there is none."""
 
-    def get(view: JobView) -> Value:
-        status = view.status
-        return None if status is None else read(status)
+    def get(view: JobView) -> Any:
+        return None if view.status is None else read(view.status)
 
     return get
 
 
-def _items(name: str) -> Callable[[JobView], Value]:
-    return _of(lambda status: getattr(status.items, name))
+def _gauge(name: str, help_: str, attribute: str) -> Metric[JobView]:
+    """A gauge of an attribute of the status, such as ``items.sent``."""
+    return Metric(name, help_, _of(attrgetter(attribute)))
 
 
-def _state(view: JobView) -> Samples:
-    return () if view.status is None else _STATES[view.status.state]
+def _flag(name: str, help_: str, attribute: str) -> Metric[JobView]:
+    """A gauge of a ``bool`` of the status: 1 or 0, absent if it is not known."""
+    values = {None: None, False: 0, True: 1}
+    return Metric(name, help_, _of(lambda status: values[getattr(status, attribute)]))
 
 
-def _status_info(view: JobView) -> Samples:
-    return () if view.status is None else (((view.status.raw, view.status.step), 1),)
+def _kept(name: str, help_: str, attribute: str) -> Metric[JobView]:
+    """A gauge of an attribute of the view, shown also while reads fail."""
+    return Metric(name, help_, attrgetter(attribute), kept=True)
+
+
+def _by_category(name: str, help_: str, count: str) -> Metric[JobView]:
+    """A gauge of one count of every category of the status."""
+
+    def get(status: Status) -> Samples:
+        if not status.categories:
+            return ()
+        categories = _bounded(status.categories)
+        return samples((label, getattr(category, count)) for label, category in categories)
+
+    return Metric(name, help_, _of(get), labels=("category",))
 
 
 def _info(view: JobView) -> Samples:
@@ -71,18 +87,7 @@ def _info(view: JobView) -> Samples:
     return (((job.provider, job.kind.value, view.name, *words), 1),)
 
 
-def _expected(view: JobView) -> Samples:
-    expect = view.job.expect
-    limits = ((name, getattr(expect, name)) for name in _EXPECTATIONS)
-    return tuple(((name,), seconds) for name, seconds in limits if seconds is not None)
-
-
-def _finished(view: JobView) -> Samples:
-    finished = view.history.finished
-    return tuple([((state.value,), finished[state]) for state in RESULTS])
-
-
-def _duration(status: Status) -> Value:
+def _duration(status: Status) -> float | None:
     if status.state not in RESULTS or status.started_at is None or status.ended_at is None:
         return None
     # No vendor has more digits than microseconds; the rest is an error of the subtraction.
@@ -90,54 +95,21 @@ def _duration(status: Status) -> Value:
     return seconds if seconds >= 0 else None
 
 
-def _categories(name: str) -> Callable[[JobView], Samples]:
-    def get(view: JobView) -> Samples:
-        if view.status is None or not view.status.categories:
-            return ()
-        categories = _bounded(view.status.categories)
-        values = ((label, getattr(category, name)) for label, category in categories)
-        return tuple(((label,), value) for label, value in values if value is not None)
-
-    return get
-
-
-def _bounded(categories: Any) -> list[tuple[str, Category]]:
+def _bounded(categories: Mapping[str, Category]) -> list[tuple[str, Category]]:
     """At most 50 categories, by name; the rest summed as ``other``, so that labels stay bounded."""
     ordered = sorted(categories.items())
     if len(ordered) <= MAX_CATEGORIES:
         return ordered
     kept = [(label, category) for label, category in ordered if label != OTHER][: MAX_CATEGORIES - 1]
     rest = [category for label, category in ordered if label not in dict(kept)]
-    totals = {
-        field.name: _sum(getattr(category, field.name) for category in rest) for field in fields(Category)
-    }
-    return [*kept, (OTHER, Category(**totals))]
+    counts = (field.name for field in fields(Category))
+    return [*kept, (OTHER, Category(**{count: _sum(rest, count) for count in counts}))]
 
 
-def _sum(values: Iterable[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
+def _sum(categories: Iterable[Category], count: str) -> int | None:
+    known = [value for category in categories if (value := getattr(category, count)) is not None]
     return sum(known) if known else None
 
-
-def _flag(read: Callable[[Status], bool | None]) -> Callable[[JobView], Value]:
-    def value(status: Status) -> Value:
-        flag = read(status)
-        return None if flag is None else int(flag)
-
-    return _of(value)
-
-
-_ITEM_HELP = {
-    "total": "Items of the current run known so far.",
-    "sent": "Items sent to the vendor's publishing target.",
-    "additional_sent": "Items sent in addition to the requested ones, such as dependencies.",
-    "processed": "Items of the current run that are processed.",
-    "succeeded": "Items of the current run that succeeded.",
-    "failed": "Items of the current run that failed.",
-    "skipped": "Items of the current run that were skipped.",
-    "deleted": "Items of the current run that were deleted.",
-    "acknowledged": "Items that the vendor's target has acknowledged.",
-}
 
 JOB_METRICS: tuple[Metric[JobView], ...] = (
     Metric(
@@ -154,28 +126,17 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         kept=True,
         type="info",
     ),
-    Metric(
-        "remote_job_read_duration_seconds",
-        "Duration of the last read of the job.",
-        lambda view: view.read_seconds,
-        kept=True,
-    ),
-    Metric(
-        "remote_job_read_timestamp_seconds",
-        "Start of the last read of the job.",
-        lambda view: view.read_at,
-        kept=True,
-    ),
-    Metric(
+    _kept("remote_job_read_duration_seconds", "Duration of the last read of the job.", "read_seconds"),
+    _kept("remote_job_read_timestamp_seconds", "Start of the last read of the job.", "read_at"),
+    _kept(
         "remote_job_watched_since_timestamp_seconds",
         "Time since when this exporter has watched the job.",
-        lambda view: view.history.watched_since,
-        kept=True,
+        "history.watched_since",
     ),
     Metric(
         "remote_job_expected_seconds",
         "What the configuration expects of the job; the thresholds of alerts.",
-        _expected,
+        lambda view: samples((name, getattr(view.job.expect, name)) for name in _EXPECTATIONS),
         labels=("expectation",),
         kept=True,
     ),
@@ -190,14 +151,14 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     Metric(
         "remote_job_status_info",
         "The vendor's own words for the status and the step of the job.",
-        _status_info,
+        _of(lambda status: (((status.raw, status.step), 1),)),
         labels=("status", "step"),
         type="info",
     ),
     Metric(
         "remote_job_state",
         "State of the job in one vocabulary for all systems; exactly one is 1.",
-        _state,
+        _of(lambda status: _STATES[status.state]),
         labels=("remote_job_state",),
         type="stateset",
     ),
@@ -206,94 +167,73 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         "Time since when the job has been in its state: as reported by the vendor, else as first seen.",
         lambda view: view.history.state_since if view.status is not None else None,
     ),
-    Metric(
+    _gauge(
         "remote_job_progress_ratio",
         "Progress of the current run, 0 to 1; absent if it is not known.",
-        _of(lambda status: status.progress),
+        "progress",
     ),
-    Metric(
+    _kept(
         "remote_job_progress_changed_timestamp_seconds",
         "Time of the last change of step, progress or an item count.",
-        lambda view: view.history.progress_changed,
-        kept=True,
+        "history.progress_changed",
     ),
-    *(
-        Metric(
-            "remote_job_items" if field.name == "total" else f"remote_job_items_{field.name}",
-            _ITEM_HELP[field.name],
-            _items(field.name),
-        )
-        for field in fields(Items)
+    _gauge("remote_job_items", "Items of the current run known so far.", "items.total"),
+    _gauge("remote_job_items_sent", "Items sent to the vendor's publishing target.", "items.sent"),
+    _gauge(
+        "remote_job_items_additional_sent",
+        "Items sent in addition to the requested ones, such as dependencies.",
+        "items.additional_sent",
     ),
-    Metric(
+    _gauge("remote_job_items_processed", "Items of the current run that are processed.", "items.processed"),
+    _gauge("remote_job_items_succeeded", "Items of the current run that succeeded.", "items.succeeded"),
+    _gauge("remote_job_items_failed", "Items of the current run that failed.", "items.failed"),
+    _gauge("remote_job_items_skipped", "Items of the current run that were skipped.", "items.skipped"),
+    _gauge("remote_job_items_deleted", "Items of the current run that were deleted.", "items.deleted"),
+    _gauge(
+        "remote_job_items_acknowledged",
+        "Items that the vendor's target has acknowledged.",
+        "items.acknowledged",
+    ),
+    _flag(
         "remote_job_items_sending_complete",
         "1 if no more items will be sent, so that the item counts are final.",
-        _flag(lambda status: status.sending_complete),
+        "sending_complete",
     ),
-    Metric(
-        "remote_job_cancelable",
-        "1 if the job can be canceled, as reported by the vendor.",
-        _flag(lambda status: status.cancelable),
-    ),
-    Metric(
-        "remote_job_enabled",
-        "0 if publishing is disabled.",
-        _flag(lambda status: status.enabled),
-    ),
-    Metric(
-        "remote_job_category_items",
-        "Items of the current run by the vendor's category.",
-        _categories("total"),
-        labels=("category",),
-    ),
-    Metric(
+    _flag("remote_job_cancelable", "1 if the job can be canceled, as reported by the vendor.", "cancelable"),
+    _flag("remote_job_enabled", "0 if publishing is disabled.", "enabled"),
+    _by_category("remote_job_category_items", "Items of the current run by the vendor's category.", "total"),
+    _by_category(
         "remote_job_category_items_succeeded",
         "Items of the current run that succeeded, by the vendor's category.",
-        _categories("succeeded"),
-        labels=("category",),
+        "succeeded",
     ),
-    Metric(
+    _by_category(
         "remote_job_category_items_failed",
         "Items of the current run that failed, by the vendor's category.",
-        _categories("failed"),
-        labels=("category",),
+        "failed",
     ),
-    Metric(
-        "remote_job_queued_timestamp_seconds",
-        "Time at which the newest run was queued.",
-        _of(lambda status: status.queued_at),
-    ),
-    Metric(
-        "remote_job_start_timestamp_seconds",
-        "Start of the newest run.",
-        _of(lambda status: status.started_at),
-    ),
-    Metric(
-        "remote_job_end_timestamp_seconds",
-        "End of the newest run.",
-        _of(lambda status: status.ended_at),
-    ),
-    Metric(
+    _gauge("remote_job_queued_timestamp_seconds", "Time at which the newest run was queued.", "queued_at"),
+    _gauge("remote_job_start_timestamp_seconds", "Start of the newest run.", "started_at"),
+    _gauge("remote_job_end_timestamp_seconds", "End of the newest run.", "ended_at"),
+    _gauge(
         "remote_job_last_report_timestamp_seconds",
         "Time at which the vendor last updated the status.",
-        _of(lambda status: status.reported_at),
+        "reported_at",
     ),
-    Metric(
+    _kept(
         "remote_job_last_success_timestamp_seconds",
         "End of the newest run known to have succeeded, with or without errors.",
-        lambda view: view.history.last_success,
-        kept=True,
+        "history.last_success",
     ),
-    Metric(
+    _kept(
         "remote_job_last_failure_timestamp_seconds",
         "End of the newest run known to have failed.",
-        lambda view: view.history.last_failure,
-        kept=True,
+        "history.last_failure",
     ),
     Metric(
         "remote_job_runs_finished_total",
         "Runs that this exporter saw end, by final state.",
-        _finished,
+        lambda view: samples(view.history.finished.items()),
         labels=("result",),
         kept=True,
         type="counter",
@@ -303,9 +243,5 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         "Duration of the newest run, once it has ended.",
         _of(_duration),
     ),
-    Metric(
-        "remote_job_run_number",
-        "The vendor's number of the newest run.",
-        _of(lambda status: status.run_number),
-    ),
+    _gauge("remote_job_run_number", "The vendor's number of the newest run.", "run_number"),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.metrics.table import Metric, Samples, because
+from exporter.metrics.table import Metric, because, samples
 from exporter.model.failure import Reason
 from exporter.model.job import State
 
@@ -17,10 +17,6 @@ class SystemView:
     credentials_expiry: float | None = None
     jobs_dropped: int | None = None
     jobs: Mapping[State, int] | None = None
-
-
-def _jobs(view: SystemView) -> Samples:
-    return tuple(((state.value,), jobs) for state, jobs in (view.jobs or {}).items())
 
 
 SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
@@ -40,7 +36,7 @@ SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
     Metric(
         "remote_job_system_jobs",
         "Jobs of the system by state, as counted by the system itself (summary).",
-        _jobs,
+        lambda view: samples((view.jobs or {}).items()),
         labels=("state",),
     ),
     Metric(

@@ -1,12 +1,11 @@
 """What a metric is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from exporter.model.failure import Reason
 
-Value = float | int | None
 Samples = tuple[tuple[tuple[str, ...], float | int], ...]
 """Of each sample the values of the metric's own labels, and the number."""
 
@@ -34,6 +33,11 @@ class Metric(Generic[View]):
     labels: tuple[str, ...] = ()
     kept: bool = False
     stability: Literal["stable", "experimental"] = "stable"
+
+
+def samples(values: Iterable[tuple[str, float | None]]) -> Samples:
+    """One sample for each value of the one label, without the values that are not known."""
+    return tuple([((label,), value) for label, value in values if value is not None])
 
 
 def because(reason: Reason | None) -> Samples:
