@@ -26,11 +26,7 @@ Format = Literal["logfmt", "json"]
 Value = str | int | float | bool | None
 
 
-def setup(
-    level: str,
-    format: Format = "logfmt",  # noqa: A002  # the flag's name
-    stream: TextIO | None = None,
-) -> None:
+def setup(level: str, format: Format = "logfmt", stream: TextIO | None = None) -> None:  # noqa: A002
     """Makes the root logger print to ``stream`` (default: stderr) only.
 
     ``level`` is the exporter's. Libraries log from ``warning`` upwards: below, some print URLs and headers.
@@ -44,7 +40,9 @@ def setup(
         raise ValueError(f"no such log level; allowed are {', '.join(levels)}")
     if format not in formatters:
         raise ValueError(f"no such log format; allowed are {', '.join(formatters)}")
-    handler = _Handler(stream)
+    # Otherwise a handler that fails prints message and arguments without a check.
+    logging.raiseExceptions = False
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatters[format]())
     logging.basicConfig(force=True, handlers=[handler], level=max(levels[level], logging.WARNING))
     logging.getLogger(PACKAGE).setLevel(levels[level])
@@ -69,11 +67,6 @@ class Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line without its end."""
         return json.dumps(_fields(record), allow_nan=False)
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """Does nothing: the default prints message and arguments without a check."""
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Value]:

@@ -28,12 +28,12 @@ LOOK_AGAIN_SECONDS = 1.0
 def masked_url(url: str) -> str:
     """A URL without the values of parameters whose names suggest a secret."""
     address, mark, query = url.partition("?")
-    return address + mark + _PARAMETER.sub(_masked, query)
 
+    def masked(parameter: re.Match[str]) -> str:
+        name = parameter[1]
+        return f"{name}={MASK}" if _SECRET_PARAMETER.search(unquote_plus(name)) else parameter[0]
 
-def _masked(parameter: re.Match[str]) -> str:
-    name = parameter[1]
-    return f"{name}={MASK}" if _SECRET_PARAMETER.search(unquote_plus(name)) else parameter[0]
+    return address + mark + _PARAMETER.sub(masked, query)
 
 
 class SecretError(ValueError):
@@ -158,14 +158,12 @@ class _File:
         try:
             if files.stamp(self._path) != self._stamp:
                 self._stamp, self._value = self._load()
+            self._lost = False
         except SecretError:
             if not self._lost:
-                _log.warning(
-                    "failed to read secret file; keeping the previous value", extra={"path": str(self._path)}
-                )
+                fields = {"path": str(self._path)}
+                _log.warning("failed to read secret file; keeping the previous value", extra=fields)
             self._lost = True
-        else:
-            self._lost = False
 
     def _load(self) -> tuple[files.Stamp, str]:
         stamp = files.stamp(self._path)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -14,17 +15,12 @@ _log = logging.getLogger(__name__)
 FIRST_DESCRIPTOR = 3
 SEND_SECONDS = 2.0
 MAX_STATUS_LENGTH = 1000
-# No number of systemd has more.
-_MAX_DIGITS = 19
 
 
 class Notifier:
     """Notifies systemd of the state of the service; does nothing without ``NOTIFY_SOCKET``.
 
     It raises nothing: a message that cannot be sent is lost, and the first such error is logged.
-
-    Args:
-        environ: the environment of this process.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -65,13 +61,14 @@ class Notifier:
                 async with asyncio.timeout(SEND_SECONDS):
                     await asyncio.get_running_loop().sock_sendall(out, "\n".join(lines).encode())
         except Exception as error:  # noqa: BLE001  # without pings systemd would end the process
-            if not self._lost:
-                self._lost = True
-                if isinstance(error, OSError):
-                    why = os.strerror(error.errno) if error.errno else type(error).__name__
-                    _log.warning("cannot notify systemd", extra={"reason": why})
-                else:
-                    _log.exception("cannot notify systemd")
+            if self._lost:
+                return
+            self._lost = True
+            if isinstance(error, OSError):
+                why = os.strerror(error.errno) if error.errno else type(error).__name__
+                _log.warning("cannot notify systemd", extra={"reason": why})
+            else:
+                _log.exception("cannot notify systemd")
 
 
 def _notify_address(text: str) -> str:
@@ -133,4 +130,4 @@ def _passed(descriptor: int) -> socket.socket:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else None
+    return int(text) if re.fullmatch("[0-9]{1,19}", text) else None
