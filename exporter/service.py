@@ -336,8 +336,8 @@ async def serve(file: Path, options: Options) -> None:
         await service.start()
         if options.watch:
             tasks.start(_watch(file, reload, loaded), running, "watch the configuration")
-        # Objects that exist now stay. To search them for garbage again and again takes a tenth of
-        # the time of every read.
+        # Objects created so far are permanent. To scan them in every garbage collection would take a
+        # tenth of the time of each read.
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
         addresses = " ".join(service.addresses)

@@ -43,10 +43,13 @@ class Credential(AuthBase, ABC):
 
     @abstractmethod
     def apply(self, request: PreparedRequest) -> None:
-        """Sets headers of a request. Does no I/O, except that it reads a secret file that has changed."""
+        """Sets headers of a request, and nothing else: traces and logs hide headers only.
+
+        It does no I/O, except that it reads a secret file that has changed.
+        """
 
     def version(self) -> object:
-        """A value that changes whenever what ``apply`` sets does."""
+        """A value that changes whenever the result of ``apply`` changes."""
         return None
 
     def must_renew(self, now: float) -> bool:
@@ -201,6 +204,6 @@ def basic_header(username: str, password: str) -> str:
         raw = f"{username}:{password}".encode()
     except UnicodeEncodeError:
         raw = b""
-    if not raw:  # Raised out here: the codec's own error carries what it was given.
+    if not raw:  # Raised outside the except block: the codec's error contains the secret.
         raise Failure(Reason.AUTH, "the user name or the password is not Unicode text")
     return "Basic " + b64encode(raw).decode()

@@ -121,7 +121,7 @@ def commands(by_name: Mapping[str, click.Command]) -> str:
 
 
 def _flag(option: click.Option) -> tuple[str, ...]:
-    # Not `option.default`, which from click 8.3 on is a mark of its own where there is none.
+    # Not `option.default`, which from click 8.3 on is a sentinel if there is no default.
     default = option.to_info_dict()["default"]
     if isinstance(default, tuple):
         default = ", ".join(map(str, default))

@@ -15,7 +15,7 @@ from exporter.transport import ConnectionSettings
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How a system is reached. Systems with equal values can share connections and credentials.
+    """How a system is reached. A reload that changes it makes a new upstream; equal values keep the old one.
 
     Args:
         options: the provider's own keys, an instance of its ``Options``.

@@ -41,7 +41,7 @@ class SystemInstrumentation:
         counter = self._answers.get(status)
         if counter is None:
             if self._gone:
-                return  # a read that outlived its system must not bring a series back
+                return  # a read that ends after its system was removed must not create its series again
             code = str(status) if status in _CODES else OTHER
             counter = self._answers[status] = self._instrumentation.requests.labels(self.system, code)
         counter.inc()
@@ -56,11 +56,11 @@ class SystemInstrumentation:
         self._skipped[why].inc(reads)
 
     def forget(self) -> None:
-        """The system is configured no more; what still ends of it is not counted."""
+        """The system is no longer configured; what still ends of it is not counted."""
         self._gone = True
 
     def watching(self, jobs: int) -> None:
-        """So many jobs of the system are known."""
+        """Sets the number of known jobs of the system."""
         self._instrumentation.jobs.labels(self.system).set(jobs)
 
 
@@ -137,7 +137,7 @@ class Instrumentation:
         return self._systems[system]
 
     def forget(self, system: str) -> None:
-        """A system that is configured no more leaves no series."""
+        """A system that is no longer configured leaves no series."""
         if instrumentation := self._systems.pop(system, None):
             instrumentation.forget()
         for metric in (self.requests, self.failures, self.skipped, self.durations, self.jobs):

@@ -130,7 +130,7 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     _kept("remote_job_read_timestamp_seconds", "Start of the last read of the job.", "read_at"),
     _kept(
         "remote_job_watched_since_timestamp_seconds",
-        "Time since when this exporter has watched the job.",
+        "Time when this exporter started to watch the job.",
         "history.watched_since",
     ),
     Metric(
@@ -164,7 +164,7 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     Metric(
         "remote_job_state_timestamp_seconds",
-        "Time since when the job has been in its state: as reported by the vendor, else as first seen.",
+        "Time when the job entered its state: as reported by the vendor, else as first seen.",
         lambda view: view.history.state_since if view.status is not None else None,
     ),
     _gauge(

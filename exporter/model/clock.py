@@ -1,11 +1,11 @@
-"""The clock that everything reads that looks at the time; tests pass one that they turn by hand."""
+"""The clock. It is passed in, so tests can use one that they control."""
 
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """What tells the time."""
+    """A source of time."""
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary start; never set back. For ages, intervals and deadlines."""

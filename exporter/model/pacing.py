@@ -1,7 +1,7 @@
-"""When a job may be asked again. Pure: the clock (monotonic seconds) is passed in.
+"""When a job may be read again. Pure: the clock (monotonic seconds) is passed in.
 
-The last result is shown instead of asking again only where a rule here holds; see the page
-"Pacing" of the documentation for the same rules in words.
+The last result is shown instead of a new read only if a rule here applies. docs/pacing.md has the same
+rules in words.
 """
 
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the config and the vendor ask of us, in seconds.
+    """Intervals that the configuration and the vendor set, in seconds.
 
     Args:
-        min_interval: a job asked this recently is not asked again, with or without success.
+        min_interval: a job that was read this recently is not read again, whether the read worked or not.
         final_interval: how often a run that has ended for good is read again.
         steps: the vendor's own intervals between reads; the first again when progress changes.
     """
@@ -40,7 +40,7 @@ class Rules:
 
 @dataclass(slots=True)
 class Pace:
-    """When one job was asked and may be asked again."""
+    """When one source was read and may be read again."""
 
     rules: Rules
     asked_at: float = -inf
@@ -49,7 +49,7 @@ class Pace:
     final: bool = False
 
     def why_not(self, now: float) -> Why | None:
-        """Why the job may not be asked at ``now``, or ``None`` if it may."""
+        """Why the source may not be read at ``now``, or ``None`` if it may."""
         age = now - self.asked_at
         if self.final and age < self.rules.final_interval:
             return Why.FINAL
@@ -58,12 +58,12 @@ class Pace:
         return Why.PACING if now < self.not_before else None
 
     def asked(self, now: float) -> None:
-        """The job's read begins."""
+        """A read begins."""
         self.asked_at = now
         self.not_before = -inf
 
     def read(self, before: Status | None, status: Status) -> None:
-        """The read that began last was understood; ``before`` is the status understood before it."""
+        """The last read was understood; ``before`` is the status before it."""
         self.final = status.final
         if not self.rules.steps:
             return
@@ -73,7 +73,7 @@ class Pace:
         self.not_before = self.asked_at + self.rules.steps[self.step] - DUE_TOLERANCE
 
     def failed(self, now: float, failure: Failure) -> None:
-        """The read that began last failed at ``now``."""
+        """The last read failed at ``now``."""
         self.final = False
         wait = retry_after(failure)
         if wait is not None:
@@ -81,7 +81,7 @@ class Pace:
 
 
 def retry_after(failure: Failure) -> float | None:
-    """How long the vendor asked us to wait (429 and 503 only), at most a quarter of an hour."""
+    """Seconds that the vendor asked to wait (429 and 503 only), a quarter of an hour at most."""
     if failure.retry_after is None:
         return None
     if failure.reason is Reason.RATE_LIMITED or failure.status == 503:

@@ -44,5 +44,7 @@ def ordinal(host: str) -> int:
     """
     match = re.fullmatch(r".*-(\d{1,6})", host.partition(".")[0])
     if match is None:
-        raise ValueError(f"the host name {host} does not end in -NUMBER, so it tells no shard")
+        raise ValueError(
+            f"the host name {host} does not end in -NUMBER, so the shard cannot be derived from it"
+        )
     return int(match[1])

@@ -20,8 +20,8 @@ from exporter.web.asgi import Exchange, ResponseEvent, date
 from exporter.web.limits import Limits
 from exporter.web.parser import Parser
 
-# Parsed in one go: a chunk or a header costs some microseconds and may have three bytes, and nothing may
-# hold the event loop for long.
+# Parsed without a pause: the data may be many tiny chunks, each of which takes microseconds, and the event
+# loop must not be blocked for long.
 READ_BYTES = 4096
 WRITE_BYTES = 64 * 1024
 Tls = ssl.SSLContext | Callable[[], ssl.SSLContext] | None
@@ -113,8 +113,8 @@ class Connection(asyncio.BufferedProtocol):
             self._enter(State.READING)
         self._http.receive_data(bytes(self._buffer[:nbytes]))
         self._arrived.set()
-        # A head is refused before it is so long. Reading goes on during a response, otherwise a disconnect
-        # would not be noticed; but not for ever.
+        # The parser rejects headers well before this limit. Reading continues during a response to detect a
+        # disconnect, but what it may store is limited.
         if self._parser.ahead > 2 * self._limits.header_bytes:
             self._abort()
 
@@ -239,7 +239,7 @@ class Connection(asyncio.BufferedProtocol):
             self._exchange.disconnect()
 
     def _close(self) -> None:
-        # Closed twice, asyncio's TLS loses hold of the connection and could not cut it any more.
+        # Closed twice, asyncio's TLS loses the connection and cannot abort it.
         if not self._transport.is_closing():
             self._transport.close()
 

@@ -25,7 +25,7 @@ async def listen_on(address: str) -> list[socket.socket]:
     ``unix:PATH``, where a socket left behind is removed first. Port 0 is any free one.
 
     Raises:
-        ListenError: the address is malformed, in use or not ours.
+        ListenError: the address is malformed, in use or not an address of this machine.
     """
     listeners: list[socket.socket] = []
     try:

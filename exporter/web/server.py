@@ -56,10 +56,10 @@ class Server:
         self._complain_from = 0.0
 
     async def start(self) -> None:
-        """Binds every address and accepts; on the first bad one nothing stays bound.
+        """Listens on every address. If one fails, it closes all of them.
 
         Raises:
-            ListenError: an address is malformed, in use or not ours, or systemd passed no socket.
+            ListenError: an address is malformed, in use or not one of this machine, or systemd passed no socket.
         """
         try:
             if self._listen is None:
