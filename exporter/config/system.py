@@ -15,7 +15,7 @@ from exporter.transport import ConnectionSettings
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How a system is reached. A reload that changes it makes a new upstream; equal values keep the old one.
+    """How a system is reached. Equal values share one upstream; another value makes a new one.
 
     Args:
         options: the provider's own keys, an instance of its ``Options``.
