@@ -100,14 +100,9 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _value(value: object) -> Value:
-    match value:
-        case bool() | int() | None:
-            return value
-        case float() if math.isfinite(value):
-            return value
-        case BaseException():
-            return _cut(_describe(value))
-    return _cut(str(value))
+    if isinstance(value, int | None) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return _cut(_describe(value) if isinstance(value, BaseException) else str(value))
 
 
 def _cut(text: str) -> str:

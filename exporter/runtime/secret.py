@@ -93,11 +93,7 @@ class Secret:
         return self._value is None
 
     def reveal(self) -> str:
-        """The value; for requests only.
-
-        Raises:
-            SecretError: it is not read.
-        """
+        """The value, for requests only; raises a `SecretError` if it is not read."""
         if self._value is None:
             raise SecretError("the secret is not read")
         return self._value if isinstance(self._value, str) else self._value.read()
@@ -146,15 +142,9 @@ class _File:
 
     def read(self) -> str:
         now = self._clock.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + LOOK_AGAIN_SECONDS
-            self._refresh()
-        return self._value
-
-    def look_again(self) -> None:
-        self._look_at = 0.0
-
-    def _refresh(self) -> None:
+        if now < self._look_at:
+            return self._value
+        self._look_at = now + LOOK_AGAIN_SECONDS
         try:
             if files.stamp(self._path) != self._stamp:
                 self._stamp, self._value = self._load()
@@ -164,6 +154,10 @@ class _File:
                 fields = {"path": str(self._path)}
                 _log.warning("failed to read secret file; keeping the previous value", extra=fields)
             self._lost = True
+        return self._value
+
+    def look_again(self) -> None:
+        self._look_at = 0.0
 
     def _load(self) -> tuple[files.Stamp, str]:
         stamp = files.stamp(self._path)
