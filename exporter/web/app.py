@@ -137,9 +137,8 @@ class App:
             jobs = await self._collector.jobs(seconds)
         except UnlistedError as error:
             # On an error Prometheus keeps its targets; a list without the missing jobs would remove theirs.
-            return PlainTextResponse(
-                f"some systems have not been listed yet: {error}; try again later\n", 503
-            )
+            text = f"some systems have not been listed yet: {error}; try again later\n"
+            return PlainTextResponse(text, 503)
         body = await asyncio.to_thread(lambda: json.dumps([_target(job, host) for job in jobs]).encode())
         return await _response(request, body, "application/json")
 

@@ -185,7 +185,7 @@ class Connection(asyncio.BufferedProtocol):
                 return request
             if self._http.they_are_waiting_for_100_continue:
                 # Without waiting until it is sent, since there is no bound on what arrives meanwhile.
-                self._transport.write(self._http.send(CONTINUE))
+                self._transport.write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
             self._arrived.clear()
             await self._arrived.wait()
         return None
@@ -246,9 +246,6 @@ class Connection(asyncio.BufferedProtocol):
     def _abort(self) -> None:
         if self.state is not State.OPENING:
             self._transport.abort()
-
-
-CONTINUE = h11.InformationalResponse(status_code=100, headers=[])
 
 
 def _slices(parts: Sequence[bytes]) -> Iterator[memoryview]:

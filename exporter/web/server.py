@@ -28,11 +28,9 @@ class Server:
     """One application on any number of addresses, in the running event loop.
 
     Args:
-        app: an ASGI 3 application; the lifespan protocol is not spoken.
-        listen: ``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT`` for all interfaces, or ``unix:PATH``. Port 0
-            is any free one. ``None``: the sockets that systemd passed.
-        ssl_context: for new connections, or what returns it for each of them; may be replaced at any
-            time, for rotated certificates.
+        app: an ASGI 3 application; the lifespan protocol is not used.
+        listen: addresses, see `listen_on`; ``None``: the sockets that systemd passed.
+        ssl_context: for new connections, or what returns it for each of them; may be replaced at any time.
 
     Attributes:
         addresses: where it listens, once started: ``http://127.0.0.1:10072``, ``unix:/path``.

@@ -8,7 +8,7 @@ import os
 import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -200,8 +200,14 @@ class ServerTls(Keys):
             context.set_ecdh_curve(_CURVES[curve])
         context.set_alpn_protocols(["http/1.1"])
         _identify(context, certificate, key)
-        if self.cipher_suites or self.curve_preferences:
-            self._try(context)
+        # Not every cipher suite and curve works with every certificate.
+        tried = _VERSIONS.items() if self.cipher_suites or self.curve_preferences else ()
+        for name, version in tried:
+            if self.min_version <= name <= self.max_version and not _can_connect(context, version):
+                raise ValueError(
+                    f"cipher_suites and curve_preferences allow no connection with {name} and this "
+                    "certificate; allow more, or exclude the version with min_version or max_version"
+                )
         if authority := self.client_ca or self.client_ca_file:
             _trust(context, authority)
             # As in Go, an intermediate CA can be trusted without the one above it.
@@ -210,15 +216,6 @@ class ServerTls(Keys):
         if self.client_allowed_sans:
             context.sslobject_class = _only(frozenset(map(_canonical, self.client_allowed_sans)))
         return context
-
-    def _try(self, context: ssl.SSLContext) -> None:
-        """Tries a handshake: not every cipher suite and curve works with every certificate."""
-        for name, version in _VERSIONS.items():
-            if self.min_version <= name <= self.max_version and not _can_connect(context, version):
-                raise ValueError(
-                    f"cipher_suites and curve_preferences allow no connection with {name} and this "
-                    "certificate; allow more, or exclude the version with min_version or max_version"
-                )
 
 
 def _trust(context: ssl.SSLContext, authority: Pem) -> None:
@@ -259,13 +256,12 @@ def _can_connect(server: ssl.SSLContext, version: ssl.TLSVersion) -> bool:
     client.minimum_version = client.maximum_version = version
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = client.wrap_bio(down, up), server.wrap_bio(up, down, server_side=True)
-    for end in ends * 3:
-        try:
-            end.do_handshake()
-        except ssl.SSLWantReadError:
-            continue
-        except ssl.SSLError:
-            return False
+    try:
+        for end in ends * 3:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    except ssl.SSLError:
+        return False
     return all(end.version() for end in ends)
 
 
