@@ -57,7 +57,7 @@ class Server:
         """Listens on every address. If one fails, it closes all of them.
 
         Raises:
-            ListenError: an address is malformed, in use or not one of this machine, or systemd passed no socket.
+            ListenError: an address is malformed, in use or not local, or systemd passed no socket.
         """
         try:
             if self._listen is None:
