@@ -66,6 +66,10 @@ class Outages:
         self._system = system
         self._outages: defaultdict[Reason, _Outage] = defaultdict(_Outage)
 
+    def move(self, place: Mapping[str, str]) -> None:
+        """Sets the fields of each further line."""
+        self.place = place
+
     def began(
         self, job: Hashable, reason: Reason, example: Example, error: BaseException | None = None
     ) -> None:

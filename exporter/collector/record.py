@@ -227,7 +227,7 @@ class Records:
         """Makes records by another plan from now on."""
         self.plan = plan
         self.configured = {job.id: job for job in plan.jobs}
-        self.outages.place = plan.upstream.place
+        self.outages.move(plan.upstream.place)
 
     def owns(self, job_id: str) -> bool:
         """Whether this shard watches the job."""

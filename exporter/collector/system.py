@@ -73,6 +73,10 @@ class System:
         self.apply(plan)
 
     @property
+    def _found(self) -> Mapping[str, JobRecord]:
+        return self._discovery.jobs if self._discovery is not None else {}
+
+    @property
     def plan(self) -> Plan:
         """What is watched at present."""
         return self._records.plan
@@ -95,7 +99,7 @@ class System:
             self._readers = Readers(plan.name, plan.upstream, plan.concurrency)
         self._records.apply(plan)
         self.identity = label_text({"system": plan.name, **plan.labels})
-        found = frozenset(self._discovery.jobs) if self._discovery is not None else frozenset[str]()
+        found = frozenset(self._found)
         records = {**(self._discovery.release() if self._discovery is not None else {}), **self._jobs}
         self._jobs = {
             job.id: self._configured(job, records) for job in plan.jobs if self._records.owns(job.id)
@@ -192,10 +196,10 @@ class System:
     def _join_listed(self, waiters: Collection[Waiter]) -> None:
         """Makes those who waited for the listing wait for the jobs that it named."""
         now = self._clock.monotonic()
-        found = self._discovery.jobs.values() if self._discovery is not None else ()
         for waiter in waiters:
             only = waiter.only
-            self._join_jobs(waiter, now, [each for each in found if only is None or each in only])
+            found = [each for each in self._found.values() if only is None or each in only]
+            self._join_jobs(waiter, now, found)
 
     def _join_jobs(self, waiter: Waiter, now: float, records: Iterable[JobRecord]) -> None:
         skipped = dict.fromkeys(Why, 0)
@@ -215,9 +219,7 @@ class System:
 
     def find(self, job: Job) -> JobRecord | None:
         """The record of this very job, if it is watched."""
-        record = self._jobs.get(job.id)
-        if record is None and self._discovery is not None:
-            record = self._discovery.jobs.get(job.id)
+        record = self._jobs.get(job.id) or self._found.get(job.id)
         # Keys with slashes may make up the id of another job.
         return record if record is not None and record.job.keys == job.keys else None
 
@@ -228,8 +230,7 @@ class System:
     def records(self) -> Iterator[JobRecord]:
         """Every job that is watched, configured or found."""
         yield from self._jobs.values()
-        if self._discovery is not None:
-            yield from self._discovery.jobs.values()
+        yield from self._found.values()
 
     def views(self) -> Iterator[JobView]:
         """What the rows of each job show, but for jobs that nobody has tried to read yet."""
@@ -273,7 +274,7 @@ class System:
         return Overview(self.plan.name, self._count(), readable, len(failing), worst, example)
 
     def _count(self) -> int:
-        return len(self._jobs) + (len(self._discovery.jobs) if self._discovery is not None else 0)
+        return len(self._jobs) + len(self._found)
 
     async def close(self) -> None:
         """Cancels every read."""
