@@ -6,7 +6,6 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Any
 
 from exporter.runtime import systemd
 
@@ -30,19 +29,19 @@ async def listen_on(address: str) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     try:
         if address.startswith("unix:"):
-            return [_listen_unix(address.removeprefix("unix:"))]
+            return _prepared([_listen_unix(address.removeprefix("unix:"))])
         host, port = _host_and_port(address)
         if not host:
-            return [_listen_everywhere(port)]
+            return _prepared([_listen_everywhere(port)])
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for family, place in dict.fromkeys((entry[0], entry[4]) for entry in found):
-            listeners.append(_listen_tcp(place, family))
+            listeners.append(socket.create_server(place, family=family, backlog=BACKLOG))
+        return _prepared(listeners)
     except (OSError, ValueError) as error:
         for listener in listeners:
             listener.close()
         name = address if address.isprintable() else ascii(address)
         raise ListenError(f"cannot listen on {name}: {reason(error)}") from None
-    return listeners
 
 
 def listeners_of_systemd() -> list[socket.socket]:
@@ -52,12 +51,9 @@ def listeners_of_systemd() -> list[socket.socket]:
         ListenError: it has passed none, or one that cannot be used.
     """
     try:
-        listeners = systemd.passed_sockets(os.environ)
+        return _prepared(systemd.passed_sockets(os.environ))
     except ValueError as error:
         raise ListenError(f"cannot listen on the sockets of systemd: {error}") from None
-    for listener in listeners:
-        _prepare(listener)
-    return listeners
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
@@ -72,26 +68,24 @@ def _host_and_port(address: str) -> tuple[str, int]:
 def _listen_everywhere(port: int) -> socket.socket:
     if socket.has_dualstack_ipv6():
         try:
-            return _listen_tcp(("", port), socket.AF_INET6, dualstack_ipv6=True)
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
+            )
         except OSError as error:
             # Where IPv6 is compiled in but switched off.
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise
-    return _listen_tcp(("", port), socket.AF_INET)
+    return socket.create_server(("", port), backlog=BACKLOG)
 
 
-def _listen_tcp(place: Any, family: int, *, dualstack_ipv6: bool = False) -> socket.socket:
-    listener = socket.create_server(place, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack_ipv6)
-    _prepare(listener)
-    return listener
-
-
-def _prepare(listener: socket.socket) -> None:
-    listener.settimeout(0)
-    if listener.family != socket.AF_UNIX:
-        # Accepted sockets inherit it. asyncio sets it only where a socket names its protocol, and without
-        # it every answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _prepared(listeners: list[socket.socket]) -> list[socket.socket]:
+    for listener in listeners:
+        listener.settimeout(0)
+        if listener.family != socket.AF_UNIX:
+            # Accepted sockets inherit it. asyncio sets it only where a socket names its protocol, and without
+            # it every response on a kept connection waits 40 ms for the client's delayed acknowledgement.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listeners
 
 
 def _listen_unix(path: str) -> socket.socket:
@@ -105,7 +99,6 @@ def _listen_unix(path: str) -> socket.socket:
     except OSError:
         listener.close()
         raise
-    _prepare(listener)
     return listener
 
 
