@@ -1,4 +1,4 @@
-"""What every room's tests may use."""
+"""Fixtures and settings of all tests."""
 
 import os
 import shutil

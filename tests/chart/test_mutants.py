@@ -1,4 +1,4 @@
-"""Mistakes put into the chart on purpose: what looks at the chart in these tests sees each of them."""
+"""Errors put into the chart on purpose: what looks at the chart in these tests sees each of them."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Mistakes that charts of other exporters have made, each by a sentence that says what holds here."""
+"""Errors that charts of other exporters have made, each by a sentence that says what holds here."""
 
 import shutil
 from collections.abc import Iterator, Mapping

@@ -140,7 +140,7 @@ ALSO = {
     "wrong", ["text", 1, 1.5, True, [1], {"a": 1}], ids=lambda wrong: type(wrong).__name__
 )
 def test_a_value_of_another_type_is_refused_by_its_name(wrong: object) -> None:
-    """All at once, as Helm names each mistake."""
+    """All at once, as Helm names each error."""
     values: dict[str, Any] = {}
     tried = [one for one in TOLD if type(wrong) not in ALSO.get(name(one), {type(one.default)})]
     for one in tried:

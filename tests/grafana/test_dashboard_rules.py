@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.grafana.conventions import conventions
 from tests.grafana.dashboards import Dashboard
-from tests.grafana.house import house
 from tests.grafana.linter import LINTER, Finding
 from tests.grafana.sample import sample
 from tests.grafana.series import exported
@@ -19,7 +19,9 @@ KNOWN = exported()
 def findings(model: dict[str, Any]) -> dict[str, list[Finding]]:
     """What each rule finds, less the rules that find nothing."""
     dashboard = Dashboard("overview", model)
-    found = {name: list(rule(dashboard)) for name, rule in (LINTER | house((dashboard,), KNOWN)).items()}
+    found = {
+        name: list(rule(dashboard)) for name, rule in (LINTER | conventions((dashboard,), KNOWN)).items()
+    }
     return {name: texts for name, texts in found.items() if texts}
 
 
@@ -219,7 +221,7 @@ def test_a_rule_tells_what_is_broken(rule: str, says: str, breaks: Break) -> Non
 
 
 def test_each_rule_is_seen_to_tell_something() -> None:
-    assert {rule for rule, _, _ in BROKEN} == {*LINTER, *house((), {})}
+    assert {rule for rule, _, _ in BROKEN} == {*LINTER, *conventions((), {})}
 
 
 def test_an_override_of_what_exists_is_fine() -> None:

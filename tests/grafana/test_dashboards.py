@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.command import ROOT
+from tests.grafana.conventions import conventions, link_errors
 from tests.grafana.dashboards import FOLDER, Dashboard, load_all
-from tests.grafana.house import house, link_mistakes
 from tests.grafana.linter import LINTER, Finding, Rule
 from tests.grafana.series import everything, rules
 
-NAMES = (*LINTER, *house((), {}))
+NAMES = (*LINTER, *conventions((), {}))
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Suite:
 @pytest.fixture(scope="module")
 def suite() -> Suite:
     dashboards = load_all()
-    return Suite(dashboards, LINTER | house(dashboards, everything()))
+    return Suite(dashboards, LINTER | conventions(dashboards, everything()))
 
 
 @pytest.mark.parametrize("rule", NAMES)
@@ -93,15 +93,15 @@ def test_no_exception_is_idle(exempt: Exempt, suite: Suite) -> None:
 
 
 def test_the_links_of_the_alerts_lead_to_dashboards(suite: Suite) -> None:
-    mistakes = []
+    errors = []
     for rule in (rule for rule in rules() if "alert" in rule):
         annotations = rule["annotations"]
         assert isinstance(annotations, dict)
         address = re.fullmatch(r"https://[^/]+/d/([^?{]+)(.*)", annotations["dashboard_url"], re.DOTALL)
         assert address is not None, rule["alert"]
-        told = link_mistakes(suite.dashboards, *address.groups())
-        mistakes += [f"{rule['alert']}: {what}" for what in told]
-    assert not mistakes, "\n".join(mistakes)
+        told = link_errors(suite.dashboards, *address.groups())
+        errors += [f"{rule['alert']}: {what}" for what in told]
+    assert not errors, "\n".join(errors)
 
 
 def test_the_files_are_what_the_code_makes(tmp_path: Path) -> None:

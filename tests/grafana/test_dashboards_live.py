@@ -72,13 +72,13 @@ class Grafana:
     """Asks as Grafana does, of one Prometheus."""
 
     prometheus: Prometheus
-    mistakes: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def api(self, path: str, **parameters: Any) -> Any:
         try:
             return self.prometheus.api(path, **parameters)
         except AssertionError as error:
-            self.mistakes.append(f"{parameters}: {error}")
+            self.errors.append(f"{parameters}: {error}")
             return []
 
     def answers(self, target: Target, values: Values) -> list[Any]:
@@ -190,11 +190,11 @@ def wait(silent: Callable[[int], list[str]], grafana: Grafana) -> None:
 
     def answered() -> bool:
         names[:] = silent(next(turns))
-        return not names or bool(grafana.mistakes)
+        return not names or bool(grafana.errors)
 
     with suppress(AssertionError):  # the next line names what is silent
         until(answered, "every answer", PATIENCE)
-    wrong = grafana.mistakes + names
+    wrong = grafana.errors + names
     assert not wrong, "\n".join(wrong)
 
 
@@ -207,7 +207,7 @@ def test_every_query_answers(program: Program, tmp_path: Path) -> None:
         for one in load_all():
             for annotation in one.annotations:
                 grafana.answers(Target(annotation), grafana.settings(one)[0])
-    assert grafana.mistakes == []
+    assert grafana.errors == []
 
 
 def test_what_may_be_empty_is_asked() -> None:

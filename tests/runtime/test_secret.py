@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.runtime import secret as room
+from exporter.runtime import secret as secrets
 from exporter.runtime.secret import MASK, MAX_BYTES, Secret, SecretError
 
 HUSH = "hunter2"
@@ -35,7 +35,7 @@ def secret(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 @pytest.fixture
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are looked at each time, not once a second."""
-    monkeypatch.setattr(room, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(secrets, "LOOK_AGAIN_SECONDS", 0.0)
 
 
 def test_the_value_is_had_by_reveal(secret: Secret) -> None:

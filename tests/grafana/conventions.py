@@ -159,7 +159,7 @@ def dashboard_links(dashboards: Collection[Dashboard], dashboard: Dashboard) -> 
 
 
 def _link(dashboards: Collection[Dashboard], dashboard: Dashboard, uid: str, rest: str) -> Iterator[str]:
-    yield from link_mistakes(dashboards, uid, rest)
+    yield from link_errors(dashboards, uid, rest)
     if "__url_time_range" not in rest:
         yield "a link that loses the time"
     # Grafana then takes both values: the one that was meant, and all.
@@ -173,7 +173,7 @@ def url_variables(address: str) -> set[str]:
     return {*re.findall(r"\bvar-(\w+)", address), *re.findall(r"\$\{(\w+):queryparam\}", address)}
 
 
-def link_mistakes(dashboards: Collection[Dashboard], uid: str, rest: str) -> Iterator[str]:
+def link_errors(dashboards: Collection[Dashboard], uid: str, rest: str) -> Iterator[str]:
     """What is wrong with an address of a dashboard, `rest` being what follows its uid."""
     there = {one.uid: one.names for one in dashboards}
     if uid not in there:
@@ -251,7 +251,7 @@ def _renamed(panel: Panel) -> set[str]:
     return names | {*found(transformations, "alias")}
 
 
-def house(dashboards: Collection[Dashboard], known: Known) -> dict[str, Rule]:
+def conventions(dashboards: Collection[Dashboard], known: Known) -> dict[str, Rule]:
     """The rules, for dashboards that link to these and ask for these series."""
     return {
         "identity": identity,
