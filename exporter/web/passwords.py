@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import os
-from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
@@ -31,8 +30,7 @@ class Passwords:
         self._key = os.urandom(32)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="bcrypt")
         self._cache: dict[bytes, bytes] = {}
-        self._checks: dict[bytes, asyncio.Future[bool]] = {}
-        self._clients: Counter[str] = Counter()
+        self._checks: dict[bytes, tuple[str, asyncio.Future[bool]]] = {}
         self.replace(users)
 
     def replace(self, users: Mapping[str, str]) -> None:
@@ -53,7 +51,9 @@ class Passwords:
         if hmac.compare_digest(self._cache.get(user, bytes(len(digest))), digest):
             return True
         # Concurrent scrapes with the same password share one check.
-        check = self._checks.get(digest) or self._begin(digest, hashed, password, client)
+        if digest not in self._checks:
+            self._begin(digest, hashed, password, client)
+        _, check = self._checks[digest]
         right = await asyncio.shield(check) and known
         if right and self._users.get(user) == hashed:
             self._cache[user] = digest
@@ -63,22 +63,15 @@ class Passwords:
         """Starts no more checks."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, digest: bytes, hashed: bytes, password: bytes, client: str) -> asyncio.Future[bool]:
-        if len(self._checks) >= MAX_CHECKS or self._clients[client] >= MAX_CHECKS_PER_CLIENT:
+    def _begin(self, digest: bytes, hashed: bytes, password: bytes, client: str) -> None:
+        clients = [each for each, _ in self._checks.values()]
+        if len(clients) >= MAX_CHECKS or clients.count(client) >= MAX_CHECKS_PER_CLIENT:
             raise BusyError
         check = asyncio.get_running_loop().run_in_executor(
             self._executor, _matches, password[:_MAX_PASSWORD_BYTES], hashed
         )
-        self._checks[digest] = check
-        self._clients[client] += 1
-
-        def ended(_: asyncio.Future[bool]) -> None:
-            del self._checks[digest]
-            self._clients[client] -= 1
-            self._clients += Counter()  # removes those at zero
-
-        check.add_done_callback(ended)
-        return check
+        self._checks[digest] = client, check
+        check.add_done_callback(lambda _: self._checks.pop(digest))
 
     def _decoy(self, user: bytes) -> bytes:
         """The hash to check for an unknown user: any, but always the same."""
