@@ -224,10 +224,9 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def scrape_seconds(header: str, offset: float) -> float:
-    """How long a scrape may take, by Prometheus's header less the offset.
+    """Seconds that a scrape can take: those of the header (10 without a valid one) less the offset.
 
-    Without a header, or with one out of range, it is ten seconds. The offset subtracts half of the timeout
-    at most.
+    The offset subtracts half of them at most.
     """
     try:
         timeout = float(header)

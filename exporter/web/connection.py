@@ -24,8 +24,8 @@ from exporter.web.parser import Parser
 # loop must not be blocked for long.
 READ_BYTES = 4096
 WRITE_BYTES = 64 * 1024
+# The context of new connections, or what returns it for each of them.
 Tls = ssl.SSLContext | Callable[[], ssl.SSLContext] | None
-"""The context of new connections, or what returns it for each of them."""
 
 _log = logging.getLogger(__name__)
 

@@ -20,8 +20,6 @@ def landing(version: str, shard: str, systems: Iterable[Overview], plugins: Iter
 
     Args:
         shard: which shard this is, as a sentence; empty if there is only one.
-        systems: how many jobs of each can be read.
-        plugins: the plug-ins in use.
     """
     used = escape(", ".join(map(str, plugins)))
     added = f"<p>Plug-ins: {used}</p>\n" if used else ""

@@ -86,15 +86,11 @@ Mode = Annotated[
     Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"], BeforeValidator(_mode)
 ]
 Version = Annotated[Literal["TLS12", "TLS13"], BeforeValidator(_version)]
-Pem = Path | str
-"""A PEM file, or its text."""
+Pem = Path | str  # a file, or its text
 
 
 class ServerTls(Keys):
-    """The keys of ``tls_server_config:``.
-
-    They are checked in this order; each check can use the keys above it.
-    """
+    """The keys of ``tls_server_config:``, checked in this order: each check can use the keys above it."""
 
     cert: str | None = Field(None, description="certificate chain as PEM text, in place of cert_file")
     cert_file: PemFile | None = Field(None, description="certificate chain, the server's own first")
