@@ -24,7 +24,7 @@ def date() -> tuple[bytes, bytes]:
     return b"date", formatdate(usegmt=True).encode()
 
 
-class Exchange:
+class RequestCycle:
     """A whole request, and the response that the application sends.
 
     Args:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import h11
 from starlette.types import ASGIApp
 
-from exporter.web.asgi import Exchange, ResponseEvent, date
+from exporter.web.asgi import RequestCycle, ResponseEvent, date
 from exporter.web.limits import Limits
 from exporter.web.parser import Parser
 
@@ -30,7 +30,7 @@ Tls = ssl.SSLContext | Callable[[], ssl.SSLContext] | None
 _log = logging.getLogger(__name__)
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """What a connection waits for."""
 
     OPENING = auto()  # the TLS handshake
@@ -43,7 +43,7 @@ class State(Enum):
 class Connection(asyncio.BufferedProtocol):
     """One client from its accept to its end.
 
-    Each state has one deadline, at which the connection is cut; in `State.WORKING` only writing has one.
+    Each state has one deadline, at which the connection is cut; in `ConnectionState.WORKING` only writing has one.
 
     Args:
         client: an accepted socket; the connection closes it.
@@ -67,19 +67,19 @@ class Connection(asyncio.BufferedProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._closed = asyncio.Event()
-        self._exchange: Exchange | None = None
+        self._exchange: RequestCycle | None = None
         self._last = False
         self._deadline: asyncio.TimerHandle | None = None
-        self.state = State.OPENING
+        self.state = ConnectionState.OPENING
         self.task = self._loop.create_task(self._run(client, tls))
 
     def finish(self) -> None:
         """Closes: now when no whole request is being worked on, otherwise after its response."""
         self._last = True
-        if self.state is State.OPENING:
+        if self.state is ConnectionState.OPENING:
             self.task.cancel()
-        elif self.state is not State.WORKING:
-            self._enter(State.ENDING)
+        elif self.state is not ConnectionState.WORKING:
+            self._enter(ConnectionState.ENDING)
             self._close()
 
     def cut(self) -> None:
@@ -98,7 +98,7 @@ class Connection(asyncio.BufferedProtocol):
             "client": _address(transport.get_extra_info("peername")),
             "server": _address(transport.get_extra_info("sockname")),
         }
-        self._enter(State.READING)
+        self._enter(ConnectionState.READING)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next data go."""
@@ -106,11 +106,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Keeps what the client has sent until it can be parsed."""
-        if self.state is State.ENDING:
+        if self.state is ConnectionState.ENDING:
             # Read and dropped: unread data in the kernel would reset the connection under our response.
             return
-        if self.state is State.IDLE:
-            self._enter(State.READING)
+        if self.state is ConnectionState.IDLE:
+            self._enter(ConnectionState.READING)
         self._http.receive_data(bytes(self._buffer[:nbytes]))
         self._arrived.set()
         # The parser rejects headers well before this limit. Reading continues during a response to detect a
@@ -159,14 +159,14 @@ class Connection(asyncio.BufferedProtocol):
             while (request := await self._request()) and await self._respond(*request):
                 self._http.start_next_cycle()
                 if self._parser.ahead:
-                    self._enter(State.READING)
+                    self._enter(ConnectionState.READING)
                     # Pipelined requests that the application answers without a wait would hold the loop.
                     await asyncio.sleep(0)
                 else:
-                    self._enter(State.IDLE)
+                    self._enter(ConnectionState.IDLE)
         except h11.RemoteProtocolError as error:
             await self._refuse(error.error_status_hint)
-        self._enter(State.ENDING)
+        self._enter(ConnectionState.ENDING)
         with contextlib.suppress(OSError):
             if self._transport.can_write_eof():
                 self._transport.write_eof()
@@ -192,8 +192,8 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _respond(self, request: h11.Request, body: bytes) -> bool:
         """Calls the application; returns whether the connection can be kept."""
-        self._enter(State.WORKING)
-        self._exchange = Exchange(request, body, self._origin, self._write)
+        self._enter(ConnectionState.WORKING)
+        self._exchange = RequestCycle(request, body, self._origin, self._write)
         await self._exchange.run(self._app)
         self._exchange = None
         if self._http.our_state is h11.SEND_RESPONSE:
@@ -204,7 +204,7 @@ class Connection(asyncio.BufferedProtocol):
         return not self._last and self._http.our_state is self._http.their_state is h11.DONE
 
     async def _refuse(self, status: int) -> None:
-        self._enter(State.ENDING)
+        self._enter(ConnectionState.ENDING)
         headers = [(b"content-length", b"0"), (b"connection", b"close"), date()]
         await self._write([h11.Response(status_code=status, headers=headers), h11.EndOfMessage()])
 
@@ -219,21 +219,21 @@ class Connection(asyncio.BufferedProtocol):
             except TimeoutError:
                 self._abort()
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: ConnectionState) -> None:
         self.state = state
         if self._deadline is not None:
             self._deadline.cancel()
         seconds = {
-            State.READING: self._limits.read_timeout,
-            State.IDLE: self._limits.keep_alive_timeout,
-            State.ENDING: self._limits.farewell_timeout,
+            ConnectionState.READING: self._limits.read_timeout,
+            ConnectionState.IDLE: self._limits.keep_alive_timeout,
+            ConnectionState.ENDING: self._limits.farewell_timeout,
         }.get(state)
         self._deadline = None
         if seconds is not None and not self._closed.is_set():
             self._deadline = self._loop.call_later(seconds, self._abort)
 
     def _disconnected(self) -> None:
-        self._enter(State.ENDING)
+        self._enter(ConnectionState.ENDING)
         self._arrived.set()
         if self._exchange is not None:
             self._exchange.disconnect()
@@ -244,7 +244,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def _abort(self) -> None:
-        if self.state is not State.OPENING:
+        if self.state is not ConnectionState.OPENING:
             self._transport.abort()
 
 
