@@ -43,7 +43,7 @@ class ConnectionState(Enum):
 class Connection(asyncio.BufferedProtocol):
     """One client from its accept to its end.
 
-    Each state has one deadline, at which the connection is cut; in `ConnectionState.WORKING` only writing has one.
+    Each state has one deadline, at which the connection is cut; in ``WORKING`` only writing has one.
 
     Args:
         client: an accepted socket; the connection closes it.
