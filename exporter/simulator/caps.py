@@ -26,7 +26,6 @@ from exporter.simulator.lives import (
     Part,
     Phase,
     World,
-    busy,
     ended,
     hanging,
 )
@@ -61,9 +60,9 @@ class Docset(Part):
 
 
 DOCS = (
-    Docset(name="User guide, live", life=busy(ends=FINE, lag=0), expect={"success_within": "1h"}),
-    Docset(name="User guide, staging", kind="publish", life=busy(ends=FINE, lag=0.5)),
-    Docset(name="Release notes", life=busy(10 * MINUTE), as_text=True, expect={"success_within": "12h"}),
+    Docset(name="User guide, live", life=Life(ends=FINE, lag=0), expect={"success_within": "1h"}),
+    Docset(name="User guide, staging", kind="publish", life=Life(ends=FINE, lag=0.5)),
+    Docset(name="Release notes", life=Life(10 * MINUTE), as_text=True, expect={"success_within": "12h"}),
     Docset(name="API reference", life=ended(End.WITH_ERRORS), labels={"squad": "sdk"}),
     Docset(name="Getting started (ja)", locale="ja-JP", life=ended(End.FAILED), labels={"squad": "i18n"}),
     Docset(name="Knowledge base", life=hanging(Phase.RUNNING), expect={"progress_within": "3m"}),
@@ -73,7 +72,7 @@ DOCS = (
     Docset(name="Partner portal", life=ended(End.ODD), labels={"squad": "partners"}),
 )
 DOCS_EU = (
-    Docset(name="User guide (de)", locale="de-DE", life=busy()),
+    Docset(name="User guide (de)", locale="de-DE", life=Life()),
     Docset(name="Privacy centre (de)", locale="de-DE", life=Life(HOUR, ends=FINE)),
 )
 
@@ -132,18 +131,10 @@ def _check(request: Request) -> None:
         raise refusal(401, {"Message": "Authorization has been denied for this request."})
 
 
-def _word(moment: Moment) -> str:
-    if moment.phase is Phase.ENDED:
-        return _WORDS[moment.end]
-    if moment.phase is Phase.ENDING and moment.end is End.CANCELED:
-        return "Canceling"
-    return "Queued" if moment.phase is Phase.QUEUED else "Running"
-
-
 def _body(docset: Docset, moment: Moment) -> dict[str, Any]:
     total, succeeded, failed = moment.items
     as_sent = str if docset.as_text else int
-    word = _word(moment)
+    word = moment.word(_WORDS)
     changed = moment.ended_at or moment.started_at or moment.queued_at or EPOCH
     container = docset.build_job_id.partition("--")[0]
     source = {"project_id": PROJECT, "entity_id": container, "entity_type": "Container"}

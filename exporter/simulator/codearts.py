@@ -18,24 +18,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from exporter.simulator.huawei import REGION, USER, Iam, gateway_refusal, iam
-from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.listings import latest_runs
+from exporter.simulator.lives import FINE, MINUTE, End, Life, Moment, Part, Phase, World, ended, hanging
 from exporter.simulator.responses import Refused, guid, hex_id, number, refusal
 
+# The result of a build, and its word in a listing.
 _WORDS = {
-    End.SUCCEEDED: "SUCCESS",
-    End.WITH_ERRORS: "UNSTABLE",
-    End.FAILED: "FAILURE",
-    End.TIMED_OUT: "timeout",
-    End.CANCELED: "ABORTED",
-    End.ODD: "SUPERSEDED",
-}
-_COLOURS = {
-    End.SUCCEEDED: "blue",
-    End.WITH_ERRORS: "yellow",
-    End.FAILED: "red",
-    End.TIMED_OUT: "timeout",
-    End.CANCELED: "aborted",
-    End.ODD: "superseded",
+    End.SUCCEEDED: ("SUCCESS", "blue"),
+    End.WITH_ERRORS: ("UNSTABLE", "yellow"),
+    End.FAILED: ("FAILURE", "red"),
+    End.TIMED_OUT: ("timeout", "timeout"),
+    End.CANCELED: ("ABORTED", "aborted"),
+    End.ODD: ("SUPERSEDED", "superseded"),
 }
 NOTE = ""
 PROJECT = hex_id("codearts", "project")
@@ -75,17 +69,17 @@ class Preview(Task):
 TASKS = (
     Task(
         name="Web shop",
-        life=busy(16 * MINUTE, lag=0, ends=FINE, work=(9 * MINUTE, 10 * MINUTE)),
+        life=Life(16 * MINUTE, lag=0, ends=FINE, work=(9 * MINUTE, 10 * MINUTE)),
         array=True,
         labels={"squad": "shop"},
         expect={"success_within": "2h", "run_within": "30m"},
     ),
     Task(
         name="Checkout service",
-        life=busy(16 * MINUTE, lag=0.5, ends=FINE, work=(9 * MINUTE, 10 * MINUTE)),
+        life=Life(16 * MINUTE, lag=0.5, ends=FINE, work=(9 * MINUTE, 10 * MINUTE)),
         labels={"squad": "shop"},
     ),
-    Task(name="Mobile app", life=busy(12 * MINUTE), array=True, labels={"squad": "mobile"}),
+    Task(name="Mobile app", life=Life(12 * MINUTE), array=True, labels={"squad": "mobile"}),
     Task(name="Release 12 of the web shop", life=ended(End.SUCCEEDED), build_no=12, array=True),
     Task(name="Load tests", life=ended(End.TIMED_OUT), labels={"squad": "quality"}),
     Task(name="Nightly integration", life=ended(End.FAILED), array=True, labels={"squad": "quality"}),
@@ -96,16 +90,16 @@ TASKS = (
     Task(name="New search, not built yet", life=hanging(Phase.UNBORN), array=True),
 )
 # Every four minutes a pull request; the five newest still have their task.
-_PULL_REQUESTS = busy(4 * MINUTE, work=(MINUTE, 2 * MINUTE), ends=((End.SUCCEEDED, 3), (End.FAILED, 1)))
+_PULL_REQUESTS = Life(4 * MINUTE, work=(MINUTE, 2 * MINUTE), ends=((End.SUCCEEDED, 3), (End.FAILED, 1)))
 _OPEN = 5
 
 
 def tasks(world: World) -> Iterator[Task]:
     """The tasks that there are now."""
     yield from TASKS
-    if newest := world.moment("codearts/previews", _PULL_REQUESTS):
-        for request in range(max(1, newest.run - _OPEN + 1), newest.run + 1):
-            yield Preview(name=f"Preview of pull request {request}", life=_PULL_REQUESTS, request=request)
+    for moment in latest_runs(world, "codearts/previews", _PULL_REQUESTS, _OPEN):
+        name = f"Preview of pull request {moment.run}"
+        yield Preview(name=name, life=_PULL_REQUESTS, request=moment.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +136,7 @@ class BuildService:
         word, phase = "none", None
         times: dict[str, int | None] = {"last_build_time": None, "build_time": None}
         if moment is not None:
-            over = moment.phase is Phase.ENDED
-            word = _COLOURS[moment.end] if over else "building"
+            word = _WORDS[moment.end][1] if moment.phase is Phase.ENDED else "building"
             phase = _running_status(moment)
             begin, end = moment.started_at or moment.queued_at or moment.now, moment.ended_at or moment.now
             times = {"last_build_time": _milliseconds(begin), "build_time": _milliseconds(end - begin)}
@@ -184,7 +177,7 @@ class BuildService:
         task, moment = await self._build(request)
         result = {
             "building": moment.phase in (Phase.RUNNING, Phase.ENDING),
-            "build_result": _WORDS[moment.end] if moment.phase is Phase.ENDED else None,
+            "build_result": _build_result(moment),
             "region": REGION,
         }
         return _result([result] if task.array else result)
@@ -192,15 +185,14 @@ class BuildService:
     async def record(self, request: Request) -> Response:
         """The record of one build, with most fields; times in milliseconds."""
         _, moment = await self._build(request)
-        running = {Phase.QUEUED: "Starting", Phase.ENDED: "Finished"}.get(moment.phase, "Running")
         begin = moment.started_at
         day = datetime.fromtimestamp(begin or moment.now, UTC)
         took = None if begin is None else _milliseconds((moment.ended_at or moment.now) - begin)
         return _result(
             {
                 "number": moment.run,
-                "state": _WORDS[moment.end] if moment.phase is Phase.ENDED else None,
-                "job_running_status": running,
+                "state": _build_result(moment),
+                "job_running_status": _running_status(moment, "Starting"),
                 "build_time": took,
                 "start_time": None if begin is None else _milliseconds(begin),
                 "cost_time": took,
@@ -242,8 +234,12 @@ def _invalid() -> Refused:
     return refusal(400, {"error_code": "CB.00060200", "error_msg": "Invalid param"})
 
 
-def _running_status(moment: Moment) -> str:
-    return {Phase.QUEUED: "InQueue", Phase.ENDED: "Finished"}.get(moment.phase, "Running")
+def _build_result(moment: Moment) -> str | None:
+    return _WORDS[moment.end][0] if moment.phase is Phase.ENDED else None
+
+
+def _running_status(moment: Moment, queued: str = "InQueue") -> str:
+    return {Phase.QUEUED: queued, Phase.ENDED: "Finished"}.get(moment.phase, "Running")
 
 
 def _result(result: object) -> Response:

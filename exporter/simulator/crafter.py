@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from exporter.simulator.lives import FINE, MINUTE, End, Moment, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.listings import latest_runs
+from exporter.simulator.lives import FINE, MINUTE, End, Life, Moment, Part, Phase, World, ended, hanging
 from exporter.simulator.responses import (
     Refused,
     gateway,
@@ -49,16 +50,16 @@ class Site(Part):
 
 
 SITES_3_0 = (
-    Site(id="intranet", name="Intranet", life=busy(), labels={"squad": "workplace"}),
+    Site(id="intranet", name="Intranet", life=Life(), labels={"squad": "workplace"}),
     Site(id="alumni", name="Alumni", life=ended(End.CANCELED)),
     Site(id="press-room", name="Press room", life=ended(End.FAILED), labels={"squad": "press"}),
     Site(id="wiki", name="Wiki", life=ended(End.ODD)),
     Site(id="events-2019", name="Events 2019, never published", life=hanging(Phase.UNBORN)),
 )
 SITES_4_1 = (
-    Site(id="corporate", name="Corporate site", life=busy(lag=0, ends=FINE), expect={"success_within": "1h"}),
-    Site(id="careers", name="Careers", life=busy(lag=0.5, ends=FINE), labels={"squad": "people"}),
-    Site(id="shop", name="Shop pages", life=busy(9 * MINUTE), labels={"squad": "shop"}),
+    Site(id="corporate", name="Corporate site", life=Life(lag=0, ends=FINE), expect={"success_within": "1h"}),
+    Site(id="careers", name="Careers", life=Life(lag=0.5, ends=FINE), labels={"squad": "people"}),
+    Site(id="shop", name="Shop pages", life=Life(9 * MINUTE), labels={"squad": "shop"}),
     Site(id="investors", name="Investor relations", life=ended(End.WITH_ERRORS)),
     Site(id="newsroom", name="Newsroom", life=ended(End.FAILED), labels={"squad": "press"}),
     Site(id="sandbox", name="Sandbox", life=ended(End.CANCELED)),
@@ -71,10 +72,10 @@ SITES_4_1 = (
         expect={"progress_within": "3m"},
     ),
     Site(id="labs", name="Labs", life=ended(End.ODD)),
-    Site(id="campaigns", name="Campaigns", life=busy(), limited=True, labels={"squad": "brand"}),
+    Site(id="campaigns", name="Campaigns", life=Life(), limited=True, labels={"squad": "brand"}),
 )
 # A new one every five minutes; the newest four are there, the oldest of them is being deleted.
-_OCCASIONS = busy(5 * MINUTE, work=(MINUTE, 3 * MINUTE))
+_OCCASIONS = Life(5 * MINUTE, work=(MINUTE, 3 * MINUTE))
 _OCCASIONS_THERE = 4
 
 
@@ -96,16 +97,14 @@ def sites(world: World, version: str) -> Iterator[Now]:
         for site in (SITES_3_0 if version == "3.0" else SITES_4_1)
         if (moment := world.moment(f"{version}/{site.id}", site.life))
     ]
-    key = f"{version}/occasions"
-    newest = world.moment(key, _OCCASIONS)
-    for back in range(_OCCASIONS_THERE):
-        if newest and (moment := world.moment(key, _OCCASIONS, newest.run - back)):
-            state = "READY"
-            if moment.phase in (Phase.UNBORN, Phase.QUEUED):
-                state = "INITIALIZING"
-            elif back == _OCCASIONS_THERE - 1:
-                state = "DELETING"
-            there.append(Now(f"occasion-{moment.run}", f"Occasion {moment.run}", moment, state))
+    runs = list(latest_runs(world, f"{version}/occasions", _OCCASIONS, _OCCASIONS_THERE))
+    for moment in runs:
+        state = "READY"
+        if moment.phase is Phase.QUEUED:
+            state = "INITIALIZING"
+        elif moment.run == runs[-1].run - _OCCASIONS_THERE + 1:
+            state = "DELETING"
+        there.append(Now(f"occasion-{moment.run}", f"Occasion {moment.run}", moment, state))
     yield from sorted(there, key=lambda site: site.id)
 
 
@@ -114,11 +113,7 @@ class Crafter30:
     """A Studio 3.0: v1 only."""
 
     world: World
-
-    @property
-    def sessions(self) -> Sessions:
-        """Those of its one user."""
-        return Sessions(self.world, USERNAME, PASSWORD)
+    sessions: Sessions
 
     def routes(self) -> list[BaseRoute]:
         """Its paths, below the system's prefix."""
@@ -232,10 +227,8 @@ class Crafter41:
 
     def _limit(self, site: Now) -> None:
         """The gateway's 429, an HTML page, in all but 5 of 25 minutes."""
-        if not site.limited:
-            return
         window, left = self.world.window(site.id, 20 * MINUTE, 5 * MINUTE)
-        if window == 0:
+        if site.limited and window == 0:
             wait = max(1, min(30, round(left)))
             raise Refused(gateway(429, "Too Many Requests", {"Retry-After": str(wait)}))
 
@@ -354,7 +347,7 @@ def _v2_status(moment: Moment) -> str:
 def routes(world: World) -> list[BaseRoute]:
     """The paths of both Studios."""
     return [
-        Mount("/crafter-v1/studio", routes=Crafter30(world).routes()),
+        Mount("/crafter-v1/studio", routes=Crafter30(world, Sessions(world, USERNAME, PASSWORD)).routes()),
         Mount("/crafter/studio", routes=Crafter41(world).routes()),
     ]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from secrets import compare_digest
 from time import strptime
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -215,8 +215,5 @@ def _canonical(request: Request, names: list[str], body: bytes) -> bytes:
 
 
 def _query(raw: bytes) -> str:
-    pairs = []
-    for part in filter(None, raw.split(b"&")):
-        name, _, value = part.replace(b"+", b" ").partition(b"=")
-        pairs.append((unquote_to_bytes(name), unquote_to_bytes(value)))
-    return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(pairs))
+    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    return urlencode(sorted(pairs), quote_via=quote, safe="~", encoding="latin-1")

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from exporter.simulator.listings import ListRow, latest_runs, newest_first, page_after
-from exporter.simulator.lives import MINUTE, End, Life, Moment, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.lives import MINUTE, End, Life, Moment, Part, Phase, World, ended, hanging
 from exporter.simulator.responses import Refused, guid, number, precise, refusal, to_second, without_none
 from exporter.simulator.tokens import TokenClient, Tokens, bearer, oauth2
 
@@ -32,6 +32,7 @@ _KEPT_AFTER_END = 10 * MINUTE
 _CLAUSE = re.compile(r"(iTwinId|id|name|type|state|createdDateTime) (eq|ne|lt|le|gt|ge) ('[^']*'|\S+)")
 _OPERATORS = {"eq": eq, "ne": ne, "lt": lt, "le": le, "gt": gt, "ge": ge}
 _FLIGHTS_KEPT = 24
+_WORDS = {End.FAILED: "Failed", End.TIMED_OUT: "Failed", End.CANCELED: "Cancelled", End.ODD: "Suspended"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +89,17 @@ def _scan(service: str, kind: str, name: str, life: Life, site: str, **expect: s
 
 
 def _flights(every: float) -> Life:
-    return busy(every, work=(MINUTE, every - 100))
+    return Life(every, work=(MINUTE, every - 100))
 
 
 SCANS = (
-    _scan("contextcapture", "Full", "Harbour bridge mesh", busy(18 * MINUTE), "harbour"),
+    _scan("contextcapture", "Full", "Harbour bridge mesh", Life(18 * MINUTE), "harbour"),
     _scan("contextcapture", "Calibration", "Old town calibration", ended(End.FAILED), "old-town"),
     _scan("contextcapture", "Full", "Stadium roof mesh", ended(End.SUCCEEDED), "stadium"),
-    _scan("realitydataanalysis", "objects2D", "Crack detection, dam", busy(20 * MINUTE), "dam"),
+    _scan("realitydataanalysis", "objects2D", "Crack detection, dam", Life(20 * MINUTE), "dam"),
     _scan("realitydataanalysis", "segmentation3D", "Rail corridor segmentation", ended(End.CANCELED), "rail"),
     _scan("realitydataanalysis", "objects3D", "Pylon inventory, draft", hanging(Phase.UNBORN), "grid"),
-    _scan("reality-modeling", "FillImageProperties", "Quarry images", busy(15 * MINUTE), "quarry"),
+    _scan("reality-modeling", "FillImageProperties", "Quarry images", Life(15 * MINUTE), "quarry"),
     _scan(
         "reality-modeling",
         "Reconstruction",
@@ -115,7 +116,7 @@ SCANS = (
     *(
         Scan(name=name, service=service, type="Sample", life=life)
         for service in ("realityconversion", "reality-analysis", "reality-conversion")
-        for name, life in (("Sample survey", busy()), ("Sample archive", ended(End.SUCCEEDED)))
+        for name, life in (("Sample survey", Life()), ("Sample archive", ended(End.SUCCEEDED)))
     ),
 )
 
@@ -131,11 +132,8 @@ FLIGHTS = (
 
 def issuer(world: World) -> Tokens:
     """The identity service of the platform."""
-    errors = {
-        "client": (400, "invalid_client"),
-        "grant_type": (400, "unsupported_grant_type"),
-        "scope": (400, "invalid_scope"),
-    }
+    words = {"client": "invalid_client", "grant_type": "unsupported_grant_type", "scope": "invalid_scope"}
+    errors = {what: (400, word) for what, word in words.items()}
     clients = {CLIENT_ID: TokenClient(CLIENT_SECRET, SCOPE)}
     return Tokens(world, "ims", clients, lifetime=3600, required={"scope": SCOPE}, errors=errors)
 
@@ -287,12 +285,6 @@ def _progress_word(dialect: Dialect, moment: Moment) -> str:
 
 def _job_word(dialect: Dialect, moment: Moment, *, plain: bool = True) -> str:
     """The state of the job; version 1 writes it in lower case there."""
-    words: Mapping[End, str] = {
-        End.FAILED: "Failed",
-        End.TIMED_OUT: "Failed",
-        End.CANCELED: "Cancelled",
-        End.ODD: "Suspended",
-    }
     match moment.phase:
         case Phase.UNBORN:
             word = dialect.unborn
@@ -301,28 +293,25 @@ def _job_word(dialect: Dialect, moment: Moment, *, plain: bool = True) -> str:
         case Phase.ENDING if dialect.version == 2:
             word = "TerminatingOnCancel" if moment.end is End.CANCELED else "TerminatingOnFailure"
         case Phase.ENDED:
-            word = words.get(moment.end, "Success")
+            word = _WORDS.get(moment.end, "Success")
             plain = plain or dialect.active.islower()
         case _:
             word = dialect.active
     return word.lower() if plain and dialect.version == 1 else word
 
 
-def _common(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
+def _job(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
     return {
         "id": scan.id,
         "name": scan.name,
         "type": scan.type,
         "iTwinId": ITWIN,
         "state": _job_word(dialect, moment),
+        **(_rest_v1(dialect, moment) if dialect.version == 1 else _rest_v2(moment)),
     }
 
 
-def _job(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
-    return (_job_v1 if dialect.version == 1 else _job_v2)(scan, dialect, moment)
-
-
-def _job_v1(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
+def _rest_v1(dialect: Dialect, moment: Moment) -> dict[str, Any]:
     submitted = "submissionDateTime" if dialect is _A else "submittedDateTime"
     created = precise(_created(moment))
     information = without_none(
@@ -336,7 +325,6 @@ def _job_v1(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
         error = {"code": "InputNotReadable", "title": "Input", "message": "An image could not be read."}
         information |= {"exitCode": int(failed), "errors": [error] if failed else [], "warnings": []}
     return {
-        **_common(scan, dialect, moment),
         "email": "surveys@example.com",
         "createdDateTime": created,
         "lastModifiedDateTime": precise(moment.ended_at) or precise(moment.started_at) or created,
@@ -346,20 +334,15 @@ def _job_v1(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
     }
 
 
-def _job_v2(scan: Scan, dialect: Dialect, moment: Moment) -> dict[str, Any]:
-    ended = moment.ended_at is not None
+def _rest_v2(moment: Moment) -> dict[str, Any]:
+    units = round(4 * moment.draw("units").random(), 2)
     information = without_none(
         createdDateTime=to_second(moment.queued_at or moment.now),
         startedDateTime=to_second(moment.started_at),
         endedDateTime=to_second(moment.ended_at),
-        processingUnits=round(4 * moment.draw("units").random(), 2) if ended else None,
+        processingUnits=None if moment.ended_at is None else units,
     )
-    return {
-        **_common(scan, dialect, moment),
-        "userId": guid("itwin", "user"),
-        "executionInfo": information,
-        "specifications": {},
-    }
+    return {"userId": guid("itwin", "user"), "executionInfo": information, "specifications": {}}
 
 
 def routes(world: World) -> list[BaseRoute]:

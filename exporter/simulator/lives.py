@@ -59,24 +59,13 @@ class Life:
         hang: the phase that no run leaves.
     """
 
-    every: float
+    every: float = 14 * MINUTE
     queue: tuple[float, float] = (5.0, 40.0)
     work: tuple[float, float] = (MINUTE, 6 * MINUTE)
     ends: Ends = MOSTLY_FINE
     lag: float | None = None
     ahead: float = 0.0
     hang: Phase | None = None
-
-
-def busy(
-    every: float = 14 * MINUTE,
-    *,
-    lag: float | None = None,
-    ends: Ends = MOSTLY_FINE,
-    work: tuple[float, float] = (MINUTE, 6 * MINUTE),
-) -> Life:
-    """Run after run with pauses."""
-    return Life(every, work=work, ends=ends, lag=lag)
 
 
 def ended(end: End, every: float = 4 * HOUR) -> Life:
@@ -109,6 +98,14 @@ class Moment:
     def draw(self, what: str) -> random.Random:
         """A generator for other values of a run, which gives the same ones each time."""
         return random.Random(f"{self.key}/{what}")
+
+    def word(self, ends: Mapping[End, str]) -> str:
+        """The status in one capitalized word, as several vendors have it."""
+        if self.phase is Phase.ENDED:
+            return ends[self.end]
+        if self.phase is Phase.ENDING and self.end is End.CANCELED:
+            return "Canceling"
+        return "Queued" if self.started_at is None else "Running"
 
     @property
     def items(self) -> tuple[int, int, int]:
@@ -204,13 +201,8 @@ class World:
 def _phase(now: float, started: float, decided: float, over: float, hang: Phase | None) -> Phase:
     if hang is Phase.UNBORN:
         return Phase.UNBORN
-    if now < started or hang is Phase.QUEUED:
-        return Phase.QUEUED
-    if now < decided or hang is Phase.RUNNING:
-        return Phase.RUNNING
-    if now < over or hang is Phase.ENDING:
-        return Phase.ENDING
-    return Phase.ENDED
+    ends = ((Phase.QUEUED, started), (Phase.RUNNING, decided), (Phase.ENDING, over))
+    return next((phase for phase, end in ends if now < end or hang is phase), Phase.ENDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

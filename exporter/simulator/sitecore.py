@@ -20,19 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from exporter.simulator.listings import ListRow, latest_runs, newest_first, page_after
-from exporter.simulator.lives import (
-    FINE,
-    MINUTE,
-    End,
-    Life,
-    Moment,
-    Part,
-    Phase,
-    World,
-    busy,
-    ended,
-    hanging,
-)
+from exporter.simulator.lives import FINE, MINUTE, End, Life, Moment, Part, Phase, World, ended, hanging
 from exporter.simulator.responses import Refused, guid, hex_id, number, precise
 from exporter.simulator.tokens import TokenClient, Tokens, bearer, oauth2
 
@@ -48,7 +36,8 @@ _AUTHORS_KEPT = 30
 _TEXTS = ("source", "system.status", "system.createdBy.id", "system.createdBy.name")
 _TIMES = ("system.queuedTime", "system.startTime", "system.finishTime")
 _RANGE = re.compile("(>|=<)(.+)")
-_WORDS = {End.FAILED: "Failed", End.TIMED_OUT: "Failed", End.CANCELED: "Canceled"}
+_WORDS = dict.fromkeys(End, "Completed")
+_WORDS |= {End.FAILED: "Failed", End.TIMED_OUT: "Failed", End.CANCELED: "Canceled"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +54,8 @@ class Publish(Part):
 
 
 JOBS = (
-    Publish(name="Home page and navigation", life=busy(15 * MINUTE, lag=0, ends=FINE)),
-    Publish(name="Product catalogue, all languages", life=busy(20 * MINUTE), source="Content Editor"),
+    Publish(name="Home page and navigation", life=Life(15 * MINUTE, lag=0, ends=FINE)),
+    Publish(name="Product catalogue, all languages", life=Life(20 * MINUTE), source="Content Editor"),
     Publish(name="Summer campaign", life=ended(End.WITH_ERRORS), labels={"squad": "campaigns"}),
     Publish(name="Terms and conditions", life=ended(End.SUCCEEDED), labels={"squad": "legal"}),
     Publish(name="Store locator", life=ended(End.FAILED), source="CLI"),
@@ -107,7 +96,7 @@ class PublishingApi:
         for job, moment in self._all():
             if job.id == request.path_params["id"]:
                 return JSONResponse(_body(job, moment))
-        return _problem(request, 404, "Not Found", "The job was not found.")
+        raise _problem(request, 404, "Not Found", "The job was not found.")
 
     async def jobs(self, request: Request) -> Response:
         """Jobs that the filters let through, the newest first."""
@@ -141,7 +130,7 @@ class PublishingApi:
     async def nothing(self, request: Request) -> Response:
         """404 for any other path."""
         self._check(request)
-        return _problem(request, 404, "Not Found", "The resource was not found.")
+        raise _problem(request, 404, "Not Found", "The resource was not found.")
 
     def _all(self) -> Iterator[tuple[Publish, Moment]]:
         """Every job that there is now."""
@@ -152,16 +141,16 @@ class PublishingApi:
             for moment in latest_runs(self.world, author.id, author.life, _AUTHORS_KEPT):
                 yield replace(author, name=f"{author.name} {moment.run}"), moment
 
-    def _rows(self, request: Request) -> list[ListRow[dict[str, Any]]]:
+    def _rows(self, request: Request) -> list[ListRow]:
         bodies = ((moment.queued_at or moment.now, _body(job, moment)) for job, moment in self._all())
         return newest_first(ListRow(at, body["id"], body) for at, body in bodies if _passes(request, body))
 
     def _check(self, request: Request) -> None:
         claims = self.tokens.claims(bearer(request) or "")
         if claims is None:
-            raise Refused(_problem(request, 401, "Unauthorized", "A valid token is required."))
+            raise _problem(request, 401, "Unauthorized", "A valid token is required.")
         if not _SCOPES.intersection(str(claims["scope"]).split()):
-            raise Refused(_problem(request, 403, "Forbidden", "The token lacks the scope to read jobs."))
+            raise _problem(request, 403, "Forbidden", "The token lacks the scope to read jobs.")
 
 
 def _passes(request: Request, body: dict[str, Any]) -> bool:
@@ -194,36 +183,23 @@ def _within(request: Request, name: str, value: str | None) -> bool:
 
 
 def _bad(request: Request, name: str) -> Refused:
-    return Refused(_problem(request, 400, "Bad Request", "The request is not valid.", {name: ["Not valid."]}))
+    errors = {name: ["Not valid."]}
+    return _problem(request, 400, "Bad Request", "The request is not valid.", errors=errors)
 
 
-def _problem(
-    request: Request, status: int, title: str, detail: str, errors: dict[str, list[str]] | None = None
-) -> Response:
+def _problem(request: Request, status: int, title: str, detail: str, **more: Any) -> Refused:
     """RFC 7807; ``instance`` shows the inner path, as the vendor's does."""
-    body: dict[str, Any] = {
+    body = {
         "type": f"https://httpstatuses.io/{status}",
         "title": title,
         "status": status,
         "detail": detail,
         "instance": request.scope["path"].replace("/sitecore/authoring/", "/api/"),
         "traceId": f"00-{hex_id(request.scope['path'])}-00",
+        **more,
     }
-    if errors:
-        body["errors"] = errors
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
-
-
-def _word(moment: Moment) -> str:
-    match moment.phase:
-        case Phase.UNBORN | Phase.QUEUED:
-            return "Queued"
-        case Phase.ENDED:
-            return _WORDS.get(moment.end, "Completed")
-        case Phase.ENDING if moment.end is End.CANCELED:
-            return "Canceling"
-    return "Running"
+    return Refused(JSONResponse(body, status, headers, media_type="application/problem+json"))
 
 
 def _statistics(job: Publish, moment: Moment) -> dict[str, Any]:
@@ -248,7 +224,7 @@ def _statistics(job: Publish, moment: Moment) -> dict[str, Any]:
 
 
 def _body(job: Publish, moment: Moment) -> dict[str, Any]:
-    word = _word(moment)
+    word = moment.word(_WORDS)
     robot = {"id": guid("sitecore", "robot"), "name": "publishing-robot", "type": "Application"}
     person = {"id": guid("sitecore", "person"), "name": "amara.okafor@example.com", "type": "User"}
     body: dict[str, Any] = {

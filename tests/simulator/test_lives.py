@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.simulator.app import VENDORS
-from exporter.simulator.lives import EPOCH, HOUR, MINUTE, End, Life, Part, Phase, World, busy, ended, hanging
+from exporter.simulator.lives import EPOCH, HOUR, MINUTE, End, Life, Part, Phase, World, ended, hanging
 from tests.simulator.conftest import NOON, Clock
 
 PARTS = [
@@ -65,7 +65,7 @@ def test_times_are_in_order_and_never_in_the_future(life: Life, now: float, spee
 @given(times, st.integers(), st.integers(1, 20))
 def test_earlier_runs_have_all_ended_even_those_that_hung(now: float, seed: int, back: int) -> None:
     world = World(1.0, seed, lambda: now)
-    for life in (busy(), hanging(Phase.RUNNING), hanging(Phase.QUEUED), ended(End.FAILED)):
+    for life in (Life(), hanging(Phase.RUNNING), hanging(Phase.QUEUED), ended(End.FAILED)):
         newest = world.moment("a", life)
         assert newest is not None
         if newest.run > back:
@@ -76,11 +76,11 @@ def test_earlier_runs_have_all_ended_even_those_that_hung(now: float, seed: int,
 
 def test_there_is_no_run_zero_and_none_after_the_newest() -> None:
     world = World(1.0, 0, lambda: NOON)
-    newest = world.moment("a", busy())
+    newest = world.moment("a", Life())
     assert newest is not None
-    assert world.moment("a", busy(), 0) is None
-    assert world.moment("a", busy(), newest.run + 1) is None
-    assert world.moment("a", busy(), newest.run) == newest
+    assert world.moment("a", Life(), 0) is None
+    assert world.moment("a", Life(), newest.run + 1) is None
+    assert world.moment("a", Life(), newest.run) == newest
 
 
 def test_a_busy_job_goes_through_its_phases_again_and_again() -> None:
@@ -89,7 +89,7 @@ def test_a_busy_job_goes_through_its_phases_again_and_again() -> None:
     seen: list[tuple[int, Phase]] = []
     for second in range(0, 45 * 60, 5):
         clock.now = NOON + second
-        moment = world.moment("a", busy())
+        moment = world.moment("a", Life())
         assert moment is not None
         if not seen or seen[-1] != (moment.run, moment.phase):
             seen.append((moment.run, moment.phase))
@@ -105,7 +105,7 @@ def test_a_busy_job_goes_through_its_phases_again_and_again() -> None:
 
 def test_most_runs_succeed_and_every_other_end_occurs() -> None:
     world = World(1.0, 0, lambda: NOON)
-    ends = [moment.end for run in range(1, 1001) if (moment := world.moment("a", busy(), run))]
+    ends = [moment.end for run in range(1, 1001) if (moment := world.moment("a", Life(), run))]
     assert 750 < ends.count(End.SUCCEEDED) < 920
     assert {End.WITH_ERRORS, End.FAILED, End.CANCELED} < set(ends)
 
@@ -125,7 +125,7 @@ def test_a_stuck_run_makes_no_progress_for_hours() -> None:
 def test_runs_of_a_life_take_one_to_ten_minutes() -> None:
     world = World(1.0, 0, lambda: NOON)
     for run in range(1, 300):
-        moment = world.moment("a", busy(ends=((End.SUCCEEDED, 1),)), run)
+        moment = world.moment("a", Life(ends=((End.SUCCEEDED, 1),)), run)
         assert moment is not None
         assert moment.started_at is not None
         assert moment.ended_at is not None
@@ -134,8 +134,8 @@ def test_runs_of_a_life_take_one_to_ten_minutes() -> None:
 
 @given(st.integers(), st.integers(1, 100))
 def test_speed_shortens_lives_and_nothing_else(seed: int, run: int) -> None:
-    slow = World(1.0, seed, lambda: NOON).moment("a", busy(), run)
-    fast = World(20.0, seed, lambda: NOON).moment("a", busy(), run)
+    slow = World(1.0, seed, lambda: NOON).moment("a", Life(), run)
+    fast = World(20.0, seed, lambda: NOON).moment("a", Life(), run)
     assert slow is not None
     assert fast is not None
     assert (fast.end, fast.items) == (slow.end, slow.items)
@@ -149,7 +149,7 @@ def test_speed_shortens_lives_and_nothing_else(seed: int, run: int) -> None:
 
 def test_another_seed_gives_other_runs() -> None:
     lives_of = [
-        [World(1.0, seed, lambda: NOON).moment("a", busy(), run) for run in (1, 2, 3)] for seed in (1, 2)
+        [World(1.0, seed, lambda: NOON).moment("a", Life(), run) for run in (1, 2, 3)] for seed in (1, 2)
     ]
     assert lives_of[0] != lives_of[1]
 
