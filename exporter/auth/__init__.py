@@ -13,18 +13,5 @@ from exporter.auth.huawei_token import HuaweiToken
 from exporter.auth.none import NoCredential
 from exporter.auth.oauth2 import OAuth2
 
-CREDENTIALS: Mapping[str, type[Credential]] = MappingProxyType(
-    {
-        credential.kind: credential
-        for credential in (
-            NoCredential,
-            Basic,
-            Bearer,
-            HeadersCredential,
-            OAuth2,
-            HuaweiToken,
-            HuaweiAkSk,
-            CrafterSession,
-        )
-    }
-)
+_ALL = (NoCredential, Basic, Bearer, HeadersCredential, OAuth2, HuaweiToken, HuaweiAkSk, CrafterSession)
+CREDENTIALS: Mapping[str, type[Credential]] = MappingProxyType({each.kind: each for each in _ALL})

@@ -34,10 +34,6 @@ class Basic(FixedCredential):
         self._username = keys.username
 
     def apply(self, request: PreparedRequest) -> None:
-        """Sets the header.
-
-        Raises:
-            Failure: reason ``auth``, the password is not Unicode.
-        """
+        """Sets the header; fails if the password is not Unicode."""
         (password,) = self._secrets.values
         request.headers["Authorization"] = basic_header(self._username, password)

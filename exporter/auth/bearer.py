@@ -37,10 +37,6 @@ class Bearer(FixedCredential):
         super().__init__(keys.token)
 
     def apply(self, request: PreparedRequest) -> None:
-        """Sets the header.
-
-        Raises:
-            Failure: reason ``auth``, the token cannot be a header value.
-        """
+        """Sets the header; fails if the token cannot be a header value."""
         (token,) = self._secrets.values
         request.headers["Authorization"] = f"Bearer {header_value(token)}"

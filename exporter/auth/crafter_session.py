@@ -62,11 +62,7 @@ class CrafterSession(TokenCredential):
         self._base_url, self._headers, self.endpoint = base_url, headers, base_url + LOGIN_PATH
 
     def apply(self, request: PreparedRequest) -> None:
-        """Sets the cookies, if the request is to the Studio's own host.
-
-        Raises:
-            Failure: reason ``auth``, there is no session yet.
-        """
+        """Sets the cookies, if the request is to the Studio's own host; fails without a session."""
         cookies = self._current()
         if _origin(request.url or "") == _origin(self._base_url):
             request.headers["Cookie"] = _header(cookies)
@@ -81,8 +77,7 @@ class CrafterSession(TokenCredential):
         headers = {**self._headers, "Cookie": f"XSRF-TOKEN={pair}", "X-XSRF-TOKEN": pair}
         body = {"username": self._username, "password": secret}
         response = self.post(session, json=body, headers=headers)
-        if (status := response.status_code) != 200:
-            raise self.failure(f"HTTP status {status}", status)
+        self.check_status(response, 200)
         cookies: dict[str, str] = {}
         jar: CookieJar = response.cookies
         # The session first: other cookies must not use up the limits.

@@ -6,7 +6,7 @@ the caller checks ``must_renew`` first.
 
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from requests import PreparedRequest, Session
@@ -46,6 +46,9 @@ class Credential(AuthBase, ABC):
         """Sets headers of a request, and nothing else: traces and logs hide headers only.
 
         It does no I/O, except that it reads a secret file that has changed.
+
+        Raises:
+            Failure: reason ``auth``, there is no valid secret or token to be sent.
         """
 
     def version(self) -> object:
@@ -167,19 +170,26 @@ HeaderSecret = Annotated[SecretValue, secret_check(check_header_value)]
 """A secret that is sent as a header value, unchanged."""
 
 
-def header_value(value: str) -> str:
-    """A secret as a header value, checked again because its file may have changed since it was loaded.
+def checked(check: Callable[[str], str], value: str, name: str = "the secret") -> str:
+    """A secret, checked again because its file may have changed since it was loaded.
 
     Raises:
-        Failure: reason ``auth``, it cannot be a header value.
+        Failure: reason ``auth``, it is not valid; the text begins with `name`.
     """
     try:
-        return check_header_value(value)
+        return check(value)
     except ValueError as error:
-        raise Failure(Reason.AUTH, f"the secret {error}") from None
+        detail = f"{name} {error}"
+    # Raised outside the except block, as in `secret_bytes`: the context would contain the secret.
+    raise Failure(Reason.AUTH, detail)
 
 
-def secret_bytes(value: str) -> bytes:
+def header_value(value: str) -> str:
+    """A secret as a header value; fails as `checked`."""
+    return checked(check_header_value, value)
+
+
+def secret_bytes(value: str, name: str = "a secret") -> bytes:
     """A secret's value in UTF-8.
 
     Raises:
@@ -189,21 +199,10 @@ def secret_bytes(value: str) -> bytes:
         return value.encode()
     except UnicodeEncodeError:
         pass
-    # Raised outside the except block: the context would contain the secret.
-    raise Failure(Reason.AUTH, "a secret is not Unicode text")
+    raise Failure(Reason.AUTH, f"{name} is not Unicode text")
 
 
 def basic_header(username: str, password: str) -> str:
-    """The value of ``Authorization`` for these two.
-
-    Raises:
-        Failure: reason ``auth``, they cannot be written as UTF-8 (an environment variable may hold
-            stray bytes).
-    """
-    try:
-        raw = f"{username}:{password}".encode()
-    except UnicodeEncodeError:
-        raw = b""
-    if not raw:  # Raised outside the except block: the codec's error contains the secret.
-        raise Failure(Reason.AUTH, "the user name or the password is not Unicode text")
+    """The value of ``Authorization`` for these two; fails as `secret_bytes`."""
+    raw = secret_bytes(f"{username}:{password}", "the user name or the password")
     return "Basic " + b64encode(raw).decode()

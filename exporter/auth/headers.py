@@ -36,10 +36,6 @@ class HeadersCredential(FixedCredential):
         self._names = tuple(keys.headers)
 
     def apply(self, request: PreparedRequest) -> None:
-        """Sets the headers.
-
-        Raises:
-            Failure: reason ``auth``, a value cannot be a header value.
-        """
+        """Sets the headers; fails if a value cannot be a header value."""
         for name, value in zip(self._names, self._secrets.values, strict=True):
             request.headers[name] = header_value(value)

@@ -17,9 +17,8 @@ from pydantic import AfterValidator, Field
 from requests import PreparedRequest
 
 from exporter import config_types as fields
-from exporter.auth.credential import FixedCredential, secret_bytes
+from exporter.auth.credential import FixedCredential, checked, secret_bytes
 from exporter.model.dates import http_date
-from exporter.model.failure import Failure, Reason
 
 ALGORITHM = "SDK-HMAC-SHA256"
 MAX_KEY_LENGTH = 128
@@ -85,8 +84,7 @@ class HuaweiAkSk(FixedCredential):
     def apply(self, request: PreparedRequest) -> None:
         """Sets ``Host``, ``X-Sdk-Date`` and the signature over them, the method, URL and body.
 
-        Raises:
-            Failure: reason ``auth``, a key has invalid characters.
+        It fails if a key has invalid characters.
         """
         access_key, secret_key, *tokens = self._secrets.values
         signed = {
@@ -94,14 +92,14 @@ class HuaweiAkSk(FixedCredential):
             "X-Sdk-Date": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock())),
         }
         for token in tokens:
-            signed["X-Security-Token"] = _checked(token, MAX_SECURITY_TOKEN_LENGTH)
+            signed["X-Security-Token"] = checked(_check_security_token, token, "a key")
         if self._project_id is not None:
             signed["X-Project-Id"] = self._project_id
         names, canonical = _canonical(request, signed)
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         text = f"{ALGORITHM}\n{signed['X-Sdk-Date']}\n{digest}"
         signature = hmac.new(secret_bytes(secret_key), text.encode(), hashlib.sha256).hexdigest()
-        access = _checked(access_key, MAX_KEY_LENGTH)
+        access = checked(_check_access_key, access_key, "a key")
         request.headers.update(signed)
         request.headers["Authorization"] = (
             f"{ALGORITHM} Access={access}, SignedHeaders={names}, Signature={signature}"
@@ -118,15 +116,6 @@ class HuaweiAkSk(FixedCredential):
             f"the clock of this machine is {_span(abs(ahead))} {where} that of the system, "
             "which accepts a difference of 15 minutes"
         )
-
-
-def _checked(value: str, limit: int) -> str:
-    """Checks a key again: its file may have changed since it was loaded."""
-    try:
-        return _word(value, limit)
-    except ValueError as error:
-        detail = f"a key {error}"
-    raise Failure(Reason.AUTH, detail)
 
 
 def _host(url: SplitResult) -> str:

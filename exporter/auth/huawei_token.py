@@ -9,13 +9,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
-from requests import PreparedRequest, Response, Session
+from requests import Response, Session
 
 from exporter import config_types as fields
 from exporter.auth.token import TokenCredential, bounded_life, json_object, usable
 from exporter.model.dates import http_date, iso_date
 
-_ISSUED = 201
 _TOKEN_HEADER = "X-Subject-Token"  # noqa: S105  a header's name
 
 
@@ -43,25 +42,17 @@ class HuaweiToken(TokenCredential):
 
     kind: ClassVar[str] = "huawei_token"
     Keys: ClassVar[type[fields.Keys]] = HuaweiTokenKeys
+    header: ClassVar[tuple[str, str]] = "X-Auth-Token", ""
 
     def __init__(self, keys: HuaweiTokenKeys, clock: Callable[[], float] = time.time) -> None:
         super().__init__(keys.password, keys.token_url)
         self._keys = keys
         self._clock = clock
 
-    def apply(self, request: PreparedRequest) -> None:
-        """Sets the header.
-
-        Raises:
-            Failure: reason ``auth``, there is no token yet.
-        """
-        request.headers["X-Auth-Token"] = self.token
-
     def fetch(self, session: Session, secret: str) -> tuple[str, float]:
         """Requests a token from IAM."""
         response = self.post(session, json=self._body(secret))
-        if (status := response.status_code) != _ISSUED:
-            raise self.failure(f"HTTP status {status}", status)
+        self.check_status(response, 201)
         token = response.headers.get(_TOKEN_HEADER)
         if not usable(token):
             raise self.failure(f"the response has no usable header {_TOKEN_HEADER}")

@@ -10,14 +10,7 @@ _LAST_SECOND = 253_402_300_799
 
 
 def jwt_expiry(secret: str) -> float | None:
-    """``exp`` of a JWT, in Unix seconds.
-
-    Args:
-        secret: the token, or a header value with a scheme such as ``Bearer``.
-
-    Returns:
-        ``None`` for anything but a signed JWT with a valid time.
-    """
+    """``exp`` of a signed JWT, alone or after a scheme such as ``Bearer``, in Unix seconds; else ``None``."""
     parts = secret.strip()[: MAX_LENGTH + 1].rpartition(" ")[2].split(".")
     if len(parts) != 3 or len(secret) > MAX_LENGTH:
         return None

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from urllib.parse import quote_plus
 
 from pydantic import AfterValidator, Field
-from requests import PreparedRequest, Session
+from requests import Session
 
 from exporter import config_types as fields
 from exporter.auth.credential import basic_header
@@ -57,23 +57,13 @@ class OAuth2(TokenCredential):
         super().__init__(keys.client_secret, keys.token_url)
         self._keys = keys
 
-    def apply(self, request: PreparedRequest) -> None:
-        """Sets the header.
-
-        Raises:
-            Failure: reason ``auth``, there is no token yet.
-        """
-        request.headers["Authorization"] = f"Bearer {self.token}"
-
     def fetch(self, session: Session, secret: str) -> tuple[str, float]:
         """Requests a token from the token endpoint."""
         headers = {"Accept": "application/json", **self._client(secret)}
         response = self.post(session, data=self._form(secret), headers=headers)
-        status, body = response.status_code, json_object(response)
-        if status != 200:
-            code = body.get("error")
-            known = f" ({code})" if isinstance(code, str) and code in _ERRORS else ""
-            raise self.failure(f"HTTP status {status}{known}", status)
+        body = json_object(response)
+        code = body.get("error")
+        self.check_status(response, 200, f" ({code})" if isinstance(code, str) and code in _ERRORS else "")
         token, kind = body.get("access_token"), body.get("token_type")
         if not usable(token):
             raise self.failure("the response has no usable access_token")
@@ -83,15 +73,10 @@ class OAuth2(TokenCredential):
 
     def _form(self, secret: str) -> dict[str, str]:
         keys = self._keys
-        form = {"grant_type": "client_credentials", **keys.params}
-        if keys.scope is not None:
-            form["scope"] = keys.scope
-        if keys.audience is not None:
-            form["audience"] = keys.audience
+        form = {"grant_type": "client_credentials", "scope": keys.scope, "audience": keys.audience}
         if keys.client_auth == "form":
-            form["client_id"] = keys.client_id
-            form["client_secret"] = secret
-        return form
+            form |= {"client_id": keys.client_id, "client_secret": secret}
+        return {**keys.params, **{name: value for name, value in form.items() if value is not None}}
 
     def _client(self, secret: str) -> dict[str, str]:
         """Section 2.3.1: both parts are form-encoded before the Basic encoding."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeGuard
 from urllib.parse import urlsplit
 
-from requests import Response, Session
+from requests import PreparedRequest, Response, Session
 
 from exporter.auth.credential import Credential, SecretSet, secret_bytes
 from exporter.model.failure import Failure, Reason
@@ -45,6 +45,7 @@ class TokenCredential(Credential):
 
     Class attributes:
         action: what a request for a token does, in error texts before the host.
+        header: the header that `apply` sets, and what is before the token in it.
 
     Args:
         secret: the token is fetched with it, and fetched again when it changes.
@@ -52,6 +53,7 @@ class TokenCredential(Credential):
     """
 
     action: ClassVar[str] = "get a token from"
+    header: ClassVar[tuple[str, str]] = "Authorization", "Bearer "
 
     def __init__(self, secret: Secret, endpoint: str = "") -> None:
         self.endpoint = endpoint
@@ -74,14 +76,15 @@ class TokenCredential(Credential):
 
     @property
     def token(self) -> str:
-        """The token itself; only to be sent.
-
-        Raises:
-            Failure: reason ``auth``, there is no token yet.
-        """
+        """The token itself, only to be sent; a `Failure` of reason ``auth`` if there is none yet."""
         if self._token is None:
             raise Failure(Reason.AUTH, "there is no token yet")
         return self._token.value
+
+    def apply(self, request: PreparedRequest) -> None:
+        """Sets the header; fails if there is no token yet."""
+        name, scheme = self.header
+        request.headers[name] = scheme + self.token
 
     def version(self) -> object:
         """Changes with every token, and as soon as the secret changes."""
@@ -146,6 +149,11 @@ class TokenCredential(Credential):
             problem = "the request could not be sent"
         # Raised outside the except block: the context may contain text of the request.
         raise self.failure(problem)
+
+    def check_status(self, response: Response, expected: int, reason: str = "") -> None:
+        """Raises a `failure` with `reason` for any other status."""
+        if (status := response.status_code) != expected:
+            raise self.failure(f"HTTP status {status}{reason}", status)
 
     def failure(self, problem: str, status: int | None = None) -> Failure:
         """The failure for a request that brought no token."""
