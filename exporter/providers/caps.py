@@ -21,21 +21,11 @@ MAX_CATEGORIES_LENGTH = 64 * 1024
 _STATES = {
     "succeeded": State.SUCCEEDED,
     "partiallysucceeded": State.SUCCEEDED_WITH_ERRORS,
-    "queued": State.QUEUED,
-    "pending": State.QUEUED,
-    "notstarted": State.QUEUED,
-    "waiting": State.QUEUED,
-    "running": State.RUNNING,
-    "inprogress": State.RUNNING,
-    "processing": State.RUNNING,
-    "building": State.RUNNING,
-    "started": State.RUNNING,
-    "failed": State.FAILED,
-    "error": State.FAILED,
-    "canceling": State.CANCELING,
-    "cancelling": State.CANCELING,
-    "canceled": State.CANCELED,
-    "cancelled": State.CANCELED,
+    **dict.fromkeys(("queued", "pending", "notstarted", "waiting"), State.QUEUED),
+    **dict.fromkeys(("running", "inprogress", "processing", "building", "started"), State.RUNNING),
+    **dict.fromkeys(("failed", "error"), State.FAILED),
+    **dict.fromkeys(("canceling", "cancelling"), State.CANCELING),
+    **dict.fromkeys(("canceled", "cancelled"), State.CANCELED),
 }
 
 
@@ -70,18 +60,8 @@ class Caps(Provider):
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request."""
         keys = job.keys
-        response = yield Request(
-            path(
-                "v1",
-                "Projects",
-                keys["project_id"],
-                "BuildJobs",
-                keys["build_job_id"],
-                "properties",
-                locale=keys["locale"],
-            )
-        )
-        return _status(response)
+        segments = ("v1", "Projects", keys["project_id"], "BuildJobs", keys["build_job_id"], "properties")
+        return _status((yield Request(path(*segments, locale=keys["locale"]))))
 
 
 def _status(response: Response) -> Status:

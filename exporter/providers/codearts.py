@@ -24,27 +24,19 @@ from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.values import count, flag, mapping, text
 
 LATEST = "latest"
-_ID_PATTERN = "^[0-9A-Za-z]{32}$"
 _ID = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
+_ID_SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^{_ID.pattern}$"})
 _BUILD_NO = re.compile(r"[1-9]\d{0,9}", re.ASCII)
 
 # No word has two meanings in build-info, the record, running-status and task lists, so there is one table.
 _STATES = {
-    "inqueue": State.QUEUED,
-    "starting": State.QUEUED,
-    "running": State.RUNNING,
-    "building": State.RUNNING,
-    "success": State.SUCCEEDED,
-    "blue": State.SUCCEEDED,
-    "unstable": State.SUCCEEDED_WITH_ERRORS,
-    "yellow": State.SUCCEEDED_WITH_ERRORS,
-    "failure": State.FAILED,
-    "red": State.FAILED,
-    "error": State.FAILED,
-    "timeout": State.FAILED,
+    **dict.fromkeys(("inqueue", "starting"), State.QUEUED),
+    **dict.fromkeys(("running", "building"), State.RUNNING),
+    **dict.fromkeys(("success", "blue"), State.SUCCEEDED),
+    **dict.fromkeys(("unstable", "yellow"), State.SUCCEEDED_WITH_ERRORS),
+    **dict.fromkeys(("failure", "red", "error", "timeout"), State.FAILED),
     "aborted": State.CANCELED,
-    "none": State.IDLE,
-    "not_built": State.IDLE,
+    **dict.fromkeys(("none", "not_built"), State.IDLE),
 }
 
 # The run has ended; how is elsewhere.
@@ -63,16 +55,14 @@ _YEAR_2100 = 4_102_444_800
 _MAX_DURATION_MS = 2**31
 
 
-def _job_id(value: str) -> str:
+def _id(value: str, place: str) -> str:
     if not _ID.fullmatch(value):
-        raise ValueError("must be 32 letters and digits, as at the end of the task page's address")
+        raise ValueError(f"must be 32 letters and digits, as {place}")
     return value
 
 
-def _project_id(value: str) -> str:
-    if not _ID.fullmatch(value):
-        raise ValueError("must be 32 letters and digits, as in the addresses of the project's pages")
-    return value
+_job_id = partial(_id, place="at the end of the task page's address")
+_project_id = partial(_id, place="in the addresses of the project's pages")
 
 
 def _build_no(value: object) -> str:
@@ -89,9 +79,9 @@ class CodeArtsOptions(Keys):
 class CodeArtsJob(Keys):
     """One build task: its newest run, or the run with that number."""
 
-    job_id: Annotated[
-        str, AfterValidator(_job_id), WithJsonSchema({"type": "string", "pattern": _ID_PATTERN})
-    ] = Field(description="id of the build task: the 32 letters and digits at the end of its address")
+    job_id: Annotated[str, AfterValidator(_job_id), _ID_SCHEMA] = Field(
+        description="id of the build task: the 32 letters and digits at the end of its address"
+    )
     build_no: Annotated[
         str,
         BeforeValidator(_build_no),
@@ -109,9 +99,9 @@ class CodeArtsJob(Keys):
 class CodeArtsDiscover(DiscoverKeys):
     """The build tasks of one project, each as a slot."""
 
-    project_id: Annotated[
-        str, AfterValidator(_project_id), WithJsonSchema({"type": "string", "pattern": _ID_PATTERN})
-    ] = Field(description="id of the project whose build tasks are watched: 32 letters and digits")
+    project_id: Annotated[str, AfterValidator(_project_id), _ID_SCHEMA] = Field(
+        description="id of the project whose build tasks are watched: 32 letters and digits"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,14 +41,8 @@ _UNDER_WAY = frozenset({"active", "terminatingoncancel", "terminatingonfailure"}
 # Another request gets no more: the job is deleted, or the account has no right to its details.
 _UNOBTAINABLE = frozenset({Reason.NOT_FOUND, Reason.FORBIDDEN})
 
-_VERSIONS = {
-    "contextcapture": "v1",
-    "realitydataanalysis": "v1",
-    "realityconversion": "v1",
-    "reality-modeling": "v2",
-    "reality-analysis": "v2",
-    "reality-conversion": "v2",
-}
+# Their API has version 1, that of the others version 2.
+_OLDER_SERVICES = frozenset({"contextcapture", "realitydataanalysis", "realityconversion"})
 
 _GUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 PAGE_SIZE = 1000  # the maximum
@@ -202,7 +196,8 @@ class ITwin(Provider):
         self, *segments: str, expect: frozenset[int] = frozenset(), query: Mapping[str, str] | None = None
     ) -> Request:
         service = self.options.service
-        accept = f"application/vnd.bentley.itwin-platform.{_VERSIONS[service]}+json"
+        version = "v1" if service in _OLDER_SERVICES else "v2"
+        accept = f"application/vnd.bentley.itwin-platform.{version}+json"
         return Request(path(service, *segments, **(query or {})), (("Accept", accept),), expect)
 
 

@@ -37,10 +37,8 @@ _STATES = {
     "running": State.RUNNING,
     "completed": State.SUCCEEDED,
     "failed": State.FAILED,
-    "canceling": State.CANCELING,
-    "cancelling": State.CANCELING,
-    "canceled": State.CANCELED,
-    "cancelled": State.CANCELED,
+    **dict.fromkeys(("canceling", "cancelling"), State.CANCELING),
+    **dict.fromkeys(("canceled", "cancelled"), State.CANCELED),
 }
 _FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
 _CANCELABLE = frozenset({State.QUEUED, State.RUNNING})

@@ -7,7 +7,7 @@ Messages contain paths and user names, so they are read and never shown.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypedDict
+from typing import Any
 
 from exporter.model.job import Items, State, Status
 from exporter.providers.values import count, flag, instant, text
@@ -45,14 +45,14 @@ _TIME = re.compile(
 _LONGEST_END = 512
 
 
-class _Times(TypedDict, total=False):
-    queued_at: float
-    started_at: float
-    ended_at: float
-    reported_at: float
-    state_since: float
-    succeeded_at: float
-    failed_at: float
+# What the time in a message is besides ``reported_at``.
+_TIMES = {
+    State.IDLE: ("state_since",),
+    State.STOPPED: ("state_since",),
+    State.QUEUED: ("queued_at", "state_since"),
+    State.SUCCEEDED_WITH_ERRORS: ("ended_at", "state_since"),
+    State.FAILED: ("ended_at", "failed_at", "state_since"),
+}
 
 
 def publishing(body: Mapping[str, Any], previous: Status | None) -> Status:
@@ -92,29 +92,20 @@ def _begins(message: str, beginnings: tuple[str, ...]) -> bool:
     return message[:_LONGEST_BEGINNING].casefold().startswith(beginnings)
 
 
-def _times(state: State, message: str, previous: Status | None) -> _Times:
+def _times(state: State, message: str, previous: Status | None) -> dict[str, Any]:
     """The times that follow from the last time in a message; none if it has no time."""
     found = _TIME.findall(message[-_LONGEST_END:])
     moment = instant(found[-1]) if found else None
     if moment is None:
         return {}
+    names = _TIMES.get(state, ())
     if _begins(message, _SUCCEEDED):
         # The message can also be that of a site which is queued or stopped.
-        times: _Times = {"reported_at": moment, "succeeded_at": moment}
         resting = state in (State.IDLE, State.SUCCEEDED_WITH_ERRORS)
-        return {**times, "ended_at": moment, "state_since": moment} if resting else times
-    match state:
-        case State.IDLE | State.STOPPED:
-            return {"reported_at": moment, "state_since": moment}
-        case State.QUEUED:
-            return {"reported_at": moment, "queued_at": moment, "state_since": moment}
-        case State.RUNNING:
-            return {"reported_at": moment, "started_at": _start(moment, message, previous)}
-        case State.SUCCEEDED_WITH_ERRORS:
-            return {"reported_at": moment, "ended_at": moment, "state_since": moment}
-        case State.FAILED:
-            return {"reported_at": moment, "ended_at": moment, "failed_at": moment, "state_since": moment}
-    return {"reported_at": moment}
+        names = ("succeeded_at", "ended_at", "state_since") if resting else ("succeeded_at",)
+    elif state is State.RUNNING:
+        return {"reported_at": moment, "started_at": _start(moment, message, previous)}
+    return dict.fromkeys(("reported_at", *names), moment)
 
 
 def _start(moment: float, message: str, previous: Status | None) -> float:

@@ -169,26 +169,22 @@ class _Interpreter(TreeInterpreter):
         return super().visit(node, *args, **kwargs)
 
     def visit_arithmetic(self, node: Node, value: Any) -> float | None:
-        left, right = (self.visit(child, value) for child in node["children"])
-        if left is None or right is None:
-            return None
-        # Python's operators also accept texts and lists.
-        if not (_is_number(left) and _is_number(right)):
-            raise Misfit("calculates with a value that is not a number")
-        try:
-            result: float = self._ARITHMETIC_FUNC[node["value"]](left, right)
-        except ZeroDivisionError:
-            return None  # a share of 0 items
-        return result
+        return self._calculated(self._ARITHMETIC_FUNC[node["value"]], node, value)
 
     def visit_arithmetic_unary(self, node: Node, value: Any) -> float | None:
-        operand = self.visit(node["children"][0], value)
-        if operand is None:
+        return self._calculated(self._ARITHMETIC_UNARY_FUNC[node["value"]], node, value)
+
+    def _calculated(self, operator: Callable[..., float], node: Node, value: Any) -> float | None:
+        operands = [self.visit(child, value) for child in node["children"]]
+        if None in operands:
             return None
-        if not _is_number(operand):
+        # Python's operators also accept texts and lists.
+        if not all(map(_is_number, operands)):
             raise Misfit("calculates with a value that is not a number")
-        result: float = self._ARITHMETIC_UNARY_FUNC[node["value"]](operand)
-        return result
+        try:
+            return operator(*operands)
+        except ZeroDivisionError:
+            return None  # a share of 0 items
 
 
 def _is_number(value: object) -> bool:
