@@ -1,7 +1,7 @@
 """Errors that no single key can see: between the keys of a system, its jobs and its provider's options."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -9,9 +9,11 @@ from exporter.config.models import NEVER, JobKeys
 from exporter.config.registry import Registry
 from exporter.config.system import own_keys
 from exporter.config.yaml import ItemList, Section
-from exporter.config_types import Place
+from exporter.config_types import Keys, Place
 from exporter.model.job import Kind
 from exporter.providers.base import Provider
+
+T = TypeVar("T", bound=Keys)
 
 
 class Check:
@@ -45,23 +47,23 @@ class Check:
         if kind.Discover is not None and not (jobs or "discover" in system):
             yield ("jobs",), "is missing: the jobs to watch, or discover to find them"
         given = {key: system[key] for key in kind.Options.model_fields if key in system}
-        try:
-            provider = kind(kind.Options.model_validate(given, context=self._context))
-        except ValidationError:
+        options = self._valid(kind.Options, given)
+        if options is None:
             return
-        self.providers[name] = provider
-        yield from self._discover(provider, system)
+        provider = self.providers[name] = kind(options)
+        if provider.Discover is not None and "discover" in system:
+            discover = self._valid(provider.Discover, system["discover"])
+            errors = () if discover is None else provider.check_discover(discover)
+            yield from ((("discover", *place), text) for place, text in errors)
         if isinstance(jobs, ItemList):
             yield from self._jobs(provider, jobs)
 
-    def _discover(self, provider: Provider, system: Section) -> Iterator[tuple[Place, str]]:
-        if provider.Discover is None or "discover" not in system:
-            return
+    def _valid(self, model: type[T], given: object) -> T | None:
+        """The validated keys; ``None`` if they have errors, which the validation of the file reports."""
         try:
-            discover = provider.Discover.model_validate(system["discover"], context=self._context)
+            return model.model_validate(given, context=self._context)
         except ValidationError:
-            return
-        yield from ((("discover", *place), text) for place, text in provider.check_discover(discover))
+            return None
 
     def _jobs(self, provider: Provider, jobs: ItemList) -> Iterator[tuple[Place, str]]:
         seen: dict[str, int] = {}
@@ -89,10 +91,8 @@ class Check:
         given = {name: job[name] for name in names if name in job}
         if len(given) < len(names) and not provider.JobKeys.model_fields:
             return None
-        try:
-            return own_keys(names, provider.JobKeys.model_validate(given, context=self._context))
-        except ValidationError:
-            return None
+        keys = self._valid(provider.JobKeys, given)
+        return None if keys is None else own_keys(names, keys)
 
 
 def sections(value: object) -> Iterator[tuple[str, Section]]:

@@ -6,7 +6,7 @@ error is translated. Values are never quoted, keys only if they look like keys.
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -55,9 +55,7 @@ _LIMITS = {
 class Finding:
     """One error or warning: its place, what is wrong and what is allowed. Never contains a value of the file.
 
-    Args:
-        line: counted from 1.
-        path: such as ``systems.docs.jobs[0].locale``; empty for the file as a whole.
+    Lines count from 1. A path is such as ``systems.docs.jobs[0].locale``, empty for the file as a whole.
     """
 
     file: Path
@@ -94,14 +92,12 @@ def bounded(findings: Iterable[Finding], kind: str = "errors") -> list[Finding]:
 
 def shown(place: Place) -> str:
     """A place as text: ``systems.docs.jobs[0].locale``; what does not look like a key is ``?``."""
-    path = ""
-    for part in place:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            # It can be a secret in the wrong place.
-            path += f".{part if _KEY.fullmatch(part) else '?'}"
-    return path.removeprefix(".")
+    # A key can be a secret in the wrong place.
+    parts = (
+        f"[{part}]" if isinstance(part, int) else f".{part if _KEY.fullmatch(part) else '?'}"
+        for part in place
+    )
+    return "".join(parts).removeprefix(".")
 
 
 def translate(errors: Iterable[ErrorDetails], model: type[BaseModel]) -> Iterator[tuple[Place, str]]:
@@ -133,14 +129,13 @@ def _sentence(error: ErrorDetails, ctx: Mapping[str, Any], place: Place, holder:
             description = holder.model_fields[place[-1]].description
             return f"is missing: {description}" if description else "is missing"
         case "extra_forbidden":
-            names = (field.alias or name for name, field in holder.model_fields.items())
-            return _unknown_key(place, tuple(names))
+            return _unknown_key(place, [field.alias or name for name, field in holder.model_fields.items()])
         case "literal_error" | "enum":
-            return f"unknown value{_suggestion(given, _quoted(ctx['expected']))}"
+            return "unknown value" + _suggestion(given, re.findall(r"'([^']*)'", ctx["expected"]))
         case "union_tag_not_found":
-            return f"is missing{_suggestion('', tuple(holder.models))}"
+            return f"is missing{_suggestion('', holder.models)}"
         case "union_tag_invalid":
-            return f"unknown value{_suggestion(ctx['tag'], tuple(holder.models))}"
+            return f"unknown value{_suggestion(ctx['tag'], holder.models)}"
     return "is not allowed here"
 
 
@@ -151,7 +146,7 @@ def _one_line(text: str) -> str:
     return printable(text)
 
 
-def _unknown_key(place: Place, allowed: tuple[str, ...]) -> str:
+def _unknown_key(place: Place, allowed: Collection[str]) -> str:
     # These are keys of a system or of the defaults, not of a job.
     if place[-1] in _LATER_KEYS and place[0] == ("systems" if len(place) == 3 else "defaults"):
         return _NOT_YET
@@ -161,24 +156,17 @@ def _unknown_key(place: Place, allowed: tuple[str, ...]) -> str:
 def _wrong_type(expected: str, given: object) -> str:
     if given is None:
         return f"has no value; allowed is {expected}"
-    if expected == "text" and isinstance(given, bool):
-        return 'must be text: write it in quotes, as in "true"'
     if expected == "text" and isinstance(given, int | float):
-        return 'must be text: write it in quotes, as in "42"'
+        example = "true" if isinstance(given, bool) else "42"
+        return f'must be text: write it in quotes, as in "{example}"'
     return f"must be {expected}"
 
 
-def _quoted(words: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"'([^']*)'", words))
-
-
-def _suggestion(given: object, allowed: tuple[str, ...]) -> str:
+def _suggestion(given: object, allowed: Collection[str]) -> str:
     # Long words are not typing errors, and comparing them is slow.
     short = isinstance(given, str) and len(given) <= 40
     close = "".join(difflib.get_close_matches(str(given), allowed, n=1)) if short else ""
-    listed = (
-        f"allowed: {', '.join(allowed)}" if len(allowed) > 1 else f"allowed is {''.join(allowed) or 'none'}"
-    )
+    listed = f"allowed{':' if len(allowed) > 1 else ' is'} {', '.join(allowed) or 'none'}"
     return f"; did you mean {close}? {listed}" if close else f"; {listed}"
 
 
@@ -190,7 +178,7 @@ def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[Place, 
     """
     kind: Any = model
     holder: Any = model
-    place: list[str | int] = []
+    place: Place = ()
     for part in loc:
         if kind is None or (part == "[key]" and get_origin(holder) is dict):
             break
@@ -198,9 +186,9 @@ def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[Place, 
             holder = kind = kind.models[str(part)]
             continue
         holder = kind
-        place.append(part)
+        place = (*place, part)
         kind = _inside(kind, part)
-    return tuple(place), kind if isinstance(kind, Choice) else holder
+    return place, kind if isinstance(kind, Choice) else holder
 
 
 def _inside(kind: Any, part: str | int) -> Any:

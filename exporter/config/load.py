@@ -18,12 +18,7 @@ from exporter.model.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that is configured.
-
-    Args:
-        path: the file or folder.
-        files: the files that were read.
-    """
+    """All that is configured, by the files that were read at ``path``, a file or folder."""
 
     systems: tuple[SystemConfig, ...]
     path: Path
@@ -33,14 +28,11 @@ class Config:
 def load(
     path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True, registry: Registry = BUILT_IN
 ) -> Config:
-    """Loads a file, or all ``*.yaml`` and ``*.yml`` files of a folder as one configuration, in order of name.
-
-    It does not use the network.
+    """Loads a file, or all ``*.yaml`` and ``*.yml`` files of a folder as one configuration, without network.
 
     Args:
         host: whether secrets in files and variables, and TLS files, are read. Without them the
             result is only good for a check: secrets have no values.
-        registry: the providers and credentials that the configuration may name.
 
     Raises:
         ConfigError: with every error, up to 1000.

@@ -131,10 +131,8 @@ class Expectations(Keys):
     )
 
 
-@cache
-def _nothing_said() -> Expectations:
-    """One instance for all the jobs without expectations of their own."""
-    return Expectations()
+_no_expectations = cache(Expectations)
+"""One instance for all the jobs without expectations of their own."""
 
 
 class Settings(Keys):
@@ -161,7 +159,7 @@ class Settings(Keys):
     max_jobs: int = Field(
         2000, ge=1, le=100_000, description="limit of discovered jobs; those over it are only counted"
     )
-    expect: Expectations = Field(default_factory=_nothing_said, description="thresholds of alerts")
+    expect: Expectations = Field(default_factory=_no_expectations, description="thresholds of alerts")
 
 
 class Defaults(Settings):
@@ -176,7 +174,7 @@ class JobKeys(Keys):
         default_factory=dict,
         description="labels of its series, for routing alerts; override those of the system",
     )
-    expect: Expectations = Field(default_factory=_nothing_said, description="overrides that of the system")
+    expect: Expectations = Field(default_factory=_no_expectations, description="overrides that of the system")
 
 
 class SystemKeys(Settings):
@@ -244,9 +242,7 @@ class Models:
     def __init__(
         self, providers: Mapping[str, type[Provider]], credentials: Mapping[str, type[Credential]]
     ) -> None:
-        self.auth: Mapping[str, type[Keys]] = {
-            kind: credential.Keys for kind, credential in credentials.items()
-        }
+        self.auth: Mapping[str, type[Keys]] = {kind: each.Keys for kind, each in credentials.items()}
         self.jobs: Mapping[str, type[JobKeys]] = {
             name: _make(f"{name}_job", __base__=(JobKeys, provider.JobKeys), __doc__=provider.JobKeys.__doc__)
             for name, provider in providers.items()
@@ -271,18 +267,18 @@ class Models:
             ),
         )
 
-    def _system(self, name: str, provider: type[Provider]) -> type[SystemKeys]:
+    def _system(self, name: str, provider: type[Provider]) -> Any:
         auth = Field({"type": "none"}, validate_default=True, description="credentials of the exporter")
         job: Any = self.jobs[name]
         jobs = Field(min_length=1, description="the jobs to watch")
         found: dict[str, Any] = {}
         if provider.Discover is not None:
             jobs = Field(
-                default_factory=list, description="the jobs to watch, in addition to discovered ones"
+                default_factory=list, description=f"{jobs.description}, in addition to discovered ones"
             )
             about = Field(None, description="discovery of jobs from the listing of the system")
             found = {"discover": (provider.Discover | None, about)}
-        model: type[SystemKeys] = _make(
+        return _make(
             f"{name}_system",
             __base__=(SystemKeys, provider.Options),
             __doc__=provider.__doc__,
@@ -291,4 +287,3 @@ class Models:
             jobs=(list[job], jobs),
             **found,
         )
-        return model

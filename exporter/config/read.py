@@ -54,9 +54,7 @@ def stamp(path: Path) -> files.Stamp:
 
 
 def unread(path: Path) -> list[Path]:
-    """What a folder contains besides the files that are read; empty for a single file.
-
-    Hidden entries, and so all that Kubernetes adds to what it mounts, are left out.
+    """What a folder contains besides hidden entries and the files that are read; empty for a single file.
 
     Raises:
         ConfigError: the folder cannot be listed.
@@ -69,6 +67,7 @@ def unread(path: Path) -> list[Path]:
 
 def _listed(folder: Path) -> list[Path]:
     try:
+        # Hidden entries are among other things what Kubernetes adds to a folder that it mounts.
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise ConfigError([Finding(folder, 1, "", f"cannot be read: {error.strerror}")]) from None
@@ -103,26 +102,20 @@ def read(
         return File(path, Section(), None, (Finding(path, 1, "", f"cannot be read: {error.strerror}"),))
     document = yaml.parse(data)
     root = document.root if isinstance(document.root, Section) else Section()
-    found = list(document.problems)
     validated = None
+    refused: list[tuple[Place, str]] = []
     if document.root is not None:
-        validated, refused = _validated(document.root, model, context)
+        try:
+            validated = model.model_validate(document.root, context=context)
+        except ValidationError as error:
+            refused += translate(error.errors(include_url=False)[: MAX_ERRORS + 1], model)
+        refused += between(root)
+    found = list(document.problems)
+    for more in (
+        [Problem(yaml.line_of(root, place), place, text) for place, text in refused],
+        document.empty,
+    ):
         known = {problem.path for problem in found}
-        found += [
-            Problem(yaml.line_of(root, place), place, text)
-            for place, text in [*refused, *between(root)]
-            if place not in known
-        ]
-    known = {problem.path for problem in found}
-    found += [problem for problem in document.empty if problem.path not in known]
+        found += [problem for problem in more if problem.path not in known]
     errors = tuple(Finding(path, each.line, shown(each.path), each.text) for each in found)
     return File(path, root, validated, errors)
-
-
-def _validated(
-    root: object, model: type[Keys], context: Mapping[str, Any]
-) -> tuple[Any, list[tuple[Place, str]]]:
-    try:
-        return model.model_validate(root, context=context), []
-    except ValidationError as error:
-        return None, list(translate(error.errors(include_url=False)[: MAX_ERRORS + 1], model))

@@ -20,7 +20,6 @@ class Reach:
     Args:
         options: the provider's own keys, an instance of its ``Options``.
         auth: the keys of the credential, an instance of its ``Keys``.
-        headers: sent with every request.
         timeout: seconds for one read.
         concurrency: how many requests at a time.
     """
@@ -61,30 +60,20 @@ class SystemConfig:
     jobs: tuple[Job, ...]
 
     def job(self, keys: Mapping[str, str], name: str) -> Job:
-        """A job that is not in the file: it has only the labels and expectations of its system.
-
-        Args:
-            keys: the provider's own, as strings.
-        """
+        """A job that is not in the file, of its provider's keys and its system's labels and expectations."""
         return _job(self.name, self.provider, keys, name, self.labels, self.expect)
 
 
 def system_config(
     name: str, keys: Any, defaults: Settings, provider: Provider, credential: type[Credential]
 ) -> SystemConfig:
-    """Applies the defaults to one system.
-
-    Args:
-        keys: an instance of the provider's model in `exporter.config.models`.
-        provider: made of the system's options.
-    """
+    """Applies the defaults to one system, whose keys are an instance of one of `Models.systems`."""
     expect = _merged(_merged({}, defaults.expect), keys.expect)
 
     def setting(key: str) -> Any:
         return getattr(keys if key in keys.model_fields_set else defaults, key)
 
-    labels = keys.labels
-    names = provider.key_names()
+    labels, names = keys.labels, provider.key_names()
     return SystemConfig(
         name=name,
         reach=Reach(

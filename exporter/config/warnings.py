@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,7 @@ def warnings(config: Config, *, host: bool = True, now: float | None = None) -> 
     found = [Finding(file, 1, "", text) for file, text in _unread(config.path)]
     providers = {system.name: system.provider for system in config.systems}
     for file in config.files:
-        of_file = _of_file(file.model, providers, moment, host=host)
-        found += [file.finding(place, text) for place, text in of_file]
+        found += starmap(file.finding, _of_file(file.model, providers, moment, host=host))
     return bounded(found, "warnings")
 
 
@@ -71,10 +71,8 @@ def _below(place: Place, found: Iterable[tuple[Place, str]]) -> Iterator[tuple[P
 
 def _of_settings(settings: Settings) -> Iterator[tuple[Place, str]]:
     if settings.min_interval > MAX_MIN_INTERVAL_SECONDS:
-        yield (
-            ("min_interval",),
-            "is more than 1m, so scrapes can show values of that age; set it below the scrape interval",
-        )
+        text = "is more than 1m, so scrapes can show values of that age; set it below the scrape interval"
+        yield ("min_interval",), text
 
 
 def _of_secrets(auth: object, now: float) -> Iterator[tuple[Place, str]]:
@@ -83,10 +81,7 @@ def _of_secrets(auth: object, now: float) -> Iterator[tuple[Place, str]]:
             continue
         value = secret.reveal()
         if _VARIABLE.fullmatch(value):
-            yield (
-                place,
-                "the value is a variable that was not replaced; write {env: NAME} or {file: PATH}",
-            )
+            yield place, "the value is a variable that was not replaced; write {env: NAME} or {file: PATH}"
         if _TWO_SCHEMES.match(value):
             yield place, "the value starts with two schemes, such as Bearer Bearer; remove one"
         if (end := jwt_expiry(value)) is not None:

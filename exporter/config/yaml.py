@@ -6,7 +6,7 @@ nodes take four times as long, and refuse an anchor that is set again.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +68,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file contains, as far as it could be read, and its errors as YAML.
-
-    ``empty`` are the keys and items without a value: no error in YAML, but none is allowed here.
-    """
+    """What a file contains, as far as it could be read; its errors as YAML; its keys without a value."""
 
     root: Any
     problems: tuple[Problem, ...]
@@ -84,7 +81,7 @@ def parse(data: bytes) -> Document:
         builder = _Builder(_decode(data))
         root = builder.document()
     except _Stop as stop:
-        return Document(None, (Problem(stop.line, (), stop.text),))
+        return Document(None, (stop.problem,))
     return Document(Section() if root is None else root, tuple(builder.problems), tuple(builder.empty))
 
 
@@ -106,8 +103,7 @@ class _Stop(Exception):
 
     def __init__(self, line: int, text: str) -> None:
         super().__init__(text)
-        self.line = line
-        self.text = text
+        self.problem = Problem(line, (), text)
 
 
 def _decode(data: bytes) -> str:
@@ -148,6 +144,7 @@ class _Builder:
         self.empty: list[Problem] = []
         self._text = text
         self._parser = CBaseLoader(text)
+        self._next: Callable[[], Any] = self._parser.get_event
         self._anchors: dict[str, Any] = {}
         self._nodes = 0
 
@@ -165,9 +162,6 @@ class _Builder:
         finally:
             self._parser.dispose()
         return root
-
-    def _next(self) -> Any:
-        return self._parser.get_event()
 
     def _node(self, event: Any, path: Place) -> Any:
         if isinstance(event, AliasEvent):
@@ -219,9 +213,8 @@ class _Builder:
             place = (*path, name)
             if not isinstance(key, str):
                 # Goes on as if it were quoted, so that what is under it is checked as well.
-                self.problems.append(
-                    Problem(line, place, 'a key must be text: write it in quotes, as in "42"')
-                )
+                text = 'a key must be text: write it in quotes, as in "42"'
+                self.problems.append(Problem(line, place, text))
             value = self._node(self._next(), place)
             if name in section.lines:
                 text = f"is defined twice; the first is on line {section.lines[name]}"
@@ -251,8 +244,7 @@ def _extent(value: Any) -> tuple[int, int]:
     """How many values it is made of, itself among them, and how many levels are below it."""
     inner = value.values() if isinstance(value, Section) else value if isinstance(value, ItemList) else ()
     extents = [_extent(each) for each in inner]
-    nodes = 1 + sum(nodes for nodes, _ in extents)
-    return nodes, max((levels + 1 for _, levels in extents), default=0)
+    return 1 + sum(nodes for nodes, _ in extents), max((levels + 1 for _, levels in extents), default=0)
 
 
 def _line(event: Any) -> int:
