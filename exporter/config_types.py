@@ -6,7 +6,7 @@ Each rejects bad input with a text: what is wrong; what is allowed. ``config`` a
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -14,12 +14,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    GetCoreSchemaHandler,
     PlainSerializer,
+    PlainValidator,
     ValidationInfo,
     WithJsonSchema,
 )
-from pydantic_core import CoreSchema, core_schema
 
 from exporter.model.clock import SYSTEM_CLOCK
 from exporter.model.http import CONNECTION_HEADERS, TOKEN
@@ -31,16 +30,11 @@ T = TypeVar("T")
 Place = tuple[str | int, ...]
 """Keys and indexes that lead to a value."""
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
+_UNITS = {"y": 31536000.0, "w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 # https://prometheus.io/docs/prometheus/latest/configuration/configuration/: <duration>, and 0.
-_DURATION = re.compile(
-    r"(?:(?P<y>\d{1,9})y)?(?:(?P<w>\d{1,9})w)?(?:(?P<d>\d{1,9})d)?(?:(?P<h>\d{1,9})h)?"
-    r"(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s)?(?:(?P<ms>\d{1,9})ms)?",
-    re.ASCII,
-)
-DURATION_PATTERN = r"^(?=.)(0|(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?)$"
+_DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,9}}){unit})?" for unit in _UNITS), re.ASCII)
+DURATION_PATTERN = "^(?=.)(0|" + "".join(rf"(\d+{unit})?" for unit in _UNITS) + ")$"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_KEY_LENGTH = 512
 
 
@@ -105,15 +99,11 @@ def _http_url(value: str, credentials: str = "credentials belong under auth:") -
         raise ValueError(f"the host is missing or the port is out of range; {hint}")
     if url.query or url.fragment or value.endswith(("?", "#")):
         raise ValueError(f"must not have a query or fragment; {hint}")
-    if _CONTROL.search(value) or any(character.isspace() or character == "\\" for character in value):
+    if re.search(r"[\s\\]", value) or has_control_characters(value):
         raise ValueError(f"must not contain spaces, backslashes or control characters; {hint}")
     if any(part in (".", "..") for part in url.path.split("/")):
         raise ValueError("must not contain the path segments . or ..")
     return value
-
-
-def _base_url(value: str) -> str:
-    return _http_url(value).rstrip("/")
 
 
 def _proxy_url(value: str) -> str:
@@ -121,20 +111,19 @@ def _proxy_url(value: str) -> str:
         value,
         "leave it out and set the environment variable https_proxy (for an https base_url) or http_proxy "
         "(for http; lower case only) to http://USER:PASSWORD@HOST:PORT",
-    ).rstrip("/")
+    )
 
 
 def has_control_characters(value: str) -> bool:
     """Whether any of U+0000 to U+001F and U+007F to U+009F is in it, line breaks among them."""
-    return _CONTROL.search(value) is not None
+    return re.search(r"[\x00-\x1f\x7f-\x9f]", value) is not None
 
 
 def check_key(value: str) -> str:
     """A key value of a job, which is encoded into one segment of a path or one value of a query.
 
     Raises:
-        ValueError: empty, ``.`` or ``..`` (clients remove such segments), too long, or with
-            control characters.
+        ValueError: empty, too long, with control characters, or ``.`` or ``..``, which clients remove.
     """
     if not value:
         raise ValueError("must not be empty")
@@ -142,7 +131,7 @@ def check_key(value: str) -> str:
         raise ValueError("must not be . or .., which would change the path")
     if len(value) > MAX_KEY_LENGTH:
         raise ValueError(f"is longer than {MAX_KEY_LENGTH} characters")
-    if _CONTROL.search(value):
+    if has_control_characters(value):
         raise ValueError("must not contain control characters")
     return value
 
@@ -153,7 +142,7 @@ def check_header_value(value: str) -> str:
     Raises:
         ValueError: it contains control characters or is not Latin-1.
     """
-    if _CONTROL.search(value):
+    if has_control_characters(value):
         raise ValueError("must not contain control characters or line breaks")
     try:
         value.encode("latin-1")
@@ -190,12 +179,8 @@ def each_once(headers: dict[str, T]) -> dict[str, T]:
 
 
 def in_folder(path: str | Path, info: ValidationInfo) -> Path:
-    """A path; relative ones are relative to the folder of the configuration file.
-
-    That folder is ``folder`` in the context of the validation; without one, paths stay as they are.
-    """
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / path
+    """A path, relative to ``folder`` in the context: the folder of the configuration file."""
+    return Path((info.context or {}).get("folder", ""), path)
 
 
 def host_is_read(info: ValidationInfo) -> bool:
@@ -204,11 +189,7 @@ def host_is_read(info: ValidationInfo) -> bool:
 
 
 def check_pem(path: Path) -> None:
-    """Checks that a PEM file can be read; not its content.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
+    """Raises a ``ValueError`` if a PEM file cannot be read; its content is not checked."""
     try:
         files.check_pem(path)
     except OSError as error:
@@ -248,11 +229,7 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
 
 
 def secret_check(check: Callable[[str], object]) -> AfterValidator:
-    """Checks a secret's value when the configuration is loaded, unless the secret is not read.
-
-    Args:
-        check: called with the value; raises a ``ValueError`` whose text must not quote it.
-    """
+    """Checks a secret's value when it is read; the text of the ``ValueError`` must not quote the value."""
 
     def checked(secret: Secret) -> Secret:
         if not secret.is_unread:
@@ -260,14 +237,6 @@ def secret_check(check: Callable[[str], object]) -> AfterValidator:
         return secret
 
     return AfterValidator(checked)
-
-
-class _SecretSchema:
-    """Makes ``Secret`` a pydantic type whose input is never quoted in an error."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_plain_validator_function(_secret)
 
 
 Duration = Annotated[
@@ -289,13 +258,15 @@ PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 
 _URL_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"})
 
-HttpUrl = Annotated[str, AfterValidator(_base_url), _URL_SCHEMA]
+_NO_SLASH = AfterValidator(lambda url: url.rstrip("/"))
+
+HttpUrl = Annotated[str, AfterValidator(_http_url), _NO_SLASH, _URL_SCHEMA]
 """A URL with scheme http or https, without credentials, query and trailing slash."""
 
 EndpointUrl = Annotated[str, AfterValidator(_http_url), _URL_SCHEMA]
 """The same, but unchanged: a trailing slash stays."""
 
-ProxyUrl = Annotated[str, AfterValidator(_proxy_url), _URL_SCHEMA]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url), _NO_SLASH, _URL_SCHEMA]
 """The URL of a proxy; an error says where its user name and password belong."""
 
 PemFile = Annotated[Path, BeforeValidator(_pem_file, json_schema_input_type=str)]
@@ -315,7 +286,7 @@ Headers = Annotated[dict[RequestHeaderName, HeaderText], AfterValidator(each_onc
 
 SecretValue = Annotated[
     Secret,
-    _SecretSchema,
+    PlainValidator(_secret),
     PlainSerializer(str),
     WithJsonSchema(
         {

@@ -5,9 +5,10 @@ An error is reported at the start, in one line that names the plug-in. Either al
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from requests.auth import HTTPDigestAuth
 
@@ -61,19 +62,19 @@ def load() -> tuple[Registry, tuple[Plugin, ...]]:
     """
     providers, credentials = dict(PROVIDERS), dict(CREDENTIALS)
     plugins, errors = [], []
+    groups: tuple[tuple[str, str, Callable[..., Any], dict[str, Any]], ...] = (
+        ("provider", PROVIDER_GROUP, _provider, providers),
+        ("auth", AUTH_GROUP, _credential, credentials),
+    )
     found = entry_points()
-    points = [*found.select(group=PROVIDER_GROUP), *found.select(group=AUTH_GROUP)]
-    for point in sorted(points, key=lambda point: (point.group != PROVIDER_GROUP, *_order(point))):
-        try:
-            if point.group == PROVIDER_GROUP:
-                providers[point.name] = _provider(point, providers)
-            else:
-                credentials[point.name] = _credential(point, credentials)
-        except _BrokenError as error:
-            errors.append(f"{_place(point)}: {error}")
-        else:
-            what = "provider" if point.group == PROVIDER_GROUP else "auth"
-            plugins.append(Plugin(what, point.name, *_distribution(point)))
+    for what, group, checked, known in groups:
+        for point in sorted(found.select(group=group), key=lambda point: (_distribution(point), point.name)):
+            name, version = _distribution(point)
+            try:
+                known[point.name] = checked(point, known)
+                plugins.append(Plugin(what, point.name, name, version))
+            except _BrokenError as error:
+                errors.append(f"plug-in {name} {version}, entry point {point.name} of {group}: {error}")
     if errors:
         raise PluginError("\n".join(errors))
     return Registry(providers, credentials), tuple(plugins)
@@ -90,26 +91,14 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
     return str(point.dist.name), str(point.dist.version)
 
 
-def _order(point: EntryPoint) -> tuple[str, str, str]:
-    return *_distribution(point), point.name
-
-
-def _place(point: EntryPoint) -> str:
-    name, version = _distribution(point)
-    return f"plug-in {name} {version}, entry point {point.name} of {point.group}"
-
-
 def _provider(point: EntryPoint, known: Mapping[str, object]) -> type[Provider]:
-    made = _loaded(point)
-    if not (isinstance(made, type) and issubclass(made, Provider)):
-        raise _BrokenError("is not a subclass of exporter.providers.base.Provider")
+    made: type[Provider] = _subclass(_loaded(point), Provider)
     _check_name(point, made, "name", known)
-    _check_keys(made, "Options")
-    _check_keys(made, "JobKeys")
-    _check_free(made.Options, _OF_SYSTEMS)
-    _check_free(made.JobKeys, _OF_JOBS)
+    for keys, reserved in (_keys(made, "Options"), _OF_SYSTEMS), (_keys(made, "JobKeys"), _OF_JOBS):
+        if twice := sorted(reserved.intersection(keys.model_fields)):
+            raise _BrokenError(f"its keys {', '.join(twice)} are reserved")
     if made.Discover is not None:
-        _check_keys(made, "Discover", DiscoverKeys)
+        _keys(made, "Discover", DiscoverKeys)
         if made.discover is Provider.discover:
             raise _BrokenError("has Discover but no method discover")
     _check_complete(made)
@@ -120,25 +109,33 @@ def _credential(point: EntryPoint, known: Mapping[str, object]) -> type[Credenti
     made = _loaded(point)
     if isinstance(made, type) and _hooks(made):
         raise _BrokenError("registers response hooks, as Digest does, but hooks are never called")
-    if not (isinstance(made, type) and issubclass(made, Credential)):
-        raise _BrokenError("is not a subclass of exporter.auth.credential.Credential")
-    if made.__call__ is not Credential.__call__:
+    credential: type[Credential] = _subclass(made, Credential)
+    if credential.__call__ is not Credential.__call__:
         raise _BrokenError("has its own __call__, but only apply is called")
-    _check_name(point, made, "kind", known)
-    _check_keys(made, "Keys")
-    if "type" not in made.Keys.model_fields:
+    _check_name(point, credential, "kind", known)
+    if "type" not in _keys(credential, "Keys").model_fields:
         raise _BrokenError(f'Keys has no key type: Literal["{point.name}"]')
-    _check_complete(made)
-    return made
+    _check_complete(credential)
+    return credential
 
 
 def _loaded(point: EntryPoint) -> object:
     try:
-        made: object = point.load()
+        return point.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001  # the code of others can raise anything
         # Its text can contain anything, also secrets.
         raise _BrokenError(f"cannot be imported: {type(error).__name__}") from None
-    return made
+
+
+def _subclass(made: object, base: type, what: str = "") -> Any:
+    if isinstance(made, type) and issubclass(made, base):
+        return made
+    raise _BrokenError(f"{what}is not a subclass of {base.__module__}.{base.__name__}")
+
+
+def _keys(made: type, attribute: str, base: type[Keys] = Keys) -> type[Keys]:
+    keys: type[Keys] = _subclass(getattr(made, attribute, None), base, f"its {attribute} ")
+    return keys
 
 
 def _check_name(point: EntryPoint, made: type, attribute: str, known: Mapping[str, object]) -> None:
@@ -151,17 +148,6 @@ def _check_name(point: EntryPoint, made: type, attribute: str, known: Mapping[st
         raise _BrokenError(f"its {attribute} must be a letter, then at most 63 letters, digits, - and _")
     if known.get(name, made) is not made:
         raise _BrokenError(f"the {attribute} {name} is already in use")
-
-
-def _check_keys(made: type, attribute: str, base: type[Keys] = Keys) -> None:
-    keys = getattr(made, attribute, None)
-    if not (isinstance(keys, type) and issubclass(keys, base)):
-        raise _BrokenError(f"its {attribute} is not a subclass of {base.__module__}.{base.__name__}")
-
-
-def _check_free(keys: type[Keys], reserved: frozenset[str]) -> None:
-    if twice := sorted(reserved.intersection(keys.model_fields)):
-        raise _BrokenError(f"its keys {', '.join(twice)} are reserved")
 
 
 def _check_complete(made: type) -> None:
