@@ -98,13 +98,7 @@ class _Session(Session):
 def blocking_session(
     settings: ConnectionSettings = DEFAULTS, *, timeout: float = 10, max_bytes: int = 1 << 20
 ) -> Session:
-    """A session for requests that credentials send: libcurl, no redirects, no cookies stored.
-
-    Args:
-        settings: how to connect.
-        timeout: seconds for a whole transfer, unless the call has its own.
-        max_bytes: limit of the decoded body.
-    """
+    """A session for requests that credentials send: a `CurlAdapter`, no redirects, no cookies stored."""
     session = _Session()
     adapter = CurlAdapter(settings, timeout=timeout, max_bytes=max_bytes)
     session.mount("https://", adapter)

@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,22 +39,17 @@ def not_after(path: Path) -> float | None:
     Returns:
         ``None`` if the file cannot be read or contains no valid certificate.
     """
-    try:
-        text = files.read(path, MAX_BYTES).decode("latin-1")
-    except OSError:
-        return None
-    return pem_not_after(text)
+    with suppress(OSError):
+        return pem_not_after(files.read(path, MAX_BYTES).decode("latin-1"))
+    return None
 
 
 def pem_not_after(text: str) -> float | None:
     """The same for the content of such a file."""
-    pem = _PEM.search(text)
-    if pem is None:
-        return None
-    try:
-        return _not_after(ssl.PEM_cert_to_DER_cert(pem[0]))
-    except ValueError:
-        return None
+    with suppress(ValueError):
+        if pem := _PEM.search(text):
+            return _not_after(ssl.PEM_cert_to_DER_cert(pem[0]))
+    return None
 
 
 def _not_after(certificate: bytes) -> float:

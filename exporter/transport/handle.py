@@ -33,7 +33,7 @@ class Handle:
     def __init__(self, settings: ConnectionSettings) -> None:
         self.curl = pycurl.Curl()
         self._settings = settings
-        self._request: PreparedRequest | None = None
+        self._method = self._url = ""
         self._body: list[bytes] = []
         self._head: list[bytes] = []
         self._body_limit = self._body_left = self._head_left = 0
@@ -58,8 +58,8 @@ class Handle:
         Raises:
             Failure: ``internal``, libcurl cannot send such a request.
         """
-        self._request = request
         curl, url = self.curl, request.url or ""
+        self._method, self._url = request.method or "", url
         if not url.startswith(("http://", "https://")) or not url.isascii():
             raise Failure(Reason.INTERNAL, "the URL must be prepared, with scheme http or https")
         headers = _header_lines(request)
@@ -86,9 +86,8 @@ class Handle:
         """
         failure = self._failure(code) if code else None
         if not code and not _is_complete(self._head):
-            failure = Failure(
-                Reason.CONNECT, "the connection was closed in the middle of the response headers"
-            )
+            detail = "the connection was closed in the middle of the response headers"
+            failure = Failure(Reason.CONNECT, detail)
         if _log.isEnabledFor(logging.DEBUG):
             self._log(failure)
         if failure is not None:
@@ -98,26 +97,22 @@ class Handle:
             status=curl.getinfo(pycurl.RESPONSE_CODE),
             body=body[0] if len(body) == 1 else b"".join(body),
             headers=Headers(self._head),
-            url=(self._request and self._request.url) or "",
+            url=self._url,
             timing=_timing(curl),
         )
 
     def _log(self, failure: Failure | None) -> None:
+        fields: dict[str, object] = {"method": self._method, "url": masked_url(self._url)}
+        if failure is None:
+            fields["status"] = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        else:
+            fields |= {"reason": failure.reason, "detail": failure.detail}
         seconds = round(self.curl.getinfo(pycurl.TOTAL_TIME), 6)
-        request = self._request
-        if request is None:
-            return
-        end = (
-            {"status": self.curl.getinfo(pycurl.RESPONSE_CODE)}
-            if failure is None
-            else {"reason": failure.reason, "detail": failure.detail}
-        )
-        url = masked_url(request.url or "")
-        _log.debug("request", extra={"method": request.method, "url": url, **end, "seconds": seconds})
+        _log.debug("request", extra={**fields, "seconds": seconds})
 
     def clear(self) -> None:
         """Removes everything of the transfer, its headers too, before the next one."""
-        self._request = None
+        self._method = self._url = ""
         self._body, self._head = [], []
         if self._needs_reset:
             self.curl.reset()

@@ -54,10 +54,9 @@ class ConnectionPool:
         timeout: float,  # noqa: ASYNC109  # libcurl keeps the time
         max_bytes: int,
     ) -> Response:
-        """Sends a request and waits for the complete response, of any status.
+        """Sends a request, see `Handle.load`, and waits for the complete response, of any status.
 
         Args:
-            request: prepared; its body, if any, is text or bytes.
             timeout: seconds for everything, including name lookup and waiting for a connection.
             max_bytes: limit of the decoded body.
 
@@ -169,10 +168,9 @@ class ConnectionPool:
 
     def _apply_changes(self) -> None:
         """Watches the sockets and the time that libcurl's callbacks have recorded."""
-        if self._changes:
-            changes, self._changes = self._changes, []
-            for fd, what in changes:
-                self._watch(fd, 0 if what == pycurl.POLL_REMOVE else what)
+        changes, self._changes = self._changes, []
+        for fd, what in changes:
+            self._watch(fd, 0 if what == pycurl.POLL_REMOVE else what)
         due = self._due
         if due is None or self._timeout_scheduled:
             return
@@ -190,16 +188,14 @@ class ConnectionPool:
             self._sockets[fd] = events
         # libcurl may have closed the socket already; the loop has then removed it although it raises.
         with suppress(OSError):
-            if changed & pycurl.POLL_IN:
-                if events & pycurl.POLL_IN:
-                    self._loop.add_reader(fd, self._socket_action, fd, pycurl.CSELECT_IN)
-                else:
-                    self._loop.remove_reader(fd)
-            if changed & pycurl.POLL_OUT:
-                if events & pycurl.POLL_OUT:
-                    self._loop.add_writer(fd, self._socket_action, fd, pycurl.CSELECT_OUT)
-                else:
-                    self._loop.remove_writer(fd)
+            if changed & events & pycurl.POLL_IN:
+                self._loop.add_reader(fd, self._socket_action, fd, pycurl.CSELECT_IN)
+            elif changed & pycurl.POLL_IN:
+                self._loop.remove_reader(fd)
+            if changed & events & pycurl.POLL_OUT:
+                self._loop.add_writer(fd, self._socket_action, fd, pycurl.CSELECT_OUT)
+            elif changed & pycurl.POLL_OUT:
+                self._loop.remove_writer(fd)
 
     def _fire_timeout(self) -> None:
         self._timeout_scheduled = False
@@ -208,12 +204,7 @@ class ConnectionPool:
 
     def _timer_fired(self) -> None:
         self._timer = None
-        if self._due is None:
-            return
-        if self._due > self._loop.time():
-            self._apply_changes()
-        else:
-            self._fire_timeout()
+        self._apply_changes()
 
 
 def _libcurl_failure(error: pycurl.error) -> Failure:

@@ -77,11 +77,7 @@ class Tls(Keys):
         return self
 
     def stamp(self) -> files.Stamp | None:
-        """A value that changes when any of the files does; ``None`` while one is missing.
-
-        libcurl loads the files once per `ConnectionPool`. While a file is missing it is being replaced: a new
-        pool would fail, the existing one works.
-        """
+        """A value that changes when any of the files does; ``None`` while one is missing."""
         paths = (Path(self.trusted()), self.crl_file, self.cert_file, self.key_file)
         stamp = files.stamp(*(path for path in paths if path))
         return None if None in stamp else stamp

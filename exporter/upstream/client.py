@@ -33,7 +33,7 @@ class Client:
         headers: sent with every request.
     """
 
-    def __init__(  # all by keyword
+    def __init__(
         self,
         *,
         base_url: str,

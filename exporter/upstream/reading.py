@@ -1,7 +1,6 @@
 """Reads one system: runs the generators of its provider and turns every error into a `Failure`.
 
-How many reads run at a time, and when, is up to the collector. A read, a listing and a count differ only in
-the value that they bring, so all three return an `Outcome` of it.
+How many reads run at a time, and when, is up to the collector.
 """
 
 import logging
@@ -94,12 +93,7 @@ class Upstream:
         self.not_before = max(self.not_before, moment)
 
     async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
-        """Reads one job once; any error is in the outcome.
-
-        Args:
-            previous: the last status of the job, if there is one.
-            trace: records requests and responses.
-        """
+        """Reads one job once, ``previous`` being its last status; any error is in the outcome."""
         return await self._run(lambda: self.provider.read(job, previous), self._limits, {}, trace)
 
     async def list_jobs(self, keys: DiscoverKeys, trace: Trace | None = None) -> Listed:
@@ -200,8 +194,7 @@ class Upstream:
         """How many seconds to wait: ``Retry-After`` as a number or a date (RFC 9110 section 10.2.3)."""
         headers = (response.headers.get(name) for name in self.provider.retry_after_headers)
         value = next((value for value in headers if value is not None), "")
-        seconds = count(value)
-        if seconds is not None:
+        if (seconds := count(value)) is not None:
             return float(seconds)
         moment = http_date(value)
         return None if moment is None else max(0.0, moment - self._clock.time())

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import Future
 
 from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemInstrumentation
@@ -22,8 +22,7 @@ class Renewal:
     """Renews a credential when that is necessary. Lives on one event loop.
 
     Args:
-        connection: how to connect to the endpoint of the credential.
-        timeout: seconds for one request to it.
+        timeout: seconds for one request to the endpoint of the credential.
     """
 
     def __init__(
@@ -115,27 +114,17 @@ class Renewal:
 
 async def _in_thread(work: Callable[[], None]) -> None:
     """Runs blocking work in a daemon thread of its own: if it hangs, it does not delay the shutdown."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def finish(error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
+    done: Future[None] = Future()
+    done.set_running_or_notify_cancel()  # so it cannot be cancelled: the thread ends it
 
     def run() -> None:
-        error: BaseException | None = None
         try:
             work()
-        except StopIteration as caught:  # a future refuses it
-            error = RuntimeError(str(type(caught)))
-        except BaseException as caught:  # noqa: BLE001  raised where it is awaited
-            error = caught
-        with suppress(RuntimeError):  # the loop is closed, so nothing waits any more
-            loop.call_soon_threadsafe(finish, error)
+            done.set_result(None)
+        except StopIteration as error:  # a future of asyncio refuses it
+            done.set_exception(RuntimeError(str(type(error))))
+        except BaseException as error:  # noqa: BLE001  raised where it is awaited
+            done.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    await done
+    await asyncio.wrap_future(done)

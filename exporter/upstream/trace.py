@@ -67,21 +67,14 @@ class Trace:
     _secrets: frozenset[str] = frozenset()
 
     def request(self, plain: PreparedRequest, request: PreparedRequest) -> None:
-        """Records a request that is about to be sent.
-
-        Args:
-            plain: the same without a credential.
-        """
+        """Records a request that is about to be sent; ``plain`` is the same without a credential."""
         if len(self.exchanges) == MAX_EXCHANGES:
             self.more += 1
             return
         changed = {name for name, value in request.headers.items() if plain.headers.get(name) != value}
         self._secrets = frozenset(_pieces(str(request.headers[name]) for name in changed))
         headers = tuple(
-            (
-                name,
-                str(value) if name.lower() in _REQUEST_HEADERS and name not in changed else MASK,
-            )
+            (name, str(value) if name.lower() in _REQUEST_HEADERS and name not in changed else MASK)
             for name, value in request.headers.items()
         )
         body = len(request.body or b"")
@@ -106,15 +99,11 @@ class Trace:
 
     def _shown(self, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         for name, value in headers.items():
-            shown = _without_query(value) if name == "location" else value
+            shown = re.split(r"[?#]", value, maxsplit=1)[0] if name == "location" else value
             # A server may send back what it received.
             if not _RESPONSE_HEADERS.fullmatch(name) or any(secret in shown for secret in self._secrets):
                 shown = MASK
             yield printable(name, MAX_VALUE), printable(shown, MAX_VALUE)
-
-
-def _without_query(location: str) -> str:
-    return re.split(r"[?#]", location, maxsplit=1)[0]
 
 
 def _pieces(values: Iterable[str]) -> Iterator[str]:
