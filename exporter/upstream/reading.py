@@ -29,7 +29,7 @@ Steps = Generator[Request | Found, Any, T]
 Send = Callable[[Request], Awaitable[Response]]
 
 
-class Limits(NamedTuple):
+class ReadLimits(NamedTuple):
     """What one read may use.
 
     Args:
@@ -42,7 +42,7 @@ class Limits(NamedTuple):
     max_requests: int = 10
 
 
-LISTING_LIMITS = Limits(60.0, max_bytes=16 << 20, max_requests=500)
+LISTING_LIMITS = ReadLimits(60.0, max_bytes=16 << 20, max_requests=500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Upstream:
         self.not_before = -inf
         self.rate_limit_remaining: int | None = None
         self._client = client
-        self._limits = Limits(client.timeout)
+        self._limits = ReadLimits(client.timeout)
         self._instrumentation = client.instrumentation
         self._clock = client.clock
         self._rejection_logged = False
@@ -108,7 +108,7 @@ class Upstream:
         return await self._run(cast("Callable[[], Counting]", self.provider.summary), self._limits, {}, None)
 
     async def _run(
-        self, start: Callable[[], Steps[T]], limits: Limits, found: dict[str, Found], trace: Trace | None
+        self, start: Callable[[], Steps[T]], limits: ReadLimits, found: dict[str, Found], trace: Trace | None
     ) -> Outcome[T | None]:
         read_at, began = self._clock.time(), self._clock.monotonic()
         send = partial(self._send, deadline=began + limits.seconds, max_bytes=limits.max_bytes, trace=trace)
