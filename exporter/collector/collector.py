@@ -104,6 +104,7 @@ class Collector:
             jobs: whether it shows them; if not, no job is read, only each system's own count.
         """
         end, plans = self._clock.monotonic() + seconds, -1
+        # A reload while the scrape waits: the page must show the jobs of the new configuration.
         while plans != self._plans:
             plans = self._plans
             await self._collect(end, jobs=jobs)

@@ -129,11 +129,13 @@ class Discovery(Source[Listed]):
         self._log_failure(result.failure)
         self.failure = result.failure
         if result.failure is not None:
+            # The jobs stay: an outage of the listing must not look as if they were deleted.
             self._pace.failed(self._clock.monotonic(), result.failure)
             failed: Reading = Outcome(None, result.failure, result.read_at, result.seconds)
             for record in self._reported():
                 record.apply(failed)
         else:
+            # An empty listing does not show whether the system reports states.
             if result.value:
                 self._has_states = any(each.status is not None for each in result.value.values())
             self._apply(result, result.read_at, new=True)
@@ -186,6 +188,7 @@ class Discovery(Source[Listed]):
             found,
             {**former, **self.jobs},
             newer_than=self._keys.newer_than,
+            # Configured jobs count first, those of other shards too, so that all shards choose the same.
             max_jobs=max(0, plan.max_jobs - len(configured)),
             now=now,
         )

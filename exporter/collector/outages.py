@@ -94,6 +94,7 @@ class Outages:
                     fields = {"system": self._system, "reason": reason, "jobs_failing": failing}
                     _log.info("read failures ended", extra=fields)
                 outage.logged = 0
+            # A job more or less is no news in an outage of a thousand.
             elif outage.changed_much and now >= outage.log_from:
                 self._warn(reason, outage)
                 outage.logged, outage.log_from = len(outage.failing), now + LOG_AGAIN_SECONDS

@@ -1,6 +1,6 @@
 """The query of ``/probe`` and the arguments of the command ``probe``: which job they name.
 
-The rules are those of ``jobs:`` in the config. Errors name keys and never quote values.
+The rules are those of ``jobs:`` in the configuration. Errors name keys and never quote values.
 """
 
 from collections import Counter

@@ -22,7 +22,7 @@ class Readers:
         self._name = name
         self._concurrency = concurrency
         self._queue: list[tuple[float, int, Read]] = []
-        self._order = itertools.count()
+        self._order = itertools.count()  # Reads cannot be compared; equal times keep their order.
         self._workers = 0
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -40,6 +40,7 @@ class JobRecord(Source[Reading]):
         self.in_listing = False
         self.view: JobView | None = None
         self.detail = ""
+        # Rounded as all times: further digits are noise that makes each page longer.
         self._history = History(watched_since=round(clock.time(), 3))
         self._page = page
         self._outages = outages
@@ -159,6 +160,7 @@ class JobRecord(Source[Reading]):
 
     def rate_limited(self) -> None:
         """The rows show the reason ``rate_limited`` if nothing better is known of the job."""
+        # The last result is better than none, but a deadline says nothing about the job.
         if self.view is None or self.view.reason is Reason.DEADLINE:
             self.detail = "the rate limit of the system is reached; the job is read once it has passed"
             self._show(None, Reason.RATE_LIMITED, self._clock.time(), 0.0)
@@ -190,6 +192,7 @@ class JobRecord(Source[Reading]):
 
     def _count(self, reason: Reason | None, error: BaseException | None = None) -> None:
         """Counts why the job cannot be read now; ``None`` if it can."""
+        # Only a change is counted: a job that fails for hours is one event.
         if reason is self._reason or self._dropped:
             return
         if self._reason is not None:

@@ -84,6 +84,7 @@ class Source(ABC, Generic[Result]):
     """
 
     def __init__(self, rules: Rules, clock: Clock) -> None:
+        # Only methods of sources change it, so that a reload cannot leave it half-updated.
         self._pace = Pace(rules)
         self._clock = clock
         self._read: Read | None = None
@@ -136,8 +137,10 @@ class Source(ABC, Generic[Result]):
                 self.rate_limited()
                 return
             read.begun = True
+            # Before the request and not after it: a slow response must not postpone the next read.
             self._pace.asked(now)
             result = await self._request(upstream, read.trace)
+            # Not if the read was abandoned while it was under way.
             if self._read is read:
                 self._unserved = not read.waiters
                 self.apply(result, read.waiters)

@@ -120,6 +120,7 @@ class System:
         return record
 
     def _apply_summary(self, plan: Plan) -> None:
+        # The count is of the whole system, so one shard shows it; a sum over shards must not multiply it.
         if not plan.counted or self._shard.index != 0:
             self._summary = None
         elif self._summary is None:
@@ -153,6 +154,7 @@ class System:
 
         Found jobs wait for the listing if it is due: it names them, and may report their states.
         """
+        # Here and not when a waiter leaves: to search the queue then would cost n² for n jobs.
         self._readers.drop_abandoned()
         self.join_summary(waiter, now)
         listing = self.join_listing(waiter, now)

@@ -23,7 +23,7 @@ class Metric(Generic[View]):
         get: a value, or for a metric with labels of its own all its samples; ``None`` and no samples
             are an absent series.
         labels: besides the identity that every series carries.
-        kept: shown also while reads fail, because it is history or config rather than state.
+        kept: shown also while reads fail, because it is history or configuration rather than state.
     """
 
     name: str

@@ -69,6 +69,7 @@ class History:
     def observe(self, status: Status, now: float) -> None:
         """Adds the status of a read at Unix time ``now``."""
         before = self.status
+        # Most reads bring nothing new, and thousands of jobs are read in each scrape.
         if status == before:
             return
         self.status = status
@@ -94,15 +95,17 @@ class History:
             if not (same_run and status.state in ACTIVE):
                 self._mark = self.progress_changed = None
         elif self._mark is None:
+            # The first read after a start: the vendor's own time is the best guess.
             self.progress_changed = now if status.reported_at is None else min(status.reported_at, now)
             self._mark = mark
         elif not same_run or mark != self._mark:
             self.progress_changed, self._mark = now, mark
 
     def _note_result(self, before: Status | None, status: Status, now: float) -> None:
-        """The state is the end of a run. The same end in status after status is one run."""
+        """Handles a final state. A run whose end is reported repeatedly is counted once."""
         ended = self._ended
         same_run = ended is not None and _same_end(ended, status, active_since=self._active is not None)
+        # The first status of a job is no event: the run may have ended days before the exporter started.
         if before is not None and not same_run:
             self.finished[status.state] += 1
         if ended is not None and ended.state is not status.state:
@@ -111,7 +114,7 @@ class History:
         self._ended, self._active = status, None
 
     def _note_other(self, before: Status | None, status: Status, now: float) -> None:
-        """The response has the end of another run than that of its state."""
+        """Handles the end of an earlier run that the same response reports."""
         shown = self._newest(status.state) if status.state in RESULTS else None
         for state, at in ((State.SUCCEEDED, status.succeeded_at), (State.FAILED, status.failed_at)):
             newest = self._newest(state)
@@ -128,6 +131,7 @@ class History:
         if status.state in ACTIVE:
             self._active = status
         elif status.state in (State.IDLE, State.STOPPED):
+            # Not for an unknown state: the run may still be active behind a word that is not in the table.
             self._active = None
 
     def _is_over(self, status: Status) -> bool:
@@ -160,6 +164,7 @@ def _same_end(ended: Status, status: Status, *, active_since: bool) -> bool:
 
 def _identified(one: Status, other: Status) -> bool | None:
     """Whether the vendor's fields identify two statuses as one run; ``None`` if there are no such fields."""
+    # Best first: an identifier is certain, while two runs can start in the same second.
     for name in ("run", "run_number", "started_at", "ended_at"):
         mine, theirs = getattr(one, name), getattr(other, name)
         if mine not in (None, "") and theirs not in (None, ""):
