@@ -89,17 +89,12 @@ class _Details:
     """What is in the job itself and not in its progress.
 
     Args:
-        word: the job's state in the vendor's word.
+        status: the vendor's words and the times; its state is not the present one.
         settled: another read in the present state gets nothing new.
     """
 
-    word: str = ""
-    name: str = ""
-    type: str = ""
-    queued_at: float | None = None
-    started_at: float | None = None
-    ended_at: float | None = None
-    settled: bool = False
+    status: Status
+    settled: bool
 
 
 class ITwin(Provider):
@@ -135,11 +130,11 @@ class ITwin(Provider):
         progress = yield from self._progress(job)
         if progress is None:
             details = yield from self._read_details(job)
-            return _status(job.id, details.word, details)
+            return _status(job.id, details.status.raw, details)
         word = text(progress.get("state"))
         if word.casefold() in _OVER:
             details = yield from self._read_details(job)
-            word = details.word or word
+            word = details.status.raw or word
         else:
             details = _remembered(previous, word)
             if not details.settled:
@@ -207,13 +202,14 @@ def _found(entry: Mapping[str, Any]) -> Iterator[Found]:
     if job_id is None:
         return
     details = _details(entry)
-    word = details.word.casefold()
+    raw = details.status.raw
+    word = raw.casefold()
     if not word or word in _OVER:
         # The progress of such a job can say more than the entry.
-        yield Found({"id": job_id}, name=details.name)
+        yield Found({"id": job_id}, name=details.status.name)
         return
     # A job has progress only while it is active.
-    yield Found({"id": job_id}, _status(job_id, details.word, details), complete=word not in _UNDER_WAY)
+    yield Found({"id": job_id}, _status(job_id, raw, details), complete=word not in _UNDER_WAY)
 
 
 def _unwrap(response: Response, *names: str) -> Mapping[str, Any]:
@@ -231,44 +227,41 @@ def _details(body: Mapping[str, Any]) -> _Details:
     times = {**mapping(body.get("executionInformation")), **mapping(body.get("executionInfo"))}
     queued = ("submittedDateTime", "submissionDateTime", "createdDateTime")
     word = text(body.get("state"))
-    ended_at = instant(times.get("endedDateTime"))
-    return _Details(
-        word=word,
-        name=text(body.get("name")),
-        type=text(body.get("type")),
+    status = Status(
+        State.UNKNOWN,
+        raw=word,
         queued_at=next((at for name in queued if (at := instant(times.get(name)))), None),
         started_at=instant(times.get("startedDateTime")),
-        ended_at=ended_at,
-        # The job can be older than its progress, so a job that is still active here is read again.
-        settled=ended_at is not None or word.casefold() in _FINAL,
+        ended_at=instant(times.get("endedDateTime")),
+        name=text(body.get("name")),
+        type=text(body.get("type")),
     )
+    # The job can be older than its progress, so a job that is still active here is read again.
+    return _Details(status, settled=status.ended_at is not None or word.casefold() in _FINAL)
 
 
 def _remembered(previous: Status | None, word: str) -> _Details:
     """The details in the last status; settled while the job is in the same state."""
     if previous is None:
-        return _Details()
+        return _Details(Status(State.UNKNOWN), settled=False)
     facts = (previous.name, previous.type, previous.queued_at, previous.started_at)
     enough = previous.final if word.casefold() in _FINAL else any(facts)
-    return _Details(
-        "", *facts, previous.ended_at, settled=enough and previous.raw.casefold() == word.casefold()
-    )
+    return _Details(previous, settled=enough and previous.raw.casefold() == word.casefold())
 
 
 def _status(job_id: str, word: str, details: _Details) -> Status:
     state = _STATES.get(word.casefold(), State.UNKNOWN)
     ended = word.casefold() in _FINAL
-    since = {State.QUEUED: details.queued_at, State.RUNNING: details.started_at}
-    return Status(
+    known = details.status
+    since = {State.QUEUED: known.queued_at, State.RUNNING: known.started_at}
+    return replace(
+        known,
         state=state,
         raw=word,
         final=ended and details.settled,
         run=job_id,
         # The only date of a job that is not submitted is that of its creation.
-        queued_at=None if state is State.IDLE else details.queued_at,
-        started_at=details.started_at,
-        ended_at=details.ended_at if ended or state is State.UNKNOWN else None,
-        state_since=details.ended_at if ended else since.get(state),
-        name=details.name,
-        type=details.type,
+        queued_at=None if state is State.IDLE else known.queued_at,
+        ended_at=known.ended_at if ended or state is State.UNKNOWN else None,
+        state_since=known.ended_at if ended else since.get(state),
     )
