@@ -4,10 +4,10 @@ Sources: the "Publish Status" pages of the documentation (version 1, and version
 Sites per User", the API description of ``users/me/sites`` and the code of the open source server.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
@@ -30,6 +30,8 @@ from exporter.providers.base import (
 from exporter.providers.crafter.words import STATES, is_of_package, publishing
 from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.values import count, key, mapping, number, text
+
+T = TypeVar("T")
 
 _V1 = ("api", "1", "services", "api", "1")
 
@@ -120,7 +122,7 @@ class Crafter(Provider):
             case "v1":
                 return _status_v1((yield Request(_path_v1(site))), previous)
             case "v2":
-                return _status_v2((yield Request(_path_v2(site))), previous)
+                return (yield from _read_v2(site, previous))
         return (yield from self._read_auto(site, previous))
 
     def _read_auto(self, site: str, previous: Status | None) -> Steps:
@@ -135,7 +137,7 @@ class Crafter(Provider):
         response = yield Request(_path_v1(site), expect=frozenset({301, 404}))
         if response.status not in (301, 404):
             return _status_v1(response, previous)
-        status = yield from _try_v2(site, response.status, previous)
+        status = yield from _fallback(_read_v2(site, previous), response.status, "has the site")
         self._speaks_v2 = True
         return status
 
@@ -151,7 +153,7 @@ class Crafter(Provider):
         first = yield from received(replace(request, expect=request.expect | {301, 404}))
         if first.status in (301, 404):
             # This does not show the version of statuses: 3.1 lists sites by version 2 long before.
-            return (yield from _try_sites_v2(first.status))
+            return (yield from _fallback(paged(_sites_request_v2, _page), first.status, "lists sites"))
         if not any("publishingStatus" in site for site in _sites(first)[0]):
             return (yield from paged(request_v1, _page, first=first))
         # Servers with this field also have version 2 of the status, which has more than version 1.
@@ -167,15 +169,19 @@ def _path_v2(site: str) -> str:
     return path("api", "2", "publish", "status", siteId=site)
 
 
-def _try_v2(site: str, v1_status: int, previous: Status | None) -> Steps:
-    """Reads version 2 after version 1 answered 301 (moved) or 404 (no such site, or removed)."""
+def _read_v2(site: str, previous: Status | None) -> Steps:
+    return _status_v2((yield Request(_path_v2(site))), previous)
+
+
+def _fallback(v2: Generator[Any, Any, T], v1_status: int, does: str) -> Generator[Any, Any, T]:
+    """Makes the requests of version 2 after version 1 answered 301 (moved) or 404 (none, or removed)."""
     try:
-        return _status_v2((yield Request(_path_v2(site))), previous)
+        return (yield from v2)
     except Failure as failure:
         if v1_status == 301 or failure.reason in NOT_OF_PATH:
             raise
     # The response of an old server to version 2 means nothing, so the 404 of version 1 counts.
-    raise Failure(Reason.NOT_FOUND, "neither version 1 nor version 2 has the site", status=404)
+    raise Failure(Reason.NOT_FOUND, f"neither version 1 nor version 2 {does}", status=404)
 
 
 def _is_v2(response: Response) -> bool:
@@ -221,16 +227,6 @@ def _sites_request_v1(username: str | None, _number: int, before: int) -> Reques
 
 def _sites_request_v2(_number: int, before: int) -> Request:
     return Request(path("api", "2", "users", "me", "sites", offset=str(before), limit=str(PAGE_SIZE)))
-
-
-def _try_sites_v2(v1_status: int) -> Listing:
-    """Lists by version 2 after version 1 answered 301 or 404."""
-    try:
-        yield from paged(_sites_request_v2, _page)
-    except Failure as failure:
-        if v1_status == 301 or failure.reason in NOT_OF_PATH:
-            raise
-        raise Failure(Reason.NOT_FOUND, "neither version 1 nor version 2 lists sites", status=404) from None
 
 
 def _sites(response: Response) -> tuple[list[Mapping[str, Any]], int | None]:
