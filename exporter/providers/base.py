@@ -60,18 +60,8 @@ def invalid(response: Response, detail: str) -> Failure:
     return Failure(Reason.INVALID_RESPONSE, detail, status=response.status)
 
 
-NOT_OF_PATH = frozenset(
-    {
-        Reason.TIMEOUT,
-        Reason.DNS,
-        Reason.CONNECT,
-        Reason.TLS,
-        Reason.RATE_LIMITED,
-        Reason.AUTH,
-        Reason.DEADLINE,
-        Reason.INTERNAL,
-    }
-)
+_NO_RESPONSE = frozenset({Reason.TIMEOUT, Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.DEADLINE})
+NOT_OF_PATH = _NO_RESPONSE | {Reason.RATE_LIMITED, Reason.AUTH, Reason.INTERNAL}
 """Failures that do not depend on the requested path, so that another path would fail as well."""
 
 

@@ -7,6 +7,7 @@ token ``next``, or by page number, which reaches the first thousand jobs only. A
 token is ``continuationToken``.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
@@ -217,12 +218,10 @@ def _found(jobs: list[Any], words: Iterable[str]) -> Iterable[Found]:
 
 def _count() -> Counting:
     response = yield Request(path(*_JOBS, "summary"))
-    jobs: dict[State, int] = {}
+    jobs: Counter[State] = Counter()
     for word, value in mapping(response.object().get("counts")).items():
-        number = count(value)
-        if number is not None:
-            state = _STATES.get(word.casefold(), State.UNKNOWN)
-            jobs[state] = jobs.get(state, 0) + number
+        if (number := count(value)) is not None:
+            jobs[_STATES.get(word.casefold(), State.UNKNOWN)] += number
     if not jobs:
         raise invalid(response, "the response has no counts")
     return jobs

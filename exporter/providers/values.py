@@ -75,31 +75,26 @@ def number(value: object) -> float | None:
 
 def ratio(value: object, full: float = 1.0) -> float | None:
     """A share of ``full``, from 0 to 1."""
-    share = number(value)
-    if share is None:
-        return None
-    share /= full
-    return share if 0 <= share <= 1 else None
+    part = number(value)
+    return part / full if part is not None and 0 <= part / full <= 1 else None
 
 
 def instant(value: object) -> float | None:
-    """An ISO 8601 time as Unix seconds; without an offset it is UTC.
-
-    Years before 1970 and the year 9999 are a server's "no time"
-    (.NET's first and last moment).
-    """
-    seconds = iso_date(value)
-    return seconds if seconds is not None and 0 < seconds < _YEAR_9999 else None
+    """An ISO 8601 time as Unix seconds; without an offset it is UTC."""
+    return _plausible(iso_date(value))
 
 
 def epoch(value: object) -> float | None:
     """A Unix time, as number or text, in seconds; from 10^11 on it is in milliseconds.
 
-    In seconds that is the year 5138, in milliseconds 1973. 0 and less are a server's "no time".
+    In seconds that is the year 5138, in milliseconds 1973.
     """
     seconds = number(value)
-    if seconds is not None and seconds >= _MILLISECONDS:
-        seconds /= 1000
+    return _plausible(seconds / 1000 if seconds is not None and seconds >= _MILLISECONDS else seconds)
+
+
+def _plausible(seconds: float | None) -> float | None:
+    """A time after 1970 and before 9999: others are a server's "no time", as .NET's first and last moment."""
     return seconds if seconds is not None and 0 < seconds < _YEAR_9999 else None
 
 

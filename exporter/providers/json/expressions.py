@@ -90,10 +90,8 @@ def tight_minus(source: str) -> int | None:
 
 
 def _explained(source: str, position: int) -> str:
-    wrong = f"is not a JMESPath expression: wrong from character {position + 1} on"
-    if source[position : position + 1].isdigit():
-        return f"{wrong}; write numbers in backticks, as in `100`"
-    return wrong
+    hint = "; write numbers in backticks, as in `100`" if source[position : position + 1].isdigit() else ""
+    return f"is not a JMESPath expression: wrong from character {position + 1} on{hint}"
 
 
 def found(tree: Node, value: Any) -> Any:

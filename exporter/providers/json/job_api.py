@@ -231,14 +231,6 @@ def _number(found: Any) -> Any:
     return found
 
 
-def _count(found: Any) -> int | None:
-    return count(_number(found))
-
-
-def _ratio(found: Any) -> float | None:
-    return ratio(_number(found))
-
-
 def _flag(found: Any) -> bool | None:
     if found is None or isinstance(found, bool):
         return found
@@ -259,8 +251,8 @@ _ITEMS = {"items": "total", **{f"items_{each.name}": each.name for each in field
 
 _READERS: Mapping[str, Reader] = {
     **dict.fromkeys(("step", "run", "name", "type", "level"), _word),
-    **dict.fromkeys(("run_number", *_ITEMS), _count),
-    "progress": _ratio,
+    **dict.fromkeys(("run_number", *_ITEMS), lambda found: count(_number(found))),
+    "progress": lambda found: ratio(_number(found)),
     **dict.fromkeys(("items_sending_complete", "cancelable", "enabled"), _flag),
     **dict.fromkeys(("queued_at", "started_at", "ended_at", "reported_at", "state_since"), _time),
     **dict.fromkeys(("succeeded_at", "failed_at"), _time),

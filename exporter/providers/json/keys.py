@@ -6,7 +6,7 @@ with the configuration, so that an error in one is reported with its place.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from exporter.config_types import HeaderName, Headers, Keys, PositiveDuration, has_control_characters
+from exporter.config_types import HeaderName, Headers, Keys, PositiveDuration, has_control_characters, inside
 from exporter.model.job import RESULTS, State
 from exporter.providers.base import DiscoverKeys
 from exporter.providers.values import text
@@ -62,18 +62,6 @@ Expr = Annotated[
     WithJsonSchema({"type": "string", "minLength": 1, "format": "jmespath"}),
 ]
 """A JMESPath expression, as text in the config."""
-
-
-def named(template: object) -> Iterator[str]:
-    """The names in braces in a text, or in all texts inside lists and mappings."""
-    if isinstance(template, str):
-        yield from KEY.findall(template)
-    elif isinstance(template, Mapping):
-        for each in template.values():
-            yield from named(each)
-    elif isinstance(template, list | tuple):
-        for each in template:
-            yield from named(each)
 
 
 def _path(value: str) -> str:
@@ -153,7 +141,8 @@ class RequestKeys(Keys):
 
     def names(self) -> tuple[str, ...]:
         """The keys in braces, those of the path first, then of query and body, each once."""
-        return tuple(dict.fromkeys(named([self.path, self.query, self.body])))
+        templates = inside([self.path, self.query, self.body], str)
+        return tuple(dict.fromkeys(name for _, template in templates for name in KEY.findall(template)))
 
 
 class ReadKeys(RequestKeys):
