@@ -33,15 +33,10 @@ def command(web_listen_address: str, listen_address: str, speed: float, seed: in
     """
     log.setup("warning", "logfmt")
     with user_errors():
-        asyncio.run(demo(web_listen_address, listen_address, speed=speed, seed=seed))
+        asyncio.run(_demo(web_listen_address, listen_address, speed=speed, seed=seed))
 
 
-async def demo(listen: str, simulator_listen: str, *, speed: float, seed: int) -> None:
-    """Serves the simulated systems and an exporter that reads them until SIGTERM or SIGINT.
-
-    Raises:
-        ListenError: an address cannot be listened on.
-    """
+async def _demo(listen: str, simulator_listen: str, *, speed: float, seed: int) -> None:
     async with contextlib.AsyncExitStack() as stack:
         stop = stack.enter_context(stop_signals())
         folder = stack.enter_context(tempfile.TemporaryDirectory())

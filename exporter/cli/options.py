@@ -27,18 +27,17 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
-class Number(click.FloatRange):
+class _Number(click.FloatRange):
     """A number in a range. Click accepts "nan", which is in no range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number."""
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
             self.fail("nan is not a number", param, ctx)
         return number
 
 
-class Seconds(Number):
+class Seconds(_Number):
     """A time in a range: a number of seconds, or a duration as in the configuration."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -76,18 +75,10 @@ def option(flag: str, argument: str = "", **settings: Any) -> Callable[[F], F]:
 
 def log_options(command: F) -> F:
     """The flags ``--log.level`` and ``--log.format``."""
-    level = option(
-        "--log.level",
-        type=_Level(["debug", "info", "warning", "error"], case_sensitive=False),
-        default="info",
-        help="Lowest level of log lines.",
-    )
-    format_ = option(
-        "--log.format",
-        type=click.Choice(["logfmt", "json"]),
-        default="logfmt",
-        help="Format of log lines on stderr.",
-    )
+    levels = _Level(["debug", "info", "warning", "error"], case_sensitive=False)
+    formats = click.Choice(["logfmt", "json"])
+    level = option("--log.level", type=levels, default="info", help="Lowest level of log lines.")
+    format_ = option("--log.format", type=formats, default="logfmt", help="Format of log lines on stderr.")
     return level(format_(command))
 
 
@@ -107,7 +98,7 @@ web_config = option(
 )
 speed = option(
     "--speed",
-    type=Number(0.01, 1000),
+    type=_Number(0.01, 1000),
     default=1.0,
     metavar="N",
     help="Factor by which simulated jobs are faster than real ones.",

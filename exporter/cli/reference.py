@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-from prometheus_client.metrics_core import Metric as Family
 
 from exporter.config.markdown import table
 from exporter.metrics import IDENTITY, JOB_METRICS, PROBE_METRICS, SYSTEM_METRICS, Metric
@@ -27,30 +26,21 @@ def metrics() -> str:
                 "system and the job. While reads fail, only the rows marked *kept* are shown: no zeros, no "
                 "old values."
             ),
-            table(("metric", "type", "labels", "kept", "meaning"), map(_row, JOB_METRICS)),
+            table(
+                ("metric", "type", "labels", "kept", "meaning"),
+                (_cells(_row(metric), "kept" if metric.kept else "") for metric in JOB_METRICS),
+            ),
             f"`remote_job_state` is one of {_code(State)}: see [states](../states.md).",
             f"`reason` is one of {_code(Reason)}: see [troubleshooting](../troubleshooting.md).",
             f"`result` is one of {_code(RESULTS)}.",
             "## Systems",
             "Every series has the label `system` and those that the configuration gives the system.",
-            table(
-                ("metric", "type", "labels", "meaning"),
-                ((*_row(metric)[:3], _meaning(metric)) for metric in SYSTEM_METRICS),
-            ),
+            _table(map(_row, SYSTEM_METRICS)),
             "## Probes",
             "On `/probe` only, in addition to the metrics of the job; see [probes](../probe.md).",
-            table(
-                ("metric", "type", "labels", "meaning"),
-                ((*_row(metric)[:3], _meaning(metric)) for metric in PROBE_METRICS),
-            ),
+            _table(map(_row, PROBE_METRICS)),
             "## The exporter",
-            table(
-                ("metric", "type", "labels", "meaning"),
-                (
-                    (f"`{_sample(family)}`", family.type, _code(_labels(family)), family.documentation)
-                    for family in _own()
-                ),
-            ),
+            _table(_own()),
             f"`why` is one of {_code(Why)}: see [pacing](../pacing.md).",
             "The exporter also exposes the usual `process_…` metrics, if the platform provides them.\n",
         )
@@ -59,46 +49,53 @@ def metrics() -> str:
 
 def compact() -> str:
     """One table of all metrics, for a first page: name with labels, meaning."""
-    rows = [(metric.name, metric.labels, _meaning(metric)) for metric in JOB_METRICS]
-    rows += [(metric.name, metric.labels, _meaning(metric)) for metric in SYSTEM_METRICS]
-    rows += [(metric.name, metric.labels, _meaning(metric)) for metric in PROBE_METRICS]
-    rows += [(_sample(family), _labels(family), family.documentation) for family in _own()]
-    return table(("metric", "meaning"), ((_series(name, labels), help_) for name, labels, help_ in rows))
+    metrics: Iterable[Metric[Any]] = (*JOB_METRICS, *SYSTEM_METRICS, *PROBE_METRICS)
+    rows = [*map(_row, metrics), *_own()]
+    return table(
+        ("metric", "meaning"), ((_series(name, labels), meaning) for name, _, labels, meaning in rows)
+    )
 
 
 def _series(name: str, labels: Sequence[str]) -> str:
     return f"`{name}{{{', '.join(labels)}}}`" if labels else f"`{name}`"
 
 
+_Row = tuple[str, str, Sequence[str], str]
+"""Name, type, labels and meaning of a metric."""
+
+
+def _row(metric: Metric[Any]) -> _Row:
+    meaning = metric.help if metric.stability == "stable" else f"{metric.help} Experimental: may change."
+    return metric.name, metric.type, metric.labels, meaning
+
+
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
-def _own() -> Iterator[Family]:
+def _own() -> Iterator[_Row]:
     """The exporter's own metrics, with a sample of each that has labels."""
     instrumentation = Instrumentation("")
     system = instrumentation.of("docs")
     system.answered(200, 0.0)
     system.watching(0)
     instrumentation.scrapes.labels("")
-    # Which of the `process_…` there are is the platform's choice.
-    return (family for family in instrumentation.registry.collect() if family.name.startswith("remote_job_"))
+    for family in instrumentation.registry.collect():
+        # Which of the `process_…` there are is the platform's choice.
+        if family.name.startswith("remote_job_"):
+            labels = dict.fromkeys(
+                name for sample in family.samples for name in sample.labels if name != "le"
+            )
+            name = family.name + _SUFFIXES.get(family.type, "")
+            yield name, family.type, tuple(labels), family.documentation
 
 
-def _sample(family: Family) -> str:
-    return family.name + _SUFFIXES.get(family.type, "")
+def _cells(row: _Row, *more: str) -> tuple[str, ...]:
+    name, kind, labels, meaning = row
+    return f"`{name}`", kind, _code(labels), *more, meaning
 
 
-def _labels(family: Family) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for sample in family.samples for name in sample.labels if name != "le"))
-
-
-def _meaning(metric: Metric[Any]) -> str:
-    return metric.help if metric.stability == "stable" else f"{metric.help} Experimental: may change."
-
-
-def _row(metric: Metric[Any]) -> tuple[str, ...]:
-    kept = "kept" if metric.kept else ""
-    return f"`{metric.name}`", metric.type, _code(metric.labels), kept, _meaning(metric)
+def _table(rows: Iterable[_Row]) -> str:
+    return table(("metric", "type", "labels", "meaning"), map(_cells, rows))
 
 
 def commands(by_name: Mapping[str, click.Command]) -> str:

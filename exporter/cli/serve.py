@@ -85,7 +85,8 @@ def command(  # noqa: PLR0913  # one argument a flag
     """
     path = options.config_path(file, config_file)
     log.setup(log_level, log_format)
-    if web_systemd_socket and _is_given("web_listen_address"):
+    source = click.get_current_context().get_parameter_source("web_listen_address")
+    if web_systemd_socket and source is not ParameterSource.DEFAULT:
         raise click.UsageError("--web.systemd-socket and --web.listen-address exclude each other")
     registry, plugins = load_plugins()
     serving = service.Options(
@@ -107,8 +108,3 @@ def _shard(index: str, count: int) -> Shard:
         return Shard(ordinal(socket.gethostname()) if index == "auto" else int(index), count)
     except ValueError as error:
         raise click.UsageError(f"--shard.index {index} --shard.count {count}: {error}") from None
-
-
-def _is_given(name: str) -> bool:
-    """Whether an argument of this command comes from its user."""
-    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT

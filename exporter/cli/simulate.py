@@ -28,19 +28,10 @@ def command(listen_address: str, speed: float, seed: int, log_level: str, log_fo
     """
     log.setup(log_level, log_format)
     with user_errors():
-        asyncio.run(simulate(listen_address, speed=speed, seed=seed))
+        asyncio.run(_simulate(listen_address, speed=speed, seed=seed))
 
 
-async def simulate(listen: str, *, speed: float, seed: int) -> None:
-    """Serves the simulated systems until SIGTERM or SIGINT.
-
-    Args:
-        speed: the factor by which simulated jobs are faster than real ones.
-        seed: the seed of the pseudo-random jobs.
-
-    Raises:
-        ListenError: the address cannot be listened on.
-    """
+async def _simulate(listen: str, *, speed: float, seed: int) -> None:
     with stop_signals() as stop:
         async with simulating(listen, speed=speed, seed=seed) as base:
             click.echo(f"""The systems, simulated at {base}
@@ -58,11 +49,7 @@ Start an exporter in another terminal:
 
 @asynccontextmanager
 async def simulating(listen: str, *, speed: float, seed: int) -> AsyncIterator[str]:
-    """The simulator while it serves, as its address.
-
-    Raises:
-        ListenError: the address cannot be listened on.
-    """
+    """The simulator while it serves, as its address. Raises a ``ListenError`` if it cannot listen there."""
     server = Server(simulator.create_app(speed=speed, seed=seed), (listen,))
     await server.start()
     try:

@@ -12,13 +12,8 @@ def job_table(views: Iterable[JobView]) -> str:
     rows = [("SYSTEM", "JOB", "STATE", "VENDOR SAYS", "PROGRESS")]
     for view in views:
         name = view.name or view.job.id
-        rows.append(
-            (
-                view.job.system,
-                name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…",
-                *_state(view),
-            )
-        )
+        name = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
+        rows.append((view.job.system, name, *_state(view)))
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
