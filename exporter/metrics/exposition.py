@@ -2,7 +2,8 @@
 
 Text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/) and OpenMetrics
 1.0.0 (https://prometheus.io/docs/specs/om/open_metrics_spec/). Sample lines are the same bytes in
-both; only the lines about a family differ.
+both; only the lines about a family differ. A `Row` keeps values beside lines: a new row copies the lines
+whose values are the same, which are most.
 """
 
 from collections.abc import Hashable, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""The metrics of a job."""
+"""The metrics of a job.
+
+A `JobView` joins what the configuration, the last read and the history know, so a getter has one argument.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
