@@ -7,8 +7,8 @@ the vendor's SDK). A guess: a task's ``last_build_time`` is the start of its new
 """
 
 import re
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -27,6 +27,8 @@ LATEST = "latest"
 _ID = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
 _ID_SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^{_ID.pattern}$"})
 _BUILD_NO = re.compile(r"[1-9]\d{0,9}", re.ASCII)
+_BUILD_NO_TEXT = {"type": "string", "pattern": f"^({LATEST}|[1-9][0-9]{{0,9}})$"}
+_BUILD_NO_SCHEMA = WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _BUILD_NO_TEXT]})
 
 # No word has two meanings in build-info, the record, running-status and task lists, so there is one table.
 _STATES = {
@@ -82,18 +84,9 @@ class CodeArtsJob(Keys):
     job_id: Annotated[str, AfterValidator(_job_id), _ID_SCHEMA] = Field(
         description="id of the build task: the 32 letters and digits at the end of its address"
     )
-    build_no: Annotated[
-        str,
-        BeforeValidator(_build_no),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "integer", "minimum": 1},
-                    {"type": "string", "pattern": "^(latest|[1-9][0-9]{0,9})$"},
-                ]
-            }
-        ),
-    ] = Field(LATEST, description="number of the run, or latest for the newest one")
+    build_no: Annotated[str, BeforeValidator(_build_no), _BUILD_NO_SCHEMA] = Field(
+        LATEST, description="number of the run, or latest for the newest one"
+    )
 
 
 class CodeArtsDiscover(DiscoverKeys):
@@ -102,16 +95,6 @@ class CodeArtsDiscover(DiscoverKeys):
     project_id: Annotated[str, AfterValidator(_project_id), _ID_SCHEMA] = Field(
         description="id of the project whose build tasks are watched: 32 letters and digits"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A run in one response; ``raw`` is empty if the response does not have its state."""
-
-    raw: str = ""
-    state: State = State.UNKNOWN
-    started_at: float | None = None
-    ended_at: float | None = None
 
 
 class CodeArts(Provider):
@@ -168,10 +151,12 @@ def _read_latest(job_id: str) -> Steps:
     except Failure as failure:
         if failure.reason is not Reason.NOT_FOUND or not (is_running or _state(word) in ACTIVE):
             raise
-        run = _Run(word, _state(word))  # a queued run has a number and no record yet
+        run = Status(_state(word), raw=word)  # a queued run has a number and no record yet
     if is_running:
         # The two responses are of two moments. The older one may have an end, which is no longer true.
-        run = replace(run, state=State.RUNNING) if run.state in ACTIVE else _Run("Running", State.RUNNING)
+        if run.state not in ACTIVE:
+            run = Status(State.RUNNING, raw="Running")
+        run = replace(run, state=State.RUNNING)
     elif not run.raw:
         run = replace(run, raw=word, state=_state(word))
     return replace(_status(number, run), run=str(number))
@@ -188,8 +173,8 @@ def _newest_number(newest: Mapping[str, Any], response: Response) -> int | None:
     return number or None
 
 
-def _read_run(job_id: str, build_no: str) -> Generator[Request, Response, _Run]:
-    """The record has more than ``build-info`` at the same cost, so it is read first."""
+def _read_run(job_id: str, build_no: str) -> Steps:
+    """The run, see `_run`. The record has more than ``build-info`` at the same cost, so it is read first."""
     try:
         record = _result((yield Request(path("v1", "record", job_id, build_no, "build-info-record"))))
     except Failure as failure:
@@ -205,7 +190,7 @@ def _read_run(job_id: str, build_no: str) -> Generator[Request, Response, _Run]:
     return replace(run, raw=word, state=_state(word)) if word else run
 
 
-def _from_record(record: Mapping[str, Any]) -> _Run:
+def _from_record(record: Mapping[str, Any]) -> Status:
     phase, result = text(record.get("job_running_status")), text(record.get("state"))
     # During a run, ``state`` can be anything; after it, the phase does not say how the run ended.
     raw = (result or phase) if phase.casefold() == _FINISHED else phase or result
@@ -213,12 +198,13 @@ def _from_record(record: Mapping[str, Any]) -> _Run:
     return _run(raw, record.get("start_time"), record.get("build_time"))
 
 
-def _run(raw: str, start: object, build_time: object) -> _Run:
+def _run(raw: str, start: object, build_time: object) -> Status:
+    """A run in one response, for `_status`; ``raw`` is empty if the response does not have its state."""
     state, started, duration = _state(raw), _epoch(start), count(build_time)
     ended = None
     if state not in ACTIVE and started is not None and duration and duration < _MAX_DURATION_MS:
         ended = round(started + duration / 1000, 3)
-    return _Run(raw, state, started, ended)
+    return Status(state, raw=raw, started_at=started, ended_at=ended)
 
 
 def _tasks(response: Response, *, newer_than: float | None, now: float) -> NumberedPage:
@@ -272,13 +258,13 @@ def _state(word: str) -> State:
     return _STATES.get(word.casefold(), State.UNKNOWN)
 
 
-def _status(number: int | None, run: _Run) -> Status:
+def _status(number: int | None, run: Status) -> Status:
+    """A run with its number, and without times that do not fit its state."""
     over = run.state in RESULTS
     started = None if run.state in (State.QUEUED, State.IDLE) else run.started_at
     ended = run.ended_at if over or run.state is State.UNKNOWN else None
-    return Status(
-        state=run.state,
-        raw=run.raw,
+    return replace(
+        run,
         run_number=number,
         started_at=started,
         ended_at=ended,
