@@ -69,9 +69,9 @@ def _status(response: Response) -> Status:
     if "job_status" not in body and "entity_id" not in body:
         raise invalid(response, "the response has no build job")
     raw = text(body.get("job_status"))
-    failed = count(body.get("failed_count"))
+    items = Items(**_counts(body))
     state = _STATES.get(raw.casefold(), State.UNKNOWN)
-    if state is State.SUCCEEDED and failed:
+    if state is State.SUCCEEDED and items.failed:
         state = State.SUCCEEDED_WITH_ERRORS
     started, ended = _times(body, state)
     return Status(
@@ -80,9 +80,7 @@ def _status(response: Response) -> Status:
         run=_run(body),
         # The progress of a queued job is that of the run before.
         progress=None if state is State.QUEUED else ratio(body.get("job_progress")),
-        items=Items(
-            total=count(body.get("total_count")), succeeded=count(body.get("successful_count")), failed=failed
-        ),
+        items=items,
         categories=_categories(body.get("categorized_count")),
         cancelable=flag(body.get("cancelable")),
         started_at=started,
@@ -122,12 +120,13 @@ def _categories(value: object) -> dict[str, Category]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return {}
-    categories = {}
-    for name, counts in mapping(value).items():
-        if (label := text(name)) and isinstance(counts, dict):
-            categories[label] = Category(
-                total=count(counts.get("total_count")),
-                succeeded=count(counts.get("successful_count")),
-                failed=count(counts.get("failed_count")),
-            )
-    return categories
+    return {
+        label: Category(**_counts(counts))
+        for name, counts in mapping(value).items()
+        if (label := text(name)) and isinstance(counts, dict)
+    }
+
+
+def _counts(body: Mapping[str, Any]) -> dict[str, int | None]:
+    names = {"total": "total_count", "succeeded": "successful_count", "failed": "failed_count"}
+    return {name: count(body.get(theirs)) for name, theirs in names.items()}

@@ -10,7 +10,7 @@ token is ``continuationToken``.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import quote, urlencode
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -51,7 +51,7 @@ _MAX_TOKEN = 4096
 _HOUR = 3600.0
 
 StatusWord = Literal["Queued", "Running", "Canceling", "Failed", "Completed", "Canceled"]
-_WORDS: tuple[StatusWord, ...] = ("Queued", "Running", "Canceling", "Failed", "Completed", "Canceled")
+_WORDS: tuple[StatusWord, ...] = get_args(StatusWord)
 
 
 def _source(value: str) -> str:
@@ -179,9 +179,7 @@ class _Pages:
         """
         if "next" in body:
             return self._by_token(body["next"])
-        if "pageNumber" in body or "totalCount" in body:
-            return self._by_number(body, jobs)
-        return None
+        return self._by_number(body, jobs) if body.keys() & {"pageNumber", "totalCount"} else None
 
     def _by_token(self, token: object) -> Mapping[str, str] | None:
         if token is None or token == "":
@@ -244,7 +242,8 @@ def _status(job_id: str, body: Mapping[str, Any]) -> Status:
         raw=raw,
         final=state in _FINAL,
         run=job_id,
-        progress=_progress(items) if complete else None,
+        # If more items are processed than sent, some are counted twice, and there is no progress.
+        progress=ratio(items.processed, items.total) if complete and items.total else None,
         items=items,
         # A right of the caller, which stays true after the end. It is about the job only while the job
         # can be canceled.
@@ -272,11 +271,3 @@ def _items(statistics: Mapping[str, Any], details: Mapping[str, Any]) -> Items:
         deleted=count(details.get("itemsDeleted")),
         acknowledged=count(details.get("itemsAcknowledged")),
     )
-
-
-def _progress(items: Items) -> float | None:
-    """The processed share of all items, once all of them are sent.
-
-    If more items are processed than sent, some are counted twice, and there is no progress.
-    """
-    return ratio(items.processed, items.total) if items.total else None

@@ -245,16 +245,12 @@ def _page(response: Response) -> NumberedPage:
     sites, total = _sites(response)
     found: dict[str, Found | None] = {}
     for site in sites:
-        keys, status = {"site_id": _site_id(site)}, _listed(site)
-        each = Found(keys, status, complete=status is not None, name=text(site.get("name")))
-        found[keys["site_id"]] = each if text(site.get("state")) in _READY else None
-    found.pop("", None)
+        site_id, status = key(site.get("siteId", site.get("site_id"))), _listed(site)
+        if site_id is not None:
+            keys, name = {"site_id": site_id}, text(site.get("name"))
+            each = Found(keys, status, complete=status is not None, name=name)
+            found[site_id] = each if text(site.get("state")) in _READY else None
     return NumberedPage(len(sites), found, total)
-
-
-def _site_id(site: Mapping[str, Any]) -> str:
-    """The id; empty if it cannot be a key of a job."""
-    return key(site.get("siteId", site.get("site_id"))) or ""
 
 
 def _listed(site: Mapping[str, Any]) -> Status | None:

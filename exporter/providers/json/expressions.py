@@ -54,11 +54,7 @@ def _walk(names: list[str], value: Any) -> Any:
 
 
 def compiled(source: str) -> Node:
-    """The syntax tree of an expression.
-
-    Raises:
-        ValueError: the error in it, in one sentence that does not quote it.
-    """
+    """The syntax tree of an expression; raises the errors of `finder`."""
     if len(source) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters")
     try:
@@ -75,11 +71,7 @@ def compiled(source: str) -> Node:
 
 
 def tight_minus(source: str) -> int | None:
-    """Where an expression subtracts one field from another without spaces around the minus.
-
-    Returns:
-        The first such place, counted from 0; ``None`` if there is none.
-    """
+    """The index of the first minus without spaces between two fields; ``None`` if there is none."""
     tokens = list(Lexer().tokenize(source))
     for left, minus, right, after in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
         is_name = left["type"] == right["type"] == "unquoted_identifier" and after["type"] != "lparen"

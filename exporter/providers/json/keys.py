@@ -251,8 +251,7 @@ class Paging(Keys):
         None, description="the token in the response; without token: the address of the next page"
     )
     header: HeaderName | None = Field(
-        None,
-        description="the same in a response header; in Link (RFC 8288) the address with rel=next",
+        None, description="the same in a response header; in Link (RFC 8288) the address with rel=next"
     )
     into: Literal["query", "body"] = Field("query", description="place of the parameter")
     max_pages: int | None = Field(
@@ -279,8 +278,7 @@ class JsonDiscover(DiscoverKeys, RequestKeys):
 
     items: Expr = Field(description="the list of jobs in a page")
     keys: dict[str, Expr] = Field(
-        min_length=1,
-        description="the keys of a job by name, each an expression for its entry of the list",
+        min_length=1, description="the keys of a job by name, each an expression for its entry of the list"
     )
     state: Expr | None = Field(
         None,
