@@ -30,6 +30,7 @@ ANYTHING = st.recursive(
         (10.0, 10),
         ("10", 10),
         (" 10 ", 10),
+        ("\x1c10", 10),
         ("10.0", 10),
         (2**53, 2**53),
         (2**53 + 1, None),
@@ -58,6 +59,7 @@ def test_a_count_is_a_whole_number_from_zero_as_number_or_text(value: object, ex
     [
         (1, 1.0),
         ("0.25", 0.25),
+        ("0.25\x1f", 0.25),
         ("-3", -3.0),
         (False, None),
         (10**400, None),
