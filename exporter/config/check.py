@@ -17,9 +17,7 @@ T = TypeVar("T", bound=Keys)
 
 
 class Check:
-    """Checks the systems of a configuration.
-
-    It reads what the file contains, not validated keys, so it finds errors also where other keys are wrong.
+    """Checks the systems of a configuration as written in the file, also where other keys are wrong.
 
     Args:
         context: for the validators of keys.
@@ -47,8 +45,7 @@ class Check:
         if kind.Discover is not None and not (jobs or "discover" in system):
             yield ("jobs",), "is missing: the jobs to watch, or discover to find them"
         given = {key: system[key] for key in kind.Options.model_fields if key in system}
-        options = self._valid(kind.Options, given)
-        if options is None:
+        if (options := self._valid(kind.Options, given)) is None:
             return
         provider = self.providers[name] = kind(options)
         if provider.Discover is not None and "discover" in system:
@@ -72,8 +69,7 @@ class Check:
                 continue
             place: Place = ("jobs", index)
             yield from (((*place, key), text) for key, text in _unexpected_keys(provider, job))
-            keys = self._own_keys(provider, job)
-            if keys is None:
+            if (keys := self._own_keys(provider, job)) is None:
                 continue
             job_id, kind = provider.identify(keys)
             first = seen.setdefault(job_id, index)

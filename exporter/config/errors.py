@@ -173,8 +173,7 @@ def _suggestion(given: object, allowed: Collection[str]) -> str:
 def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[Place, Any]:
     """The place in the file that pydantic means, and the model (or `Choice`) that declares it.
 
-    pydantic's location also contains the chosen model of a `Choice`, the alternative of a union that
-    was tried, and whether a key or its value is meant.
+    pydantic's location also contains the model of a `Choice`, the alternative of a union, and ``[key]``.
     """
     kind: Any = model
     holder: Any = model
@@ -206,9 +205,9 @@ def _container(annotations: Iterable[Any]) -> Any:
             return annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return annotation
-        if origin in (Annotated, Union, UnionType):
-            arguments = get_args(annotation)
-            found = _container((*getattr(annotation, "__metadata__", ()), *arguments))
-            if found is not None:
-                return found
+        if (
+            origin in (Annotated, Union, UnionType)
+            and (found := _container(get_args(annotation))) is not None
+        ):
+            return found
     return None

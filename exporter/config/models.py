@@ -1,7 +1,6 @@
 """The keys of a configuration file, as pydantic models.
 
-Providers and credentials declare their own keys. Here these are combined with the keys that every system
-and every job has, so nothing here knows a vendor by name.
+The keys that providers and credentials declare are combined with those that every system and every job has.
 """
 
 import math
@@ -56,9 +55,8 @@ def _system_name(value: str) -> str:
 
 def _label_name(value: str) -> str:
     if not re.fullmatch(_LABEL_NAME, value):
-        raise ValueError(
-            "not a label name; allowed are A-Z a-z 0-9 _, no digit first, at most 128 characters"
-        )
+        allowed = "A-Z a-z 0-9 _, no digit first, at most 128 characters"
+        raise ValueError(f"not a label name; allowed are {allowed}")
     if value.startswith("__"):
         raise ValueError("label names that start with __ are reserved by Prometheus; choose another name")
     if value in _PROMETHEUS_LABELS:
@@ -95,19 +93,14 @@ def _within(value: object) -> float:
 
 
 SystemName = Annotated[str, AfterValidator(_system_name), WithJsonSchema({"pattern": f"^{_SYSTEM_NAME}$"})]
-ShortText = Annotated[
-    str, AfterValidator(_short_text), WithJsonSchema({"type": "string", "maxLength": MAX_TEXT})
-]
-Labels = Annotated[
-    dict[Annotated[str, AfterValidator(_label_name)], ShortText],
-    WithJsonSchema(
-        {
-            "type": "object",
-            "propertyNames": {"pattern": f"^{_LABEL_NAME}$"},
-            "additionalProperties": {"type": "string", "maxLength": MAX_TEXT},
-        }
-    ),
-]
+_SHORT = {"type": "string", "maxLength": MAX_TEXT}
+ShortText = Annotated[str, AfterValidator(_short_text), WithJsonSchema(_SHORT)]
+_LABELS = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{_LABEL_NAME}$"},
+    "additionalProperties": _SHORT,
+}
+Labels = Annotated[dict[Annotated[str, AfterValidator(_label_name)], ShortText], WithJsonSchema(_LABELS)]
 Within = Annotated[
     float,
     BeforeValidator(_within),
@@ -221,10 +214,10 @@ class Choice:
             "properties": {self.key: {"enum": list(models)}},
             "allOf": [
                 {
-                    "if": {"required": [self.key], "properties": {self.key: {"const": name}}},
+                    "if": {"required": [self.key], "properties": {self.key: {"const": tag}}},
                     "then": {"$ref": ref},
                 }
-                for name, ref in models.items()
+                for tag, ref in models.items()
             ],
         }
 
@@ -273,9 +266,8 @@ class Models:
         jobs = Field(min_length=1, description="the jobs to watch")
         found: dict[str, Any] = {}
         if provider.Discover is not None:
-            jobs = Field(
-                default_factory=list, description=f"{jobs.description}, in addition to discovered ones"
-            )
+            also = "the jobs to watch, in addition to discovered ones"
+            jobs = Field(default_factory=list, description=also)
             about = Field(None, description="discovery of jobs from the listing of the system")
             found = {"discover": (provider.Discover | None, about)}
         return _make(

@@ -59,10 +59,7 @@ def unread(path: Path) -> list[Path]:
     Raises:
         ConfigError: the folder cannot be listed.
     """
-    if not is_folder(path):
-        return []
-    read = set(config_files(path))
-    return [entry for entry in _listed(path) if entry not in read]
+    return sorted({*_listed(path)}.difference(config_files(path))) if is_folder(path) else []
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -40,9 +40,7 @@ class SystemConfig:
     """One system. Durations are seconds.
 
     Args:
-        name: the label ``system``.
         provider: made once for each system and configuration. Not compared: `reach` has its options.
-        state_series: ``all`` or ``current``.
         expect: what is expected of jobs that are found, by the key of ``expect:``.
         jobs: with the system's labels and expectations applied.
     """
