@@ -55,11 +55,7 @@ class PluginError(Exception):
 
 
 def load() -> tuple[Registry, tuple[Plugin, ...]]:
-    """The registry with all plug-ins, and which these are.
-
-    Raises:
-        PluginError: some are broken.
-    """
+    """The registry with all plug-ins, and which these are. Raises a `PluginError` if some are broken."""
     providers, credentials = dict(PROVIDERS), dict(CREDENTIALS)
     plugins, errors = [], []
     groups: tuple[tuple[str, str, Callable[..., Any], dict[str, Any]], ...] = (

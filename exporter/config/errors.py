@@ -7,7 +7,7 @@ error is translated. Values are never quoted, keys only if they look like keys.
 import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -84,9 +84,8 @@ def bounded(findings: Iterable[Finding], kind: str = "errors") -> list[Finding]:
     """The first findings by place, each once; if there are more, the last one reports that."""
     ordered = sorted(set(findings))
     if len(ordered) > MAX_ERRORS:
-        last = ordered[MAX_ERRORS]
         text = f"more {kind} from here on are not shown"
-        ordered[MAX_ERRORS:] = [Finding(last.file, last.line, "", text)]
+        ordered[MAX_ERRORS:] = [replace(ordered[MAX_ERRORS], path="", text=text)]
     return ordered
 
 

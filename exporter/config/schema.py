@@ -113,13 +113,11 @@ def _table(
 def _default(field: FieldInfo, default: object) -> str:
     if field.is_required():
         return "required"
-    return "" if default in (None, "") else f"`{_yaml(default)}`"
-
-
-def _yaml(default: object) -> str:
     if isinstance(default, dict):
-        return "{" + ", ".join(f"{key}: {value}" for key, value in default.items()) + "}"
-    return str(default).lower() if isinstance(default, bool) else str(default)
+        default = "{" + ", ".join(f"{key}: {value}" for key, value in default.items()) + "}"
+    elif isinstance(default, bool):
+        default = str(default).lower()
+    return "" if default in (None, "") else f"`{default}`"
 
 
 _FORMATS = {"uri": "URL", "jmespath": "JMESPath expression"}

@@ -6,7 +6,6 @@ Only the command ``check`` looks for them: a large configuration is loaded again
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import starmap
 from pathlib import Path
@@ -16,7 +15,7 @@ from exporter.auth.jwt import jwt_expiry
 from exporter.config.errors import Finding, bounded
 from exporter.config.load import Config
 from exporter.config.models import Settings
-from exporter.config.read import SUFFIXES, is_folder, unread
+from exporter.config.read import is_folder, stamp, unread
 from exporter.config_types import Place, inside
 from exporter.providers.base import Provider
 from exporter.runtime.secret import Secret
@@ -101,11 +100,5 @@ def _unread(path: Path) -> Iterator[tuple[Path, str]]:
         if not is_folder(entry):
             if _CONFIG_LIKE.search(entry.name):
                 yield entry, "is not read; rename it, as in jobs.yaml, or move it out of the folder"
-        elif _holds_config(entry):
+        elif stamp(entry):  # empty for a folder without such files
             yield entry, "is a folder, and its files are not read; move them up or out of the folder"
-
-
-def _holds_config(folder: Path) -> bool:
-    with suppress(OSError):
-        return any(child.suffix in SUFFIXES and child.name[0] != "." for child in folder.iterdir())
-    return False

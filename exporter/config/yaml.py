@@ -81,7 +81,8 @@ def parse(data: bytes) -> Document:
         builder = _Builder(_decode(data))
         root = builder.document()
     except _Stop as stop:
-        return Document(None, (stop.problem,))
+        line, text = stop.args
+        return Document(None, (Problem(line, (), text),))
     return Document(Section() if root is None else root, tuple(builder.problems), tuple(builder.empty))
 
 
@@ -99,11 +100,7 @@ def line_of(root: object, path: Place) -> int:
 
 
 class _Stop(Exception):
-    """The document cannot be read any further."""
-
-    def __init__(self, line: int, text: str) -> None:
-        super().__init__(text)
-        self.problem = Problem(line, (), text)
+    """The document cannot be read any further; its arguments are the line and the text."""
 
 
 def _decode(data: bytes) -> str:

@@ -52,11 +52,7 @@ class ReloadingPool:
                 self._idle.set_result(None)
 
     def send(self, request: PreparedRequest, *, timeout: float, max_bytes: int) -> Awaitable[Response]:
-        """Sends a request, see `ConnectionPool.send`.
-
-        Raises:
-            Failure: reason ``internal``, the pool is closed.
-        """
+        """Sends a request, see `ConnectionPool.send`."""
         return self._current().send(request, timeout=timeout, max_bytes=max_bytes)
 
     def _current(self) -> ConnectionPool:

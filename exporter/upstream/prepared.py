@@ -15,9 +15,7 @@ KEPT_PER_JOB = 4
 class PreparedRequests:
     """The requests of one system with its base URL, its headers and its credential.
 
-    Args:
-        base_url: the path of each request is appended to it.
-        headers: sent with every request; those of the request itself override them.
+    The path of a request is appended to the base URL. The headers of a request override those of the system.
     """
 
     def __init__(self, base_url: str, headers: Mapping[str, str], credential: Credential) -> None:
