@@ -5,7 +5,7 @@ from exporter.config.load import Config, load
 from exporter.config.read import stamp
 from exporter.config.registry import BUILT_IN, Registry
 from exporter.config.schema import json_schema, reference
-from exporter.config.system import Reach, SystemConfig
+from exporter.config.system_config import Reach, SystemConfig
 from exporter.config.warnings import warnings
 
 __all__ = [

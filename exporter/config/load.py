@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.config.check import Check, sections
+from exporter.config.cross_checks import Check, sections
 from exporter.config.errors import ConfigError, Finding, bounded
 from exporter.config.models import Defaults
 from exporter.config.read import File, config_files, read
 from exporter.config.registry import BUILT_IN, Registry
-from exporter.config.system import SystemConfig, system_config
+from exporter.config.system_config import SystemConfig, system_config
 from exporter.config.yaml import line_of
 from exporter.config_types import Place
 from exporter.model.clock import SYSTEM_CLOCK, Clock

@@ -3,8 +3,8 @@
 Names and meanings are a promise to users. `exporter.metrics.exposition` renders them.
 """
 
-from exporter.metrics.job import JOB_METRICS, MAX_CATEGORIES, JobView
-from exporter.metrics.system import PROBE_METRICS, SYSTEM_METRICS, ProbeView, SystemView
+from exporter.metrics.job_metrics import JOB_METRICS, MAX_CATEGORIES, JobView
+from exporter.metrics.system_metrics import PROBE_METRICS, SYSTEM_METRICS, ProbeView, SystemView
 from exporter.metrics.table import Metric, Samples, View
 
 __all__ = [

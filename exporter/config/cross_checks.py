@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from exporter.config.models import NEVER, JobKeys
 from exporter.config.registry import Registry
-from exporter.config.system import own_keys
+from exporter.config.system_config import own_keys
 from exporter.config.yaml import ItemList, Section
 from exporter.config_types import Keys, Place
 from exporter.model.job import Kind
