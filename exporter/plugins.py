@@ -14,7 +14,7 @@ from requests.auth import HTTPDigestAuth
 
 from exporter.auth import CREDENTIALS
 from exporter.auth.credential import Credential
-from exporter.config import Registry
+from exporter.config import BUILT_IN, Registry
 from exporter.config.models import JobKeys, SystemKeys
 from exporter.config_types import Keys
 from exporter.providers import PROVIDERS
@@ -73,7 +73,8 @@ def load() -> tuple[Registry, tuple[Plugin, ...]]:
                 errors.append(f"plug-in {name} {version}, entry point {point.name} of {group}: {error}")
     if errors:
         raise PluginError("\n".join(errors))
-    return Registry(providers, credentials), tuple(plugins)
+    # The registry owns the models of its configuration, and to make them takes longer than to load a file.
+    return Registry(providers, credentials) if plugins else BUILT_IN, tuple(plugins)
 
 
 class _BrokenError(Exception):
