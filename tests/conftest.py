@@ -11,7 +11,7 @@ from tests import processes
 
 # Speed is measured in benchmarks/, never by a test; and what CI says of a commit can be repeated.
 settings.register_profile("project", deadline=None, derandomize=os.environ.get("CI") == "true")
-settings.register_profile("fast", settings.get_profile("project"), max_examples=20)
+settings.register_profile("fast", settings.get_profile("project"), max_examples=10)
 settings.load_profile("project")
 
 Program = Callable[[str, str], str]

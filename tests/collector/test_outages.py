@@ -10,6 +10,8 @@ import pytest
 from tests.clock import FakeClock
 from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
 
+pytestmark = pytest.mark.slow
+
 EAGER = "defaults: {min_interval: 0s}\nsystems:\n"
 
 

@@ -25,6 +25,8 @@ from tests.clock import FakeClock
 from tests.collector.test_discovered import listing, published
 from tests.vendor import Asked, Exporter, Samples, Told, exporter, read_samples, vendor, with_provider
 
+pytestmark = pytest.mark.slow
+
 JOBS = ["a", "b", "c", "d"]
 SINCE = "remote_job_watched_since_timestamp_seconds"
 

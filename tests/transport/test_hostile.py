@@ -15,6 +15,8 @@ from tests.transport import servers
 from tests.transport.conftest import Send, prepared
 from tests.transport.servers import Script, answer, answering, listening, saying, without_end
 
+pytestmark = pytest.mark.slow
+
 OK = b"HTTP/1.1 200 OK\r\n"
 
 SCRIPTS: dict[str, tuple[Script, Reason]] = {
