@@ -357,11 +357,12 @@ async def test_a_token_that_does_not_come_in_time_is_no_credential(tmp_path: Pat
         assert docs.count() == {"/token": 1}
 
 
+@pytest.mark.parametrize("error", [RuntimeError("hunter2"), StopIteration("hunter2")])
 async def test_an_error_of_ours_in_a_credential_is_no_credential_and_shows_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def renew(*_: object) -> None:
-        raise RuntimeError("hunter2")
+        raise error
 
     monkeypatch.setattr(OAuth2, "renew", renew)
     async with (
@@ -374,3 +375,21 @@ async def test_an_error_of_ours_in_a_credential_is_no_credential_and_shows_nothi
     (record,) = (record for record in caplog.records if record.getMessage() == "could not get credentials")
     assert vars(record)["detail"] == "the credential could not be renewed (RuntimeError)"
     assert docs.asked == []
+
+
+async def test_a_credential_whose_expiry_cannot_be_read_costs_no_scrape_and_one_log_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def expires_at(*_: object) -> None:
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr(OAuth2, "expires_at", expires_at)
+    token = Told({"access_token": "t", "expires_in": 3600})
+    async with (
+        vendor(lambda asked: token if asked.path == "/token" else Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url, more=with_token(docs.url)), tmp_path) as running,
+    ):
+        for _ in range(2):
+            assert (await running.scrape()).state("p/0/en") == "succeeded"
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages.count("failed to read the expiry of credentials") == 1
