@@ -284,7 +284,7 @@ def chosen(
             kept[job_id], ended[job_id] = None, end
     if len(kept) <= max_jobs:
         return kept, 0
-    # What goes on comes first, then what ended last; a stable sort keeps the listing's order.
+    # Active runs first, then those that ended last; a stable sort keeps the listing's order.
     ranked = sorted(kept, key=lambda job_id: -(ended[job_id] or now + 1))
     return {job_id: kept[job_id] for job_id in ranked[:max_jobs]}, len(kept) - max_jobs
 

@@ -82,7 +82,7 @@ class System:
         return self._records.plan
 
     def apply(self, plan: Plan) -> None:
-        """Watches by another plan from now on, at once.
+        """Applies another plan immediately.
 
         Jobs that stay keep what is known of them, unless the plan has another ``origin``; jobs that go leave
         no series. Waiters of reads that were not sent have to join again.
@@ -235,7 +235,7 @@ class System:
         yield from self._found.values()
 
     def views(self) -> Iterator[JobView]:
-        """What the rows of each job show, but for jobs that nobody has tried to read yet."""
+        """What the rows of each job show; jobs that have not been read yet have no rows."""
         return (record.view for record in self.records() if record.view is not None)
 
     def unlisted_for(self, now: float) -> float | None:

@@ -209,7 +209,7 @@ class _Builder:
             name = "?" if isinstance(key, Section | ItemList) else str(key)
             place = (*path, name)
             if not isinstance(key, str):
-                # Goes on as if it were quoted, so that what is under it is checked as well.
+                # Continues as if it were quoted, so that what is under it is checked too.
                 text = 'a key must be text: write it in quotes, as in "42"'
                 self.problems.append(Problem(line, place, text))
             value = self._node(self._next(), place)

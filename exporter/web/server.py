@@ -94,7 +94,7 @@ class Server:
             loop.remove_reader(listener)
             name = listener.getsockname()
             listener.close()
-            # Systemd goes on listening on its own: clients that connect now are served after the restart.
+            # systemd keeps listening: clients that connect now are served after the restart.
             if listener.family == socket.AF_UNIX and self._listen is not None:
                 try:
                     Path(name).unlink(missing_ok=True)
