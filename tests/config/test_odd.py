@@ -1,4 +1,4 @@
-"""Whatever is in a config file, it loads or its errors are told, each at a line of that file."""
+"""Whatever a configuration file contains, it loads, or each error is reported with its line."""
 
 import tempfile
 from pathlib import Path
