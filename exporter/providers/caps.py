@@ -74,10 +74,12 @@ def _status(response: Response) -> Status:
     if state is State.SUCCEEDED and items.failed:
         state = State.SUCCEEDED_WITH_ERRORS
     started, ended = _times(body, state)
+    # The start identifies a run. The blob does so only where there is no start: it may be set at another
+    # moment, and each change of an identity counts one more end.
     return Status(
         state=state,
         raw=raw,
-        run=_run(body),
+        run=_blob(body) if started is None else "",
         # The progress of a queued job is that of the run before.
         progress=None if state is State.QUEUED else ratio(body.get("job_progress")),
         items=items,
@@ -92,12 +94,10 @@ def _status(response: Response) -> Status:
     )
 
 
-def _run(body: Mapping[str, Any]) -> str:
-    """What differs from run to run: ``latest_blob_id``, which is over 2^53 and so no float, and the start."""
+def _blob(body: Mapping[str, Any]) -> str:
+    """``latest_blob_id``, which is over 2^53 and so no float."""
     blob = body.get("latest_blob_id")
-    if isinstance(blob, int) and not isinstance(blob, bool):
-        blob = str(blob)
-    return f"{text(blob, 64)} {text(body.get('started_at'), 63)}".strip()
+    return text(str(blob) if isinstance(blob, int) and not isinstance(blob, bool) else blob)
 
 
 def _times(body: Mapping[str, Any], state: State) -> tuple[float | None, float | None]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.history import History
 from exporter.model.http import Response
 from exporter.model.job import Category, Items, Kind, State
 from exporter.providers.caps import Caps, CapsJob, CapsOptions
@@ -50,7 +51,7 @@ def test_the_documented_answer_tells_everything() -> None:
     assert status.categories == {"Outline": Category(3, 3, 0), "Article": Category(7, 7, 0)}
     assert (status.type, status.level, status.name) == ("Live", "DocSet", "")
     assert status.cancelable is False
-    assert status.run == "8587562874004887117 2015-10-20T05:38:05.7249287+00:00"
+    assert status.run == ""  # the start identifies the run
 
 
 def test_a_running_job_with_counts_as_text_has_the_start_of_this_run_and_no_end() -> None:
@@ -135,13 +136,54 @@ def test_an_end_before_the_start_is_not_the_end_of_this_run() -> None:
     assert status.ended_at is None
 
 
-def test_a_run_is_told_by_its_blob_without_rounding_or_else_by_its_start() -> None:
+def test_a_run_is_identified_by_its_start_or_else_by_its_blob_without_rounding() -> None:
     def run(**body: object) -> str:
         return drive(caps(), KEYS, response_of({"job_status": "Running", **body})).status.run
 
     assert run(latest_blob_id=8587562874004887117) == "8587562874004887117"
-    assert run(latest_blob_id=None, started_at="2015-10-20T05:38:05Z") == "2015-10-20T05:38:05Z"
+    assert run(latest_blob_id=8587562874004887117, started_at="2015-10-20T05:38:05Z") == ""
     assert run() == ""
+
+
+def ends(*bodies: dict[str, object]) -> dict[State, int]:
+    """How many runs end if these responses follow each other."""
+    history = History(watched_since=0.0)
+    for number, body in enumerate(bodies):
+        history.observe(drive(caps(), KEYS, response_of(body)).status, 1_800_000_000.0 + number)
+    return {state: runs for state, runs in history.finished.items() if runs}
+
+
+DONE: dict[str, object] = {
+    "job_status": "Succeeded",
+    "latest_blob_id": "8587562874004887117",
+    "started_at": "2015-10-20T05:38:05.7334Z",
+    "ended_at": "2015-10-20T05:38:13Z",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"started_at": "2015-10-20T05:38:05.7334000+00:00"},
+        {"started_at": None},
+        {"latest_blob_id": "8587562874004880000"},
+        {"latest_blob_id": None},
+        {"ended_at": None},
+        {"ended_at": "2015-10-20T05:38:14Z"},
+    ],
+)
+def test_a_field_that_changes_after_the_end_is_no_second_end(change: dict[str, object]) -> None:
+    assert ends(DONE, DONE | change, DONE) == {}
+
+
+def test_a_new_start_with_a_result_is_the_end_of_another_run() -> None:
+    newer = {"started_at": "2015-10-20T06:00:00Z", "ended_at": "2015-10-20T06:01:00Z"}
+    assert ends(DONE, DONE | newer) == {State.SUCCEEDED: 1}
+
+
+def test_a_run_that_gives_way_to_another_without_a_result_has_no_end() -> None:
+    running = {"job_status": "Running", "ended_at": None}
+    assert ends(DONE | running, DONE | running | {"started_at": "2015-10-20T06:00:00Z"}) == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
