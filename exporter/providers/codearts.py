@@ -231,10 +231,10 @@ def _tasks(response: Response, *, newer_than: float | None, now: float) -> Numbe
 def _listed(task: Mapping[str, Any]) -> Status | None:
     """The status of a task in its project's list; ``None`` if the list does not have it."""
     word, phase = text(task.get("last_build_status")), text(task.get("last_job_running_status"))
-    finished = flag(task.get("is_finished"))
-    # A result may be that of the run before: then both other fields say that a run is active.
-    is_active = finished is False or _state(word) not in RESULTS
-    if _state(phase) in ACTIVE and is_active and not finished:
+    finished, is_active = flag(task.get("is_finished")), _state(phase) in ACTIVE
+    if _state(word) in RESULTS and finished is not True and is_active is not (finished is False):
+        return None  # the result may be that of the run before: the task itself says which run has ended
+    if is_active and not finished:
         word = phase
     if word.casefold() in ("", _FINISHED):
         return None

@@ -123,8 +123,7 @@ def test_every_word_of_a_listing_has_its_state(word: str, state: State) -> None:
         ("none", "InQueue", False, State.QUEUED, "InQueue"),
         ("red", "Running", False, State.RUNNING, "Running"),
         ("red", "Running", True, State.FAILED, "red"),
-        ("red", "Running", None, State.FAILED, "red"),
-        ("red", None, False, State.FAILED, "red"),
+        ("red", None, None, State.FAILED, "red"),
         ("", "Running", None, State.RUNNING, "Running"),
     ],
 )
@@ -142,6 +141,13 @@ def test_the_word_is_believed_unless_both_other_fields_say_that_a_run_goes_on(
     assert (status.state, status.raw) == (state, raw)
     assert (status.started_at is None) is (state is State.QUEUED)
     assert (status.ended_at is None) is (state is not State.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("phase", "finished"), [("Running", None), ("InQueue", None), (None, False), ("Finished", False)]
+)
+def test_a_task_whose_fields_contradict_a_result_is_read_by_itself(phase: object, finished: object) -> None:
+    assert told(last_build_status="blue", last_job_running_status=phase, is_finished=finished) is None
 
 
 @pytest.mark.parametrize("word", [None, "", " ", 7, "Finished"])
