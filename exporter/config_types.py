@@ -5,8 +5,9 @@ Each rejects bad input with a text: what is wrong; what is allowed. ``config`` a
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -44,6 +45,18 @@ class Keys(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled JMESPath expression; equal to another of the same text.
+
+    Args:
+        find: its result for a value, ``None`` for nothing; ``ValueError`` if it cannot be evaluated.
+    """
+
+    source: str
+    find: Callable[[Any], Any] = field(repr=False, compare=False)
 
 
 def inside(value: object, kind: type[T], place: Place = ()) -> Iterator[tuple[Place, T]]:
@@ -228,6 +241,17 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
     raise ValueError(f"not a secret; {hint}")
 
 
+def _expression(value: object) -> Expression:
+    if isinstance(value, Expression):
+        return value
+    if not isinstance(value, str):
+        # pydantic reports no TypeError.
+        raise ValueError("must be text: a JMESPath expression, in quotes")  # noqa: TRY004
+    from exporter.expressions import finder  # noqa: PLC0415  # only where expressions are configured
+
+    return Expression(value, finder(value))
+
+
 def secret_check(check: Callable[[str], object]) -> AfterValidator:
     """Checks a secret's value when it is read; the text of the ``ValueError`` must not quote the value."""
 
@@ -306,3 +330,10 @@ SecretValue = Annotated[
     ),
 ]
 """A secret: a plain string, ``{env: NAME}`` or ``{file: PATH}``."""
+
+Expr = Annotated[
+    Expression,
+    PlainValidator(_expression),
+    WithJsonSchema({"type": "string", "minLength": 1, "format": "jmespath"}),
+]
+"""A JMESPath expression, as text in the config."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter import simulator
 from exporter.config import load, warnings
 from exporter.config.errors import MAX_ERRORS
-from exporter.providers.json.expressions import compiled, tight_minus
+from exporter.expressions import compiled, tight_minus
 from tests.config.conftest import HERE, Load
 
 ODD = sorted((HERE / "odd").glob("*.yaml"))

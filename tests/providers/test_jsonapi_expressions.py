@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from exporter import expressions as jmespaths
 from exporter.model.failure import Failure, Reason
-from exporter.providers.json import expressions as jmespaths
 from exporter.providers.json.job_api import JsonApi, JsonOptions
 from tests.providers.conftest import assert_read_or_refused, drive, mutated, response_of
 

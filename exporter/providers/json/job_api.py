@@ -13,13 +13,13 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ConfigDict, Field
 
-from exporter.config_types import Keys, KeyValue, Place, inside
+from exporter.config_types import Expression, Keys, KeyValue, Place, inside
 from exporter.model.dates import iso_date
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request
 from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
 from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, received
-from exporter.providers.json.keys import KEY, Expression, JsonDiscover, ReadKeys, RequestKeys
+from exporter.providers.json.keys import KEY, JsonDiscover, ReadKeys, RequestKeys
 from exporter.providers.json.listing import Pages, Turn, look
 from exporter.providers.values import count, epoch, instant, key, number, ratio, text
 
@@ -78,7 +78,7 @@ class JsonApi(Provider):
     @classmethod
     def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
         """``foo-bar`` subtracts two fields, which is probably not intended."""
-        from exporter.providers.json.expressions import tight_minus  # noqa: PLC0415  # as in keys
+        from exporter.expressions import tight_minus  # noqa: PLC0415  # as in config_types
 
         for place, expression in inside({"read": system.read, "discover": system.discover}, Expression):
             at = tight_minus(expression.source)

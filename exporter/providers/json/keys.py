@@ -6,15 +6,21 @@ with the configuration, so that an error in one is reported with its place.
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from exporter.config_types import HeaderName, Headers, Keys, PositiveDuration, has_control_characters, inside
+from exporter.config_types import (
+    Expr,
+    HeaderName,
+    Headers,
+    Keys,
+    PositiveDuration,
+    has_control_characters,
+    inside,
+)
 from exporter.model.job import RESULTS, State
 from exporter.providers.base import DiscoverKeys
 from exporter.providers.values import text
@@ -31,37 +37,6 @@ KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 # RFC 3986 section 3.3: segments of pchar, and keys in braces.
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za-z_][A-Za-z0-9_]{0,63}\})*)+")
 _ENDED = frozenset({*RESULTS, State.STOPPED})
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A compiled JMESPath expression; equal to another of the same text.
-
-    Args:
-        find: its result for a value, ``None`` for nothing; ``ValueError`` if it cannot be evaluated.
-    """
-
-    source: str
-    find: Callable[[Any], Any] = field(repr=False, compare=False)
-
-
-def _expression(value: object) -> Expression:
-    if isinstance(value, Expression):
-        return value
-    if not isinstance(value, str):
-        # pydantic reports no TypeError.
-        raise ValueError("must be text: a JMESPath expression, in quotes")  # noqa: TRY004
-    from exporter.providers.json.expressions import finder  # noqa: PLC0415  # only where expressions are configured
-
-    return Expression(value, finder(value))
-
-
-Expr = Annotated[
-    Expression,
-    PlainValidator(_expression),
-    WithJsonSchema({"type": "string", "minLength": 1, "format": "jmespath"}),
-]
-"""A JMESPath expression, as text in the config."""
 
 
 def _path(value: str) -> str:

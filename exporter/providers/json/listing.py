@@ -6,10 +6,11 @@ from typing import Any
 
 from requests.utils import parse_header_links
 
+from exporter.config_types import Expression
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.providers.base import invalid
-from exporter.providers.json.keys import Expression, Paging
+from exporter.providers.json.keys import Paging
 from exporter.providers.paging import next_query
 
 MAX_TOKEN = 8192
