@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from exporter.model.job import State
+from exporter.model.job import State, Status
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Provider
 from tests.providers.conftest import drive, response_of
@@ -114,13 +114,20 @@ def _told(folder: Path, response: Any) -> Told:
 
 def state_of(folder: Path, provider: type[Provider], word: str) -> State:
     """What one read makes of a word of the vendor."""
+    return status_of(folder, provider, word, {}).state
+
+
+def status_of(folder: Path, kind: type[Provider], word: str, words: Mapping[str, State]) -> Status:
+    """The same, where the key ``states:`` has these words, in lower case."""
     group = next(group for group in _groups(folder) if "word" in group)
     options = {name: value for name, value in group["system"].items() if name != "jobs"}
     responses = {
         group["paths"][path]: response_of(json.dumps(each["json"]).replace("WORD", word).encode())
         for path, each in group["word"].items()
     }
-    return drive(provider(provider.Options(**options)), group["system"]["jobs"][0], responses).status.state
+    provider = kind(kind.Options(**options))
+    provider.add_words(words)
+    return drive(provider, group["system"]["jobs"][0], responses).status
 
 
 def rows(text: str) -> Iterator[list[str]]:

@@ -77,6 +77,20 @@ async def test_what_the_config_says_of_a_job_that_stays_changes_at_once(tmp_path
         assert len(docs.asked) == 1
 
 
+async def test_a_word_that_is_added_has_its_state_and_the_job_keeps_its_past(tmp_path: Path) -> None:
+    text = "defaults: {{min_interval: 0s}}\nsystems:\n{system}    states: {states}\n"
+    async with vendor(lambda _: Told(caps("Broken"))) as docs:
+        system = caps_config(docs.url)
+        async with exporter(text.format(system=system, states={}), tmp_path) as running:
+            before = await running.scrape()
+            await reload(running, tmp_path, text.format(system=system, states="{failed: [Broken]}"))
+            after = await running.scrape()
+    assert (before.state("p/0/en"), after.state("p/0/en")) == ("unknown", "failed")
+    assert after.get_one("remote_job_runs_finished_total", job_id="p/0/en", result="failed") == 1
+    since = "remote_job_watched_since_timestamp_seconds"
+    assert after.get_one(since, job_id="p/0/en") == before.get_one(since, job_id="p/0/en")
+
+
 async def test_a_job_at_another_address_is_another_job(tmp_path: Path) -> None:
     async with (
         vendor(lambda _: Told(caps("Running"))) as old,

@@ -35,6 +35,7 @@ from exporter.config_types import (
 )
 from exporter.metrics import LABELS
 from exporter.providers.base import Provider
+from exporter.providers.state_words import StateWords
 from exporter.transport import Tls
 
 MAX_TEXT = 128
@@ -185,6 +186,11 @@ class SystemKeys(Settings):
     )
     headers: Headers = Field(
         default_factory=dict, description="sent with every request; put secrets under auth"
+    )
+    states: StateWords = Field(
+        default_factory=dict,
+        description="words of the vendor for states, as in `{failed: [Broken]}`, in addition to the known "
+        "words, which they override; case is ignored",
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from exporter.auth.credential import Credential
 from exporter.config.models import Expectations, Settings
 from exporter.config_types import Keys
-from exporter.model.job import Expect, Job, Kind
+from exporter.model.job import Expect, Job, Kind, State
 from exporter.providers.base import DiscoverKeys, Provider
+from exporter.providers.state_words import by_word
 from exporter.transport import ConnectionSettings
 
 
@@ -19,6 +20,7 @@ class Reach:
 
     Args:
         options: the provider's own keys, an instance of its ``Options``.
+        words: those of ``states:``, in lower case.
         auth: the keys of the credential, an instance of its ``Keys``.
         timeout: seconds for one read.
         concurrency: how many requests at a time.
@@ -26,6 +28,7 @@ class Reach:
 
     provider: type[Provider]
     options: Any
+    words: Mapping[str, State]
     base_url: str
     credential: type[Credential]
     auth: Any
@@ -65,18 +68,23 @@ class SystemConfig:
 def system_config(
     name: str, keys: Any, defaults: Settings, provider: Provider, credential: type[Credential]
 ) -> SystemConfig:
-    """Applies the defaults to one system, whose keys are an instance of one of `Models.systems`."""
+    """Applies the defaults to one system, whose keys are an instance of one of `Models.systems`.
+
+    The provider gets the words of the system's ``states``.
+    """
     expect = _merged(_merged({}, defaults.expect), keys.expect)
 
     def setting(key: str) -> Any:
         return getattr(keys if key in keys.model_fields_set else defaults, key)
 
-    labels, names = keys.labels, provider.key_names()
+    labels, names, words = keys.labels, provider.key_names(), by_word(keys.states)
+    provider.add_words(words)
     return SystemConfig(
         name=name,
         reach=Reach(
             provider=type(provider),
             options=provider.options,
+            words=words,
             base_url=keys.base_url,
             credential=credential,
             auth=keys.auth,

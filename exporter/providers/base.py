@@ -6,7 +6,7 @@ thrown into it as a `Failure` at the yield.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -21,6 +21,9 @@ from exporter.model.job import Job, Kind, State, Status
 
 Steps = Generator[Request, Response, Status]
 """One read of one job: yields its requests, returns the status."""
+
+StateOf = Callable[[str], State]
+"""`Provider.state_of`, for functions outside of the class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,16 @@ class Provider(ABC):
         Options: the provider's own keys of a system.
         JobKeys: the provider's own keys of an entry of ``jobs:``.
         Discover: the keys of ``discover:``; ``None`` if the system has no listing.
-        states: the meaning of the vendor's words for states, in lower case; any other word is unknown.
-            Empty if the configuration has the words.
+        states: the meaning of the vendor's words for states, in lower case. Empty if the configuration
+            has the words.
         rate_limit_scope: what a 429 pauses: the one ``job``, or the whole ``system``.
         poll_steps: seconds between reads of one job that the vendor asks for; the first again
             when the progress changes. Empty if it asks for none.
         retry_after_headers: lower-case names of headers with the time to wait, the best first.
         rate_limit_remaining_header: lower-case name of the header with the number of calls left.
+
+    Attributes:
+        words: ``states``, after the words that the configuration adds; `state_of` reads it.
     """
 
     name: ClassVar[str]
@@ -112,6 +118,23 @@ class Provider(ABC):
 
     def __init__(self, options: Any) -> None:
         self.options = options
+        self.words: Mapping[str, State] = self.states
+
+    def add_words(self, words: Mapping[str, State]) -> None:
+        """Adds the words of the key ``states:`` of the system, which override those that are known.
+
+        Args:
+            words: the state by the word in lower case.
+        """
+        # Not an argument of __init__: plug-ins have constructors of their own.
+        self.words = {**self.words, **words}
+
+    def state_of(self, word: str) -> State:
+        """The state for a word of the vendor, whose case is ignored; unknown for any other word.
+
+        The word must be the one that ``Status.raw`` shows: a user adds to ``states:`` what is shown.
+        """
+        return self.words.get(word.casefold(), State.UNKNOWN)
 
     def key_names(self) -> tuple[str, ...]:
         """The names of a job's own keys, in the order of ``job_id``."""

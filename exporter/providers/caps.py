@@ -13,7 +13,7 @@ from pydantic import Field
 from exporter.config_types import Keys, KeyValue
 from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, RESULTS, Category, Items, Job, Kind, State, Status
-from exporter.providers.base import Provider, Steps, invalid, path
+from exporter.providers.base import Provider, StateOf, Steps, invalid, path
 from exporter.providers.values import count, flag, instant, mapping, ratio, text
 
 MAX_CATEGORIES_LENGTH = 64 * 1024
@@ -61,16 +61,17 @@ class Caps(Provider):
         """One request."""
         keys = job.keys
         segments = ("v1", "Projects", keys["project_id"], "BuildJobs", keys["build_job_id"], "properties")
-        return _status((yield Request(path(*segments, locale=keys["locale"]))))
+        response = yield Request(path(*segments, locale=keys["locale"]))
+        return _status(response, self.state_of)
 
 
-def _status(response: Response) -> Status:
+def _status(response: Response, state_of: StateOf) -> Status:
     body = response.object()
     if "job_status" not in body and "entity_id" not in body:
         raise invalid(response, "the response has no build job")
     raw = text(body.get("job_status"))
     items = Items(**_counts(body))
-    state = _STATES.get(raw.casefold(), State.UNKNOWN)
+    state = state_of(raw)
     if state is State.SUCCEEDED and items.failed:
         state = State.SUCCEEDED_WITH_ERRORS
     started, ended = _times(body, state)

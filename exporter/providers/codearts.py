@@ -19,7 +19,17 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, RESULTS, Job, Kind, State, Status
 from exporter.model.retention import too_old
-from exporter.providers.base import NOT_OF_PATH, DiscoverKeys, Found, Listing, Provider, Steps, invalid, path
+from exporter.providers.base import (
+    NOT_OF_PATH,
+    DiscoverKeys,
+    Found,
+    Listing,
+    Provider,
+    StateOf,
+    Steps,
+    invalid,
+    path,
+)
 from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.values import count, flag, mapping, text
 
@@ -119,8 +129,8 @@ class CodeArts(Provider):
         """One or two requests for a run by its number; two or three for the newest run."""
         job_id, build_no = job.keys["job_id"], job.keys["build_no"]
         if build_no == LATEST:
-            return (yield from _read_latest(job_id))
-        status = _status(int(build_no), (yield from _read_run(job_id, build_no)))
+            return (yield from _read_latest(job_id, self.state_of))
+        status = _status(int(build_no), (yield from _read_run(job_id, build_no, self.state_of)))
         return replace(status, final=status.state in RESULTS)
 
     def discover(self, keys: CodeArtsDiscover, now: float) -> Listing:
@@ -133,10 +143,10 @@ class CodeArts(Provider):
             pages = {"page_index": str(number), "page_size": str(PAGE_SIZE)}
             return Request(path("v1", "job", keys.project_id, "list", **pages))
 
-        return paged(request, partial(_tasks, newer_than=keys.newer_than, now=now))
+        return paged(request, partial(_tasks, self.state_of, newer_than=keys.newer_than, now=now))
 
 
-def _read_latest(job_id: str) -> Steps:
+def _read_latest(job_id: str, state_of: StateOf) -> Steps:
     response = yield Request(path("v1", "job", job_id, "running-status"))
     newest = _result(response)
     word = text(newest.get("last_build_status"))
@@ -144,21 +154,21 @@ def _read_latest(job_id: str) -> Steps:
     number = _newest_number(newest, response)
     if number is None:
         # There is no run to read yet: the task waits for its first one, or has just started it.
-        known = State.RUNNING if is_running else _state(word)
+        known = State.RUNNING if is_running else state_of(word)
         return Status(state=known if known in ACTIVE else State.IDLE, raw=word)
     try:
-        run = yield from _read_run(job_id, str(number))
+        run = yield from _read_run(job_id, str(number), state_of)
     except Failure as failure:
-        if failure.reason is not Reason.NOT_FOUND or not (is_running or _state(word) in ACTIVE):
+        if failure.reason is not Reason.NOT_FOUND or not (is_running or state_of(word) in ACTIVE):
             raise
-        run = Status(_state(word), raw=word)  # a queued run has a number and no record yet
+        run = Status(state_of(word), raw=word)  # a queued run has a number and no record yet
     if is_running:
         # The two responses are of two moments. The older one may have an end, which is no longer true.
         if run.state not in ACTIVE:
             run = Status(State.RUNNING, raw="Running")
         run = replace(run, state=State.RUNNING)
     elif not run.raw:
-        run = replace(run, raw=word, state=_state(word))
+        run = replace(run, raw=word, state=state_of(word))
     return replace(_status(number, run), run=str(number))
 
 
@@ -173,7 +183,7 @@ def _newest_number(newest: Mapping[str, Any], response: Response) -> int | None:
     return number or None
 
 
-def _read_run(job_id: str, build_no: str) -> Steps:
+def _read_run(job_id: str, build_no: str, state_of: StateOf) -> Steps:
     """The run, see `_run`. The record has more than ``build-info`` at the same cost, so it is read first."""
     try:
         record = _result((yield Request(path("v1", "record", job_id, build_no, "build-info-record"))))
@@ -181,33 +191,33 @@ def _read_run(job_id: str, build_no: str) -> Steps:
         if failure.reason in NOT_OF_PATH or failure.reason is Reason.UNAUTHORIZED:
             raise  # build-info would fail as well
         record = {}
-    run = _from_record(record)
+    run = _from_record(record, state_of)
     if run.raw and run.raw.casefold() != _FINISHED:
         return run
     info = _result((yield Request(path("v1", "job", job_id, build_no, "build-info"))))
     # ``building`` takes precedence: ``build_result`` may still be that of the run before.
     word = "building" if flag(info.get("building")) is True else text(info.get("build_result"))
-    return replace(run, raw=word, state=_state(word)) if word else run
+    return replace(run, raw=word, state=state_of(word)) if word else run
 
 
-def _from_record(record: Mapping[str, Any]) -> Status:
+def _from_record(record: Mapping[str, Any], state_of: StateOf) -> Status:
     phase, result = text(record.get("job_running_status")), text(record.get("state"))
     # During a run, ``state`` can be anything; after it, the phase does not say how the run ended.
     raw = (result or phase) if phase.casefold() == _FINISHED else phase or result
     # The other duration, ``cost_time``, is not used: its unit is not documented.
-    return _run(raw, record.get("start_time"), record.get("build_time"))
+    return _run(raw, state_of(raw), record.get("start_time"), record.get("build_time"))
 
 
-def _run(raw: str, start: object, build_time: object) -> Status:
+def _run(raw: str, state: State, start: object, build_time: object) -> Status:
     """A run in one response, for `_status`; ``raw`` is empty if the response does not have its state."""
-    state, started, duration = _state(raw), _epoch(start), count(build_time)
+    started, duration = _epoch(start), count(build_time)
     ended = None
     if state not in ACTIVE and started is not None and duration and duration < _MAX_DURATION_MS:
         ended = round(started + duration / 1000, 3)
     return Status(state, raw=raw, started_at=started, ended_at=ended)
 
 
-def _tasks(response: Response, *, newer_than: float | None, now: float) -> NumberedPage:
+def _tasks(state_of: StateOf, response: Response, *, newer_than: float | None, now: float) -> NumberedPage:
     """Reads a page of a project's tasks, with or without the envelope of the other calls."""
     body = response.object()
     if "jobs" not in body:
@@ -221,25 +231,25 @@ def _tasks(response: Response, *, newer_than: float | None, now: float) -> Numbe
     for task in map(mapping, tasks):
         job_id = task.get("id")
         if isinstance(job_id, str) and _ID.fullmatch(job_id):
-            status = _listed(task)
+            status = _listed(task, state_of)
             keys = {"job_id": job_id, "build_no": LATEST}
             each = Found(keys, status, complete=status is not None, name=text(task.get("job_name")))
             found[job_id] = None if _ended_before(status, newer_than, now) else each
     return NumberedPage(len(tasks), found, total)
 
 
-def _listed(task: Mapping[str, Any]) -> Status | None:
+def _listed(task: Mapping[str, Any], state_of: StateOf) -> Status | None:
     """The status of a task in its project's list; ``None`` if the list does not have it."""
     word, phase = text(task.get("last_build_status")), text(task.get("last_job_running_status"))
-    finished, is_active = flag(task.get("is_finished")), _state(phase) in ACTIVE
-    if _state(word) in RESULTS and finished is not True and is_active is not (finished is False):
+    finished, is_active = flag(task.get("is_finished")), state_of(phase) in ACTIVE
+    if state_of(word) in RESULTS and finished is not True and is_active is not (finished is False):
         return None  # the result may be that of the run before: the task itself says which run has ended
     if is_active and not finished:
         word = phase
     if word.casefold() in ("", _FINISHED):
         return None
     number, disabled = count(task.get("build_number")), flag(task.get("disabled"))
-    run = _run(word, task.get("last_build_time"), task.get("build_time"))
+    run = _run(word, state_of(word), task.get("last_build_time"), task.get("build_time"))
     return replace(
         _status(number or None, run),
         run=str(number) if number else "",
@@ -252,10 +262,6 @@ def _ended_before(status: Status | None, newer_than: float | None, now: float) -
     if status is None or status.state not in RESULTS:
         return False
     return too_old(status.state, status.ended_at or status.started_at, newer_than, now)
-
-
-def _state(word: str) -> State:
-    return _STATES.get(word.casefold(), State.UNKNOWN)
 
 
 def _status(number: int | None, run: Status) -> Status:

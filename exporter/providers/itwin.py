@@ -17,11 +17,23 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from exporter.config_types import Keys, KeyValue
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
-from exporter.model.job import Job, Kind, State, Status
-from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, path, received
+from exporter.model.job import RESULTS, Job, Kind, State, Status
+from exporter.providers.base import (
+    DiscoverKeys,
+    Found,
+    Listing,
+    Provider,
+    StateOf,
+    Steps,
+    invalid,
+    path,
+    received,
+)
 from exporter.providers.paging import next_query
 from exporter.providers.values import instant, key, mapping, ratio, text
 
+# The outcome is known, although the job has not ended yet.
+_FAILING = "terminatingonfailure"
 _STATES = {
     "unsubmitted": State.IDLE,
     "queued": State.QUEUED,
@@ -32,12 +44,9 @@ _STATES = {
     "cancelled": State.CANCELED,
     "canceled": State.CANCELED,
     "terminatingoncancel": State.CANCELING,
-    # The outcome is known, although the job has not ended yet.
-    "terminatingonfailure": State.FAILED,
+    _FAILING: State.FAILED,
 }
-_FINAL = frozenset({"success", "failed", "cancelled", "canceled"})
 _OVER = frozenset({"over", "completed"})
-_UNDER_WAY = frozenset({"active", "terminatingoncancel", "terminatingonfailure"})
 # Another request gets no more: the job is deleted, or the account has no right to its details.
 _UNOBTAINABLE = frozenset({Reason.NOT_FOUND, Reason.FORBIDDEN})
 
@@ -130,17 +139,17 @@ class ITwin(Provider):
         progress = yield from self._progress(job)
         if progress is None:
             details = yield from self._read_details(job)
-            return _status(job.id, details.status.raw, details)
+            return _status(job.id, details.status.raw, details, self.state_of)
         word = text(progress.get("state"))
         if word.casefold() in _OVER:
             details = yield from self._read_details(job)
             word = details.status.raw or word
         else:
-            details = _remembered(previous, word)
+            details = _remembered(previous, word, self.state_of)
             if not details.settled:
                 details = yield from self._details_if_any(job, details)
         return replace(
-            _status(job.id, word, details),
+            _status(job.id, word, details, self.state_of),
             step=text(progress.get("step")),
             progress=ratio(progress.get("percentage"), 100.0),
         )
@@ -152,7 +161,7 @@ class ITwin(Provider):
 
     def _read_details(self, job: Job) -> Generator[Request, Response, _Details]:
         response = yield self._request("jobs", job.keys["id"])
-        return _details(_unwrap(response, "job"))
+        return _details(_unwrap(response, "job"), self.state_of)
 
     def _details_if_any(self, job: Job, known: _Details) -> Generator[Request, Response, _Details]:
         try:
@@ -178,7 +187,7 @@ class ITwin(Provider):
             if not isinstance(body.get("jobs"), list):
                 raise invalid(response, "the response has no jobs")
             for entry in body["jobs"]:
-                yield from _found(mapping(entry))
+                yield from _found(mapping(entry), self.state_of)
             address = mapping(mapping(body.get("_links")).get("next")).get("href")
             if address is None or address == "":
                 return
@@ -196,20 +205,21 @@ class ITwin(Provider):
         return Request(path(service, *segments, **(query or {})), (("Accept", accept),), expect)
 
 
-def _found(entry: Mapping[str, Any]) -> Iterator[Found]:
+def _found(entry: Mapping[str, Any], state_of: StateOf) -> Iterator[Found]:
     """The job of an entry of a listing; none if its id cannot be part of an address."""
     job_id = key(entry.get("id"))
     if job_id is None:
         return
-    details = _details(entry)
+    details = _details(entry, state_of)
     raw = details.status.raw
-    word = raw.casefold()
-    if not word or word in _OVER:
+    if not raw or raw.casefold() in _OVER:
         # The progress of such a job can say more than the entry.
         yield Found({"id": job_id}, name=details.status.name)
         return
     # A job has progress only while it is active.
-    yield Found({"id": job_id}, _status(job_id, raw, details), complete=word not in _UNDER_WAY)
+    status = _status(job_id, raw, details, state_of)
+    is_active = status.state in (State.RUNNING, State.CANCELING) or raw.casefold() == _FAILING
+    yield Found({"id": job_id}, status, complete=not is_active)
 
 
 def _unwrap(response: Response, *names: str) -> Mapping[str, Any]:
@@ -221,7 +231,7 @@ def _unwrap(response: Response, *names: str) -> Mapping[str, Any]:
     raise invalid(response, f"the response has no {names[0]}")
 
 
-def _details(body: Mapping[str, Any]) -> _Details:
+def _details(body: Mapping[str, Any], state_of: StateOf) -> _Details:
     """The details of a job, from its own response or from a listing."""
     # Two spellings, the one of the older services first.
     times = {**mapping(body.get("executionInformation")), **mapping(body.get("executionInfo"))}
@@ -237,21 +247,24 @@ def _details(body: Mapping[str, Any]) -> _Details:
         type=text(body.get("type")),
     )
     # The job can be older than its progress, so a job that is still active here is read again.
-    return _Details(status, settled=status.ended_at is not None or word.casefold() in _FINAL)
+    return _Details(status, settled=status.ended_at is not None or _has_ended(word, state_of))
 
 
-def _remembered(previous: Status | None, word: str) -> _Details:
+def _has_ended(word: str, state_of: StateOf) -> bool:
+    return state_of(word) in RESULTS and word.casefold() != _FAILING
+
+
+def _remembered(previous: Status | None, word: str, state_of: StateOf) -> _Details:
     """The details in the last status; settled while the job is in the same state."""
     if previous is None:
         return _Details(Status(State.UNKNOWN), settled=False)
     facts = (previous.name, previous.type, previous.queued_at, previous.started_at)
-    enough = previous.final if word.casefold() in _FINAL else any(facts)
+    enough = previous.final if _has_ended(word, state_of) else any(facts)
     return _Details(previous, settled=enough and previous.raw.casefold() == word.casefold())
 
 
-def _status(job_id: str, word: str, details: _Details) -> Status:
-    state = _STATES.get(word.casefold(), State.UNKNOWN)
-    ended = word.casefold() in _FINAL
+def _status(job_id: str, word: str, details: _Details, state_of: StateOf) -> Status:
+    state, ended = state_of(word), _has_ended(word, state_of)
     known = details.status
     since = {State.QUEUED: known.queued_at, State.RUNNING: known.started_at}
     return replace(

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from exporter.config_types import Keys, KeyValue, check_key
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request
-from exporter.model.job import Items, Job, Kind, State, Status
+from exporter.model.job import RESULTS, Items, Job, Kind, State, Status
 from exporter.model.retention import shown_for
 from exporter.providers.base import (
     Counting,
@@ -26,6 +26,7 @@ from exporter.providers.base import (
     Found,
     Listing,
     Provider,
+    StateOf,
     Steps,
     invalid,
     path,
@@ -41,7 +42,6 @@ _STATES = {
     **dict.fromkeys(("canceling", "cancelling"), State.CANCELING),
     **dict.fromkeys(("canceled", "cancelled"), State.CANCELED),
 }
-_FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
 _CANCELABLE = frozenset({State.QUEUED, State.RUNNING})
 _JOBS = ("authoring", "publishing", "v1", "jobs")
 
@@ -114,7 +114,7 @@ class Sitecore(Provider):
         body = response.object()
         if "id" not in body and "system" not in body:
             raise invalid(response, "the response is not a job")
-        return _status(job.id, body)
+        return _status(job.id, body, self.state_of)
 
     def discover(self, keys: SitecoreDiscover, now: float) -> Listing:
         """One request for each 100 jobs, with their states.
@@ -125,24 +125,24 @@ class Sitecore(Provider):
         """
         sources = {"source": "|".join(keys.sources)} if keys.sources else {}
         if keys.newer_than is None:
-            yield from _listing(keys.statuses, sources)
+            yield from _listing(keys.statuses, sources, self.state_of)
             return
         since = max(0.0, now - shown_for(State.FAILED, keys.newer_than)) // _HOUR * _HOUR
         ended = {"system.finishTime": f">{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"}
         # In this order a job that ends between the two listings is found twice, not missed.
-        yield from _listing([word for word in keys.statuses if not _ends(word)], sources)
-        yield from _listing([word for word in keys.statuses if _ends(word)], sources | ended)
+        yield from _listing([word for word in keys.statuses if not _ends(word)], sources, self.state_of)
+        yield from _listing([word for word in keys.statuses if _ends(word)], sources | ended, self.state_of)
 
     def summary(self) -> Counting | None:
         """One request, if ``summary`` is set."""
-        return _count() if self.options.summary else None
+        return _count(self.state_of) if self.options.summary else None
 
 
 def _ends(word: str) -> bool:
-    return _STATES[word.casefold()] in _FINAL
+    return _STATES[word.casefold()] in RESULTS
 
 
-def _listing(words: list[StatusWord], filters: Mapping[str, str]) -> Listing:
+def _listing(words: list[StatusWord], filters: Mapping[str, str], state_of: StateOf) -> Listing:
     """All pages of one listing; none without a status."""
     if not words:
         return
@@ -157,7 +157,7 @@ def _listing(words: list[StatusWord], filters: Mapping[str, str]) -> Listing:
         jobs = body.get("data")
         if not isinstance(jobs, list):
             raise invalid(response, "the response has no jobs")
-        yield from _found(jobs, words)
+        yield from _found(jobs, words, state_of)
         at = pages.after(body, len(jobs))
         if at is None:
             return
@@ -204,33 +204,33 @@ class _Pages:
         return {"pageNumber": str(number + 1)} if jobs and number * size < reachable else None
 
 
-def _found(jobs: list[Any], words: Iterable[str]) -> Iterable[Found]:
+def _found(jobs: list[Any], words: Iterable[str], state_of: StateOf) -> Iterable[Found]:
     """The jobs of a page with one of these words, also if the server ignored the filter."""
     unwanted = set(_STATES.values()) - {_STATES[word.casefold()] for word in words}
     for job in map(mapping, jobs):
         job_id = key(job.get("id"))
         word = text(mapping(job.get("system")).get("status"))
         if job_id is not None and _STATES.get(word.casefold()) not in unwanted:
-            yield Found({"id": job_id}, _status(job_id, job), complete=True)
+            yield Found({"id": job_id}, _status(job_id, job, state_of), complete=True)
 
 
-def _count() -> Counting:
+def _count(state_of: StateOf) -> Counting:
     response = yield Request(path(*_JOBS, "summary"))
     jobs: Counter[State] = Counter()
     for word, value in mapping(response.object().get("counts")).items():
         if (number := count(value)) is not None:
-            jobs[_STATES.get(word.casefold(), State.UNKNOWN)] += number
+            jobs[state_of(word)] += number
     if not jobs:
         raise invalid(response, "the response has no counts")
     return jobs
 
 
-def _status(job_id: str, body: Mapping[str, Any]) -> Status:
+def _status(job_id: str, body: Mapping[str, Any], state_of: StateOf) -> Status:
     system = mapping(body.get("system"))
     statistics = mapping(body.get("statistics"))
     details = mapping(statistics.get("xmc"))
     raw = text(system.get("status"))
-    state = _STATES.get(raw.casefold(), State.UNKNOWN)
+    state = state_of(raw)
     queued, started = instant(system.get("queuedTime")), instant(system.get("startTime"))
     ended = instant(system.get("finishTime"))
     since = {State.QUEUED: queued, State.RUNNING: started}
@@ -240,7 +240,7 @@ def _status(job_id: str, body: Mapping[str, Any]) -> Status:
         # The user interface calls it "Completed with warnings"; the API has no word for it.
         state=State.SUCCEEDED_WITH_ERRORS if state is State.SUCCEEDED and items.failed else state,
         raw=raw,
-        final=state in _FINAL,
+        final=state in RESULTS,
         run=job_id,
         # If more items are processed than sent, some are counted twice, and there is no progress.
         progress=ratio(items.processed, items.total) if complete and items.total else None,
@@ -253,7 +253,7 @@ def _status(job_id: str, body: Mapping[str, Any]) -> Status:
         started_at=started,
         ended_at=ended,
         reported_at=instant(statistics.get("lastReportTime")),
-        state_since=ended if state in _FINAL else since.get(state),
+        state_since=ended if state in RESULTS else since.get(state),
         name=text(body.get("name")),
     )
 

@@ -9,7 +9,7 @@ import pytest
 from exporter.auth import CREDENTIALS
 from exporter.config import Config, ConfigError, Reach, SystemConfig, load
 from exporter.config.read import unread
-from exporter.model.job import Expect, Job, Kind
+from exporter.model.job import Expect, Job, Kind, State
 from exporter.providers import PROVIDERS
 from exporter.providers.crafter.studio import Crafter
 from exporter.transport import ConnectionSettings
@@ -75,6 +75,17 @@ def test_the_nearest_expectation_wins_key_by_key(systems: Mapping[str, SystemCon
     assert second.expect == Expect(start_within=600.0, run_within=2 * HOUR, success_within=7 * DAY)
 
 
+def test_the_words_for_states_are_added_to_those_of_the_provider(systems: Mapping[str, SystemConfig]) -> None:
+    site = systems["site"]
+    assert site.reach.words == {
+        "broken": State.FAILED,
+        "brøken off": State.FAILED,
+        "ready": State.UNKNOWN,
+    }
+    assert site.provider.words == {**site.provider.states, **site.reach.words}
+    assert systems["docs"].provider.words == systems["docs"].provider.states
+
+
 def test_success_is_expected_of_slots_only(systems: Mapping[str, SystemConfig]) -> None:
     latest, fixed = systems["builds"].jobs
     assert latest.expect.success_within == 7 * DAY
@@ -97,6 +108,7 @@ def test_without_a_word_the_settings_are_those_of_the_contract(config: Load) -> 
         reach=Reach(
             provider=PROVIDERS["crafter"],
             options=PROVIDERS["crafter"].Options(),
+            words={},
             base_url="http://a.example",
             credential=CREDENTIALS["none"],
             auth=CREDENTIALS["none"].Keys.model_validate({"type": "none"}),

@@ -54,7 +54,7 @@ class JsonApi(Provider):
         super().__init__(options)
         self._read = options.read
         self._names = options.read.names()
-        self._words = options.read.words()
+        self.words = options.read.words()
         given = ((name, getattr(options.read, name), reader) for name, reader in _READERS.items())
         self._given = [(name, expression, reader) for name, expression, reader in given if expression]
 
@@ -138,7 +138,7 @@ class JsonApi(Provider):
 
     def _status(self, job_id: str, value: Any, word: Expression) -> Status:
         raw = _value("state", word, value, _word)
-        state = self._words.get(raw.casefold(), State.UNKNOWN)
+        state = self.state_of(raw)
         found = {name: _value(name, expression, value, reader) for name, expression, reader in self._given}
         items = Items(**{_ITEMS[name]: found.pop(name) for name in _ITEMS if name in found})
         complete = found.pop("items_sending_complete", None)

@@ -23,7 +23,7 @@ from exporter.config_types import (
 )
 from exporter.model.job import RESULTS, State
 from exporter.providers.base import DiscoverKeys
-from exporter.providers.values import text
+from exporter.providers.state_words import StateName, StateWords, by_word
 
 MAX_TEMPLATE = 4096
 MAX_WORD = 128
@@ -87,7 +87,6 @@ Body = Annotated[
     Any, PlainValidator(_body), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array"}]})
 ]
 Word = Annotated[str, Field(min_length=1, max_length=MAX_WORD)]
-StateName = Annotated[State, Field(strict=False)]
 
 
 class RequestKeys(Keys):
@@ -128,7 +127,7 @@ class ReadKeys(RequestKeys):
     )
     root: Expr | None = Field(None, description="the job in the response; all other expressions start there")
     state: Expr = Field(description="the vendor's word for the state of the job")
-    states: dict[StateName, Annotated[list[Word], Field(min_length=1)]] = Field(
+    states: StateWords = Field(
         default_factory=dict,
         min_length=1,
         description="the words for each state; case is ignored, any other word "
@@ -172,17 +171,6 @@ class ReadKeys(RequestKeys):
     type: Expr | None = Field(None, description="type of the job")
     level: Expr | None = Field(None, description="environment or stage of the job")
 
-    @field_validator("states")
-    @classmethod
-    def _one_state_a_word(cls, states: dict[State, list[str]]) -> dict[State, list[str]]:
-        seen: dict[str, State] = {}
-        for state, words in states.items():
-            for word in words:
-                if seen.setdefault(word.casefold(), state) is not state:
-                    first = seen[word.casefold()]
-                    raise ValueError(f"one word has the states {first.value} and {state.value}")
-        return states
-
     @field_validator("final")
     @classmethod
     def _only_ends(cls, states: list[State]) -> list[State]:
@@ -205,9 +193,7 @@ class ReadKeys(RequestKeys):
 
     def words(self) -> dict[str, State]:
         """The state by the vendor's word in lower case."""
-        if not self.states:
-            return {state.value: state for state in State}
-        return {text(word).casefold(): state for state, words in self.states.items() for word in words}
+        return by_word(self.states) if self.states else {state.value: state for state in State}
 
 
 class Paging(Keys):

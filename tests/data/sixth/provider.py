@@ -78,6 +78,6 @@ class Sixth(Provider):
 
     def _status(self, job_id: str, body: Mapping[str, Any]) -> Status:
         raw = text(body.get("phase"))
-        state = self.states.get(raw, State.UNKNOWN)
+        state = self.state_of(raw)
         items = Items(total=count(body.get("of")), processed=count(body.get("done")))
         return Status(state=state, raw=raw, final=state in _FINAL, run=job_id, items=items)
