@@ -77,7 +77,7 @@ class CrafterSession(TokenCredential):
         headers = {**self._headers, "Cookie": f"XSRF-TOKEN={pair}", "X-XSRF-TOKEN": pair}
         body = {"username": self._username, "password": secret}
         response = self.post(session, json=body, headers=headers)
-        self.check_status(response, 200)
+        self.check_status(response)
         cookies: dict[str, str] = {}
         jar: CookieJar = response.cookies
         # The session first: other cookies must not use up the limits.

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
-from requests import Response, Session
+from requests import Session
 
 from exporter import config_types as fields
-from exporter.auth.token import TokenCredential, bounded_life, json_object, usable
-from exporter.model.dates import http_date, iso_date
+from exporter.auth.token import TokenCredential, json_object, usable
 
 _TOKEN_HEADER = "X-Subject-Token"  # noqa: S105  a header's name
 
@@ -45,18 +44,18 @@ class HuaweiToken(TokenCredential):
     header: ClassVar[tuple[str, str]] = "X-Auth-Token", ""
 
     def __init__(self, keys: HuaweiTokenKeys, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(keys.password, keys.token_url)
+        super().__init__(keys.password, keys.token_url, clock)
         self._keys = keys
-        self._clock = clock
 
     def fetch(self, session: Session, secret: str) -> tuple[str, float]:
         """Requests a token from IAM."""
         response = self.post(session, json=self._body(secret))
-        self.check_status(response, 201)
+        self.check_status(response)
         token = response.headers.get(_TOKEN_HEADER)
         if not usable(token):
             raise self.failure(f"the response has no usable header {_TOKEN_HEADER}")
-        return token, self._life(response)
+        about = json_object(response).get("token")
+        return token, self.life(response, about.get("expires_at") if isinstance(about, dict) else None)
 
     def _body(self, secret: str) -> dict[str, Any]:
         keys = self._keys
@@ -67,12 +66,3 @@ class HuaweiToken(TokenCredential):
                 "scope": {"project": {"name": keys.project}},
             }
         }
-
-    def _life(self, response: Response) -> float:
-        """Seconds from the response's ``Date`` to the expiry: the clock of this machine may be wrong."""
-        token = json_object(response).get("token")
-        ends_at = iso_date(token.get("expires_at")) if isinstance(token, dict) else None
-        if ends_at is None:
-            return bounded_life(0)
-        now = http_date(response.headers.get("Date", ""))
-        return bounded_life(ends_at - (self._clock() if now is None else now))

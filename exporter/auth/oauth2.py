@@ -1,6 +1,5 @@
 """OAuth 2.0 client credentials (RFC 6749 section 4.4)."""
 
-import re
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import quote_plus
 
@@ -9,10 +8,11 @@ from requests import Session
 
 from exporter import config_types as fields
 from exporter.auth.credential import basic_header
-from exporter.auth.token import TokenCredential, bounded_life, json_object, usable
+from exporter.auth.jwt import jwt_expiry
+from exporter.auth.token import TokenCredential, json_object, usable
 
 _OWN_FIELDS = frozenset({"grant_type", "client_id", "client_secret", "scope", "audience"})
-# RFC 6749 section 5.2; any other value would be text of the response.
+# RFC 6749 sections 5.2 and 4.1.2.1 and RFC 8707; any other value would be text of the response.
 _ERRORS = frozenset(
     {
         "invalid_request",
@@ -21,9 +21,14 @@ _ERRORS = frozenset(
         "unauthorized_client",
         "unsupported_grant_type",
         "invalid_scope",
+        "access_denied",
+        "server_error",
+        "temporarily_unavailable",
+        "invalid_target",
     }
 )
-_SECONDS = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
+# The registered types (RFC 6749 section 11.1) that are not sent as a bearer token, and that of a draft.
+_OTHER_TYPES = frozenset({"dpop", "pop", "mac", "n_a"})
 
 
 def _extra(params: dict[str, str]) -> dict[str, str]:
@@ -63,13 +68,18 @@ class OAuth2(TokenCredential):
         response = self.post(session, data=self._form(secret), headers=headers)
         body = json_object(response)
         code = body.get("error")
-        self.check_status(response, 200, f" ({code})" if isinstance(code, str) and code in _ERRORS else "")
+        reason = f" ({code})" if isinstance(code, str) and code in _ERRORS else ""
+        self.check_status(response, reason)
         token, kind = body.get("access_token"), body.get("token_type")
         if not usable(token):
-            raise self.failure("the response has no usable access_token")
-        if kind is not None and not (isinstance(kind, str) and kind.casefold() == "bearer"):
-            raise self.failure("the response has a token_type other than bearer")
-        return token, _life(body.get("expires_in"))
+            # GitHub, among others, reports an error with status 200.
+            raise self.failure(f"the response has no usable access_token{reason}")
+        # A bearer token has other names too: BearerToken of Apigee, Application Access Token of eBay.
+        if isinstance(kind, str) and kind.strip().casefold() in _OTHER_TYPES:
+            raise self.failure("the response has a token_type that is not sent as a bearer token")
+        # Microsoft's expires_on is a Unix time; expires_at is a Unix time or a date.
+        ends = (body.get(name) for name in ("expires_in", "expires_on", "expires_at"))
+        return token, self.life(response, *ends, jwt_expiry(token))
 
     def _form(self, secret: str) -> dict[str, str]:
         keys = self._keys
@@ -83,12 +93,3 @@ class OAuth2(TokenCredential):
         if self._keys.client_auth == "form":
             return {}
         return {"Authorization": basic_header(quote_plus(self._keys.client_id), quote_plus(secret))}
-
-
-def _life(value: object) -> float:
-    """``expires_in``, a number or a string; the default if it is neither."""
-    if isinstance(value, str) and _SECONDS.fullmatch(value):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        value = 0
-    return bounded_life(value)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import time
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeGuard
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest, Response, Session
 
 from exporter.auth.credential import Credential, SecretSet, secret_bytes
+from exporter.model.dates import http_date, iso_date
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.secret import Secret
 
@@ -19,7 +22,11 @@ MAX_LIFE_SECONDS = 86400.0
 EARLY_SECONDS = 30.0
 EARLY_SHARE = 0.1
 FORCED_SECONDS = 30.0
+# A lifetime of 30 years, and a Unix time of 1973 in milliseconds: numbers from there on are Unix times.
+FIRST_MOMENT = 1e9
+FIRST_MILLISECONDS = 1e11
 
+_NUMBER = re.compile(r"\d{1,15}(\.\d{1,12})?", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e\xa1-\xff]+")
 
 
@@ -50,13 +57,15 @@ class TokenCredential(Credential):
     Args:
         secret: the token is fetched with it, and fetched again when it changes.
         endpoint: the URL that tokens are fetched from.
+        clock: Unix time, for responses without ``Date``.
     """
 
     action: ClassVar[str] = "get a token from"
     header: ClassVar[tuple[str, str]] = "Authorization", "Bearer "
 
-    def __init__(self, secret: Secret, endpoint: str = "") -> None:
+    def __init__(self, secret: Secret, endpoint: str = "", clock: Callable[[], float] = time.time) -> None:
         self.endpoint = endpoint
+        self._clock = clock
         self._secret = SecretSet(secret)
         self._token: _Token | None = None
         self._serial = 0
@@ -150,10 +159,33 @@ class TokenCredential(Credential):
         # Raised outside the except block: the context may contain text of the request.
         raise self.failure(problem)
 
-    def check_status(self, response: Response, expected: int, reason: str = "") -> None:
-        """Raises a `failure` with `reason` for any other status."""
-        if (status := response.status_code) != expected:
+    def check_status(self, response: Response, reason: str = "") -> None:
+        """Raises a `failure` with `reason` for any status but 2xx."""
+        if not 200 <= (status := response.status_code) < 300:
             raise self.failure(f"HTTP status {status}{reason}", status)
+
+    def life(self, response: Response, *values: object) -> float:
+        """For how many seconds to use the token of a response.
+
+        Args:
+            values: candidates; each is a lifetime in seconds, an end in Unix seconds or milliseconds, or an
+                ISO date. A number may be text. The first that gives more than 0 seconds counts.
+
+        Returns:
+            At most a day; the default if there is no such value.
+        """
+        for value in values:
+            number = _number(value)
+            end = None if number else iso_date(value)
+            if number >= FIRST_MOMENT:
+                end = number if number < FIRST_MILLISECONDS else number / 1000
+            if end is not None:
+                # By the clock of the server if possible: that of this machine may be wrong.
+                now = http_date(response.headers.get("Date", ""))
+                number = end - (self._clock() if now is None else now)
+            if number > 0:
+                return min(max(number, 1.0), MAX_LIFE_SECONDS)
+        return DEFAULT_LIFE_SECONDS
 
     def failure(self, problem: str, status: int | None = None) -> Failure:
         """The failure for a request that brought no token."""
@@ -175,6 +207,10 @@ def usable(token: object) -> TypeGuard[str]:
     return isinstance(token, str) and 0 < len(token) <= MAX_TOKEN_LENGTH and bool(_TOKEN.fullmatch(token))
 
 
-def bounded_life(seconds: float) -> float:
-    """For how many seconds to use a token that is valid for ``seconds``; 0: the endpoint did not say."""
-    return float(min(max(seconds, 1), MAX_LIFE_SECONDS)) if seconds > 0 else DEFAULT_LIFE_SECONDS
+def _number(value: object) -> float:
+    """A positive number, or text with one; 0 for anything else."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(min(value, 1e300))  # an integer of JSON can be too large for a float

@@ -98,7 +98,7 @@ def test_a_password_becomes_a_token_that_is_sent_as_it_is(server: Server, sessio
         (iso(NOON + 10 * 86400), 77760),
         (iso(NOON - 60), 270),
         ("soon", 270),
-        (7, 270),
+        ([7], 270),
         ("9999-12-31T23:59:59+14:00" * 9, 270),
     ],
 )
@@ -116,7 +116,7 @@ def test_a_tokens_end_is_counted_by_the_endpoints_clock() -> None:
     [
         (401, {"error": {"code": 401, "message": f"chatter {SECRET}", "title": "Unauthorized"}}),
         (400, {"error_code": "chatter"}),
-        (200, {"token": {}}),
+        (304, {"token": {}}),
         (302, {}),
         (500, "chatter"),
     ],
@@ -160,7 +160,7 @@ def test_odd_keys_are_refused(keys: dict[str, Any], complaint: str) -> None:
 
 
 @given(
-    status=st.sampled_from([201, 201, 200, 401]),
+    status=st.sampled_from([201, 201, 200, 302, 401]),
     token=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=20),
     body=st.binary() | st.text().map(lambda text: json.dumps({"token": {"expires_at": text}}).encode()),
     date=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40),
@@ -178,7 +178,7 @@ def test_an_answer_however_odd_is_a_token_or_a_failure(
             assert failure.reason is Reason.AUTH  # noqa: PT017  one of two ends
             assert credential.must_renew(0)
             return
-    assert status == 201
+    assert status in (200, 201)
     assert sent(credential)["X-Auth-Token"] == token.strip()
     assert not credential.must_renew(0.4)
     assert credential.must_renew(86400)
