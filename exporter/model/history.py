@@ -2,6 +2,11 @@
 
 A slot has one run after another with one identity. This module detects the change from one run to the
 next, gives a time to what the vendor does not date, and counts the runs that ended.
+
+A run has ended only when the vendor says so, in one of three ways: the state is a result; the response
+dates the end of this or an earlier run (``succeeded_at``, ``failed_at``); or the vendor's rules permit the
+provider to conclude it from two reads (``unseen_end``). A change from one active state to another, of a
+count or of an identifier is never an end by itself: a run that nobody saw end is not counted.
 """
 
 from dataclasses import dataclass, field
@@ -14,21 +19,28 @@ _NO_PROGRESS = ("", None, Items())
 
 @dataclass(slots=True)
 class _Newest:
-    """When the newest run with a kind of result ended; ``guessed``: the time is when it was noticed."""
+    """When the newest run with a kind of result ended.
+
+    ``dated``: the time as the vendor gave it. ``guessed``: the time is when the end was noticed.
+    """
 
     at: float | None = None
+    dated: float | None = None
     guessed: bool = False
 
     def ended(self, at: float | None, now: float, *, same_run: bool) -> None:
         """A run ended at ``at``, if the vendor dates it; ``same_run``: its end is known already."""
         if at is None:
             if not same_run:
-                self.at, self.guessed = now, True
-            return
-        # If the vendor's clock is ahead, its time must not hide all later ends.
-        at = min(at, now)
-        if self.at is None or at > self.at or (self.guessed and same_run):
-            self.at, self.guessed = at, False
+                self.at, self.dated, self.guessed = now, None, True
+        elif self.is_before(at, now) or (self.guessed and same_run):
+            # If the vendor's clock is ahead, its time must not hide all later ends.
+            self.at, self.dated, self.guessed = min(at, now), at, False
+
+    def is_before(self, at: float, now: float) -> bool:
+        """Whether the vendor's time ``at`` is that of a later end."""
+        # The same time of a clock that is ahead is that of the same end, although it is later in each read.
+        return self.at is None or (at != self.dated and min(at, now) > self.at)
 
 
 @dataclass(slots=True)
@@ -52,8 +64,9 @@ class History:
     finished: dict[State, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
     _success: _Newest = field(default_factory=_Newest)
     _failure: _Newest = field(default_factory=_Newest)
+    _seen: float = 0.0
     _ended: Status | None = None
-    _active: Status | None = None
+    _left: bool = False
     _mark: tuple[str, float | None, Items] | None = None
 
     @property
@@ -68,18 +81,22 @@ class History:
 
     def observe(self, status: Status, now: float) -> None:
         """Adds the status of a read at Unix time ``now``."""
-        before = self.status
+        before, seen = self.status, self._seen
+        self._seen = now
         # Most reads bring nothing new, and thousands of jobs are read in each scrape.
         if status == before:
             return
         self.status = status
         self._date_state(before, status, now)
         self._date_progress(before, status, now)
-        self._note_other(before, status, now)
+        if before is not None and before.state in ACTIVE:
+            self._note_unseen(status, now, since_seen=now - seen)
         if status.state in RESULTS:
             self._note_result(before, status, now)
-        else:
-            self._note_rest(status, now)
+        elif status.state is not State.UNKNOWN:
+            # Behind a word that is not in the table, the run may still be the one that ended.
+            self._left = True
+        self._note_other(before, status, now)
 
     def _date_state(self, before: Status | None, status: Status, now: float) -> None:
         if status.state_since is not None:
@@ -104,45 +121,34 @@ class History:
     def _note_result(self, before: Status | None, status: Status, now: float) -> None:
         """Handles a final state. A run whose end is reported repeatedly is counted once."""
         ended = self._ended
-        same_run = ended is not None and _same_end(ended, status, active_since=self._active is not None)
+        same_run = ended is not None and _same_end(ended, status, left=self._left)
         # The first status of a job is no event: the run may have ended days before the exporter started.
         if before is not None and not same_run:
             self.finished[status.state] += 1
         if ended is not None and ended.state is not status.state:
             same_run = False  # corrected by the vendor, or another run: the end is new for this result
-        self._newest(status.state).ended(status.ended_at, now, same_run=same_run)
-        self._ended, self._active = status, None
+        at, other = status.ended_at, self._success if status.state is State.FAILED else self._failure
+        if before is not None and not same_run and at is not None and other.at is not None:
+            # What a job shows is its newest end, also where the vendor's times are of whole minutes.
+            at = at if at > other.at else now
+        self._newest(status.state).ended(at, now, same_run=same_run)
+        self._ended, self._left = status, False
 
     def _note_other(self, before: Status | None, status: Status, now: float) -> None:
         """Handles the end of an earlier run that the same response reports."""
         shown = self._newest(status.state) if status.state in RESULTS else None
         for state, at in ((State.SUCCEEDED, status.succeeded_at), (State.FAILED, status.failed_at)):
             newest = self._newest(state)
-            if at is not None and newest is not shown and (newest.at is None or min(at, now) > newest.at):
+            if at is not None and newest is not shown and newest.is_before(at, now):
                 self.finished[state] += before is not None
                 newest.ended(at, now, same_run=False)
 
-    def _note_rest(self, status: Status, now: float) -> None:
-        """The state is not the end of a run, but an active run may be over nevertheless."""
-        # Where the response dates a success, `_note_other` has counted it.
-        if status.unseen_end is not None and status.succeeded_at is None and self._is_over(status):
-            self.finished[status.unseen_end] += 1
-            self._newest(status.unseen_end).ended(None, now, same_run=False)
-        if status.state in ACTIVE:
-            self._active = status
-        elif status.state in (State.IDLE, State.STOPPED):
-            # Not for an unknown state: the run may still be active behind a word that is not in the table.
-            self._active = None
-
-    def _is_over(self, status: Status) -> bool:
-        """Whether the run that was active is not the one of this status."""
-        active = self._active
-        if active is None:
-            return False
-        if status.state is State.IDLE:
-            return True
-        other_run = status.state is State.RUNNING and not _same_run(active, status)
-        return active.state is State.RUNNING and (other_run or status.state is State.QUEUED)
+    def _note_unseen(self, status: Status, now: float, *, since_seen: float) -> None:
+        """Handles the end of the run that was active in the status read ``since_seen`` seconds ago."""
+        result = status.unseen_end
+        if result is not None and (status.unseen_within is None or since_seen <= status.unseen_within):
+            self.finished[result] += 1
+            self._newest(result).ended(None, now, same_run=False)
 
     def _newest(self, state: State) -> _Newest:
         if state in _GOOD:
@@ -152,14 +158,16 @@ class History:
 
 def _same_run(before: Status, status: Status) -> bool:
     """Whether two statuses of one job are of the same run. They are, if nothing shows that they are not."""
+    if status.unseen_end is not None:
+        return False
     same = _identified(before, status)
     return same if same is not None else not (before.state in RESULTS and status.state in ACTIVE)
 
 
-def _same_end(ended: Status, status: Status, *, active_since: bool) -> bool:
-    """Whether a run that has ended is the one that had ended before, with or without an active run since."""
+def _same_end(ended: Status, status: Status, *, left: bool) -> bool:
+    """Whether two final states are of the same run; ``left``: the job was in another state between them."""
     same = _identified(ended, status)
-    return same if same is not None else not active_since
+    return same if same is not None else not left
 
 
 def _identified(one: Status, other: Status) -> bool | None:

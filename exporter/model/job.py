@@ -109,8 +109,10 @@ class Status:
         state_since: since when the job is in this state, if the vendor reports it.
         succeeded_at, failed_at: end of this or an *earlier* run, reported in addition to the state (a slot
             that waits again and has the time of its last success).
-        unseen_end: how a run ended that was active in an earlier status and is over in this one,
-            although no status has shown its end. ``None`` if the vendor's rules do not define it.
+        unseen_end: how the run ended that was active in the previous status of the job and is over in this
+            one, although neither shows the end. Set only where the vendor's rules permit to conclude it.
+        unseen_within: ``unseen_end`` is certain only if the previous status was read at most so many seconds
+            before; else the run is over and how it ended is not known. ``None``: it is certain.
         name, type, level: the vendor's words for what the job is; they do not change in its life.
     """
 
@@ -134,6 +136,7 @@ class Status:
     succeeded_at: float | None = None
     failed_at: float | None = None
     unseen_end: State | None = None
+    unseen_within: float | None = None
     name: str = ""
     type: str = ""
     level: str = ""

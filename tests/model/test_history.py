@@ -79,23 +79,15 @@ def test_a_failure_stays_newest_while_the_slot_runs_again() -> None:
     assert (history.last_failure, history.last_success) == (1_005.0, None)
 
 
-after_success = partial(Status, unseen_end=State.SUCCEEDED)
+concluded = partial(Status, unseen_end=State.SUCCEEDED)
 
 
-@pytest.mark.parametrize(
-    "life",
-    [
-        (after_success(State.RUNNING), after_success(State.IDLE)),
-        (after_success(State.QUEUED), after_success(State.IDLE)),
-        (after_success(State.RUNNING), Status(State.UNKNOWN), after_success(State.IDLE)),
-        (after_success(State.RUNNING), after_success(State.QUEUED)),
-        (after_success(State.RUNNING, run="a"), after_success(State.RUNNING, run="b")),
-    ],
-)
-def test_a_slot_that_stops_at_errors_and_goes_on_has_done_its_run(life: tuple[Status, ...]) -> None:
-    history = lived(*life, life[-1])
+@pytest.mark.parametrize("active", [State.QUEUED, State.RUNNING, State.CANCELING])
+@pytest.mark.parametrize("after", [State.IDLE, State.QUEUED, State.STOPPED, State.RUNNING])
+def test_an_end_that_the_provider_concludes_is_counted_once(active: State, after: State) -> None:
+    history = lived(Status(active), concluded(after), Status(after), Status(after))
     assert counted(history) == {"succeeded": 1}
-    assert history.last_success == SINCE + 10 * len(life)
+    assert history.last_success == 1_020.0
 
 
 def test_an_unseen_end_counts_as_what_the_provider_says() -> None:
@@ -103,15 +95,38 @@ def test_an_unseen_end_counts_as_what_the_provider_says() -> None:
     assert (counted(history), history.last_failure) == ({"failed": 1}, 1_020.0)
 
 
+def test_a_conclusion_that_is_certain_after_a_short_time_only_counts_nothing_after_a_long_one() -> None:
+    for within, runs in ((9.9, {}), (10.0, {"succeeded": 1}), (None, {"succeeded": 1})):
+        history = lived(
+            Status(State.RUNNING), Status(State.RUNNING), concluded(State.IDLE, unseen_within=within)
+        )
+        assert counted(history) == runs
+
+
+def test_a_run_that_the_provider_concludes_to_be_over_is_followed_by_another_one() -> None:
+    for within in (0.0, None):
+        history = lived(
+            Status(State.RUNNING, run="a", progress=0.5),
+            concluded(State.RUNNING, run="a", progress=0.5, unseen_within=within),
+        )
+        assert (history.state_since, history.progress_changed) == (1_020.0, 1_020.0)
+
+
 @pytest.mark.parametrize(
     "life",
     [
         (Status(State.RUNNING), Status(State.IDLE)),
-        (after_success(State.QUEUED), after_success(State.RUNNING)),
-        (after_success(State.RUNNING), after_success(State.RUNNING, progress=0.5)),
-        (after_success(State.RUNNING), Status(State.STOPPED), after_success(State.IDLE)),
-        (after_success(State.RUNNING), Status(State.UNKNOWN)),
-        (after_success(State.IDLE), Status(State.STOPPED), after_success(State.IDLE)),
+        (Status(State.QUEUED), Status(State.IDLE)),
+        (Status(State.QUEUED), Status(State.RUNNING)),
+        (Status(State.RUNNING), Status(State.QUEUED)),
+        (Status(State.RUNNING), Status(State.RUNNING, progress=0.5)),
+        (Status(State.RUNNING, run="a"), Status(State.RUNNING, run="b")),
+        (Status(State.RUNNING, run_number=1), Status(State.QUEUED, run_number=2)),
+        (Status(State.RUNNING, started_at=1_000.0), Status(State.RUNNING, started_at=1_010.0)),
+        (Status(State.RUNNING), Status(State.STOPPED), concluded(State.IDLE)),
+        (Status(State.RUNNING), Status(State.UNKNOWN), concluded(State.IDLE)),
+        (Status(State.IDLE), concluded(State.IDLE)),
+        (concluded(State.IDLE),),
     ],
 )
 def test_nothing_has_succeeded_where_nobody_says_so(life: tuple[Status, ...]) -> None:
@@ -134,9 +149,34 @@ def test_a_word_nobody_knows_between_two_sights_of_an_end_makes_no_second_run() 
     assert (counted(history), history.last_failure) == ({}, 1_010.0)
 
 
-def test_the_same_end_after_new_work_is_a_new_run() -> None:
-    history = lived(Status(State.FAILED), Status(State.RUNNING), Status(State.FAILED))
+@pytest.mark.parametrize("between", [State.RUNNING, State.QUEUED, State.IDLE, State.STOPPED])
+def test_the_same_end_after_another_state_is_a_new_run(between: State) -> None:
+    history = lived(Status(State.FAILED), Status(between), Status(State.FAILED))
     assert (counted(history), history.last_failure) == ({"failed": 1}, 1_030.0)
+
+
+def test_a_failure_that_is_shown_is_newer_than_the_success_that_was_shown_before() -> None:
+    minute = 960.0  # of both ends, by a vendor whose times are of whole minutes
+    history = lived(
+        Status(State.IDLE, succeeded_at=minute),
+        Status(State.RUNNING),
+        Status(State.FAILED, ended_at=minute, failed_at=minute),
+        Status(State.FAILED, ended_at=minute, failed_at=minute, enabled=False),
+    )
+    assert (history.last_success, history.last_failure) == (minute, 1_030.0)
+    assert counted(history) == {"failed": 1}
+
+
+def test_an_end_that_a_clock_ahead_dates_is_one_end_in_all_reads() -> None:
+    history = lived(
+        Status(State.RUNNING),
+        Status(State.IDLE, succeeded_at=1_100.0),
+        Status(State.QUEUED, succeeded_at=1_100.0),
+        Status(State.IDLE, succeeded_at=1_100.0),
+    )
+    assert (counted(history), history.last_success) == ({"succeeded": 1}, 1_020.0)
+    history.observe(Status(State.IDLE, succeeded_at=1_130.0), 1_060.0)
+    assert (counted(history), history.last_success) == ({"succeeded": 2}, 1_060.0)
 
 
 def test_a_guessed_end_gives_way_to_the_vendors_own_time_of_the_same_run() -> None:
@@ -239,6 +279,7 @@ statuses = st.builds(
     failed_at=times,
     state_since=times,
     unseen_end=st.none() | st.sampled_from(RESULTS),
+    unseen_within=st.none() | st.floats(0, 2),
 )
 
 

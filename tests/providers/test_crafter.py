@@ -27,9 +27,8 @@ Responses = Mapping[str, Response | Failure]
 
 
 def site(state: State, raw: str = "", **more: Any) -> Status:
-    """A status of a site; one that rests, waits or publishes says that an earlier run has succeeded."""
-    goes_on = state in (State.IDLE, State.QUEUED, State.RUNNING)
-    return Status(state, raw, unseen_end=State.SUCCEEDED if goes_on else None, **more)
+    """A status of a site."""
+    return Status(state, raw, **more)
 
 
 def auto() -> Crafter:

@@ -27,9 +27,8 @@ STATES = {
 # With publishing disabled, a site in one of these states does not move. A run that has started still ends.
 _STOPPED_WHEN_DISABLED = frozenset({State.IDLE, State.QUEUED, State.SUCCEEDED_WITH_ERRORS})
 
-# Publishing stops at every error. So a site that rests, waits or publishes something else has published
-# what it did before, also when nothing was read at that moment.
-_AFTER_SUCCESS = frozenset({State.IDLE, State.QUEUED, State.RUNNING})
+# Publishing stops at every error. So a site that rests or waits has published what it did before.
+_AFTER_SUCCESS = frozenset({State.IDLE, State.QUEUED})
 
 # How messages begin. The first text of a failure is that of the documentation, the second that of the
 # server's configuration. An administrator can change both: then a failure is shown as stopped.
@@ -76,9 +75,12 @@ def publishing(body: Mapping[str, Any], previous: Status | None) -> Status:
         progress=_progress(raw, processed, total),
         items=Items(total=total, processed=processed),
         enabled=enabled,
-        unseen_end=State.SUCCEEDED if state in _AFTER_SUCCESS else None,
     )
-    return replace(status, **_times(state, message, previous))
+    times = _times(state, message, previous)
+    if previous is not None and previous.state is State.RUNNING and state in _AFTER_SUCCESS:
+        times.setdefault("succeeded_at", None)
+        status = replace(status, unseen_end=None if times["succeeded_at"] else State.SUCCEEDED)
+    return replace(status, **times)
 
 
 def _state(raw: str, message: str, *, enabled: bool | None) -> State:
