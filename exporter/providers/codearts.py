@@ -151,24 +151,25 @@ def _read_latest(job_id: str, state_of: StateOf) -> Steps:
     newest = _result(response)
     word = text(newest.get("last_build_status"))
     is_running = flag(newest.get("is_running")) is True
+    known = State.RUNNING if is_running else state_of(word)
     number = _newest_number(newest, response)
     if number is None:
         # There is no run to read yet: the task waits for its first one, or has just started it.
-        known = State.RUNNING if is_running else state_of(word)
         return Status(state=known if known in ACTIVE else State.IDLE, raw=word)
     try:
         run = yield from _read_run(job_id, str(number), state_of)
     except Failure as failure:
-        if failure.reason is not Reason.NOT_FOUND or not (is_running or state_of(word) in ACTIVE):
+        if failure.reason is not Reason.NOT_FOUND or known not in ACTIVE:
             raise
-        run = Status(state_of(word), raw=word)  # a queued run has a number and no record yet
-    if is_running:
-        # The two responses are of two moments. The older one may have an end, which is no longer true.
-        if run.state not in ACTIVE:
-            run = Status(State.RUNNING, raw="Running")
+        run = Status(known, raw=word)  # a queued run has a number and no record yet
+    if known in ACTIVE and run.state not in ACTIVE:
+        # A result may be that of the run before, in each response. If the run has ended since the first
+        # response, the next read shows that.
+        run = Status(known, raw="Running" if is_running else word)
+    elif is_running:
         run = replace(run, state=State.RUNNING)
     elif not run.raw:
-        run = replace(run, raw=word, state=state_of(word))
+        run = replace(run, raw=word, state=known)
     return replace(_status(number, run), run=str(number))
 
 
