@@ -65,6 +65,7 @@ class History:
     _success: _Newest = field(default_factory=_Newest)
     _failure: _Newest = field(default_factory=_Newest)
     _seen: float = 0.0
+    _active: Status | None = None
     _ended: Status | None = None
     _left: bool = False
     _mark: tuple[str, float | None, Items] | None = None
@@ -96,6 +97,8 @@ class History:
         elif status.state is not State.UNKNOWN:
             # Behind a word that is not in the table, the run may still be the one that ended.
             self._left = True
+        if status.state in ACTIVE:
+            self._active = status
         self._note_other(before, status, now)
 
     def _date_state(self, before: Status | None, status: Status, now: float) -> None:
@@ -122,8 +125,12 @@ class History:
         """Handles a final state. A run whose end is reported repeatedly is counted once."""
         ended = self._ended
         same_run = ended is not None and _same_end(ended, status, left=self._left)
+        if not same_run and self._is_earlier(status):
+            if status.ended_at is not None:
+                self._newest(status.state).ended(status.ended_at, now, same_run=False)
+            return
         # The first status of a job is no event: the run may have ended days before the exporter started.
-        if before is not None and not same_run:
+        if before is not None and not same_run and not self._ended_unwatched(status):
             self.finished[status.state] += 1
         if ended is not None and ended.state is not status.state:
             same_run = False  # corrected by the vendor, or another run: the end is new for this result
@@ -133,6 +140,17 @@ class History:
             at = at if at > other.at else now
         self._newest(status.state).ended(at, now, same_run=same_run)
         self._ended, self._left = status, False
+
+    def _is_earlier(self, status: Status) -> bool:
+        """Whether a run that has ended is an earlier one than a run that was shown before.
+
+        The nodes of a system do not all know the newest run. A run that is shown again is no second end.
+        """
+        return any(_ended_before(status, shown) for shown in (self._ended, self._active) if shown is not None)
+
+    def _ended_unwatched(self, status: Status) -> bool:
+        """Whether a run ended before the job was watched, by a vendor whose times may be of whole minutes."""
+        return status.ended_at is not None and status.ended_at < self.watched_since - 60
 
     def _note_other(self, before: Status | None, status: Status, now: float) -> None:
         """Handles the end of an earlier run that the same response reports."""
@@ -164,6 +182,18 @@ def _same_run(before: Status, status: Status) -> bool:
     return same if same is not None else not (before.state in RESULTS and status.state in ACTIVE)
 
 
+def _ended_before(status: Status, shown: Status) -> bool:
+    """Whether the run of ``status`` ended before that of ``shown`` ended or, if that is active, began."""
+    # Times first: a number can begin again with 1.
+    times = status.ended_at, shown.ended_at or shown.started_at
+    numbers = status.run_number, shown.run_number
+    starts = status.started_at, shown.started_at
+    for mine, theirs in (times, numbers, starts):
+        if mine is not None and theirs is not None:
+            return mine < theirs
+    return False
+
+
 def _same_end(ended: Status, status: Status, *, left: bool) -> bool:
     """Whether two final states are of the same run; ``left``: the job was in another state between them."""
     same = _identified(ended, status)
@@ -176,5 +206,6 @@ def _identified(one: Status, other: Status) -> bool | None:
     for name in ("run", "run_number", "started_at", "ended_at"):
         mine, theirs = getattr(one, name), getattr(other, name)
         if mine not in (None, "") and theirs not in (None, ""):
-            return bool(mine == theirs)
+            # Not all responses of a vendor have fractions of a second.
+            return bool(mine == theirs) or (name.endswith("_at") and abs(mine - theirs) < 1)
     return None

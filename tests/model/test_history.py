@@ -299,3 +299,41 @@ def test_no_life_makes_a_count_fall_an_end_unknown_or_later_than_now(life: list[
     unchanged = sum(history.finished.values())
     history.observe(life[-1], SINCE + 100)
     assert sum(history.finished.values()) == unchanged
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        [
+            Status(State.SUCCEEDED, started_at=1_011.0, ended_at=1_015.0),
+            Status(State.FAILED, started_at=1_003.0),
+        ],
+        [Status(State.SUCCEEDED, ended_at=1_015.0), Status(State.FAILED, ended_at=1_005.0)],
+        [Status(State.SUCCEEDED, run_number=8), Status(State.FAILED, run_number=7)],
+        [Status(State.RUNNING, run_number=8), Status(State.FAILED, run_number=7)],
+        [Status(State.RUNNING, started_at=1_011.0), Status(State.FAILED, ended_at=1_005.0)],
+        [Status(State.QUEUED), Status(State.FAILED, ended_at=900.0)],
+    ],
+)
+def test_an_earlier_run_that_is_shown_again_has_no_second_end(shown: list[Status]) -> None:
+    first = Status(State.RUNNING, run_number=7, started_at=1_003.0)
+    before = counted(lived(first, shown[0]))
+    history = lived(first, *shown, shown[0], *shown)
+    assert counted(history) == before
+
+
+def test_a_number_that_begins_again_is_of_a_later_run() -> None:
+    history = lived(
+        Status(State.FAILED, run_number=7, ended_at=1_005.0),
+        Status(State.FAILED, run_number=1, ended_at=1_015.0),
+    )
+    assert counted(history) == {"failed": 1}
+
+
+def test_a_time_without_its_fraction_is_of_the_same_run() -> None:
+    history = lived(
+        Status(State.RUNNING),
+        Status(State.FAILED, started_at=1_005.7),
+        Status(State.FAILED, started_at=1_005.0),
+    )
+    assert counted(history) == {"failed": 1}
