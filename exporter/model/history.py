@@ -130,7 +130,7 @@ class History:
                 self._newest(status.state).ended(status.ended_at, now, same_run=False)
             return
         # The first status of a job is no event: the run may have ended days before the exporter started.
-        if before is not None and not same_run and not self._ended_unwatched(status):
+        if before is not None and not same_run and not self._ended_unwatched(before, status):
             self.finished[status.state] += 1
         if ended is not None and ended.state is not status.state:
             same_run = False  # corrected by the vendor, or another run: the end is new for this result
@@ -148,9 +148,13 @@ class History:
         """
         return any(_ended_before(status, shown) for shown in (self._ended, self._active) if shown is not None)
 
-    def _ended_unwatched(self, status: Status) -> bool:
+    def _ended_unwatched(self, before: Status, status: Status) -> bool:
         """Whether a run ended before the job was watched, by a vendor whose times may be of whole minutes."""
-        return status.ended_at is not None and status.ended_at < self.watched_since - 60
+        at = status.ended_at
+        if at is None or at >= self.watched_since - 60:
+            return False
+        # A run that was read while it ran has ended since, whatever the vendor's clock shows.
+        return before.state is not State.RUNNING or (before.started_at is not None and before.started_at > at)
 
     def _note_other(self, before: Status | None, status: Status, now: float) -> None:
         """Handles the end of an earlier run that the same response reports."""

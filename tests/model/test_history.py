@@ -38,6 +38,11 @@ def test_a_run_seen_to_end_is_counted_once_however_often_it_is_read_again(result
     assert counted(history) == {result.value: 1}
 
 
+def test_a_run_seen_to_end_is_counted_although_the_vendors_clock_is_behind() -> None:
+    history = lived(Status(State.RUNNING), Status(State.FAILED, ended_at=20.0))
+    assert (counted(history), history.last_failure) == ({"failed": 1}, 20.0)
+
+
 def test_an_end_without_a_time_is_dated_when_first_seen_and_stays_there() -> None:
     running, failed = Status(State.RUNNING), Status(State.FAILED)
     history = lived(running, failed, failed, failed)
