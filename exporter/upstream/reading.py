@@ -19,6 +19,7 @@ from exporter.providers.base import Counting, DiscoverKeys, Found, Provider
 from exporter.providers.values import count
 from exporter.upstream.client import Client
 from exporter.upstream.trace import Trace
+from exporter.upstream.unknown_words import UnknownWords
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Upstream:
         self._instrumentation = client.instrumentation
         self._clock = client.clock
         self._rejection_logged = False
+        self._unknown = UnknownWords(client.instrumentation.system, provider.words)
         self.credentials_expiry = client.credentials_expiry
         self.expect_jobs = client.expect_jobs
         self.close = client.close
@@ -94,7 +96,10 @@ class Upstream:
 
     async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
         """Reads one job once, ``previous`` being its last status; any error is in the outcome."""
-        return await self._run(lambda: self.provider.read(job, previous), self._limits, {}, trace)
+        reading = await self._run(lambda: self.provider.read(job, previous), self._limits, {}, trace)
+        if reading.value is not None:
+            self._unknown.note(job.id, reading.value)
+        return reading
 
     async def list_jobs(self, keys: DiscoverKeys, trace: Trace | None = None) -> Listed:
         """Lists the jobs of the system once; any error is in the outcome."""
@@ -153,7 +158,10 @@ class Upstream:
             steps.close()
 
     def _collect(self, item: Found, found: dict[str, Found]) -> None:
-        found[self.provider.identify(item.keys)[0]] = item
+        job_id, _ = self.provider.identify(item.keys)
+        found[job_id] = item
+        if item.status is not None:
+            self._unknown.note(job_id, item.status)
         if len(found) > MAX_FOUND:
             raise Failure(Reason.TOO_LARGE, f"the listing has more than {MAX_FOUND} jobs")
 

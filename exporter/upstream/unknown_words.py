@@ -1,0 +1,46 @@
+"""Logs each word of a system that no table of states has, with the line of configuration that adds it."""
+
+import logging
+from collections.abc import Container
+
+from exporter.model.job import State, Status
+from exporter.providers.values import text
+
+_log = logging.getLogger(__name__)
+
+MAX_WORDS = 20
+
+
+class UnknownWords:
+    """Logs words of one system.
+
+    Args:
+        system: the system's name.
+        known: the words with a state, in lower case; one that means unknown is not logged.
+    """
+
+    def __init__(self, system: str, known: Container[str]) -> None:
+        self._system = system
+        self._known = known
+        self._seen: set[str] = set()
+
+    def note(self, job_id: str, status: Status) -> None:
+        """Logs the word of a status, unless it is known, missing or logged already."""
+        if status.state is not State.UNKNOWN:
+            return
+        shown = text(status.raw)  # text of a response: limited and printable, as in remote_job_status_info
+        word = shown.casefold()
+        if not word or word in self._known or word in self._seen or len(self._seen) > MAX_WORDS:
+            return
+        self._seen.add(word)
+        if len(self._seen) > MAX_WORDS:
+            _log.warning("too many unknown states; no more are logged", extra={"system": self._system})
+            return
+        quoted = shown.replace("'", "''")
+        fields = {
+            "system": self._system,
+            "job_id": job_id,
+            "status": shown,
+            "example": f"states: {{failed: ['{quoted}']}}",
+        }
+        _log.warning("unknown state; add its word to states of the system", extra=fields)
