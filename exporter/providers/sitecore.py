@@ -1,7 +1,8 @@
 """Sitecore XM Cloud Publishing API: one publishing job, a ``run`` by nature.
 
 Source: the page "Retrieve a publishing job" of the Publishing API and the user guide's page on the
-meaning of the status labels. Every field of a job but its id and status may be missing or null. Listings
+meaning of the status labels; the counts of older environments are those of the code of sitecoreai-cli.
+Every field of a job but its id and status may be missing or null. Listings
 contain whole jobs. Their pages follow each other in one of two ways, and the response shows which: by the
 token ``next``, or by page number, which reaches the first thousand jobs only. A guess: the parameter of the
 token is ``continuationToken``.
@@ -259,13 +260,15 @@ def _status(job_id: str, body: Mapping[str, Any], state_of: StateOf) -> Status:
 
 
 def _items(statistics: Mapping[str, Any], details: Mapping[str, Any]) -> Items:
+    """The counts. Older environments have only ``processedCount`` and ``totalCount``."""
     sent = count(statistics.get("itemsSent"))
     additional = count(details.get("additionalItemsSent"))
+    processed = count(statistics.get("itemsProcessed"))
     return Items(
-        total=None if sent is None else count(sent + (additional or 0)),
+        total=count(statistics.get("totalCount")) if sent is None else count(sent + (additional or 0)),
         sent=sent,
         additional_sent=additional,
-        processed=count(statistics.get("itemsProcessed")),
+        processed=count(statistics.get("processedCount")) if processed is None else processed,
         failed=count(statistics.get("itemsFailed")),
         skipped=count(details.get("itemsSkipped")),
         deleted=count(details.get("itemsDeleted")),

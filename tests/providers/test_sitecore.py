@@ -96,6 +96,25 @@ def test_once_all_is_sent_progress_is_the_share_of_all_items() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("statistics", "items"),
+    [
+        ({"processedCount": 8, "totalCount": 10}, Items(total=10, processed=8)),
+        ({"processedCount": "8", "totalCount": None}, Items(processed=8)),
+        ({"totalCount": 10}, Items(total=10)),
+        ({"itemsSent": 20, "processedCount": 8, "totalCount": 10}, Items(total=20, sent=20, processed=8)),
+        ({"itemsSent": 20, "itemsProcessed": 0, "processedCount": 8}, Items(total=20, sent=20, processed=0)),
+        ({"processedCount": -1, "totalCount": "many"}, Items()),
+    ],
+)
+def test_counts_of_older_environments_are_read_where_the_others_are_missing(
+    statistics: dict[str, object], items: Items
+) -> None:
+    status = read(response_of({"id": ID, "system": {"status": "Running"}, "statistics": statistics})).status
+    # Whether all items are sent is not reported, so the total is not the denominator of a progress.
+    assert (status.items, status.progress) == (items, None)
+
+
 def test_a_completed_job_is_final_and_no_longer_cancelable() -> None:
     status = read("completed").status
     assert (status.state, status.final, status.progress) == (State.SUCCEEDED, True, 1.0)
@@ -210,7 +229,8 @@ def test_odd_keys_are_refused(keys: dict[str, Any]) -> None:
     counts=st.fixed_dictionaries(
         {},
         optional=dict.fromkeys(
-            ["itemsSent", "itemsProcessed", "itemsFailed", "lastReportTime"], COUNTS | JSON
+            ["itemsSent", "itemsProcessed", "itemsFailed", "lastReportTime", "processedCount", "totalCount"],
+            COUNTS | JSON,
         ),
     ),
     additional=COUNTS | JSON,
