@@ -71,11 +71,12 @@ class CrafterSession(TokenCredential):
         """Changes with every login and with every cookie that a response changed."""
         return super().version(), self._changes
 
-    def fetch(self, session: Session, secret: str) -> tuple[str, float]:
+    def fetch(self, session: Session, secrets: tuple[str, ...]) -> tuple[str, float]:
         """Logs in; the token is the value of ``Cookie``."""
         pair = token_urlsafe(24)
         headers = {**self._headers, "Cookie": f"XSRF-TOKEN={pair}", "X-XSRF-TOKEN": pair}
-        body = {"username": self._username, "password": secret}
+        (password,) = secrets
+        body = {"username": self._username, "password": password}
         response = self.post(session, json=body, headers=headers)
         self.check_status(response)
         cookies: dict[str, str] = {}

@@ -44,12 +44,12 @@ class HuaweiToken(TokenCredential):
     header: ClassVar[tuple[str, str]] = "X-Auth-Token", ""
 
     def __init__(self, keys: HuaweiTokenKeys, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(keys.password, keys.token_url, clock)
+        super().__init__(keys.password, endpoint=keys.token_url, clock=clock)
         self._keys = keys
 
-    def fetch(self, session: Session, secret: str) -> tuple[str, float]:
+    def fetch(self, session: Session, secrets: tuple[str, ...]) -> tuple[str, float]:
         """Requests a token from IAM."""
-        response = self.post(session, json=self._body(secret))
+        response = self.post(session, json=self._body(*secrets))
         self.check_status(response)
         token = response.headers.get(_TOKEN_HEADER)
         if not usable(token):
@@ -57,9 +57,9 @@ class HuaweiToken(TokenCredential):
         about = json_object(response).get("token")
         return token, self.life(response, about.get("expires_at") if isinstance(about, dict) else None)
 
-    def _body(self, secret: str) -> dict[str, Any]:
+    def _body(self, password: str) -> dict[str, Any]:
         keys = self._keys
-        user = {"name": keys.username, "password": secret, "domain": {"name": keys.domain}}
+        user = {"name": keys.username, "password": password, "domain": {"name": keys.domain}}
         return {
             "auth": {
                 "identity": {"methods": ["password"], "password": {"user": user}},

@@ -1,9 +1,9 @@
-"""OAuth 2.0 client credentials (RFC 6749 section 4.4)."""
+"""OAuth 2.0: client credentials, or the password of a user (RFC 6749 sections 4.4 and 4.3)."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote_plus
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 from requests import Session
 
 from exporter import config_types as fields
@@ -11,7 +11,10 @@ from exporter.auth.credential import basic_header
 from exporter.auth.jwt import jwt_expiry
 from exporter.auth.token import TokenCredential, json_object, usable
 
-_OWN_FIELDS = frozenset({"grant_type", "client_id", "client_secret", "scope", "audience"})
+_OWN_FIELDS = frozenset(
+    {"grant_type", "client_id", "client_secret", "username", "password", "scope", "audience"}
+)
+_CLIENT, _USER = ("client_id", "client_secret"), ("username", "password")
 # RFC 6749 sections 5.2 and 4.1.2.1 and RFC 8707; any other value would be text of the response.
 _ERRORS = frozenset(
     {
@@ -38,12 +41,41 @@ def _extra(params: dict[str, str]) -> dict[str, str]:
 
 
 class OAuth2Keys(fields.Keys):
-    """The token endpoint, and the client that the token is for."""
+    """The token endpoint, and the client or the user that the token is for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["grant_type"], "properties": {"grant_type": {"const": "password"}}},
+            "then": {"required": [*_USER]},
+            "else": {"required": [*_CLIENT]},
+        }
+    )
 
     type: Literal["oauth2"]
     token_url: fields.EndpointUrl = Field(description="token endpoint")
-    client_id: str = Field(min_length=1, description="id of the client")
-    client_secret: fields.SecretValue = Field(description="secret of the client")
+    grant_type: Literal["client_credentials", "password"] = Field(
+        "client_credentials", description="the token is for the client, or for a user with a password"
+    )
+    client_id: str | None = Field(
+        None,
+        min_length=1,
+        validate_default=True,
+        description="id of the client; required unless grant_type is password",
+    )
+    client_secret: fields.SecretValue | None = Field(
+        None,
+        validate_default=True,
+        description="secret of the client; required unless grant_type is password",
+    )
+    username: str | None = Field(
+        None,
+        min_length=1,
+        validate_default=True,
+        description="name of the user; required if grant_type is password",
+    )
+    password: fields.SecretValue | None = Field(
+        None, validate_default=True, description="password of the user; required if grant_type is password"
+    )
     scope: str | None = Field(None, description="scopes, separated by spaces")
     audience: str | None = Field(None, description="audience of the token, if the endpoint requires it")
     client_auth: Literal["form", "basic"] = Field("form", description="how the secret of the client is sent")
@@ -51,21 +83,37 @@ class OAuth2Keys(fields.Keys):
         default_factory=dict, description="additional form fields; no secrets"
     )
 
+    @field_validator(*_CLIENT, *_USER)
+    @classmethod
+    def _goes_with_the_grant(cls, value: Any, info: ValidationInfo) -> Any:
+        grant, name = info.data.get("grant_type"), info.field_name
+        if value is None and name in {"client_credentials": _CLIENT, "password": _USER}.get(grant or "", ()):
+            raise ValueError(f"is missing: grant_type {grant} requires it")
+        if value is not None and name in _USER and grant == "client_credentials":
+            raise ValueError("goes with grant_type: password only")
+        if value is not None and name == "client_secret" and info.data.get("client_id", "") is None:
+            raise ValueError("goes with client_id only")
+        return value
+
 
 class OAuth2(TokenCredential):
-    """Fetches a token with the client's secret and sets ``Authorization: Bearer …``."""
+    """Fetches a token with the secret of the client or the user and sets ``Authorization: Bearer …``."""
 
     kind: ClassVar[str] = "oauth2"
     Keys: ClassVar[type[fields.Keys]] = OAuth2Keys
 
     def __init__(self, keys: OAuth2Keys) -> None:
-        super().__init__(keys.client_secret, keys.token_url)
+        secrets = {"client_secret": keys.client_secret, "password": keys.password}
+        given = {name: secret for name, secret in secrets.items() if secret is not None}
+        super().__init__(*given.values(), endpoint=keys.token_url)
         self._keys = keys
+        self._secret_names = tuple(given)
 
-    def fetch(self, session: Session, secret: str) -> tuple[str, float]:
+    def fetch(self, session: Session, secrets: tuple[str, ...]) -> tuple[str, float]:
         """Requests a token from the token endpoint."""
-        headers = {"Accept": "application/json", **self._client(secret)}
-        response = self.post(session, data=self._form(secret), headers=headers)
+        form = self._form(dict(zip(self._secret_names, secrets, strict=True)))
+        headers = {"Accept": "application/json", **self._client(form)}
+        response = self.post(session, data=form, headers=headers)
         body = json_object(response)
         code = body.get("error")
         reason = f" ({code})" if isinstance(code, str) and code in _ERRORS else ""
@@ -81,15 +129,23 @@ class OAuth2(TokenCredential):
         ends = (body.get(name) for name in ("expires_in", "expires_on", "expires_at"))
         return token, self.life(response, *ends, jwt_expiry(token))
 
-    def _form(self, secret: str) -> dict[str, str]:
+    def _form(self, secrets: dict[str, str]) -> dict[str, str]:
         keys = self._keys
-        form = {"grant_type": "client_credentials", "scope": keys.scope, "audience": keys.audience}
-        if keys.client_auth == "form":
-            form |= {"client_id": keys.client_id, "client_secret": secret}
-        return {**keys.params, **{name: value for name, value in form.items() if value is not None}}
+        form = {
+            name: getattr(keys, name) for name in ("grant_type", "client_id", "username", "scope", "audience")
+        }
+        return {
+            **keys.params,
+            **{name: value for name, value in form.items() if value is not None},
+            **secrets,
+        }
 
-    def _client(self, secret: str) -> dict[str, str]:
-        """Section 2.3.1: both parts are form-encoded before the Basic encoding."""
-        if self._keys.client_auth == "form":
+    def _client(self, form: dict[str, str]) -> dict[str, str]:
+        """Moves the client from the form into a header, if it is configured so.
+
+        Section 2.3.1: both parts are form-encoded before the Basic encoding.
+        """
+        if self._keys.client_auth == "form" or "client_secret" not in form:
             return {}
-        return {"Authorization": basic_header(quote_plus(self._keys.client_id), quote_plus(secret))}
+        name, secret = (quote_plus(form.pop(name)) for name in _CLIENT)
+        return {"Authorization": basic_header(name, secret)}

@@ -35,7 +35,7 @@ class _Token:
     """A token; times in monotonic seconds.
 
     Args:
-        secret_version: of the secret that it was fetched with; it is invalid once the secret has changed.
+        secret_version: of the secrets that it was fetched with; it is invalid once one has changed.
         forced: it was fetched because the one before it was rejected.
     """
 
@@ -48,14 +48,14 @@ class _Token:
 
 
 class TokenCredential(Credential):
-    """A credential whose token is fetched with a secret.
+    """A credential whose token is fetched with secrets.
 
     Class attributes:
         action: what a request for a token does, in error texts before the host.
         header: the header that `apply` sets, and what is before the token in it.
 
     Args:
-        secret: the token is fetched with it, and fetched again when it changes.
+        secrets: the token is fetched with them, and fetched again when one of them changes.
         endpoint: the URL that tokens are fetched from.
         clock: Unix time, for responses without ``Date``.
     """
@@ -63,18 +63,21 @@ class TokenCredential(Credential):
     action: ClassVar[str] = "get a token from"
     header: ClassVar[tuple[str, str]] = "Authorization", "Bearer "
 
-    def __init__(self, secret: Secret, endpoint: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *secrets: Secret, endpoint: str = "", clock: Callable[[], float] = time.time) -> None:
         self.endpoint = endpoint
         self._clock = clock
-        self._secret = SecretSet(secret)
+        self._secrets = SecretSet(*secrets)
         self._token: _Token | None = None
         self._serial = 0
         self._rejected = False
         self._now = 0.0
 
     @abstractmethod
-    def fetch(self, session: Session, secret: str) -> tuple[str, float]:
+    def fetch(self, session: Session, secrets: tuple[str, ...]) -> tuple[str, float]:
         """Fetches a token.
+
+        Args:
+            secrets: the values of the secrets, in their order.
 
         Returns:
             The token (see `usable`), and for how many seconds it is valid.
@@ -96,8 +99,8 @@ class TokenCredential(Credential):
         request.headers[name] = scheme + self.token
 
     def version(self) -> object:
-        """Changes with every token, and as soon as the secret changes."""
-        return self._secret.version, self._serial
+        """Changes with every token, and as soon as a secret changes."""
+        return self._secrets.version, self._serial
 
     def must_renew(self, now: float) -> bool:
         """Whether a token has to be fetched: there is no valid one, or it expires soon."""
@@ -105,9 +108,9 @@ class TokenCredential(Credential):
         return self._token is None or now >= self._token.renew_at or not self.valid(now)
 
     def valid(self, now: float) -> bool:
-        """Whether the token has not expired, was not rejected, and belongs to the current secret."""
+        """Whether the token has not expired, was not rejected, and belongs to the current secrets."""
         token = self._token
-        if token is None or self._rejected or token.secret_version != self._secret.version:
+        if token is None or self._rejected or token.secret_version != self._secrets.version:
             return False
         return now < token.ends_at
 
@@ -117,10 +120,11 @@ class TokenCredential(Credential):
         Raises:
             Failure: reason ``auth``, without text of the request or the response.
         """
-        self._secret.look_again()
-        secret_version, (secret,) = self._secret.read()
-        secret_bytes(secret)
-        value, seconds = self.fetch(session, secret)
+        self._secrets.look_again()
+        secret_version, secrets = self._secrets.read()
+        for secret in secrets:
+            secret_bytes(secret)
+        value, seconds = self.fetch(session, secrets)
         early = min(max(EARLY_SECONDS, seconds * EARLY_SHARE), seconds / 2)
         ends_at = now + seconds
         self._token = _Token(value, secret_version, now, ends_at - early, ends_at, self._rejected)

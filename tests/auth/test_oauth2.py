@@ -26,8 +26,16 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 def oauth2(url: str = URL, **keys: Any) -> OAuth2:
-    given = {"token_url": url, "client_id": "c1", "client_secret": SECRET, **keys}
-    return OAuth2(OAuth2Keys.model_validate({"type": "oauth2", **given}))
+    """A credential with these keys; ``None`` leaves one out."""
+    given = {"type": "oauth2", "token_url": url, "client_id": "c1", "client_secret": SECRET, **keys}
+    return OAuth2(
+        OAuth2Keys.model_validate({key: value for key, value in given.items() if value is not None})
+    )
+
+
+def for_a_user(url: str = URL, **keys: Any) -> OAuth2:
+    user = {"grant_type": "password", "username": "u1", "password": "pä ss"}
+    return oauth2(url, **{**user, "client_id": None, "client_secret": None, **keys})
 
 
 def error(**keys: Any) -> str:
@@ -66,6 +74,70 @@ def test_or_it_goes_into_basic_form_encoded(server: Server, session: Session) ->
     user, _, password = base64.b64decode(proof).decode().partition(":")
     assert (scheme, unquote_plus(user), unquote_plus(password)) == ("Basic", "a:b", "p%ä c")
     assert server.asked[0].form == {"grant_type": "client_credentials"}
+
+
+@pytest.mark.parametrize(
+    ("client", "sent_form"),
+    [
+        ({}, {}),
+        ({"client_id": "c1", "client_auth": "basic"}, {"client_id": "c1"}),
+        ({"client_id": "c1", "client_secret": SECRET}, {"client_id": "c1", "client_secret": SECRET}),
+        ({"client_id": "c1", "client_secret": SECRET, "client_auth": "basic"}, {}),
+    ],
+)
+def test_a_user_gets_a_token_with_a_password_with_and_without_a_client(
+    client: dict[str, str], sent_form: dict[str, str], server: Server, session: Session
+) -> None:
+    server.token(TOKEN)
+    credential = for_a_user(server.url, scope="a", **client)
+    credential.renew(session, 0)
+    (asked,) = server.asked
+    user = {"grant_type": "password", "username": "u1", "password": "pä ss", "scope": "a"}
+    assert asked.form == {**user, **sent_form}
+    assert ("authorization" in asked.headers) == (len(client) == 3)
+    assert sent(credential)["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_a_token_of_a_user_ends_when_the_password_or_the_secret_of_the_client_changes(
+    server: Server, session: Session, secret_file: SecretFile
+) -> None:
+    server.token()
+    for changing in ("client_secret", "password"):
+        credential = for_a_user(
+            server.url, **{"client_secret": SECRET, "client_id": "c1", changing: secret_file("one")}
+        )
+        credential.renew(session, 0)
+        assert credential.valid(1)
+        secret_file("two")
+        assert not credential.valid(1)
+        credential.renew(session, 1)
+        assert server.asked[-1].form[changing] == "two"
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ({"client_secret": None}, "client_secret\n  Value error, is missing: grant_type client_credentials"),
+        ({"client_id": None}, "client_id\n  Value error, is missing: grant_type client_credentials"),
+        ({"username": "u1"}, "username\n  Value error, goes with grant_type: password only"),
+        ({"password": "p1"}, "password\n  Value error, goes with grant_type: password only"),
+        (
+            {"grant_type": "password", "username": "u1"},
+            "password\n  Value error, is missing: grant_type password",
+        ),
+        (
+            {"grant_type": "password", "password": "p1"},
+            "username\n  Value error, is missing: grant_type password",
+        ),
+        (
+            {"grant_type": "password", "username": "u1", "password": "p1", "client_id": None},
+            "client_secret\n  Value error, goes with client_id only",
+        ),
+        ({"grant_type": "implicit"}, "grant_type"),
+    ],
+)
+def test_keys_that_do_not_go_with_the_grant_are_refused(keys: dict[str, Any], complaint: str) -> None:
+    assert complaint in error(**keys)
 
 
 @pytest.mark.parametrize(
