@@ -12,7 +12,7 @@ from pydantic import Field
 from requests import Session
 
 from exporter import config_types as fields
-from exporter.auth.token import TokenCredential, json_object, usable
+from exporter.auth.token import Grant, TokenCredential, json_object, usable
 
 _TOKEN_HEADER = "X-Subject-Token"  # noqa: S105  a header's name
 
@@ -47,7 +47,7 @@ class HuaweiToken(TokenCredential):
         super().__init__(keys.password, endpoint=keys.token_url, clock=clock)
         self._keys = keys
 
-    def fetch(self, session: Session, secrets: tuple[str, ...]) -> tuple[str, float]:
+    def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
         """Requests a token from IAM."""
         response = self.post(session, json=self._body(*secrets))
         self.check_status(response)
@@ -55,7 +55,8 @@ class HuaweiToken(TokenCredential):
         if not usable(token):
             raise self.failure(f"the response has no usable header {_TOKEN_HEADER}")
         about = json_object(response).get("token")
-        return token, self.life(response, about.get("expires_at") if isinstance(about, dict) else None)
+        ends_at = about.get("expires_at") if isinstance(about, dict) else None
+        return Grant(token, self.life(response, ends_at))
 
     def _body(self, password: str) -> dict[str, Any]:
         keys = self._keys

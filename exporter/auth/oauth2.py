@@ -9,7 +9,7 @@ from requests import Session
 from exporter import config_types as fields
 from exporter.auth.credential import basic_header
 from exporter.auth.jwt import jwt_expiry
-from exporter.auth.token import TokenCredential, json_object, usable
+from exporter.auth.token import Grant, TokenCredential, json_object, usable
 
 _OWN_FIELDS = frozenset(
     {"grant_type", "client_id", "client_secret", "username", "password", "scope", "audience"}
@@ -109,7 +109,7 @@ class OAuth2(TokenCredential):
         self._keys = keys
         self._secret_names = tuple(given)
 
-    def fetch(self, session: Session, secrets: tuple[str, ...]) -> tuple[str, float]:
+    def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
         """Requests a token from the token endpoint."""
         form = self._form(dict(zip(self._secret_names, secrets, strict=True)))
         headers = {"Accept": "application/json", **self._client(form)}
@@ -127,7 +127,7 @@ class OAuth2(TokenCredential):
             raise self.failure("the response has a token_type that is not sent as a bearer token")
         # Microsoft's expires_on is a Unix time; expires_at is a Unix time or a date.
         ends = (body.get(name) for name in ("expires_in", "expires_on", "expires_at"))
-        return token, self.life(response, *ends, jwt_expiry(token))
+        return Grant(token, self.life(response, *ends, jwt_expiry(token)))
 
     def _form(self, secrets: dict[str, str]) -> dict[str, str]:
         keys = self._keys

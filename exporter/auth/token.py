@@ -31,15 +31,30 @@ _TOKEN = re.compile(r"[\x21-\x7e\xa1-\xff]+")
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What a request for a token or a login brought.
+
+    Args:
+        token: see `usable`; empty if there are cookies instead.
+        seconds: for how long it is valid.
+        cookies: of the session by name; later responses may change them.
+    """
+
+    token: str = field(repr=False)
+    seconds: float
+    cookies: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class _Token:
-    """A token; times in monotonic seconds.
+    """A grant in use; times in monotonic seconds.
 
     Args:
         secret_version: of the secrets that it was fetched with; it is invalid once one has changed.
         forced: it was fetched because the one before it was rejected.
     """
 
-    value: str = field(repr=False)
+    grant: Grant
     secret_version: int
     fetched_at: float
     renew_at: float
@@ -73,30 +88,27 @@ class TokenCredential(Credential):
         self._now = 0.0
 
     @abstractmethod
-    def fetch(self, session: Session, secrets: tuple[str, ...]) -> tuple[str, float]:
+    def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
         """Fetches a token.
 
         Args:
             secrets: the values of the secrets, in their order.
-
-        Returns:
-            The token (see `usable`), and for how many seconds it is valid.
 
         Raises:
             Failure: reason ``auth``, without text of the request or the response.
         """
 
     @property
-    def token(self) -> str:
-        """The token itself, only to be sent; a `Failure` of reason ``auth`` if there is none yet."""
+    def grant(self) -> Grant:
+        """The last one, only to be sent; a `Failure` of reason ``auth`` if there is none yet."""
         if self._token is None:
             raise Failure(Reason.AUTH, "there is no token yet")
-        return self._token.value
+        return self._token.grant
 
     def apply(self, request: PreparedRequest) -> None:
         """Sets the header; fails if there is no token yet."""
         name, scheme = self.header
-        request.headers[name] = scheme + self.token
+        request.headers[name] = scheme + self.grant.token
 
     def version(self) -> object:
         """Changes with every token, and as soon as a secret changes."""
@@ -124,10 +136,10 @@ class TokenCredential(Credential):
         secret_version, secrets = self._secrets.read()
         for secret in secrets:
             secret_bytes(secret)
-        value, seconds = self.fetch(session, secrets)
-        early = min(max(EARLY_SECONDS, seconds * EARLY_SHARE), seconds / 2)
-        ends_at = now + seconds
-        self._token = _Token(value, secret_version, now, ends_at - early, ends_at, self._rejected)
+        grant = self.fetch(session, secrets)
+        early = min(max(EARLY_SECONDS, grant.seconds * EARLY_SHARE), grant.seconds / 2)
+        ends_at = now + grant.seconds
+        self._token = _Token(grant, secret_version, now, ends_at - early, ends_at, self._rejected)
         self._rejected = False
         self._serial += 1
 
