@@ -137,7 +137,8 @@ class Discovery(Source[Listed]):
         else:
             # An empty listing does not show whether the system reports states.
             if result.value:
-                self._has_states = any(each.status is not None for each in result.value.values())
+                found = result.value.values()
+                self._has_states = any(each.status is not None or each.failure is not None for each in found)
             self._apply(result, result.read_at, new=True)
         self._on_applied(waiters)
 
@@ -221,7 +222,9 @@ class Discovery(Source[Listed]):
                     record.drop()
                 record = self.jobs[job_id] = self._record(found)
             record.follow_listing(complete=found.complete)
-            if found.status is not None and (new or record.status is None):
+            if found.failure is not None and (new or record.view is None):
+                record.apply(Outcome(None, found.failure, listed.read_at, listed.seconds))
+            elif found.status is not None and (new or record.status is None):
                 record.apply_listed(found.status, listed.read_at, listed.seconds)
         except Exception:  # noqa: BLE001  an internal error costs this job, not all that were found
             fields = {"system": self._records.plan.name, "job_id": job_id}

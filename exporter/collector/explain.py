@@ -97,11 +97,14 @@ def _fields(view: JobView, status: Status) -> Iterator[str]:
     raw = status.raw or "(none)"
     yield f"  state: {raw} → {status.state}"
     for name, value in _known(status):
-        if name in ("state", "raw"):
+        if name in ("state", "raw", "notes"):
             continue
         dated = name.endswith(("_at", "_since")) and isinstance(value, float | int)
         yield f"  {name}: {_moment(value) if dated else value}"
     yield f"  in this state since: {_moment(view.history.state_since)}"
+    if status.notes:
+        yield "Left out"
+        yield from (f"  {note}" for note in status.notes)
 
 
 def _known(holder: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -123,7 +123,7 @@ class JobRecord(Source[Reading]):
         known = self.status
         if self.in_listing or known is None or known.state is not status.state:
             self._pace.final = status.final
-            self._history.observe(status, round(self._clock.time(), 3))
+            self._observe(status)
             self.detail = ""
             self._show(status, None, read_at, seconds)
 
@@ -145,13 +145,22 @@ class JobRecord(Source[Reading]):
             failure, status = None, self.status
         if status is not None:
             self._pace.read(self.status, status)
-            self._history.observe(status, round(self._clock.time(), 3))
+            self._observe(status)
         elif failure is not None:
             self._pace.failed(self._clock.monotonic(), failure)
         self.detail = failure.detail if failure else ""
         error = failure.__cause__ if failure else None
         reason = failure.reason if failure else None
         self._show(status, reason, result.read_at, result.seconds, error=error)
+
+    def _observe(self, status: Status) -> None:
+        notes = self.status.notes if self.status is not None else ()
+        self._history.observe(status, round(self._clock.time(), 3))
+        # Only a change is logged, as for failures.
+        if status.notes and status.notes != notes:
+            _log.debug("values are left out", extra={**self._fields, "detail": "; ".join(status.notes)})
+        elif notes and not status.notes:
+            _log.debug("no value is left out any more", extra=self._fields)
 
     def missed_deadline(self, seconds: float) -> None:
         """The rows show the reason ``deadline``."""

@@ -114,6 +114,8 @@ class Status:
         unseen_within: ``unseen_end`` is certain only if the previous status was read at most so many seconds
             before; else the run is over and how it ended is not known. ``None``: it is certain.
         name, type, level: the vendor's words for what the job is; they do not change in its life.
+        notes: the fields that were left out because of their value: one line for each, with the reason and
+            without any text of the response.
     """
 
     state: State
@@ -140,3 +142,4 @@ class Status:
     name: str = ""
     type: str = ""
     level: str = ""
+    notes: tuple[str, ...] = ()

@@ -35,12 +35,14 @@ class Found:
         status: its status, if the listing has it.
         complete: the listing has all that a read of the job has, so the job itself is not read.
         name: the vendor's name of the job, for listings without a status.
+        failure: why its entry of the listing cannot be read. The job then counts as failed, and no other.
     """
 
     keys: Mapping[str, str]
     status: Status | None = None
     complete: bool = False
     name: str = ""
+    failure: Failure | None = None
 
 
 Counting = Generator[Request, Response, Mapping[State, int]]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -202,6 +203,54 @@ async def test_found_jobs_are_shown_and_go_with_the_listing(
     assert ("remote_job_up", "a") not in samples
     assert samples["remote_job_up", "b"] == 1
     assert set(upstream.asked) == {"listing"}
+
+
+async def test_an_entry_that_cannot_be_read_costs_its_job_alone(
+    collector: Collector, upstream: FakeUpstream, clock: FakeClock
+) -> None:
+    good = {each: Found({"id": each}, RUNNING, complete=True) for each in "ab"}
+    odd = Found({"id": "b"}, complete=True, failure=Failure(Reason.INVALID_RESPONSE, "state: odd"))
+    collector.replace([plan(upstream, discover=SitecoreDiscover())])
+    for listing, up in ((good, 1), ({**good, "b": odd}, 0), (good, 1)):
+        upstream.listing = listing
+        samples = await scrape(collector)
+        assert (samples["remote_job_up", "a"], samples["remote_job_up", "b"]) == (1, up)
+        assert samples.get(("remote_job_read_error_info", "invalid_response")) == (None if up else 1)
+        assert (("remote_job_state_timestamp_seconds", "b") in samples) is bool(up)
+        assert samples["remote_job_system_up", ""] == 1
+        clock.turn(60)
+    assert upstream.asked == ["listing"] * 3
+
+
+async def test_a_reload_shows_the_failed_entry_of_the_last_listing(
+    collector: Collector, upstream: FakeUpstream
+) -> None:
+    odd = Found({"id": "b"}, complete=True, failure=Failure(Reason.INVALID_RESPONSE, "state: odd"))
+    upstream.listing = {"a": Found({"id": "a"}, RUNNING, complete=True), "b": odd}
+    collector.replace([plan(upstream, discover=SitecoreDiscover(), max_jobs=1)])
+    assert ("remote_job_up", "b") not in await scrape(collector)
+    collector.replace([plan(upstream, discover=SitecoreDiscover())])
+    assert (await scrape(collector))["remote_job_up", "b"] == 0
+    assert upstream.asked == ["listing"]
+
+
+async def test_values_that_are_left_out_are_logged_when_they_change(
+    collector: Collector, upstream: FakeUpstream, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "exporter.collector.record")
+    collector.replace([plan(upstream, "a")])
+    one, two = ("step: odd",), ("step: odd", "items: odd")
+    for notes in ((), one, one, two, (), ()):
+        upstream.results["a"] = replace(RUNNING, notes=notes)
+        await scrape(collector)
+        clock.turn(60)
+    lines = [(line.message, getattr(line, "detail", "")) for line in caplog.records]
+    assert lines == [
+        ("values are left out", "step: odd"),
+        ("values are left out", "step: odd; items: odd"),
+        ("no value is left out any more", ""),
+    ]
+    assert {(line.system, line.job_id) for line in caplog.records} == {("xmc", "a")}  # type: ignore[attr-defined]
 
 
 async def test_an_equal_plan_changes_nothing_and_another_one_moves_what_is_known(

@@ -176,7 +176,8 @@ def assert_listed(provider: Provider, listed: Listed) -> None:
     for each in listed.found:
         assert dict(each.keys) == provider.JobKeys(**each.keys).model_dump()
         provider.identify(each.keys)[0].encode()
-        assert each.status is not None or not each.complete
+        assert not each.complete or (each.status is None) is not (each.failure is None)
+        assert each.failure is None or (len(each.failure.detail) <= 120 and each.failure.detail.isprintable())
         if each.status is not None:
             assert_sane(replace(each.status, run=""))  # the id, which is no text for a label here
     for request in listed.requests:
@@ -202,6 +203,8 @@ def assert_sane(status: Status) -> None:
             assert len(value) <= 128
             assert value.isprintable()
     assert all(len(name) <= 128 and name.isprintable() for name in status.categories)
+    assert all(len(note) <= 120 and note.isprintable() for note in status.notes)
+    assert len(set(status.notes)) == len(status.notes) <= 60
 
 
 @st.composite
