@@ -394,6 +394,21 @@ systems:
 """
 
 
+async def test_a_value_that_is_left_out_is_named_with_the_reason_and_without_the_value(
+    tmp_path: Path,
+) -> None:
+    config = JSON.replace("state: status", "state: status\n      items: n\n      ended_at: end")
+    async with (
+        vendor(lambda _: Told({"status": "failed", "n": 4, "end": "odd-end"})) as other,
+        exporter(config.format(url=other.url), tmp_path) as running,
+    ):
+        text = (await running.get("/probe?system=other&id=1&folder=a&debug=true")).text
+        assert "  items.total: 4" in text.splitlines()
+        assert "\nLeft out\n  ended_at: the value is not a time\n" in text
+        assert "notes" not in text
+        assert "odd-end" not in text
+
+
 async def test_a_job_of_any_other_api_has_the_keys_that_its_config_names(tmp_path: Path) -> None:
     async with (
         vendor(lambda _: Told({"status": "running"}, headers={"X-Echo": "hush-header"})) as other,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -62,12 +63,27 @@ def test_the_example_of_the_docs_is_read() -> None:
         ("wait", State.QUEUED),
         ("failed", State.UNKNOWN),
         ("something new", State.UNKNOWN),
-        ("", State.UNKNOWN),
-        (None, State.UNKNOWN),
     ],
 )
 def test_a_word_means_what_the_config_says_and_any_other_is_unknown(word: object, state: State) -> None:
     assert read({"s": word}, states=STATES).state is state
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], [{"s": "OK"}], {}, {"s": None}, {"s": ""}, {"s": " \n"}, {"error": {"code": 500}}]
+)
+def test_a_response_without_a_word_for_the_state_is_not_understood(body: object) -> None:
+    assert detail(body, states=STATES) == "state: the expression found nothing"
+
+
+def test_the_absence_of_a_state_can_have_a_meaning() -> None:
+    for body in ({}, {"s": None}, {"s": ""}):
+        assert read(body, state="s || 'none'", states={"idle": ["none"]}).state is State.IDLE
+
+
+@pytest.mark.parametrize("found", [["OK"], {"s": "OK"}, 10**400])
+def test_a_state_of_another_type_is_not_understood(found: object) -> None:
+    assert detail({"s": found}) == "state: the value is not text"
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -139,38 +155,50 @@ def test_a_share_of_nothing_is_absent() -> None:
     assert read({"s": "running", "done": 0, "all": 0}, progress="done / all").progress is None
 
 
-@pytest.mark.parametrize("found", [-0.1, 1.0001, 40, 10**400, float("inf")])
-def test_a_progress_outside_of_0_to_1_is_absent(found: float) -> None:
-    assert read({"s": "running", "p": found}, progress="p").progress is None
-
-
-@pytest.mark.parametrize("found", [-1, 1.5, 2**54, 10**400, "-1", ""])
-def test_a_count_that_is_none_is_absent(found: object) -> None:
-    assert read({"s": "running", "n": found}, items="n").items.total is None
-
-
-@pytest.mark.parametrize("found", ["many", True, [1], {"n": 1}])
-def test_a_count_of_another_type_is_refused_by_its_name(found: object) -> None:
-    assert detail({"s": "running", "n": found}, items_sent="n") == "items_sent: the value is not a number"
+NOT_COUNTS: list[Any] = [-1, 1.5, 2**54, 10**400, "-1", "many", True, [1], {"n": 1}]
+NOT_TIMES: list[Any] = ["yesterday", "-", "PT5M", [], True, 10**400]
 
 
 @pytest.mark.parametrize(
-    ("name", "found", "no"),
+    ("name", "found", "allowed"),
     [
-        ("state", ["a"], "text"),
-        ("state", 10**400, "text"),
+        *(("items", found, "a whole number from 0") for found in NOT_COUNTS),
+        ("run_number", "7b", "a whole number from 0"),
+        *(("progress", found, "a number from 0 to 1") for found in ("half", False, -0.1, 40)),
         ("step", {}, "text"),
-        ("progress", "half", "a number"),
-        ("progress", False, "a number"),
-        ("started_at", "yesterday", "a time"),
-        ("started_at", [], "a number"),
+        ("name", ["a"], "text"),
+        *(("started_at", found, "a time") for found in NOT_TIMES),
         ("cancelable", "yes", "true or false"),
         ("enabled", 1, "true or false"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_its_name(name: str, found: object, no: str) -> None:
-    told = detail({"s": "running", "x": found}, **{name: "x"})
-    assert told == f"{name}: the value is not {no}"
+def test_a_value_of_another_type_costs_that_value_and_is_noted(
+    name: str, found: object, allowed: str
+) -> None:
+    body = {"s": "succeeded", "x": found, "right": "deploy", "n": 7}
+    status = read(body, **{"step": "right", "items_sent": "n", name: "x"})
+    left_out = read({**body, "x": None}, **{"step": "right", "items_sent": "n", name: "x"})
+    assert status.notes == (f"{name}: the value is not {allowed}",)
+    assert replace(status, notes=()) == left_out
+    assert left_out.notes == ()
+    assert (left_out.state, left_out.items.sent) == (State.SUCCEEDED, 7)
+
+
+def test_an_expression_that_cannot_be_evaluated_costs_that_value_and_is_noted() -> None:
+    status = read({"s": "running", "done": "a few", "all": 4}, progress="done / all", items="all")
+    assert (status.state, status.progress, status.items.total) == (State.RUNNING, None, 4)
+    assert status.notes == ("progress: its expression calculates with a value that is not a number",)
+
+
+@pytest.mark.parametrize("found", [None, "", " "])
+def test_what_is_absent_is_not_noted(found: object) -> None:
+    names = ("step", "items", "progress", "ended_at")
+    assert read({"s": "succeeded", "x": found}, **dict.fromkeys(names, "x")).notes == ()
+
+
+def test_a_read_without_the_number_of_the_run_is_not_that_of_another_run() -> None:
+    assert read({"s": "failed", "n": 2}, run="n").run == "2"
+    assert read({"s": "failed", "n": []}, run="n").run == read({"s": "failed"}, run="n").run == ""
 
 
 @pytest.mark.parametrize(
@@ -190,9 +218,10 @@ def test_a_time_is_iso_or_unix_seconds_or_milliseconds(found: object) -> None:
     assert read({"s": "running", "t": found}, started_at="t").started_at == NOW
 
 
-@pytest.mark.parametrize("found", [0, -1, "", None, "0001-01-01T00:00:00Z", 10**400, 10**16, "0"])
+@pytest.mark.parametrize("found", [0, -1, "", None, "0001-01-01T00:00:00Z", 10**16, "0"])
 def test_a_time_that_is_none_is_absent(found: object) -> None:
-    assert read({"s": "running", "t": found}, started_at="t").started_at is None
+    status = read({"s": "running", "t": found}, started_at="t")
+    assert (status.started_at, status.notes) == (None, ())
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "canceling"])
@@ -228,7 +257,8 @@ def test_the_job_may_stand_anywhere_in_the_answer() -> None:
     status = read(runs, root="runs[0]", run_number="n")
     assert (status.state, status.run_number) == (State.FAILED, 2)
     assert read([{"s": "failed"}], root="[0]").state is State.FAILED
-    assert read({"runs": []}, root="runs[0]", state="s || 'idle'").state is State.IDLE
+    assert detail({"runs": []}, root="runs[0]", state="s || 'idle'") == "root: the expression found nothing"
+    assert read({"runs": []}, root="runs[0] || `{}`", state="s || 'idle'").state is State.IDLE
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"{", b'{"s": ' + b"9" * 5000 + b"}", b"[" * 100_000])
@@ -240,7 +270,7 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
 def requested(keys: Mapping[str, str], **mapping: Any) -> Request:
     provider = made(**mapping)
     requests: list[Request] = []
-    drive(provider, keys, response_of({}), requests=requests)
+    drive(provider, keys, response_of({"s": "running"}), requests=requests)
     return requests[0]
 
 

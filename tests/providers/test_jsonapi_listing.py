@@ -61,6 +61,35 @@ def test_an_answer_without_the_list_is_no_empty_list(body: object) -> None:
         listed({}, response_of(body))
 
 
+ODD_ENTRIES = [
+    ({"s": ["OK"]}, "state: the value is not text"),
+    ({"s": None}, "state: the expression found nothing"),
+    ({}, "state: the expression found nothing"),
+]
+
+
+@pytest.mark.parametrize(("odd", "told"), ODD_ENTRIES)
+def test_an_entry_without_a_readable_state_fails_alone(odd: dict[str, Any], told: str) -> None:
+    body = {"jobs": [{"id": 1, "s": "OK"}, {"id": 2, **odd}, {"id": 3, "s": "BUSY"}]}
+    found = listed({"state": "s"}, response_of(body)).found
+    assert [(each.keys["id"], each.complete) for each in found] == [("1", True), ("2", True), ("3", True)]
+    assert [each.status and each.status.state for each in found] == [State.SUCCEEDED, None, State.RUNNING]
+    assert (found[1].failure.reason, found[1].failure.detail) == (Reason.INVALID_RESPONSE, told)
+
+
+def test_an_odd_value_in_an_entry_costs_that_value_alone() -> None:
+    body = {"jobs": [{"id": 1, "s": "OK", "end": "-"}, {"id": 2, "s": "OK", "end": NOW}]}
+    one, two = listed({"state": "s"}, response_of(body), made(states=STATES, ended_at="end")).found
+    assert (one.status.state, one.status.ended_at) == (State.SUCCEEDED, None)
+    assert one.status.notes == ("ended_at: the value is not a time",)
+    assert (two.status.ended_at, two.status.notes) == (NOW, ())
+
+
+def test_an_odd_name_in_a_listing_without_states_costs_the_name_alone() -> None:
+    found = listed({}, response_of({"jobs": [{"id": "a", "t": []}, {"id": "b", "t": "B"}]}), made(name="t"))
+    assert [(each.keys["id"], each.name) for each in found.found] == [("a", ""), ("b", "B")]
+
+
 def test_keys_may_come_from_different_places() -> None:
     provider = made(path="/{project}/jobs/{id}")
     keys = {"keys": {"project": "'p'", "id": "meta.uid"}}

@@ -1,13 +1,15 @@
 """Any other HTTP API with JSON responses: the configuration has the requests and the meaning of responses.
 
 Expressions are JMESPath with arithmetic (https://jmespath.site/, JEP 16). An expression that finds
-nothing is an absent series. One that finds a value of a wrong type is a `Failure` with its key.
+nothing is an absent series. So is one that finds a value of a wrong type, which is noted in the status. Only
+`state` and `root` must find something, else the job cannot be read.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -57,6 +59,7 @@ class JsonApi(Provider):
         self.words = options.read.words()
         given = ((name, getattr(options.read, name), reader) for name, reader in _READERS.items())
         self._given = [(name, expression, reader) for name, expression, reader in given if expression]
+        self._name = [each for each in self._given if each[0] == "name"]
 
     def key_names(self) -> tuple[str, ...]:
         """The names in braces: those of the path first, then of query and body."""
@@ -91,6 +94,8 @@ class JsonApi(Provider):
         value = response.json()
         if self._read.root is not None:
             value = look("root", self._read.root, value)
+            if value is None:
+                raise invalid(response, "root: the expression found nothing")
         return self._status(job.id, value, self._read.state)
 
     def discover(self, keys: JsonDiscover, now: float) -> Listing:
@@ -131,18 +136,23 @@ class JsonApi(Provider):
         return own
 
     def _found(self, job_id: str, own: Mapping[str, str], entry: Any, state: Expression | None) -> Found:
-        if state is not None:
+        if state is None:
+            return Found(own, name=_values(self._name, entry)[0].get("name", ""))
+        try:
             return Found(own, self._status(job_id, entry, state), complete=True)
-        name = self._read.name
-        return Found(own, name="" if name is None else _value("name", name, entry, _word))
+        except Failure as failure:
+            # Another one, since this has the frames of its traceback, and the entry in them.
+            return Found(own, complete=True, failure=Failure(failure.reason, failure.detail))
 
     def _status(self, job_id: str, value: Any, word: Expression) -> Status:
-        raw = _value("state", word, value, _word)
+        raw = _value(("state", word, _word), value)
+        if not raw:
+            raise Failure(Reason.INVALID_RESPONSE, "state: the expression found nothing")
         state = self.state_of(raw)
-        found = {name: _value(name, expression, value, reader) for name, expression, reader in self._given}
+        found, notes = _values(self._given, value)
         items = Items(**{_ITEMS[name]: found.pop(name) for name in _ITEMS if name in found})
         complete = found.pop("items_sending_complete", None)
-        status = Status(state=state, raw=raw, items=items, sending_complete=complete, **found)
+        status = Status(state=state, raw=raw, items=items, sending_complete=complete, notes=notes, **found)
         if state is State.QUEUED:
             # A queued run has not started: these are of the run before, or of its creation.
             status = replace(status, started_at=None, progress=None)
@@ -152,7 +162,8 @@ class JsonApi(Provider):
         return replace(
             status,
             final=is_run and state in self._read.final,
-            run=status.run or (job_id if is_run else ""),
+            # Not where `run` finds nothing in one read: the status would be that of another run.
+            run=job_id if is_run and self._read.run is None else status.run,
             ended_at=ended_at,
             state_since=status.state_since or since.get(state, ended_at),
         )
@@ -196,10 +207,25 @@ def _since(moment: float) -> dict[str, str]:
 
 
 Reader = Callable[[Any], Any]
-"""Converts the result of an expression; ``TypeError`` with the allowed type for any other."""
+"""Converts the result of an expression; ``TypeError`` with what is allowed for any other value."""
+
+Given = tuple[str, Expression, Reader]
+"""A key of the configuration, its expression, and what converts the result."""
 
 
-def _value(name: str, expression: Expression, value: Any, reader: Reader) -> Any:
+def _values(given: Iterable[Given], value: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The values of expressions by their key, and why the others are left out."""
+    found, notes = {}, []
+    for each in given:
+        try:
+            found[each[0]] = _value(each, value)
+        except Failure as failure:
+            notes.append(failure.detail)
+    return found, tuple(notes)
+
+
+def _value(given: Given, value: Any) -> Any:
+    name, expression, reader = given
     found = look(name, expression, value)
     try:
         return reader(found)
@@ -220,15 +246,14 @@ def _word(found: Any) -> str:
     raise TypeError("text")
 
 
-def _number(found: Any) -> Any:
-    """A number, or a text of one; an empty text is nothing."""
-    if isinstance(found, str):
-        found = found.strip() or None
-        if found is not None and number(found) is None:
-            raise TypeError("a number")
-    elif found is not None and (isinstance(found, bool) or not isinstance(found, int | float)):
-        raise TypeError("a number")
-    return found
+def _number(found: Any, read: Callable[[Any], Any], allowed: str) -> Any:
+    """A number, or a text of one."""
+    if _is_nothing(found):
+        return None
+    result = read(found)
+    if result is None:
+        raise TypeError(allowed)
+    return result
 
 
 def _flag(found: Any) -> bool | None:
@@ -239,11 +264,18 @@ def _flag(found: Any) -> bool | None:
 
 def _time(found: Any) -> float | None:
     """An ISO 8601 time, or a Unix time in seconds or milliseconds."""
-    if not isinstance(found, str) or not found.strip() or number(found) is not None:
-        return epoch(_number(found))
-    if iso_date(found.strip()) is None:
+    if _is_nothing(found):
+        return None
+    if number(found) is not None:
+        return epoch(found)
+    found = found.strip() if isinstance(found, str) else found
+    if iso_date(found) is None:
         raise TypeError("a time")
-    return instant(found.strip())
+    return instant(found)
+
+
+def _is_nothing(found: Any) -> bool:
+    return found is None or (isinstance(found, str) and not found.strip())
 
 
 _ITEMS = {"items": "total", **{f"items_{each.name}": each.name for each in fields(Items)[1:]}}
@@ -251,8 +283,8 @@ _ITEMS = {"items": "total", **{f"items_{each.name}": each.name for each in field
 
 _READERS: Mapping[str, Reader] = {
     **dict.fromkeys(("step", "run", "name", "type", "level"), _word),
-    **dict.fromkeys(("run_number", *_ITEMS), lambda found: count(_number(found))),
-    "progress": lambda found: ratio(_number(found)),
+    **dict.fromkeys(("run_number", *_ITEMS), partial(_number, read=count, allowed="a whole number from 0")),
+    "progress": partial(_number, read=ratio, allowed="a number from 0 to 1"),
     **dict.fromkeys(("items_sending_complete", "cancelable", "enabled"), _flag),
     **dict.fromkeys(("queued_at", "started_at", "ended_at", "reported_at", "state_since"), _time),
     **dict.fromkeys(("succeeded_at", "failed_at"), _time),
