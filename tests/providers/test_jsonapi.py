@@ -201,6 +201,24 @@ def test_a_read_without_the_number_of_the_run_is_not_that_of_another_run() -> No
     assert read({"s": "failed", "n": []}, run="n").run == read({"s": "failed"}, run="n").run == ""
 
 
+@pytest.mark.parametrize("found", ["no", ["no"], [None], {"code": 5}, 5, -1, "0", True])
+def test_a_response_with_an_error_is_a_failure(found: object) -> None:
+    body = {"s": "running", "data": {"s": "running"}, "errors": found}
+    assert detail(body, error="errors") == "error: the expression found something"
+    assert detail(body, error="errors", root="data") == "error: the expression found something"
+
+
+@pytest.mark.parametrize("found", [None, False, 0, 0.0, "", [], {}])
+def test_a_response_without_an_error_is_read(found: object) -> None:
+    assert read({"s": "running", "errors": found}, error="errors").state is State.RUNNING
+
+
+def test_an_error_can_be_a_comparison() -> None:
+    assert read({"s": "running", "success": True}, error="success == `false`").state is State.RUNNING
+    assert detail({"s": "running", "success": False}, error="success == `false`").startswith("error: ")
+    assert detail({"code": "x"}, error="code - `1`").startswith("error: its expression ")
+
+
 @pytest.mark.parametrize(
     "found",
     [

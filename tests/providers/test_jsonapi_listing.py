@@ -90,6 +90,12 @@ def test_an_odd_name_in_a_listing_without_states_costs_the_name_alone() -> None:
     assert [(each.keys["id"], each.name) for each in found.found] == [("a", ""), ("b", "B")]
 
 
+def test_a_listing_with_an_error_is_a_failure() -> None:
+    assert listed({"error": "errors"}, response_of({"jobs": [{"id": 1}], "errors": []})).ids == ["1"]
+    with pytest.raises(Failure, match=r"^invalid_response: discover\.error: the expression found something$"):
+        listed({"error": "errors"}, response_of({"jobs": [], "errors": [{"message": "no"}]}))
+
+
 def test_keys_may_come_from_different_places() -> None:
     provider = made(path="/{project}/jobs/{id}")
     keys = {"keys": {"project": "'p'", "id": "meta.uid"}}

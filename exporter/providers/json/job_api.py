@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 from exporter.config_types import Expression, Keys, KeyValue, Place, inside
 from exporter.model.dates import iso_date
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import Request
+from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
 from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, received
 from exporter.providers.json.keys import KEY, JsonDiscover, ReadKeys, RequestKeys
@@ -91,7 +91,7 @@ class JsonApi(Provider):
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request."""
         response = yield _request(self._read, job.keys, Turn())
-        value = response.json()
+        value = _body("error", self._read, response)
         if self._read.root is not None:
             value = look("root", self._read.root, value)
             if value is None:
@@ -106,7 +106,7 @@ class JsonApi(Provider):
         turn: Turn | None = pages.first()
         while turn is not None:
             response = yield from received(_request(keys, since, turn))
-            body = response.json()
+            body = _body("discover.error", keys, response)
             entries = look("discover.items", keys.items, body)
             if not isinstance(entries, list):
                 raise invalid(response, "discover.items: the value is not a list")
@@ -211,6 +211,18 @@ Reader = Callable[[Any], Any]
 
 Given = tuple[str, Expression, Reader]
 """A key of the configuration, its expression, and what converts the result."""
+
+
+def _body(name: str, request: RequestKeys, response: Response) -> Any:
+    """The JSON of a response.
+
+    Raises:
+        Failure: ``invalid_response``, it is not JSON, or the expression ``error`` finds something.
+    """
+    body = response.json()
+    if request.error is not None and look(name, request.error, body):
+        raise invalid(response, f"{name}: the expression found something")
+    return body
 
 
 def _values(given: Iterable[Given], value: Any) -> tuple[dict[str, Any], tuple[str, ...]]:

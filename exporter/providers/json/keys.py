@@ -105,6 +105,11 @@ class RequestKeys(Keys):
         default_factory=dict, description="headers of this request; override those of the system"
     )
     body: Body | None = Field(None, description="body of a POST, sent as JSON, keys in braces in its strings")
+    error: Expr | None = Field(
+        None,
+        description="if it finds anything but null, false, 0 or an empty value in the response, the request "
+        "has failed; for APIs that report errors under HTTP status 200",
+    )
 
     @field_validator("body")
     @classmethod
@@ -125,7 +130,9 @@ class ReadKeys(RequestKeys):
     kind: Literal["run", "slot"] = Field(
         "run", description="run: ends once; slot: one identity, run after run"
     )
-    root: Expr | None = Field(None, description="the job in the response; all other expressions start there")
+    root: Expr | None = Field(
+        None, description="the job in the response; all other expressions except error start there"
+    )
     state: Expr = Field(description="the vendor's word for the state of the job")
     states: StateWords = Field(
         default_factory=dict,
