@@ -27,7 +27,7 @@ from exporter.plugins import Plugin
 from exporter.runtime import tasks
 from exporter.runtime.logging import counted
 from exporter.runtime.systemd import Notifier
-from exporter.upstream.client import Client
+from exporter.upstream.client import Client, ClientSettings
 from exporter.upstream.reading import Upstream
 from exporter.upstream.trace import Trace
 from exporter.web.app import App
@@ -237,14 +237,12 @@ class Service:
 def _upstream(system: SystemConfig, instrumentation: Instrumentation, clock: Clock) -> Upstream:
     reach = system.reach
     client = Client(
-        base_url=reach.base_url,
+        ClientSettings(reach.base_url, reach.headers, reach.timeout, reach.concurrency),
         credential=reach.credential(reach.auth),
         connection=reach.connection,
-        timeout=reach.timeout,
-        concurrency=reach.concurrency,
-        headers=reach.headers,
         instrumentation=instrumentation.of(system.name),
         clock=clock,
+        rate_limit=system.provider.rate_limit(),
     )
     return Upstream(system.provider, client)
 

@@ -55,10 +55,18 @@ def systems(providers: Providers, folder: Path) -> str:
 
 def pacing(providers: Providers) -> str:
     """How often a vendor is asked, by what its provider declares."""
-    head = ("`provider:`", "requests of one read", "between two reads", "a 429 holds back", "the wait is in")
+    head = (
+        "`provider:`",
+        "requests of one read",
+        "between two reads",
+        "a rate limit pauses",
+        "the wait is in",
+    )
     rows = []
     for name, provider in providers.items():
         between, scope = "`min_interval`", f"the {provider.rate_limit_scope}"
+        if "rate_limit" in provider.Options.model_fields:
+            scope += ", or the system by `rate_limit.scope`"
         if provider.poll_steps:
             *first, last = (f"{seconds:g}" for seconds in provider.poll_steps)
             between = f"{', '.join([*first, 'then every'])} {last} s; the first again after a change"

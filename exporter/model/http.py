@@ -79,6 +79,13 @@ class Headers(Mapping[str, str]):
         self._lines = lines
         self._fields: dict[str, list[str]] | None = None
 
+    def mention(self, *words: bytes) -> bool:
+        """Whether one of these lower-case words is in the raw lines: a test that parses nothing."""
+        if self._fields is not None:
+            return True
+        raw = b"".join(self._lines).lower()
+        return any(word in raw for word in words)
+
     def every(self, name: str) -> list[str]:
         """Each value of a header that may be repeated (``set-cookie``)."""
         return self._parsed().get(name, [])

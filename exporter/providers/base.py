@@ -18,6 +18,7 @@ from exporter.config_types import Keys, Place, PositiveDuration
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, State, Status
+from exporter.providers.rate_limit import RateLimit
 
 Steps = Generator[Request, Response, Status]
 """One read of one job: yields its requests, returns the status."""
@@ -98,11 +99,12 @@ class Provider(ABC):
         Discover: the keys of ``discover:``; ``None`` if the system has no listing.
         states: the meaning of the vendor's words for states, in lower case. Empty if the configuration
             has the words.
-        rate_limit_scope: what a 429 pauses: the one ``job``, or the whole ``system``.
+        rate_limit_scope: what a rate limit pauses: the one ``job``, or the whole ``system``.
         poll_steps: seconds between reads of one job that the vendor asks for; the first again
             when the progress changes. Empty if it asks for none.
         retry_after_headers: lower-case names of headers with the time to wait, the best first.
-        rate_limit_remaining_header: lower-case name of the header with the number of calls left.
+        rate_limit_remaining_header: lower-case name of the header with the number of calls left, if it is
+            none of the usual ones that `RateLimit` reads.
 
     Attributes:
         words: ``states``, after the words that the configuration adds; `state_of` reads it.
@@ -137,6 +139,10 @@ class Provider(ABC):
         The word must be the one that ``Status.raw`` shows: a user adds to ``states:`` what is shown.
         """
         return self.words.get(word.casefold(), State.UNKNOWN)
+
+    def rate_limit(self) -> RateLimit:
+        """How the vendor limits requests; by default as the class attributes declare."""
+        return RateLimit(self.rate_limit_scope, self.retry_after_headers, self.rate_limit_remaining_header)
 
     def key_names(self) -> tuple[str, ...]:
         """The names of a job's own keys, in the order of ``job_id``."""

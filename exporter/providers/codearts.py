@@ -7,7 +7,7 @@ the vendor's SDK). A guess: a task's ``last_build_time`` is the start of its new
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -31,6 +31,7 @@ from exporter.providers.base import (
     path,
 )
 from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
+from exporter.providers.rate_limit import RateLimit, Window
 from exporter.providers.values import count, flag, mapping, text
 
 LATEST = "latest"
@@ -107,6 +108,27 @@ class CodeArtsDiscover(DiscoverKeys):
     )
 
 
+_GATEWAY_LIMIT = re.compile(
+    r"remain: ?(\d{1,16}) ?, ?limit: ?\d{1,16} ?, ?time: ?(\d{1,9}) (second|minute|hour|day)"
+)
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+
+
+class _GatewayLimit(RateLimit):
+    """Reads ``X-Apig-RateLimit-api: remain:9,limit:10,time:10 second``, and `-user`, `-app`, `-ip`.
+
+    https://support.huaweicloud.com/intl/en-us/usermanual-apig/apig_03_0047.html
+    """
+
+    def windows(self, headers: Mapping[str, str], now: float) -> Iterator[Window]:
+        """The usual ones and those of the gateway, which gives the length of a window, not its end."""
+        yield from super().windows(headers, now)
+        for name in headers:
+            if name.startswith("x-apig-ratelimit-") and (found := _GATEWAY_LIMIT.match(headers[name])):
+                left, length, unit = found.groups()
+                yield Window(int(left), float(length) * _UNITS[unit])
+
+
 class CodeArts(Provider):
     """Reads ``running-status`` for the newest number, then the record of that run or ``build-info``."""
 
@@ -117,6 +139,10 @@ class CodeArts(Provider):
     states: ClassVar[Mapping[str, State]] = _STATES
     # The gateway counts the requests of a client, not those for one task (error APIGW.0308).
     rate_limit_scope: ClassVar[Literal["job", "system"]] = "system"
+
+    def rate_limit(self) -> RateLimit:
+        """That of Huawei's API gateway."""
+        return _GatewayLimit(self.rate_limit_scope)
 
     @classmethod
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from exporter import __version__
@@ -9,7 +10,8 @@ from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemInstrumentation
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import Request, Response
+from exporter.model.http import Headers, Request, Response
+from exporter.providers.rate_limit import USUAL, RateLimit
 from exporter.transport import ClientCertificate, ConnectionSettings, ReloadingPool
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
@@ -20,42 +22,60 @@ _log = logging.getLogger(__name__)
 USER_AGENT = f"remote-job-exporter/{__version__}"
 
 
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What a client sends to one system, and how much at a time.
+
+    Args:
+        base_url: the path of each request is appended to it.
+        headers: sent with every request.
+        timeout: seconds for one request, and for one whole read.
+        concurrency: limit of requests at a time.
+    """
+
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    timeout: float
+    concurrency: int
+
+
 class Client:
     """Sends the requests of one system. Lives on one event loop.
 
     Attributes:
         place: the host and, if there is one, the proxy: fields of log lines.
         timeout: seconds for one request, and for one whole read.
+        rate_limit_remaining: requests that the vendor still allows, if its last response shows that.
 
     Args:
-        base_url: the path of each request is appended to it.
-        concurrency: limit of requests at a time.
-        headers: sent with every request.
+        rate_limit: reads the rate limit from responses.
     """
 
     def __init__(
         self,
+        settings: ClientSettings,
         *,
-        base_url: str,
         credential: Credential,
         connection: ConnectionSettings,
-        timeout: float,
-        concurrency: int,
-        headers: Mapping[str, str],
         instrumentation: SystemInstrumentation,
         clock: Clock,
+        rate_limit: RateLimit = USUAL,
     ) -> None:
+        base_url, timeout = settings.base_url, settings.timeout
         self.clock = clock
         self.timeout = timeout
         self.instrumentation = instrumentation
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
+        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **settings.headers}
         credential.bind(base_url, headers)
         self._credential = credential
         self._prepared = PreparedRequests(base_url, headers, credential)
         self.expect_jobs = self._prepared.expect_jobs
         self._renewal = Renewal(credential, connection, timeout, instrumentation, clock)
-        self._pool = ReloadingPool(connection, clock, max_connections=concurrency, grace=timeout)
+        self._pool = ReloadingPool(connection, clock, max_connections=settings.concurrency, grace=timeout)
         self.in_use = self._pool.in_use
+        self.rate_limit_remaining: int | None = None
+        self._rate_limit = rate_limit
+        self._observed = tuple(word.encode() for word in ("limit", rate_limit.remaining) if word)
         self._expiry_error_logged = False
         self._certificate = ClientCertificate(connection.tls)
         self.place = {"host": urlsplit(base_url).netloc}
@@ -97,16 +117,24 @@ class Client:
         try:
             response = await self._pool.send(prepared, timeout=seconds, max_bytes=max_bytes)
         except Failure as failure:
+            self.rate_limit_remaining = None
             if trace is not None:
                 trace.failure(failure)
             raise
         if trace is not None:
             trace.response(response)
+        self._observe(response.headers)
         self.instrumentation.answered(response.status, response.timing.total)
         # The cookies of an error response may belong to another, anonymous session.
         if self._credential.keeps_cookies and 200 <= response.status < 300:
             self._credential.store_cookies(version, response.headers.every("set-cookie"))
         return response
+
+    def _observe(self, headers: Headers) -> None:
+        """Reads what a response shows of the rate limit."""
+        self.rate_limit_remaining = None
+        if headers.mention(*self._observed):
+            self.rate_limit_remaining = self._rate_limit.calls_left(headers)
 
     def explain_unauthorized(self, response: Response) -> str:
         """Why the system responded with 401, in our own words, if the credential knows; else empty."""

@@ -10,13 +10,11 @@ from functools import partial
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from exporter.model.dates import http_date
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, State, Status
 from exporter.model.pacing import retry_after
 from exporter.providers.base import Counting, DiscoverKeys, Found, Provider
-from exporter.providers.values import count
 from exporter.upstream.client import Client
 from exporter.upstream.trace import Trace
 from exporter.upstream.unknown_words import UnknownWords
@@ -72,14 +70,13 @@ class Upstream:
     Attributes:
         not_before: monotonic time before which the vendor allows no request at all.
         place: the host and the proxy, for log lines.
-        rate_limit_remaining: requests that the vendor still allows, if its last response has that number.
     """
 
     def __init__(self, provider: Provider, client: Client) -> None:
         self.provider = provider
         self.place = client.place
         self.not_before = -inf
-        self.rate_limit_remaining: int | None = None
+        self._rate_limit = provider.rate_limit()
         self._client = client
         self._limits = ReadLimits(client.timeout)
         self._instrumentation = client.instrumentation
@@ -89,6 +86,11 @@ class Upstream:
         self.credentials_expiry = client.credentials_expiry
         self.expect_jobs = client.expect_jobs
         self.close = client.close
+
+    @property
+    def rate_limit_remaining(self) -> int | None:
+        """How many requests the vendor still allows, if its last response shows that."""
+        return self._client.rate_limit_remaining
 
     def hold_until(self, moment: float) -> None:
         """Allows no request before a monotonic time, such as that of an upstream which this one replaces."""
@@ -172,11 +174,8 @@ class Upstream:
             response = await self._client.send(request, deadline=deadline, max_bytes=max_bytes, trace=trace)
         except Failure as failure:
             if failure.reason is not Reason.AUTH:  # those are counted once for all reads, by Renewal
-                self.rate_limit_remaining = None
                 self._instrumentation.failed(failure.reason)
             raise
-        if header := self.provider.rate_limit_remaining_header:
-            self.rate_limit_remaining = count(response.headers.get(header))
         if 200 <= response.status < 300 or response.status in request.expect:
             self._rejection_logged = False
             return response
@@ -184,28 +183,22 @@ class Upstream:
 
     def _http_error(self, response: Response) -> Failure:
         status, reason = response.status, reason_of_status(response.status)
-        self._instrumentation.failed(reason)
         detail = f"HTTP status {status}"
+        if reason is Reason.FORBIDDEN and self._rate_limit.forbids(response.headers):
+            reason, detail = Reason.RATE_LIMITED, f"{detail}, which is a rate limit by its headers"
+        self._instrumentation.failed(reason)
         if why := self._client.explain_unauthorized(response):
             detail = f"{detail}: {why}"
             if not self._rejection_logged:
                 fields = {"system": self._instrumentation.system, "detail": why}
                 _log.warning("the system rejects our requests", extra=fields)
             self._rejection_logged = True
-        failure = Failure(reason, detail, status=status, retry_after=self._retry_after(response))
+        seconds = self._rate_limit.wait(status, response.headers, self._clock.time())
+        failure = Failure(reason, detail, status=status, retry_after=seconds)
         wait = retry_after(failure)
-        if reason is Reason.RATE_LIMITED and self.provider.rate_limit_scope == "system" and wait is not None:
+        if reason is Reason.RATE_LIMITED and self._rate_limit.scope == "system" and wait is not None:
             self.hold_until(self._clock.monotonic() + wait)
         return failure
-
-    def _retry_after(self, response: Response) -> float | None:
-        """How many seconds to wait: ``Retry-After`` as a number or a date (RFC 9110 section 10.2.3)."""
-        headers = (response.headers.get(name) for name in self.provider.retry_after_headers)
-        value = next((value for value in headers if value is not None), "")
-        if (seconds := count(value)) is not None:
-            return float(seconds)
-        moment = http_date(value)
-        return None if moment is None else max(0.0, moment - self._clock.time())
 
 
 def _count(request: Request, requests: set[Request], max_requests: int) -> None:

@@ -27,7 +27,7 @@ from exporter.model.job import Job, Kind
 from exporter.providers.base import path
 from exporter.providers.codearts import CodeArts, CodeArtsOptions
 from exporter.transport import ConnectionSettings
-from exporter.upstream.client import Client
+from exporter.upstream.client import Client, ClientSettings
 from exporter.upstream.reading import Upstream
 from tests.auth.conftest import Server
 from tests.vendor import Asked, Told, vendor
@@ -257,12 +257,9 @@ def test_no_date_however_odd_does_any_harm(text: str) -> None:
 async def reading(credential: HuaweiAkSk, url: str) -> Any:
     """Reads one finished build through everything between a scrape and the wire."""
     client = Client(
-        base_url=f"{url}/some/path",
+        ClientSettings(f"{url}/some/path", {"X-Team": "builds"}, timeout=3, concurrency=2),
         credential=credential,
         connection=ConnectionSettings(),
-        timeout=3,
-        concurrency=2,
-        headers={"X-Team": "builds"},
         instrumentation=Instrumentation("0").of("builds"),
         clock=SYSTEM_CLOCK,
     )

@@ -256,19 +256,13 @@ async def test_a_credential_that_fails_before_it_is_renewed_is_renewed_later(
             assert (await running.scrape()).state("p/0/en") == "succeeded"
 
 
-class Limited(Caps):
-    """Says how many calls are left."""
-
-    rate_limit_remaining_header = "x-ratelimit-remaining"
-
-
 async def test_the_calls_that_are_left_are_shown_only_while_the_vendor_says_so(tmp_path: Path) -> None:
     left = {"x-ratelimit-remaining": "41"}
     cases = [
         (Told(caps(), headers=left), 41),
         (Told(status=500, headers=left), 41),
         (Told(status=502), None),
-        (Told(caps(), headers=left), 41),
+        (Told(caps(), headers={"RateLimit": '"default";r=40;t=9'}), 40),
         (None, None),  # the connection is closed
     ]
     answers = iter([answer for answer, _ in cases])
@@ -280,13 +274,71 @@ async def test_the_calls_that_are_left_are_shown_only_while_the_vendor_says_so(t
 
     async with (
         vendor(answer) as docs,
-        exporter(
-            EAGER + "systems:\n" + caps_config(docs.url), tmp_path, registry=with_provider(Limited)
-        ) as running,
+        exporter(EAGER + "systems:\n" + caps_config(docs.url), tmp_path) as running,
     ):
         for _, shown in cases:
             samples = await running.scrape()
             assert samples.get_one("remote_job_system_rate_limit_remaining") == shown
+
+
+def json_config(url: str, *jobs: str, more: str = "") -> str:
+    listed = ", ".join(f"{{id: {job}}}" for job in jobs)
+    return f"""{EAGER}systems:
+  forge:
+    provider: json
+    base_url: {url}
+    read: {{path: "/runs/{{id}}", state: state}}
+    jobs: [{listed}]
+    {more}
+"""
+
+
+FORBIDDEN = Told(status=403)
+NO_CALLS = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1795889224"}
+"""The headers of GitHub; the time has passed."""
+
+
+@pytest.mark.parametrize(
+    ("told", "reason", "asked"),
+    [
+        (Told(status=403, headers=NO_CALLS), "rate_limited", 1),
+        (Told(status=403, headers={"Retry-After": "60", "X-RateLimit-Remaining": "9"}), "rate_limited", 1),
+        (Told(status=403, headers={"X-RateLimit-Remaining": "9", "X-RateLimit-Reset": "30"}), "forbidden", 3),
+        (Told(status=403), "forbidden", 3),
+        (Told(status=429, headers={"RateLimit-Reset": "60"}), "rate_limited", 1),
+        (Told(status=503, headers={"RateLimit-Reset": "60"}), "server_error", 1),
+        (Told(status=500, headers=NO_CALLS), "server_error", 3),
+    ],
+)
+async def test_a_vendor_that_limits_requests_gets_no_other_before_it_allows_them(
+    told: Told, reason: str, asked: int, tmp_path: Path
+) -> None:
+    async with (
+        vendor(lambda _: told) as forge,
+        exporter(json_config(forge.url, "a", "b"), tmp_path) as running,
+    ):
+        for _ in range(3):
+            assert (await running.scrape()).reason("a") == reason
+    assert forge.count() == {"/runs/a": asked, "/runs/b": asked}
+
+
+async def test_a_rate_limit_of_the_account_pauses_the_whole_system(tmp_path: Path) -> None:
+    limit = "rate_limit: {scope: system, remaining_header: X-Left, reset_header: X-Until}\n    concurrency: 1"
+    told = Told(status=403, headers={"X-Left": "0", "X-Until": "60"})
+    clock = Ahead()
+    async with (
+        vendor(lambda _: told) as forge,
+        exporter(json_config(forge.url, "a", "b", more=limit), tmp_path, clock=clock) as running,
+    ):
+        for _ in range(2):
+            samples = await running.scrape()
+            assert [samples.reason(job) for job in "ab"] == ["rate_limited"] * 2
+        assert len(forge.asked) == 1
+        told = Told({"state": "running"}, headers={"X-Left": "59"})
+        clock.turn(61)
+        samples = await running.scrape()
+    assert [samples.state(job) for job in "ab"] == ["running"] * 2
+    assert samples.get_one("remote_job_system_rate_limit_remaining") == 59
 
 
 class Endless(Caps):

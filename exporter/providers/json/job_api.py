@@ -21,8 +21,9 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
 from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, received
-from exporter.providers.json.keys import KEY, JsonDiscover, ReadKeys, RequestKeys
+from exporter.providers.json.keys import KEY, JsonDiscover, RateLimitKeys, ReadKeys, RequestKeys
 from exporter.providers.json.listing import Pages, Turn, look
+from exporter.providers.rate_limit import RateLimit
 from exporter.providers.values import count, epoch, instant, key, number, ratio, text
 
 _JSON = ("Content-Type", "application/json")
@@ -35,6 +36,9 @@ class JsonOptions(Keys):
     """How one job is read."""
 
     read: ReadKeys = Field(description="the request for a job, and the meaning of its response")
+    rate_limit: RateLimitKeys = Field(
+        default_factory=RateLimitKeys, description="what a rate limit pauses, and its headers"
+    )
 
 
 class JsonJob(Keys):
@@ -60,6 +64,11 @@ class JsonApi(Provider):
         given = ((name, getattr(options.read, name), reader) for name, reader in _READERS.items())
         self._given = [(name, expression, reader) for name, expression, reader in given if expression]
         self._name = [each for each in self._given if each[0] == "name"]
+
+    def rate_limit(self) -> RateLimit:
+        """As configured, and the usual headers."""
+        limit: RateLimit = self.options.rate_limit.rate_limit()
+        return limit
 
     def key_names(self) -> tuple[str, ...]:
         """The names in braces: those of the path first, then of query and body."""

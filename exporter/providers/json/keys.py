@@ -23,6 +23,7 @@ from exporter.config_types import (
 )
 from exporter.model.job import RESULTS, State
 from exporter.providers.base import DiscoverKeys
+from exporter.providers.rate_limit import RateLimit
 from exporter.providers.state_words import StateName, StateWords, by_word
 
 MAX_TEMPLATE = 4096
@@ -201,6 +202,25 @@ class ReadKeys(RequestKeys):
     def words(self) -> dict[str, State]:
         """The state by the vendor's word in lower case."""
         return by_word(self.states) if self.states else {state.value: state for state in State}
+
+
+class RateLimitKeys(Keys):
+    """How the API limits requests. The usual headers need no configuration."""
+
+    scope: Literal["job", "system"] = Field(
+        "job", description="what a rate limit pauses: system if the API counts the requests of an account"
+    )
+    remaining_header: HeaderName | None = Field(
+        None, description="response header with the number of calls left, beside the usual ones"
+    )
+    reset_header: HeaderName | None = Field(
+        None, description="the same with the time to wait: seconds, a Unix time or a date"
+    )
+
+    def rate_limit(self) -> RateLimit:
+        """The same for reading responses."""
+        remaining, reset = ((name or "").lower() for name in (self.remaining_header, self.reset_header))
+        return RateLimit(self.scope, remaining=remaining, reset=reset)
 
 
 class Paging(Keys):

@@ -1,0 +1,130 @@
+"""What the headers of a response show of the vendor's rate limit.
+
+There is no standard. These are read, whatever the vendor's prefix or suffix of the name:
+
+- ``Retry-After`` (RFC 9110 section 10.2.3), in milliseconds if the name ends with ``-ms`` (Azure);
+- ``X-RateLimit-Remaining`` and ``-Reset`` (a Unix time: GitHub, Azure DevOps), ``X-Rate-Limit-…`` (Okta,
+  Zendesk), ``X-RateLimit-Remaining-Minute`` (Kong);
+- ``RateLimit-Remaining`` and ``-Reset``: in seconds by draft-ietf-httpapi-ratelimit-headers up to 06, a Unix
+  time at GitLab;
+- ``RateLimit: limit=100, remaining=0, reset=30`` of draft 07, and ``RateLimit: "default";r=0;t=30`` since
+  draft 08.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from exporter.model.dates import http_date, iso_date
+from exporter.providers.values import count, epoch, number
+
+UNKNOWN_WAIT = 60.0
+"""Seconds to wait if no call is left and no valid time is given: GitHub asks clients to wait that long."""
+
+# A number below it is in seconds. From here on it is a Unix time: of 2001 or later.
+_FIRST_MOMENT = 1e9
+_PARAMETER = re.compile(r"(?:^|[;\s])(r|remaining|t|reset)=(\d{1,16})(?![\w.])")
+
+
+class Window(NamedTuple):
+    """One window of a rate limit: how many calls are left, and in how many seconds it ends, if known."""
+
+    left: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How one vendor limits requests.
+
+    Args:
+        scope: what a rate limit pauses: the one ``job``, or the whole ``system``.
+        retry_after: lower-case names of headers with the time to wait, the best first.
+        remaining: lower-case name of a header with the number of calls left, beside the usual ones.
+        reset: the same with the end of the window.
+    """
+
+    scope: Literal["job", "system"] = "job"
+    retry_after: tuple[str, ...] = ("retry-after",)
+    remaining: str = ""
+    reset: str = ""
+
+    def windows(self, headers: Mapping[str, str], now: float) -> Iterator[Window]:
+        """The windows of which a response reports something.
+
+        Args:
+            headers: by lower-case name.
+            now: Unix time.
+        """
+        for name in headers:
+            limit = "limit" in name
+            if name == "ratelimit":
+                yield from map(_policy, headers[name].split(","))
+            elif name == self.remaining or (limit and "remaining" in name):
+                # Docker Hub appends the length of the window: 76;w=21600.
+                yield Window(count(headers[name].partition(";")[0]), None)
+            elif name == self.reset or (limit and "reset" in name):
+                yield Window(None, _seconds(headers[name], now))
+
+    def calls_left(self, headers: Mapping[str, str]) -> int | None:
+        """How many calls are left in the current window, the least of several; ``None``: not known."""
+        return _least(self.windows(headers, 0.0))
+
+    def forbids(self, headers: Mapping[str, str]) -> bool:
+        """Whether a 403 is a rate limit: no call is left, or the response has a time to wait (GitHub)."""
+        return self.calls_left(headers) == 0 or self._retry_after(headers, 0.0) is not None
+
+    def wait(self, status: int, headers: Mapping[str, str], now: float) -> float | None:
+        """How many seconds to wait after a 429, a 503 or a 403 that is a rate limit; ``None``: not known.
+
+        Args:
+            status: of the response.
+            headers: by lower-case name.
+            now: Unix time; the ``Date`` of the response replaces it, in case the clocks differ.
+        """
+        now = http_date(headers.get("date", "")) or now
+        seconds = self._retry_after(headers, now)
+        if seconds is not None:
+            return seconds
+        windows = [*self.windows(headers, now)]
+        ends = [(left, end) for left, end in windows if end is not None and end >= 0]
+        left = _least(windows)
+        if spent := [end for of_this, end in ends if of_this == 0]:
+            return max(spent)
+        # Many vendors send the end of the window with every response: a 503 is no reason to wait for it.
+        if ends and (status == 429 or not left):
+            return min(end for _, end in ends)
+        return UNKNOWN_WAIT if left == 0 else None
+
+    def _retry_after(self, headers: Mapping[str, str], now: float) -> float | None:
+        for name in (*self.retry_after, *(name for name in headers if "retry-after" in name)):
+            seconds = _seconds(headers.get(name, ""), now)
+            if seconds is not None:
+                return max(0.0, seconds / 1000 if name.endswith("-ms") else seconds)
+        return None
+
+
+USUAL = RateLimit()
+
+
+def _least(windows: Iterable[Window]) -> int | None:
+    return min((window.left for window in windows if window.left is not None), default=None)
+
+
+def _policy(text: str) -> Window:
+    """One member of the header ``RateLimit``."""
+    found = dict(_PARAMETER.findall(text))
+    return Window(count(found.get("r", found.get("remaining"))), number(found.get("t", found.get("reset"))))
+
+
+def _seconds(value: str, now: float) -> float | None:
+    """The seconds from now of a header: a number of seconds, a Unix time, or a date in either notation."""
+    seconds = number(value)
+    if seconds is None:
+        moment = iso_date(value.strip()) or http_date(value)
+    elif seconds < _FIRST_MOMENT:
+        return seconds if seconds >= 0 else None
+    else:
+        moment = epoch(value)
+    return None if moment is None else moment - now
