@@ -51,7 +51,8 @@ SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
     ),
     Metric(
         "remote_job_system_credentials_expiry_timestamp_seconds",
-        "Expiry of credentials that the exporter does not renew: a fixed JWT or the client certificate.",
+        "Expiry of credentials that the exporter does not renew: a fixed JWT, a token whose expiry the "
+        "vendor reports (GitHub), or the client certificate.",
         lambda view: view.credentials_expiry,
     ),
 )

@@ -12,6 +12,7 @@ from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Headers, Request, Response
 from exporter.providers.rate_limit import USUAL, RateLimit
+from exporter.providers.values import instant
 from exporter.transport import ClientCertificate, ConnectionSettings, ReloadingPool
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
@@ -20,6 +21,9 @@ from exporter.upstream.trace import Trace
 _log = logging.getLogger(__name__)
 
 USER_AGENT = f"remote-job-exporter/{__version__}"
+
+EXPIRY_HEADER = "github-authentication-token-expiration"
+"""When the token of the request expires: ``2026-12-01 10:00:00 UTC``, or with an offset such as ``-0700``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,11 @@ class Client:
         self.in_use = self._pool.in_use
         self.rate_limit_remaining: int | None = None
         self._rate_limit = rate_limit
-        self._observed = tuple(word.encode() for word in ("limit", rate_limit.remaining) if word)
+        self._observed = tuple(
+            word.encode() for word in ("limit", EXPIRY_HEADER, rate_limit.remaining) if word
+        )
+        self._renews = type(credential).renew is not Credential.renew
+        self._header_expiry: tuple[object, float | None] = None, None
         self._expiry_error_logged = False
         self._certificate = ClientCertificate(connection.tls)
         self.place = {"host": urlsplit(base_url).netloc}
@@ -123,18 +131,21 @@ class Client:
             raise
         if trace is not None:
             trace.response(response)
-        self._observe(response.headers)
+        self._observe(response.headers, version)
         self.instrumentation.answered(response.status, response.timing.total)
         # The cookies of an error response may belong to another, anonymous session.
         if self._credential.keeps_cookies and 200 <= response.status < 300:
             self._credential.store_cookies(version, response.headers.every("set-cookie"))
         return response
 
-    def _observe(self, headers: Headers) -> None:
-        """Reads what a response shows of the rate limit."""
+    def _observe(self, headers: Headers, version: object) -> None:
+        """Reads what a response shows of the rate limit and of the credential that was sent."""
         self.rate_limit_remaining = None
         if headers.mention(*self._observed):
             self.rate_limit_remaining = self._rate_limit.calls_left(headers)
+            # Errors of a gateway lack the header, so it is valid until the credential changes.
+            if (expiry := _expiry(headers)) is not None:
+                self._header_expiry = version, expiry
 
     def explain_unauthorized(self, response: Response) -> str:
         """Why the system responded with 401, in our own words, if the credential knows; else empty."""
@@ -143,7 +154,10 @@ class Client:
     def credentials_expiry(self) -> float | None:
         """Unix time at which the first credential expires that is not renewed here, if known."""
         try:
-            ends = self._credential.expires_at(), self._certificate.expires_at()
+            ends = [self._credential.expires_at(), self._certificate.expires_at()]
+            version, expiry = self._header_expiry
+            if not self._renews and version == self._credential.version():
+                ends.append(expiry)
         except Exception:  # noqa: BLE001  an error of a plug-in must not cost the scrape
             if not self._expiry_error_logged:
                 fields = {"system": self.instrumentation.system}
@@ -155,3 +169,7 @@ class Client:
     async def close(self, *, grace: float) -> None:
         """Closes all connections; reads in progress have ``grace`` seconds before they fail."""
         await self._pool.close(grace)
+
+
+def _expiry(headers: Headers) -> float | None:
+    return instant(headers.get(EXPIRY_HEADER, "").removesuffix(" UTC"))

@@ -341,6 +341,33 @@ async def test_a_rate_limit_of_the_account_pauses_the_whole_system(tmp_path: Pat
     assert samples.get_one("remote_job_system_rate_limit_remaining") == 59
 
 
+async def test_the_expiry_of_a_token_is_that_of_the_response_until_the_token_changes(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    auth = "auth: {type: bearer, token: {file: token}}"
+    expiry = "remote_job_system_credentials_expiry_timestamp_seconds"
+    name = "GitHub-Authentication-Token-Expiration"
+    token.write_text("first")
+    cases = [
+        (Told({"state": "running"}, headers={name: "2026-12-01 10:00:00 UTC"}), 1_796_119_200),
+        (Told(status=502), 1_796_119_200),
+        (Told({"state": "running"}, headers={name: "2027-03-31 00:00:00 -0700"}), 1_806_476_400),
+        (Told({"state": "running"}, headers={name: "soon"}), 1_806_476_400),
+    ]
+    clock = Ahead()
+    async with (
+        vendor(lambda _: told) as forge,
+        exporter(json_config(forge.url, "a", more=auth), tmp_path, clock=clock) as running,
+    ):
+        for each, shown in cases:
+            told = each
+            assert (await running.scrape()).get_one(expiry) == shown
+        token.write_text("second")
+        clock.turn(60)
+        told = Told({"state": "running"})
+        assert (await running.scrape()).get_one(expiry) is None
+        assert forge.asked[-1].headers["authorization"] == "Bearer second"
+
+
 class Endless(Caps):
     """A provider that always wants to know one thing more of the first job."""
 
