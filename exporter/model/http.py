@@ -3,13 +3,13 @@
 A provider makes a `Request` and reads a `Response`; the transport makes the `Response`.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.json_body import parsed
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """The name of a header or of a cookie (RFC 9110 section 5.6.2)."""
@@ -148,15 +148,17 @@ class Response:
     timing: Timing = Timing()
 
     def json(self) -> Any:
-        """The body as JSON.
+        """The body as JSON, see `parsed`.
 
         Raises:
             Failure: ``invalid_response``, it is not JSON (an HTML page, truncated, nested too deeply).
         """
         try:
-            return json.loads(self.body)
+            return parsed(self.body, self.headers)
         except (ValueError, RecursionError):
-            raise Failure(Reason.INVALID_RESPONSE, "the response is not JSON", status=self.status) from None
+            pass
+        # Raised outside of the handler: the exception of the parser contains the body.
+        raise Failure(Reason.INVALID_RESPONSE, "the response is not JSON", status=self.status)
 
     def object(self) -> Mapping[str, Any]:
         """The body as a JSON object.

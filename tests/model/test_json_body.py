@@ -1,0 +1,131 @@
+"""Bodies of responses as JSON, as systems send them."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from math import inf, isfinite, nan
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model.failure import Failure, Reason
+from exporter.model.http import Headers, Response
+
+UMLAUT = '{"status": "für"}'
+NUMBERS = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
+
+
+def values(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | leaves,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+        max_leaves=6,
+    )
+
+
+def response(body: bytes, content_type: str = "application/json") -> Response:
+    return Response(200, body, Headers([b"HTTP/1.1 200 OK\r\n", b"Content-Type: %b" % content_type.encode()]))
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from numbers(inner)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
+)
+def test_every_unicode_encoding_is_read_whatever_the_content_type(encoding: str) -> None:
+    for content_type in ("application/json", "application/json; charset=ISO-8859-1", ""):
+        assert response(UMLAUT.encode(encoding), content_type).json() == {"status": "für"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content_type"),
+    [
+        ("latin-1", "application/json; charset=ISO-8859-1"),
+        ("latin-1", 'application/json; x=y; CharSet = "latin1"'),
+        ("cp1252", "text/json;charset=windows-1252"),
+        ("gb18030", "application/json; charset=GB18030"),
+    ],
+)
+def test_other_charsets_are_read_by_the_name_in_the_content_type(encoding: str, content_type: str) -> None:
+    assert response(UMLAUT.encode(encoding), content_type).json() == {"status": "für"}
+
+
+@pytest.mark.parametrize(
+    "charset", ["utf-8", "x", "iso-8859-12", "zlib", "idna", "unicode_escape", "undefined", ""]
+)
+def test_bytes_that_are_invalid_cost_one_character(charset: str) -> None:
+    body = UMLAUT.encode("latin-1")
+    assert response(body, f"application/json; charset={charset}").json() == {"status": "f\ufffdr"}
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'{"a":1,"a":2}', {"a": 2}),
+        (b' {"a":[]}\r\n\n', {"a": []}),
+        (b"[1122334455667788990, 12345678901234567890]", [1122334455667788990, 12345678901234567890]),
+        (b"[18446744073709551616, -100000000000000000000]", [2**64, -(10**20)]),
+        (b'["\\ud800", "\\ud83d\\ude00"]', ["\ud800", "\U0001f600"]),
+        (b'["a\tb\x1bc"]', ["a\tb\x1bc"]),
+        (b'{"n":NaN,"p":-Infinity,"q":1e400,"r":1e300}', {"n": None, "p": None, "q": None, "r": 1e300}),
+        (b'{"n":NaN,"run_id":1122334455667788990}', {"n": None, "run_id": 1122334455667788990}),
+        (b"null", None),
+    ],
+)
+def test_an_odd_value_is_exact_or_costs_itself_alone(body: bytes, value: object) -> None:
+    assert response(body).json() == value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b")]}'\n{}",
+        b"<html>login</html>",
+        b'{"a":',
+        b"{'a': 1}",
+        b'{"a":1,}',
+        b"{}{}",
+        b"nan",
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b"\xef\xbb\xbf" + b"[" * 100_000,
+        b"[" + b"9" * 5000 + b"]",
+    ],
+)
+def test_what_is_no_json_is_an_invalid_response(body: bytes) -> None:
+    with pytest.raises(Failure) as caught:
+        response(body).json()
+    assert (caught.value.reason, caught.value.status) == (Reason.INVALID_RESPONSE, 200)
+    assert caught.value.detail == "the response is not JSON"
+    assert caught.value.__context__ is None  # which would keep the body
+
+
+@given(values(NUMBERS | TEXTS), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32-le"]))
+def test_every_value_is_read_back_exactly(value: Any, encoding: str) -> None:
+    assert response(json.dumps(value, ensure_ascii=False).encode(encoding)).json() == value
+
+
+@given(values(st.floats() | st.sampled_from([nan, inf, -inf]) | st.text(max_size=8)))
+def test_no_number_is_nan_or_infinite(value: Any) -> None:
+    assert all(map(isfinite, numbers(response(json.dumps(value).encode()).json())))
+
+
+@given(
+    st.lists(st.binary(max_size=8) | st.sampled_from([*b'{}[]":,', b"NaN", b"1e999", b'{"a":'])),
+    st.sampled_from(["", "utf-8", "utf-16", "iso-8859-1", "big5", "euc-jp", "shift_jis"]),
+)
+def test_no_body_however_odd_raises_anything_but_a_failure(pieces: list[bytes | int], charset: str) -> None:
+    body = b"".join(piece if isinstance(piece, bytes) else bytes([piece]) for piece in pieces)
+    with suppress(Failure):
+        response(body, f"application/json; charset={charset}").json()
