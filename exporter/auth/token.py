@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest, Response, Session
 
 from exporter.auth.credential import Credential, SecretSet, secret_bytes
-from exporter.model.dates import http_date, iso_date
+from exporter.model.dates import http_date, moment
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.secret import Secret
 
@@ -192,7 +192,7 @@ class TokenCredential(Credential):
         """
         for value in values:
             number = _number(value)
-            end = None if number else iso_date(value)
+            end = None if number else moment(value)
             if number >= FIRST_MOMENT:
                 end = number if number < FIRST_MILLISECONDS else number / 1000
             if end is not None:

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from exporter.model.dates import http_date, iso_date
-from exporter.providers.values import count, epoch, number
+from exporter.model.dates import http_date, moment
+from exporter.providers.values import count, number
 
 UNKNOWN_WAIT = 60.0
 """Seconds to wait if no call is left and no valid time is given: GitHub asks clients to wait that long."""
@@ -122,9 +122,9 @@ def _seconds(value: str, now: float) -> float | None:
     """The seconds from now of a header: a number of seconds, a Unix time, or a date in either notation."""
     seconds = number(value)
     if seconds is None:
-        moment = iso_date(value.strip()) or http_date(value)
+        at = moment(value) or http_date(value)
     elif seconds < _FIRST_MOMENT:
         return seconds if seconds >= 0 else None
     else:
-        moment = epoch(value)
-    return None if moment is None else moment - now
+        at = moment(value)
+    return None if at is None else at - now

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.config_types import check_key
-from exporter.model.dates import iso_date
+from exporter.model.dates import moment
 
 MAX_TEXT = 128
 MAX_COUNT = 2**53
 _YEAR_9999 = 253_370_764_800
-_MILLISECONDS = 1e11
 _COUNT = re.compile(r"\d{1,16}(\.0+)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,16}(\.\d{1,16})?", re.ASCII)
 
@@ -80,20 +79,11 @@ def ratio(value: object, full: float = 1.0) -> float | None:
 
 
 def instant(value: object) -> float | None:
-    """An ISO 8601 time as Unix seconds; without an offset it is UTC."""
-    return _plausible(iso_date(value))
+    """A time as Unix seconds, in any form that `moment` reads."""
+    return plausible(moment(value))
 
 
-def epoch(value: object) -> float | None:
-    """A Unix time, as number or text, in seconds; from 10^11 on it is in milliseconds.
-
-    In seconds that is the year 5138, in milliseconds 1973.
-    """
-    seconds = number(value)
-    return _plausible(seconds / 1000 if seconds is not None and seconds >= _MILLISECONDS else seconds)
-
-
-def _plausible(seconds: float | None) -> float | None:
+def plausible(seconds: float | None) -> float | None:
     """A time after 1970 and before 9999: others are a server's "no time", as .NET's first and last moment."""
     return seconds if seconds is not None and 0 < seconds < _YEAR_9999 else None
 

@@ -106,13 +106,14 @@ def test_a_ratio_lies_between_zero_and_one_or_means_nothing(
         ("2019-13-09T12:34Z", None),
         ("yyyy-MM-ddTHH:mmZ", None),
         ("2019", None),
-        (1_547_037_240, None),
+        (1_547_037_240, 1_547_037_240.0),
+        ("/Date(-62135596800000)/", None),
+        (0, None),
+        (-1, None),
         (None, None),
     ],
 )
-def test_an_instant_is_an_iso_time_with_any_fraction_and_without_an_offset_utc(
-    value: object, expected: float | None
-) -> None:
+def test_an_instant_is_a_time_that_a_job_can_have(value: object, expected: float | None) -> None:
     assert fields.instant(value) == expected
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from pydantic import ConfigDict, Field
 
 from exporter.config_types import Expression, Keys, KeyValue, Place, inside
-from exporter.model.dates import iso_date
+from exporter.model.dates import moment
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
@@ -24,7 +24,7 @@ from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Step
 from exporter.providers.json.keys import KEY, JsonDiscover, RateLimitKeys, ReadKeys, RequestKeys
 from exporter.providers.json.listing import Pages, Turn, look
 from exporter.providers.rate_limit import RateLimit
-from exporter.providers.values import count, epoch, instant, key, number, ratio, text
+from exporter.providers.values import count, key, plausible, ratio, text
 
 _JSON = ("Content-Type", "application/json")
 _MINUS = 'write a name that contains a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
@@ -284,15 +284,13 @@ def _flag(found: Any) -> bool | None:
 
 
 def _time(found: Any) -> float | None:
-    """An ISO 8601 time, or a Unix time in seconds or milliseconds."""
+    """A time in any form that `moment` reads."""
     if _is_nothing(found):
         return None
-    if number(found) is not None:
-        return epoch(found)
-    found = found.strip() if isinstance(found, str) else found
-    if iso_date(found) is None:
+    at = moment(found)
+    if at is None:
         raise TypeError("a time")
-    return instant(found)
+    return plausible(at)
 
 
 def _is_nothing(found: Any) -> bool:
