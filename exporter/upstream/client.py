@@ -16,6 +16,7 @@ from exporter.providers.values import instant
 from exporter.transport import ClientCertificate, ConnectionSettings, ReloadingPool
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
+from exporter.upstream.sign_in import is_sign_in_page
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Client:
 
     Attributes:
         place: the host and, if there is one, the proxy: fields of log lines.
+        authenticates: whether requests have a credential.
         timeout: seconds for one request, and for one whole read.
         rate_limit_remaining: requests that the vendor still allows, if its last response shows that.
 
@@ -72,6 +74,7 @@ class Client:
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **settings.headers}
         credential.bind(base_url, headers)
         self._credential = credential
+        self.authenticates = credential.kind != "none"
         self._prepared = PreparedRequests(base_url, headers, credential)
         self.expect_jobs = self._prepared.expect_jobs
         self._renewal = Renewal(credential, connection, timeout, instrumentation, clock)
@@ -93,7 +96,9 @@ class Client:
     async def send(
         self, request: Request, *, deadline: float, max_bytes: int, trace: Trace | None = None
     ) -> Response:
-        """Sends a request; if it is rejected with 401, renews the credential and sends it a second time.
+        """Sends a request; if its credential is rejected, renews that and sends it a second time.
+
+        It is rejected with 401 or with a sign-in page.
 
         Args:
             deadline: monotonic time, for the renewal of the credential too.
@@ -108,7 +113,8 @@ class Client:
         """
         version = await self._renewal.ready(deadline)
         response = await self._send_once(request, version, deadline, max_bytes, trace)
-        if response.status == 401 and self._credential.rejected(version):
+        rejected = response.status == 401 or is_sign_in_page(request, response)
+        if rejected and self._credential.rejected(version):
             version = await self._renewal.ready(deadline)
             response = await self._send_once(request, version, deadline, max_bytes, trace)
         return response
@@ -133,8 +139,9 @@ class Client:
             trace.response(response)
         self._observe(response.headers, version)
         self.instrumentation.answered(response.status, response.timing.total)
-        # The cookies of an error response may belong to another, anonymous session.
-        if self._credential.keeps_cookies and 200 <= response.status < 300:
+        # The cookies of an error or a sign-in page may belong to another, anonymous session.
+        keeps_cookies = self._credential.keeps_cookies and 200 <= response.status < 300
+        if keeps_cookies and not is_sign_in_page(request, response):
             self._credential.store_cookies(version, response.headers.every("set-cookie"))
         return response
 

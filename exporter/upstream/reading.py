@@ -16,6 +16,7 @@ from exporter.model.job import Job, State, Status
 from exporter.model.pacing import retry_after
 from exporter.providers.base import Counting, DiscoverKeys, Found, Provider
 from exporter.upstream.client import Client
+from exporter.upstream.sign_in import is_sign_in_page
 from exporter.upstream.trace import Trace
 from exporter.upstream.unknown_words import UnknownWords
 
@@ -176,6 +177,11 @@ class Upstream:
             if failure.reason is not Reason.AUTH:  # those are counted once for all reads, by Renewal
                 self._instrumentation.failed(failure.reason)
             raise
+        if is_sign_in_page(request, response):
+            reason = Reason.UNAUTHORIZED if self._client.authenticates else Reason.INVALID_RESPONSE
+            self._instrumentation.failed(reason)
+            detail = f"HTTP status {response.status}, text/html: a sign-in page?"
+            raise Failure(reason, detail, status=response.status)
         if 200 <= response.status < 300 or response.status in request.expect:
             self._rejection_logged = False
             return response
