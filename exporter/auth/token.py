@@ -1,6 +1,5 @@
 """Credentials that fetch a token: renewed before it expires, or when it is rejected."""
 
-import json
 import re
 import time
 from abc import abstractmethod
@@ -14,6 +13,7 @@ from requests import PreparedRequest, Response, Session
 from exporter.auth.credential import Credential, SecretSet, secret_bytes
 from exporter.model.dates import http_date, moment
 from exporter.model.failure import Failure, Reason
+from exporter.model.json_body import parsed
 from exporter.runtime.secret import Secret
 
 MAX_TOKEN_LENGTH = 64 * 1024
@@ -212,7 +212,7 @@ class TokenCredential(Credential):
 def json_object(response: Response) -> dict[str, Any]:
     """The body as a JSON object, or an empty one for anything else."""
     try:
-        body = json.loads(response.content)
+        body = parsed(response.content, response.headers)
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

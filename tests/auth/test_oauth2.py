@@ -272,6 +272,23 @@ def test_an_answer_that_is_no_json_is_a_failure(body: bytes, server: Server, ses
     renewal_failure(oauth2(server.url), session)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"access_token": "t1"}',
+        b'{"access_token": "t1", "user": "J\xfcrgen"}',
+        b'{"access_token": "t1", "expires_in": NaN}',
+    ],
+)
+def test_a_token_does_not_depend_on_the_encoding_of_its_response(
+    body: bytes, server: Server, session: Session
+) -> None:
+    server.status, server.body = 200, body
+    credential = oauth2(server.url)
+    credential.renew(session, 0)
+    assert sent(credential)["Authorization"] == "Bearer t1"
+
+
 def test_an_error_that_comes_with_status_200_is_named(server: Server, session: Session) -> None:
     server.answer({"error": "access_denied", "error_description": "chatter"})
     failure = renewal_failure(oauth2(server.url), session)
