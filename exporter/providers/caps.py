@@ -14,7 +14,8 @@ from exporter.config_types import Keys, KeyValue
 from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, RESULTS, Category, Items, Job, Kind, State, Status
 from exporter.providers.base import Provider, StateOf, Steps, invalid, path
-from exporter.providers.values import count, flag, instant, mapping, ratio, text
+from exporter.providers.fields import Fields
+from exporter.providers.values import text
 
 MAX_CATEGORIES_LENGTH = 64 * 1024
 
@@ -66,10 +67,10 @@ class Caps(Provider):
 
 
 def _status(response: Response, state_of: StateOf) -> Status:
-    body = response.object()
-    if "job_status" not in body and "entity_id" not in body:
-        raise invalid(response, "the response has no build job")
-    raw = text(body.get("job_status"))
+    body = Fields(response.object())
+    raw = body.text("job_status")
+    if not raw:
+        raise invalid(response, "job_status is missing or is not text")
     items = Items(**_counts(body))
     state = state_of(raw)
     if state is State.SUCCEEDED and items.failed:
@@ -82,28 +83,29 @@ def _status(response: Response, state_of: StateOf) -> Status:
         raw=raw,
         run=_blob(body) if started is None else "",
         # The progress of a queued job is that of the run before.
-        progress=None if state is State.QUEUED else ratio(body.get("job_progress")),
+        progress=None if state is State.QUEUED else body.ratio("job_progress"),
         items=items,
-        categories=_categories(body.get("categorized_count")),
-        cancelable=flag(body.get("cancelable")),
+        categories=_categories(body),
+        cancelable=body.flag("cancelable"),
         started_at=started,
         ended_at=ended,
         state_since=ended if state in RESULTS else started if state is State.RUNNING else None,
-        name=text(body.get("name")),
-        type=text(body.get("job_type")),
-        level=text(body.get("job_level")),
+        name=body.text("name"),
+        type=body.text("job_type"),
+        level=body.text("job_level"),
+        notes=body.notes,
     )
 
 
-def _blob(body: Mapping[str, Any]) -> str:
+def _blob(body: Fields) -> str:
     """``latest_blob_id``, which is over 2^53 and so no float."""
-    blob = body.get("latest_blob_id")
-    return text(str(blob) if isinstance(blob, int) and not isinstance(blob, bool) else blob)
+    blob = body.raw.get("latest_blob_id")
+    return text(str(blob)) if type(blob) is int else body.text("latest_blob_id")
 
 
-def _times(body: Mapping[str, Any], state: State) -> tuple[float | None, float | None]:
+def _times(body: Fields, state: State) -> tuple[float | None, float | None]:
     """Start and end of the newest run."""
-    started, ended = instant(body.get("started_at")), instant(body.get("ended_at"))
+    started, ended = body.instant("started_at"), body.instant("ended_at")
     in_order = started is not None and ended is not None and started <= ended
     if state in ACTIVE:
         # An active run has not ended. An end after the start is, like the start, of the run before.
@@ -112,22 +114,29 @@ def _times(body: Mapping[str, Any], state: State) -> tuple[float | None, float |
     return started, ended if in_order or started is None else None
 
 
-def _categories(value: object) -> dict[str, Category]:
+def _categories(body: Fields) -> dict[str, Category]:
     """``categorized_count``: JSON inside a string. If it is invalid, only the categories are left out."""
-    if isinstance(value, str):
-        if len(value) > MAX_CATEGORIES_LENGTH:
-            return {}
+    categories = body.read("categorized_count", _object, "a JSON object") or {}
+    found = {}
+    for name, value in categories.items():
+        # The name is text of the response, which belongs into no note.
+        counts = body.inside(value, "categorized_count.*")
+        if not isinstance(value, dict):
+            body.note("categorized_count.*", "an object")
+        elif label := text(name):
+            found[label] = Category(**_counts(counts))
+    return found
+
+
+def _object(value: object) -> dict[str, Any] | None:
+    if isinstance(value, str) and len(value) <= MAX_CATEGORIES_LENGTH:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            return {}
-    return {
-        label: Category(**_counts(counts))
-        for name, counts in mapping(value).items()
-        if (label := text(name)) and isinstance(counts, dict)
-    }
+            return None
+    return value if isinstance(value, dict) else None
 
 
-def _counts(body: Mapping[str, Any]) -> dict[str, int | None]:
+def _counts(body: Fields) -> dict[str, int | None]:
     names = {"total": "total_count", "succeeded": "successful_count", "failed": "failed_count"}
-    return {name: count(body.get(theirs)) for name, theirs in names.items()}
+    return {name: body.count(theirs) for name, theirs in names.items()}

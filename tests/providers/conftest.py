@@ -21,7 +21,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 _TIMES = ["2015-10-20T05:38:05.7249287+00:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z"]
 _WORDS = ["1", " 7 ", "-1", "1e400", "NaN", "1.5", "99999999999999999999", "x" * 5000, "\ud800", "a\nb"]
-_ODD = st.recursive(
+ODD = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
@@ -217,9 +217,9 @@ def mutated(draw: st.DrawFn, bodies: list[bytes]) -> bytes:
             parent, key = at, draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
             at = parent[key]
         if key is None:
-            return json.dumps(draw(_ODD)).encode()
+            return json.dumps(draw(ODD)).encode()
         if draw(st.integers(0, 4)):
-            parent[key] = draw(_ODD)
+            parent[key] = draw(ODD)
         else:
             del parent[key]
     return json.dumps(body).encode()

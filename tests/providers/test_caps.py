@@ -94,9 +94,25 @@ def test_every_word_has_its_state_and_stays_visible(word: str, state: State) -> 
     assert (status.state, status.raw) == (state, word)
 
 
-def test_a_status_of_null_is_unknown() -> None:
-    assert drive(caps(), KEYS, response_of({"job_status": None})).status.state is State.UNKNOWN
-    assert drive(caps(), KEYS, response_of({"entity_id": "x--promote"})).status.state is State.UNKNOWN
+@pytest.mark.parametrize("word", [None, "", " ", 5, True, ["Succeeded"], {}])
+def test_a_response_without_a_word_for_the_state_is_not_understood(word: object) -> None:
+    with pytest.raises(Failure, match="invalid_response: job_status is missing or is not text"):
+        drive(caps(), KEYS, response_of({"job_status": word, "entity_id": "x--promote"}))
+
+
+def test_a_value_of_another_type_costs_that_value_and_is_noted() -> None:
+    odd = {"job_progress": "half", "total_count": -1, "started_at": "-", "cancelable": "no", "name": ["x"]}
+    body = {"job_status": "Succeeded", "failed_count": 0, "latest_blob_id": 1.5, **odd}
+    status = drive(caps(), KEYS, response_of(body)).status
+    assert (status.state, status.items) == (State.SUCCEEDED, Items(failed=0))
+    assert status.notes == (
+        "total_count: the value is not a whole number from 0",
+        "started_at: the value is not a time",
+        "latest_blob_id: the value is not text",
+        "job_progress: the value is not a number from 0 to 1",
+        "cancelable: the value is not true or false",
+        "name: the value is not text",
+    )
 
 
 def test_success_with_failed_items_is_success_with_errors() -> None:
@@ -107,17 +123,24 @@ def test_success_with_failed_items_is_success_with_errors() -> None:
 
 @pytest.mark.parametrize(
     "categories",
-    ['{"Outline":{"total_count":3,', "[" * 60_000, '{"A":{}}' + " " * 70_000, "[]", "7", 7, None],
+    ['{"Outline":{"total_count":3,', "[" * 60_000, '{"A":{}}' + " " * 70_000, "[]", "7", 7],
 )
 def test_broken_or_huge_categories_lose_only_themselves(categories: object) -> None:
     body = {"job_status": "Succeeded", "total_count": 10, "categorized_count": categories}
     status = drive(caps(), KEYS, response_of(body)).status
     assert (status.state, status.items.total, status.categories) == (State.SUCCEEDED, 10, {})
+    assert status.notes == ("categorized_count: the value is not a JSON object",)
 
 
 def test_categories_may_also_come_as_an_object() -> None:
-    body = {"job_status": "Running", "categorized_count": {"Topic": {"total_count": "4"}, "Odd": 3}}
-    assert drive(caps(), KEYS, response_of(body)).status.categories == {"Topic": Category(total=4)}
+    odd = {"Odd": 3, "Even": None, "Half": {"total_count": 0.5}}
+    body = {"job_status": "Running", "categorized_count": {"Topic": {"total_count": "4"}, **odd}}
+    status = drive(caps(), KEYS, response_of(body)).status
+    assert status.categories == {"Topic": Category(total=4), "Half": Category()}
+    assert status.notes == (
+        "categorized_count.*: the value is not an object",
+        "categorized_count.*.total_count: the value is not a whole number from 0",
+    )
 
 
 @pytest.mark.parametrize(("word", "state"), [("Queued", State.QUEUED), ("Running", State.RUNNING)])

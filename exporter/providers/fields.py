@@ -1,0 +1,100 @@
+"""Reads the fields of an object of a response, and notes those whose value cannot be used.
+
+A field is absent if it is missing, null or blank text. So is one with a value of a wrong type, which costs
+no other field: it gets a note for `Status.notes`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from exporter.model.dates import moment
+from exporter.providers import values
+from exporter.providers.values import MAX_TEXT
+
+Value = TypeVar("Value")
+
+
+class Fields:
+    """The fields of one object.
+
+    Args:
+        body: any JSON value; one that is no object has no fields.
+        place: what notes write before the name of a field.
+
+    Attributes:
+        raw: the object itself.
+    """
+
+    def __init__(self, body: object, place: str = "") -> None:
+        self.raw = values.mapping(body)
+        self._place = place
+        self._notes: dict[str, str] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line for each field with a value that cannot be used, also in the objects inside."""
+        return tuple(f"{place}: the value is not {allowed}" for place, allowed in self._notes.items())
+
+    def left_out(self, name: str) -> bool:
+        """Whether a field was read and has a value that cannot be used."""
+        return self._place + name in self._notes
+
+    def note(self, name: str, allowed: str) -> None:
+        """Notes that the value of a field cannot be used, and what is allowed, such as ``a time``."""
+        self._notes[self._place + name] = allowed
+
+    def read(self, name: str, convert: Callable[[Any], Value | None], allowed: str) -> Value | None:
+        """The value of a field.
+
+        Args:
+            convert: ``None`` for a value that cannot be used.
+            allowed: what the value should be, for the note.
+        """
+        value = self.raw.get(name)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return None
+        result = convert(value)
+        if result is None:
+            self.note(name, allowed)
+        return result
+
+    def text(self, name: str, limit: int = MAX_TEXT) -> str:
+        """As `values.text`."""
+        return self.read(name, lambda value: _text(value, limit), "text") or ""
+
+    def flag(self, name: str) -> bool | None:
+        """As `values.flag`."""
+        return self.read(name, values.flag, "true or false")
+
+    def count(self, name: str) -> int | None:
+        """As `values.count`."""
+        return self.read(name, values.count, "a whole number from 0")
+
+    def ratio(self, name: str, full: float = 1.0) -> float | None:
+        """As `values.ratio`."""
+        return self.read(name, lambda value: values.ratio(value, full), f"a number from 0 to {full:g}")
+
+    def instant(self, name: str) -> float | None:
+        """As `values.instant`; a time that means "no time" gets no note."""
+        return values.plausible(self.read(name, moment, "a time"))
+
+    def nested(self, *names: str) -> "Fields":
+        """The fields of the objects under these names together; those of the later ones take precedence."""
+        together: dict[str, Any] = {}
+        for name in names:
+            together |= self.read(name, _object, "an object") or {}
+        return self.inside(together, names[-1])
+
+    def inside(self, body: object, name: str) -> "Fields":
+        """The fields of an object that is part of a field; its notes are added to those of this one."""
+        inner = Fields(body, f"{self._place}{name}.")
+        inner._notes = self._notes
+        return inner
+
+
+def _text(value: object, limit: int) -> str | None:
+    return values.text(value, limit) if isinstance(value, str) else None
+
+
+def _object(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) else None
