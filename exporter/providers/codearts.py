@@ -30,9 +30,10 @@ from exporter.providers.base import (
     invalid,
     path,
 )
+from exporter.providers.fields import Fields
 from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.rate_limit import RateLimit, Window
-from exporter.providers.values import count, flag, mapping, text
+from exporter.providers.values import count, mapping, text
 
 LATEST = "latest"
 _ID = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
@@ -54,6 +55,7 @@ _STATES = {
 
 # The run has ended; how is elsewhere.
 _FINISHED = "finished"
+_NO_STATE = "no response has a word for the state of the run"
 
 _ERROR_CODE = re.compile(r"[A-Z]{2,8}\.\d{4,10}", re.ASCII)
 _GATEWAY_REASONS = {
@@ -156,8 +158,10 @@ class CodeArts(Provider):
         job_id, build_no = job.keys["job_id"], job.keys["build_no"]
         if build_no == LATEST:
             return (yield from _read_latest(job_id, self.state_of))
-        status = _status(int(build_no), (yield from _read_run(job_id, build_no, self.state_of)))
-        return replace(status, final=status.state in RESULTS)
+        run = yield from _read_run(job_id, build_no, self.state_of)
+        if not run.raw:
+            raise Failure(Reason.INVALID_RESPONSE, _NO_STATE)
+        return replace(_status(int(build_no), run), final=run.state in RESULTS)
 
     def discover(self, keys: CodeArtsDiscover, now: float) -> Listing:
         """One request for each 100 tasks, with their states.
@@ -174,14 +178,16 @@ class CodeArts(Provider):
 
 def _read_latest(job_id: str, state_of: StateOf) -> Steps:
     response = yield Request(path("v1", "job", job_id, "running-status"))
-    newest = _result(response)
-    word = text(newest.get("last_build_status"))
-    is_running = flag(newest.get("is_running")) is True
+    newest = Fields(_result(response), "running-status.")
+    word = newest.text("last_build_status")
+    is_running = newest.flag("is_running") is True
     known = State.RUNNING if is_running else state_of(word)
-    number = _newest_number(newest, response)
-    if number is None:
+    number = newest.count("last_build_no")
+    if not number:
+        if known not in ACTIVE and newest.notes:
+            raise invalid(response, newest.notes[0])
         # There is no run to read yet: the task waits for its first one, or has just started it.
-        return Status(state=known if known in ACTIVE else State.IDLE, raw=word)
+        return Status(state=known if known in ACTIVE else State.IDLE, raw=word, notes=newest.notes)
     try:
         run = yield from _read_run(job_id, str(number), state_of)
     except Failure as failure:
@@ -191,23 +197,14 @@ def _read_latest(job_id: str, state_of: StateOf) -> Steps:
     if known in ACTIVE and run.state not in ACTIVE:
         # A result may be that of the run before, in each response. If the run has ended since the first
         # response, the next read shows that.
-        run = Status(known, raw="Running" if is_running else word)
+        run = Status(known, raw="Running" if is_running else word, notes=run.notes)
     elif is_running:
         run = replace(run, state=State.RUNNING)
     elif not run.raw:
         run = replace(run, raw=word, state=known)
-    return replace(_status(number, run), run=str(number))
-
-
-def _newest_number(newest: Mapping[str, Any], response: Response) -> int | None:
-    """The number of the newest run; ``None`` for a task that never ran."""
-    value = newest.get("last_build_no")
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    number = count(value)
-    if number is None:
-        raise invalid(response, "last_build_no is not a number")
-    return number or None
+    if not run.raw:
+        raise invalid(response, _NO_STATE)
+    return replace(_status(number, run), run=str(number), notes=newest.notes + run.notes)
 
 
 def _read_run(job_id: str, build_no: str, state_of: StateOf) -> Steps:
@@ -218,30 +215,32 @@ def _read_run(job_id: str, build_no: str, state_of: StateOf) -> Steps:
         if failure.reason in NOT_OF_PATH or failure.reason is Reason.UNAUTHORIZED:
             raise  # build-info would fail as well
         record = {}
-    run = _from_record(record, state_of)
+    run = _from_record(Fields(record, "build-info-record."), state_of)
     if run.raw and run.raw.casefold() != _FINISHED:
         return run
-    info = _result((yield Request(path("v1", "job", job_id, build_no, "build-info"))))
+    result = _result((yield Request(path("v1", "job", job_id, build_no, "build-info"))))
+    info = Fields(result, "build-info.")
     # ``building`` takes precedence: ``build_result`` may still be that of the run before.
-    word = "building" if flag(info.get("building")) is True else text(info.get("build_result"))
+    word = "building" if info.flag("building") is True else info.text("build_result")
+    run = replace(run, notes=run.notes + info.notes)
     return replace(run, raw=word, state=state_of(word)) if word else run
 
 
-def _from_record(record: Mapping[str, Any], state_of: StateOf) -> Status:
-    phase, result = text(record.get("job_running_status")), text(record.get("state"))
+def _from_record(record: Fields, state_of: StateOf) -> Status:
+    phase, result = record.text("job_running_status"), record.text("state")
     # During a run, ``state`` can be anything; after it, the phase does not say how the run ended.
     raw = (result or phase) if phase.casefold() == _FINISHED else phase or result
     # The other duration, ``cost_time``, is not used: its unit is not documented.
-    return _run(raw, state_of(raw), record.get("start_time"), record.get("build_time"))
+    return _run(raw, state_of(raw), record, "start_time")
 
 
-def _run(raw: str, state: State, start: object, build_time: object) -> Status:
+def _run(raw: str, state: State, fields: Fields, start: str) -> Status:
     """A run in one response, for `_status`; ``raw`` is empty if the response does not have its state."""
-    started, duration = _epoch(start), count(build_time)
+    started, duration = _epoch(fields.count(start)), fields.count("build_time")
     ended = None
     if state not in ACTIVE and started is not None and duration and duration < _MAX_DURATION_MS:
         ended = round(started + duration / 1000, 3)
-    return Status(state, raw=raw, started_at=started, ended_at=ended)
+    return Status(state, raw=raw, started_at=started, ended_at=ended, notes=fields.notes)
 
 
 def _tasks(state_of: StateOf, response: Response, *, newer_than: float | None, now: float) -> NumberedPage:
@@ -258,25 +257,25 @@ def _tasks(state_of: StateOf, response: Response, *, newer_than: float | None, n
     for task in map(mapping, tasks):
         job_id = task.get("id")
         if isinstance(job_id, str) and _ID.fullmatch(job_id):
-            status = _listed(task, state_of)
+            status = _listed(Fields(task), state_of)
             keys = {"job_id": job_id, "build_no": LATEST}
             each = Found(keys, status, complete=status is not None, name=text(task.get("job_name")))
             found[job_id] = None if _ended_before(status, newer_than, now) else each
     return NumberedPage(len(tasks), found, total)
 
 
-def _listed(task: Mapping[str, Any], state_of: StateOf) -> Status | None:
+def _listed(task: Fields, state_of: StateOf) -> Status | None:
     """The status of a task in its project's list; ``None`` if the list does not have it."""
-    word, phase = text(task.get("last_build_status")), text(task.get("last_job_running_status"))
-    finished, is_active = flag(task.get("is_finished")), state_of(phase) in ACTIVE
+    word, phase = task.text("last_build_status"), task.text("last_job_running_status")
+    finished, is_active = task.flag("is_finished"), state_of(phase) in ACTIVE
     if state_of(word) in RESULTS and finished is not True and is_active is not (finished is False):
         return None  # the result may be that of the run before: the task itself says which run has ended
     if is_active and not finished:
         word = phase
     if word.casefold() in ("", _FINISHED):
         return None
-    number, disabled = count(task.get("build_number")), flag(task.get("disabled"))
-    run = _run(word, state_of(word), task.get("last_build_time"), task.get("build_time"))
+    number, disabled = task.count("build_number"), task.flag("disabled")
+    run = _run(word, state_of(word), task, "last_build_time")
     return replace(
         _status(number or None, run),
         run=str(number) if number else "",
@@ -305,9 +304,8 @@ def _status(number: int | None, run: Status) -> Status:
     )
 
 
-def _epoch(value: object) -> float | None:
+def _epoch(stamp: int | None) -> float | None:
     """A Unix time in milliseconds, or in seconds if that gives a year from 2010 to 2099."""
-    stamp = count(value)
     if stamp is None:
         return None
     seconds = stamp / 1000 if stamp >= _YEAR_2100 else float(stamp)

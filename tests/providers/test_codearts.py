@@ -61,8 +61,6 @@ def reason_of(responses: Responses, build_no: object = 9) -> Reason:
         ("build_info_failure_array", State.FAILED, "FAILURE", True),
         ("build_info_success_object", State.SUCCEEDED, "SUCCESS", True),
         ("build_info_building", State.RUNNING, "building", False),
-        ("build_info_empty_array", State.UNKNOWN, "", False),
-        ("build_info_null", State.UNKNOWN, "", False),
     ],
 )
 def test_build_info_is_read_where_there_is_no_record(
@@ -72,6 +70,45 @@ def test_build_info_is_read_where_there_is_no_record(
     assert (status.state, status.raw, status.final) == (state, raw, final)
     assert (status.started_at, status.ended_at, status.progress) == (None, None, None)
     assert (status.run_number, status.items) == (9, Items())
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        file("build_info_empty_array"),
+        file("build_info_null"),
+        ok({"building": False, "build_result": None}),
+        ok({"building": "no", "build_result": 5}),
+    ],
+)
+def test_a_run_without_a_word_for_its_state_is_not_understood(info: Response) -> None:
+    assert reason_of({RECORD: NOTHING, INFO: info}) is Reason.INVALID_RESPONSE
+    assert reason_of({STATUS: newest(word=""), RECORD: NOTHING, INFO: info}, "latest") is (
+        Reason.INVALID_RESPONSE
+    )
+
+
+def test_a_value_of_another_type_costs_that_value_and_is_noted() -> None:
+    record = {"job_running_status": 3, "state": "SUCCESS", "start_time": "soon", "build_time": [13000]}
+    notes = (
+        "build-info-record.job_running_status: the value is not text",
+        "build-info-record.start_time: the value is not a whole number from 0",
+        "build-info-record.build_time: the value is not a whole number from 0",
+    )
+    assert fixed({RECORD: ok(record)}) == Status(
+        State.SUCCEEDED, raw="SUCCESS", final=True, run_number=9, notes=notes
+    )
+    status = latest({STATUS: newest(is_running="no"), RECORD: ok(record)})
+    assert (status.state, status.run) == (State.SUCCEEDED, "9")
+    assert status.notes == ("running-status.is_running: the value is not true or false", *notes)
+
+
+@pytest.mark.parametrize("number", ["nine", -1, [9]])
+def test_a_number_of_another_type_does_not_hide_an_active_run(number: object) -> None:
+    status = latest({STATUS: newest(number, "InQueue")})
+    assert (status.state, status.run_number) == (State.QUEUED, None)
+    assert status.notes == ("running-status.last_build_no: the value is not a whole number from 0",)
+    assert latest({STATUS: newest(number, is_running=True)}).state is State.RUNNING
 
 
 @pytest.mark.parametrize(
