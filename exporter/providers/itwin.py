@@ -29,8 +29,9 @@ from exporter.providers.base import (
     path,
     received,
 )
+from exporter.providers.fields import Fields
 from exporter.providers.paging import next_query
-from exporter.providers.values import instant, key, mapping, ratio, text
+from exporter.providers.values import key, mapping
 
 # The outcome is known, although the job has not ended yet.
 _FAILING = "terminatingonfailure"
@@ -49,6 +50,8 @@ _STATES = {
 _OVER = frozenset({"over", "completed"})
 # Another request gets no more: the job is deleted, or the account has no right to its details.
 _UNOBTAINABLE = frozenset({Reason.NOT_FOUND, Reason.FORBIDDEN})
+_OF_PROGRESS = "progress."
+"""What the notes about a progress begin with; each read replaces them."""
 
 # Their API has version 1, that of the others version 2.
 _OLDER_SERVICES = frozenset({"contextcapture", "realitydataanalysis", "realityconversion"})
@@ -140,8 +143,8 @@ class ITwin(Provider):
         if progress is None:
             details = yield from self._read_details(job)
             return _status(job.id, details.status.raw, details, self.state_of)
-        word = text(progress.get("state"))
-        if word.casefold() in _OVER:
+        word = progress.text("state")
+        if not word or word.casefold() in _OVER:
             details = yield from self._read_details(job)
             word = details.status.raw or word
         else:
@@ -150,18 +153,21 @@ class ITwin(Provider):
                 details = yield from self._details_if_any(job, details)
         return replace(
             _status(job.id, word, details, self.state_of),
-            step=text(progress.get("step")),
-            progress=ratio(progress.get("percentage"), 100.0),
+            step=progress.text("step"),
+            progress=progress.ratio("percentage", 100.0),
+            notes=(*details.status.notes, *progress.notes),
         )
 
-    def _progress(self, job: Job) -> Generator[Request, Response, Mapping[str, Any] | None]:
+    def _progress(self, job: Job) -> Generator[Request, Response, Fields | None]:
         """The job's progress; ``None`` before and after the run, when there is none."""
         response = yield self._request("jobs", job.keys["id"], "progress", expect=frozenset({404}))
-        return None if response.status == 404 else _unwrap(response, "progress", "jobProgress")
+        if response.status == 404:
+            return None
+        return Fields(_unwrap(response, "progress", "jobProgress"), _OF_PROGRESS)
 
     def _read_details(self, job: Job) -> Generator[Request, Response, _Details]:
         response = yield self._request("jobs", job.keys["id"])
-        return _details(_unwrap(response, "job"), self.state_of)
+        return _details(Fields(_unwrap(response, "job"), "job."), self.state_of)
 
     def _details_if_any(self, job: Job, known: _Details) -> Generator[Request, Response, _Details]:
         try:
@@ -210,7 +216,7 @@ def _found(entry: Mapping[str, Any], state_of: StateOf) -> Iterator[Found]:
     job_id = key(entry.get("id"))
     if job_id is None:
         return
-    details = _details(entry, state_of)
+    details = _details(Fields(entry, "job."), state_of)
     raw = details.status.raw
     if not raw or raw.casefold() in _OVER:
         # The progress of such a job can say more than the entry.
@@ -231,20 +237,21 @@ def _unwrap(response: Response, *names: str) -> Mapping[str, Any]:
     raise invalid(response, f"the response has no {names[0]}")
 
 
-def _details(body: Mapping[str, Any], state_of: StateOf) -> _Details:
+def _details(body: Fields, state_of: StateOf) -> _Details:
     """The details of a job, from its own response or from a listing."""
     # Two spellings, the one of the older services first.
-    times = {**mapping(body.get("executionInformation")), **mapping(body.get("executionInfo"))}
+    times = body.nested("executionInformation", "executionInfo")
     queued = ("submittedDateTime", "submissionDateTime", "createdDateTime")
-    word = text(body.get("state"))
+    word = body.text("state")
     status = Status(
         State.UNKNOWN,
         raw=word,
-        queued_at=next((at for name in queued if (at := instant(times.get(name)))), None),
-        started_at=instant(times.get("startedDateTime")),
-        ended_at=instant(times.get("endedDateTime")),
-        name=text(body.get("name")),
-        type=text(body.get("type")),
+        queued_at=next((at for name in queued if (at := times.instant(name))), None),
+        started_at=times.instant("startedDateTime"),
+        ended_at=times.instant("endedDateTime"),
+        name=body.text("name"),
+        type=body.text("type"),
+        notes=body.notes,
     )
     # The job can be older than its progress, so a job that is still active here is read again.
     return _Details(status, settled=status.ended_at is not None or _has_ended(word, state_of))
@@ -260,10 +267,14 @@ def _remembered(previous: Status | None, word: str, state_of: StateOf) -> _Detai
         return _Details(Status(State.UNKNOWN), settled=False)
     facts = (previous.name, previous.type, previous.queued_at, previous.started_at)
     enough = previous.final if _has_ended(word, state_of) else any(facts)
-    return _Details(previous, settled=enough and previous.raw.casefold() == word.casefold())
+    notes = tuple(note for note in previous.notes if not note.startswith(_OF_PROGRESS))
+    settled = enough and previous.raw.casefold() == word.casefold()
+    return _Details(replace(previous, notes=notes), settled=settled)
 
 
 def _status(job_id: str, word: str, details: _Details, state_of: StateOf) -> Status:
+    if not word:
+        raise Failure(Reason.INVALID_RESPONSE, "no response has a word for the state of the job")
     state, ended = state_of(word), _has_ended(word, state_of)
     known = details.status
     since = {State.QUEUED: known.queued_at, State.RUNNING: known.started_at}
