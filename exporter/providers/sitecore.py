@@ -33,7 +33,8 @@ from exporter.providers.base import (
     path,
     received,
 )
-from exporter.providers.values import count, flag, instant, key, mapping, ratio, text
+from exporter.providers.fields import Fields
+from exporter.providers.values import count, key, mapping, ratio, text
 
 _STATES = {
     "queued": State.QUEUED,
@@ -44,6 +45,7 @@ _STATES = {
     **dict.fromkeys(("canceled", "cancelled"), State.CANCELED),
 }
 _CANCELABLE = frozenset({State.QUEUED, State.RUNNING})
+_NO_STATE = "system.status is missing or is not text"
 _JOBS = ("authoring", "publishing", "v1", "jobs")
 
 PAGE_SIZE = 100
@@ -211,8 +213,12 @@ def _found(jobs: list[Any], words: Iterable[str], state_of: StateOf) -> Iterable
     for job in map(mapping, jobs):
         job_id = key(job.get("id"))
         word = text(mapping(job.get("system")).get("status"))
-        if job_id is not None and _STATES.get(word.casefold()) not in unwanted:
+        if job_id is None or _STATES.get(word.casefold()) in unwanted:
+            continue
+        if word:
             yield Found({"id": job_id}, _status(job_id, job, state_of), complete=True)
+        else:
+            yield Found({"id": job_id}, complete=True, failure=Failure(Reason.INVALID_RESPONSE, _NO_STATE))
 
 
 def _count(state_of: StateOf) -> Counting:
@@ -226,17 +232,19 @@ def _count(state_of: StateOf) -> Counting:
     return jobs
 
 
-def _status(job_id: str, body: Mapping[str, Any], state_of: StateOf) -> Status:
-    system = mapping(body.get("system"))
-    statistics = mapping(body.get("statistics"))
-    details = mapping(statistics.get("xmc"))
-    raw = text(system.get("status"))
+def _status(job_id: str, job: Mapping[str, Any], state_of: StateOf) -> Status:
+    body = Fields(job)
+    system, statistics = body.nested("system"), body.nested("statistics")
+    details = statistics.nested("xmc")
+    raw = system.text("status")
+    if not raw:
+        raise Failure(Reason.INVALID_RESPONSE, _NO_STATE)
     state = state_of(raw)
-    queued, started = instant(system.get("queuedTime")), instant(system.get("startTime"))
-    ended = instant(system.get("finishTime"))
+    queued, started = system.instant("queuedTime"), system.instant("startTime")
+    ended = system.instant("finishTime")
     since = {State.QUEUED: queued, State.RUNNING: started}
     items = _items(statistics, details)
-    complete = flag(details.get("itemsSendingComplete"))
+    complete = details.flag("itemsSendingComplete")
     return Status(
         # The user interface calls it "Completed with warnings"; the API has no word for it.
         state=State.SUCCEEDED_WITH_ERRORS if state is State.SUCCEEDED and items.failed else state,
@@ -248,29 +256,34 @@ def _status(job_id: str, body: Mapping[str, Any], state_of: StateOf) -> Status:
         items=items,
         # A right of the caller, which stays true after the end. It is about the job only while the job
         # can be canceled.
-        cancelable=flag(mapping(body.get("permissions")).get("canCancel")) if state in _CANCELABLE else None,
+        cancelable=body.nested("permissions").flag("canCancel") if state in _CANCELABLE else None,
         sending_complete=complete,
         queued_at=queued,
         started_at=started,
         ended_at=ended,
-        reported_at=instant(statistics.get("lastReportTime")),
+        reported_at=statistics.instant("lastReportTime"),
         state_since=ended if state in RESULTS else since.get(state),
-        name=text(body.get("name")),
+        name=body.text("name"),
+        notes=body.notes,
     )
 
 
-def _items(statistics: Mapping[str, Any], details: Mapping[str, Any]) -> Items:
+def _items(statistics: Fields, details: Fields) -> Items:
     """The counts. Older environments have only ``processedCount`` and ``totalCount``."""
-    sent = count(statistics.get("itemsSent"))
-    additional = count(details.get("additionalItemsSent"))
-    processed = count(statistics.get("itemsProcessed"))
+    sent, additional = statistics.count("itemsSent"), details.count("additionalItemsSent")
+    processed = statistics.count("itemsProcessed")
+    if sent is None:
+        total = statistics.count("totalCount")
+    else:
+        # Without the additional items the sum would be too small.
+        total = None if details.left_out("additionalItemsSent") else count(sent + (additional or 0))
     return Items(
-        total=count(statistics.get("totalCount")) if sent is None else count(sent + (additional or 0)),
+        total=total,
         sent=sent,
         additional_sent=additional,
-        processed=count(statistics.get("processedCount")) if processed is None else processed,
-        failed=count(statistics.get("itemsFailed")),
-        skipped=count(details.get("itemsSkipped")),
-        deleted=count(details.get("itemsDeleted")),
-        acknowledged=count(details.get("itemsAcknowledged")),
+        processed=statistics.count("processedCount") if processed is None else processed,
+        failed=statistics.count("itemsFailed"),
+        skipped=details.count("itemsSkipped"),
+        deleted=details.count("itemsDeleted"),
+        acknowledged=details.count("itemsAcknowledged"),
     )

@@ -90,6 +90,17 @@ def test_a_listed_job_is_what_reading_it_gives() -> None:
     assert found.status == drive(sitecore(), found.keys, response_of(body)).status
 
 
+@pytest.mark.parametrize("system", [None, {}, {"status": 5}, "Running"])
+def test_an_entry_without_a_word_for_its_state_fails_alone(system: object) -> None:
+    odd = {"id": "job_2", "system": system}
+    found = listed(lambda _: page(job(job_id="job_1"), odd, job(job_id="job_3"), next=None)).found
+    assert [(each.keys["id"], each.complete) for each in found] == [
+        (f"job_{number}", True) for number in (1, 2, 3)
+    ]
+    assert [each.status is None for each in found] == [False, True, False]
+    assert [each.failure and each.failure.reason for each in found] == [None, Reason.INVALID_RESPONSE, None]
+
+
 def test_page_numbers_are_followed_to_the_last() -> None:
     first, last = (response_of(stored(f"sitecore/listing/numbers_{name}.json")) for name in ("first", "last"))
     result = listed(lambda request: last if query(request).get("pageNumber") == "2" else first)
