@@ -387,6 +387,17 @@ async def test_a_query_is_posted_and_its_answer_read(tmp_path: Path) -> None:
         assert b'"variables": {"id": "a\\"},x"}' in asked.body
 
 
+@pytest.mark.parametrize("more", ["", "      error: errors\n"])
+async def test_a_query_with_an_error_instead_of_its_job_is_a_failed_read(more: str, tmp_path: Path) -> None:
+    answer = Told({"errors": [{"message": "no", "path": ["job"]}], "data": {"job": None}})
+    config = POSTED.replace("      root: data.job\n", f"      root: data.job\n{more}")
+    async with vendor(lambda _: answer) as graph, exporter(config.format(url=graph.url), tmp_path) as running:
+        samples = await running.scrape()
+        assert samples.reason('a"},x') == "invalid_response"
+        assert samples.state('a"},x') is None
+        assert samples.get_one("remote_job_system_up", system="graph") == 1
+
+
 async def test_a_wrong_type_costs_its_value_alone(tmp_path: Path) -> None:
     answer = Told({"data": {"job": {"state": "busy", "done": "three", "total": 4}}})
     async with (

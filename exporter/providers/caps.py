@@ -122,7 +122,7 @@ def _categories(body: Fields) -> dict[str, Category]:
         # The name is text of the response, which belongs into no note.
         counts = body.inside(value, "categorized_count.*")
         if not isinstance(value, dict):
-            body.note("categorized_count.*", "an object")
+            body.note("categorized_count.*", "the value is not an object")
         elif label := text(name):
             found[label] = Category(**_counts(counts))
     return found

@@ -33,15 +33,16 @@ class Fields:
     @property
     def notes(self) -> tuple[str, ...]:
         """One line for each field with a value that cannot be used, also in the objects inside."""
-        return tuple(f"{place}: the value is not {allowed}" for place, allowed in self._notes.items())
+        return tuple(self._notes.values())
 
-    def left_out(self, name: str) -> bool:
-        """Whether a field was read and has a value that cannot be used."""
-        return self._place + name in self._notes
+    def note(self, name: str, why: str) -> None:
+        """Notes why a field is left out; ``why`` is without any text of the response."""
+        place = self._place + name
+        self._notes[place] = f"{place}: {why}"
 
-    def note(self, name: str, allowed: str) -> None:
-        """Notes that the value of a field cannot be used, and what is allowed, such as ``a time``."""
-        self._notes[self._place + name] = allowed
+    def why_left_out(self, name: str) -> str:
+        """The note about a field that was read; empty if there is none."""
+        return self._notes.get(self._place + name, "")
 
     def read(self, name: str, convert: Callable[[Any], Value | None], allowed: str) -> Value | None:
         """The value of a field.
@@ -55,7 +56,7 @@ class Fields:
             return None
         result = convert(value)
         if result is None:
-            self.note(name, allowed)
+            self.note(name, f"the value is not {allowed}")
         return result
 
     def text(self, name: str, limit: int = MAX_TEXT) -> str:

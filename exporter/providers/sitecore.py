@@ -276,7 +276,7 @@ def _items(statistics: Fields, details: Fields) -> Items:
         total = statistics.count("totalCount")
     else:
         # Without the additional items the sum would be too small.
-        total = None if details.left_out("additionalItemsSent") else count(sent + (additional or 0))
+        total = None if details.why_left_out("additionalItemsSent") else count(sent + (additional or 0))
     return Items(
         total=total,
         sent=sent,

@@ -90,6 +90,30 @@ async def test_a_failed_listing_keeps_the_jobs_and_marks_the_system(tmp_path: Pa
         assert mended.state("a") == "running"
 
 
+ENTRIES = """systems:
+  ci:
+    provider: json
+    base_url: {url}
+    min_interval: 0s
+    read: {{path: "/jobs/{{id}}", state: s, states: {{succeeded: [ok], canceled: [aborted]}}, ended_at: end}}
+    discover: {{path: /jobs, items: jobs, keys: {{id: id}}, state: s}}
+"""
+
+
+async def test_one_odd_value_of_an_entry_costs_that_value_and_an_odd_state_that_job(tmp_path: Path) -> None:
+    good = [{"id": number, "s": "ok", "end": "2026-03-01T10:00:00Z"} for number in (1, 2, 3, 4)]
+    odd = [*good[:2], {"id": 3, "s": "aborted", "end": "-"}, {**good[3], "s": ["ok"]}]
+    pages = iter([Told({"jobs": good}), Told({"jobs": odd})])
+    async with vendor(lambda _: next(pages)) as ci, exporter(ENTRIES.format(url=ci.url), tmp_path) as running:
+        await running.scrape()
+        samples = await running.scrape()
+        assert [samples.state(each) for each in "1234"] == ["succeeded", "succeeded", "canceled", None]
+        assert [samples.reason(each) for each in "1234"] == [None, None, None, "invalid_response"]
+        ends = [samples.get_one("remote_job_end_timestamp_seconds", job_id=each) for each in "1234"]
+        assert ends == [1772359200, 1772359200, None, None]
+        assert samples.get_one("remote_job_system_up", system="ci") == 1
+
+
 async def test_a_failed_run_outlives_the_listing_that_forgets_it(tmp_path: Path) -> None:
     answers = iter([listing(published("a", "Failed", finishTime=None), published("b")), listing(), listing()])
     async with (

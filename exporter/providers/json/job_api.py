@@ -7,24 +7,23 @@ nothing is an absent series. So is one that finds a value of a wrong type, which
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
-from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from pydantic import ConfigDict, Field
 
 from exporter.config_types import Expression, Keys, KeyValue, Place, inside
-from exporter.model.dates import moment
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
 from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, received
+from exporter.providers.fields import Fields
 from exporter.providers.json.keys import KEY, JsonDiscover, RateLimitKeys, ReadKeys, RequestKeys
 from exporter.providers.json.listing import Pages, Turn, look
 from exporter.providers.rate_limit import RateLimit
-from exporter.providers.values import count, key, plausible, ratio, text
+from exporter.providers.values import key, text
 
 _JSON = ("Content-Type", "application/json")
 _MINUS = 'write a name that contains a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
@@ -61,9 +60,8 @@ class JsonApi(Provider):
         self._read = options.read
         self._names = options.read.names()
         self.words = options.read.words()
-        given = ((name, getattr(options.read, name), reader) for name, reader in _READERS.items())
-        self._given = [(name, expression, reader) for name, expression, reader in given if expression]
-        self._name = [each for each in self._given if each[0] == "name"]
+        given = {name: getattr(options.read, name) for name in _READERS}
+        self._given = {name: expression for name, expression in given.items() if expression is not None}
 
     def rate_limit(self) -> RateLimit:
         """As configured, and the usual headers."""
@@ -146,7 +144,8 @@ class JsonApi(Provider):
 
     def _found(self, job_id: str, own: Mapping[str, str], entry: Any, state: Expression | None) -> Found:
         if state is None:
-            return Found(own, name=_values(self._name, entry)[0].get("name", ""))
+            given = {name: each for name, each in self._given.items() if name == "name"}
+            return Found(own, name=_word(_results(given, entry), "name"))
         try:
             return Found(own, self._status(job_id, entry, state), complete=True)
         except Failure as failure:
@@ -154,14 +153,16 @@ class JsonApi(Provider):
             return Found(own, complete=True, failure=Failure(failure.reason, failure.detail))
 
     def _status(self, job_id: str, value: Any, word: Expression) -> Status:
-        raw = _value(("state", word, _word), value)
+        results = _results({"state": word, **self._given}, value)
+        raw = _word(results, "state")
         if not raw:
-            raise Failure(Reason.INVALID_RESPONSE, "state: the expression found nothing")
+            why = results.why_left_out("state") or "state: the expression found nothing"
+            raise Failure(Reason.INVALID_RESPONSE, why)
         state = self.state_of(raw)
-        found, notes = _values(self._given, value)
+        found = {name: _READERS[name](results, name) for name in self._given}
         items = Items(**{_ITEMS[name]: found.pop(name) for name in _ITEMS if name in found})
         complete = found.pop("items_sending_complete", None)
-        status = Status(state=state, raw=raw, items=items, sending_complete=complete, notes=notes, **found)
+        status = Status(state, raw, items=items, sending_complete=complete, notes=results.notes, **found)
         if state is State.QUEUED:
             # A queued run has not started: these are of the run before, or of its creation.
             status = replace(status, started_at=None, progress=None)
@@ -215,13 +216,6 @@ def _since(moment: float) -> dict[str, str]:
     return {"since": written, "since_s": str(seconds), "since_ms": str(seconds * 1000)}
 
 
-Reader = Callable[[Any], Any]
-"""Converts the result of an expression; ``TypeError`` with what is allowed for any other value."""
-
-Given = tuple[str, Expression, Reader]
-"""A key of the configuration, its expression, and what converts the result."""
-
-
 def _body(name: str, request: RequestKeys, response: Response) -> Any:
     """The JSON of a response.
 
@@ -234,78 +228,39 @@ def _body(name: str, request: RequestKeys, response: Response) -> Any:
     return body
 
 
-def _values(given: Iterable[Given], value: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The values of expressions by their key, and why the others are left out."""
-    found, notes = {}, []
-    for each in given:
+def _results(expressions: Mapping[str, Expression], value: Any) -> Fields:
+    """The results of expressions for a value, each as a field with the key of its expression."""
+    found: dict[str, Any] = {}
+    results = Fields(found)
+    for name, expression in expressions.items():
         try:
-            found[each[0]] = _value(each, value)
-        except Failure as failure:
-            notes.append(failure.detail)
-    return found, tuple(notes)
+            found[name] = expression.find(value)
+        except ValueError as error:
+            results.note(name, f"its expression {error}")
+    return results
 
 
-def _value(given: Given, value: Any) -> Any:
-    name, expression, reader = given
-    found = look(name, expression, value)
-    try:
-        return reader(found)
-    except TypeError as allowed:
-        detail = f"{name}: the value is not {allowed}"
-    # Outside of the handler, since the exception could contain the value.
-    raise Failure(Reason.INVALID_RESPONSE, detail)
-
-
-def _word(found: Any) -> str:
+def _word(results: Fields, name: str) -> str:
     """A text; numbers and booleans as JSON writes them."""
-    if found is None:
-        return ""
+    return results.read(name, _as_word, "text") or ""
+
+
+def _as_word(found: Any) -> str | None:
     if isinstance(found, str):
         return text(found)
-    if isinstance(found, int | float) and abs(found) < MAX_INT:
-        return json.dumps(found)
-    raise TypeError("text")
-
-
-def _number(found: Any, read: Callable[[Any], Any], allowed: str) -> Any:
-    """A number, or a text of one."""
-    if _is_nothing(found):
-        return None
-    result = read(found)
-    if result is None:
-        raise TypeError(allowed)
-    return result
-
-
-def _flag(found: Any) -> bool | None:
-    if found is None or isinstance(found, bool):
-        return found
-    raise TypeError("true or false")
-
-
-def _time(found: Any) -> float | None:
-    """A time in any form that `moment` reads."""
-    if _is_nothing(found):
-        return None
-    at = moment(found)
-    if at is None:
-        raise TypeError("a time")
-    return plausible(at)
-
-
-def _is_nothing(found: Any) -> bool:
-    return found is None or (isinstance(found, str) and not found.strip())
+    return json.dumps(found) if isinstance(found, int | float) and abs(found) < MAX_INT else None
 
 
 _ITEMS = {"items": "total", **{f"items_{each.name}": each.name for each in fields(Items)[1:]}}
 """The counts by their key of the configuration, with their name in `Items`."""
 
-_READERS: Mapping[str, Reader] = {
+_TIMES = "queued_at", "started_at", "ended_at", "reported_at", "state_since", "succeeded_at", "failed_at"
+
+_READERS: Mapping[str, Callable[[Fields, str], Any]] = {
     **dict.fromkeys(("step", "run", "name", "type", "level"), _word),
-    **dict.fromkeys(("run_number", *_ITEMS), partial(_number, read=count, allowed="a whole number from 0")),
-    "progress": partial(_number, read=ratio, allowed="a number from 0 to 1"),
-    **dict.fromkeys(("items_sending_complete", "cancelable", "enabled"), _flag),
-    **dict.fromkeys(("queued_at", "started_at", "ended_at", "reported_at", "state_since"), _time),
-    **dict.fromkeys(("succeeded_at", "failed_at"), _time),
+    **dict.fromkeys(("run_number", *_ITEMS), Fields.count),
+    "progress": Fields.ratio,
+    **dict.fromkeys(("items_sending_complete", "cancelable", "enabled"), Fields.flag),
+    **dict.fromkeys(_TIMES, Fields.instant),
 }
-"""How the result of each expression except ``state`` is converted."""
+"""How the result of each expression except ``state`` is read."""
