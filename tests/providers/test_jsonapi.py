@@ -245,6 +245,19 @@ def test_a_time_that_is_none_is_absent(found: object) -> None:
     assert (status.started_at, status.notes) == (None, ())
 
 
+@pytest.mark.parametrize(
+    ("queued", "started", "since"),
+    [(NOW, NOW + 60, NOW + 60), (NOW, NOW - 60, NOW), (NOW, None, NOW), (None, NOW, None)],
+)
+def test_a_run_that_is_queued_again_is_queued_after_the_start_of_its_earlier_attempt(
+    queued: float | None, started: float | None, since: float | None
+) -> None:
+    times = {"queued_at": "q", "started_at": "b"}
+    status = read({"s": "queued", "q": queued, "b": started}, **times)
+    assert (status.queued_at, status.started_at, status.state_since) == (since, None, since)
+    assert read({"s": "running", "q": queued, "b": started}, **times).queued_at == queued
+
+
 @pytest.mark.parametrize("state", ["queued", "running", "canceling"])
 def test_what_goes_on_has_not_ended(state: str) -> None:
     status = read({"s": state, "t": NOW}, ended_at="t")
@@ -255,7 +268,7 @@ def test_what_goes_on_has_not_ended(state: str) -> None:
 def test_a_state_is_dated_by_the_times_or_by_an_expression_of_its_own() -> None:
     times = {"queued_at": "q", "started_at": "b", "ended_at": "e"}
     body = {"q": NOW, "b": NOW + 1, "e": NOW + 2, "x": NOW + 9}
-    assert read({**body, "s": "queued"}, **times).state_since == NOW
+    assert read({**body, "b": NOW - 1, "s": "queued"}, **times).state_since == NOW
     assert read({**body, "s": "running"}, **times).state_since == NOW + 1
     assert read({**body, "s": "failed"}, **times).state_since == NOW + 2
     assert read({**body, "s": "failed"}, **times, state_since="x").state_since == NOW + 9

@@ -164,8 +164,10 @@ class JsonApi(Provider):
         complete = found.pop("items_sending_complete", None)
         status = Status(state, raw, items=items, sending_complete=complete, notes=results.notes, **found)
         if state is State.QUEUED:
-            # A queued run has not started: these are of the run before, or of its creation.
-            status = replace(status, started_at=None, progress=None)
+            # A queued run has not started: these are of an earlier attempt or run, or of its creation. An
+            # attempt is queued after the start of the one before, also where the vendor keeps the first time.
+            queued_at = status.queued_at and max(status.queued_at, status.started_at or 0.0)
+            status = replace(status, queued_at=queued_at, started_at=None, progress=None)
         is_run = self._read.kind == "run"
         ended_at = None if state in ACTIVE else status.ended_at
         since = {State.QUEUED: status.queued_at, State.RUNNING: status.started_at}
