@@ -4,11 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from exporter.model.job import State
+from exporter.config import load
+from exporter.model.job import RESULTS, State, Status
+from exporter.providers.values import instant
+from tests.providers.conftest import drive, response_of
 from tests.vendor import Asked, Exporter, Samples, Told, Vendor, exporter, vendor
 
 ROOT = Path(__file__).parent.parent
@@ -63,9 +67,11 @@ TABLE: dict[str, Recipe] = {
             "30433704": "failed",
             "30433705": "idle",
             "30433706": "unknown",
+            "30433707": "queued",
         },
         samples={
-            (QUEUED_AT, "30433642"): CREATED,
+            (QUEUED_AT, "30433642"): STARTED,  # its second attempt
+            (QUEUED_AT, "30433700"): CREATED,
             (STARTED_AT, "30433642"): STARTED,
             (ENDED_AT, "30433642"): ENDED,
             ("remote_job_run_duration_seconds", "30433642"): 330,
@@ -73,6 +79,8 @@ TABLE: dict[str, Recipe] = {
             (STARTED_AT, "30433700"): STARTED,
             (ENDED_AT, "30433700"): None,
             (STARTED_AT, "30433701"): None,
+            # Restarted: created_at is of the first attempt, five days ago.
+            (QUEUED_AT, "30433707"): STARTED,
         },
         info=("30433700", {"job_name": "Build", "job_type": "push", "job_level": "main"}),
         query={"per_page": "100", "created": f">={ISO}"},
@@ -93,6 +101,7 @@ TABLE: dict[str, Recipe] = {
         },
         samples={
             (QUEUED_AT, "287"): CREATED,
+            (QUEUED_AT, "289"): CREATED + 351.185,
             (STARTED_AT, "287"): CREATED + 14,
             (ENDED_AT, "287"): CREATED + 350,
             (ENDED_AT, "290"): CREATED + 351.185,
@@ -188,6 +197,10 @@ TABLE: dict[str, Recipe] = {
             "build-bbbbb": "failed",
             "build-ccccc": "failed",
             "build-ddddd": "queued",
+            "build-eeeee": "canceled",
+            "build-fffff": "canceled",
+            "build-ggggg": "canceling",
+            "build-hhhhh": "failed",
         },
         samples={
             ("remote_job_items", "nightly-import-x7k2p"): 7,
@@ -211,7 +224,7 @@ TABLE: dict[str, Recipe] = {
         states={
             "455644833": "succeeded",
             "900000000000000001": "running",
-            "2": "canceling",
+            "2": "running",
             "3": "failed",
             "4": "succeeded_with_errors",
             "5": "failed",
@@ -239,6 +252,7 @@ TABLE: dict[str, Recipe] = {
             "1048": "failed",
             "1047": "failed",
             "1046": "canceled",
+            "1045": "canceling",
         },
         samples={
             (QUEUED_AT, "1042"): CREATED + 0.123456,
@@ -351,6 +365,258 @@ def test_a_recipe_cites_where_its_facts_are_documented(name: str) -> None:
 @pytest.mark.parametrize("name", TABLE)
 def test_a_recipe_names_only_states_that_there_are(name: str) -> None:
     assert set(TABLE[name].states.values()) <= set(State)
+
+
+def words(name: str, place: str, meanings: Mapping[str, str]) -> list[tuple[str, Any, str]]:
+    """A response for each word, at a place such as ``state.life_cycle_state``, and its state."""
+    found = []
+    for word, state in meanings.items():
+        body: Any = word
+        for key in reversed(place.split(".")):
+            body = {key: body}
+        found.append((name, body, state))
+    return found
+
+
+# All words of the enumerations that the recipes cite, in their order.
+MEANINGS = [
+    *words(
+        "airflow",
+        "state",
+        {"queued": "queued", "running": "running", "success": "succeeded", "failed": "failed"},
+    ),
+    *words(
+        "argo-workflows",
+        "status.phase",
+        {
+            "": "queued",
+            "Pending": "queued",
+            "Running": "running",
+            "Succeeded": "succeeded",
+            "Failed": "failed",
+            "Error": "failed",
+        },
+    ),
+    ("argo-workflows", {"status": {"phase": "Failed", "message": "Max duration limit exceeded"}}, "failed"),
+    (
+        "argo-workflows",
+        {"status": {"phase": "Failed", "message": "Stopped with strategy 'Stop'"}},
+        "canceled",
+    ),
+    ("argo-workflows", {"status": {"phase": "Error", "message": 'Stopped with strategy "Stop"'}}, "canceled"),
+    ("argo-workflows", {"status": {"phase": "Running"}, "spec": {"shutdown": "Terminate"}}, "canceling"),
+    ("argo-workflows", {"status": {"phase": "Succeeded"}, "spec": {"shutdown": "Stop"}}, "succeeded"),
+    ("argo-workflows", {"status": {"phase": "Failed"}, "spec": {"shutdown": ""}}, "failed"),
+    *words(
+        "awx",
+        "status",
+        {
+            "new": "queued",
+            "pending": "queued",
+            "waiting": "queued",
+            "running": "running",
+            "successful": "succeeded",
+            "failed": "failed",
+            "error": "failed",
+            "canceled": "canceled",
+        },
+    ),
+    ("awx", {"status": "running", "canceled_on": "2026-03-01T10:00:00Z"}, "canceling"),
+    ("awx", {"status": "successful", "canceled_on": "2026-03-01T10:00:00Z"}, "succeeded"),
+    *words(
+        "azure-pipelines",
+        "status",
+        {
+            "inProgress": "running",
+            "cancelling": "canceling",
+            "postponed": "queued",
+            "notStarted": "queued",
+        },
+    ),
+    *(
+        ("azure-pipelines", {"status": "completed", "result": result}, state)
+        for result, state in {
+            "succeeded": "succeeded",
+            "partiallySucceeded": "succeeded_with_errors",
+            "failed": "failed",
+            "canceled": "canceled",
+        }.items()
+    ),
+    *words(
+        "databricks-jobs",
+        "state.life_cycle_state",
+        {
+            "BLOCKED": "queued",
+            "INTERNAL_ERROR": "failed",
+            "PENDING": "queued",
+            "QUEUED": "queued",
+            "RUNNING": "running",
+            "SKIPPED": "canceled",
+            "TERMINATING": "running",
+            "WAITING_FOR_RETRY": "queued",
+        },
+    ),
+    *(
+        ("databricks-jobs", {"state": {"life_cycle_state": "TERMINATED", "result_state": result}}, state)
+        for result, state in {
+            "CANCELED": "canceled",
+            "DISABLED": "canceled",
+            "EXCLUDED": "canceled",
+            "FAILED": "failed",
+            "MAXIMUM_CONCURRENT_RUNS_REACHED": "failed",
+            "SUCCESS": "succeeded",
+            "SUCCESS_WITH_FAILURES": "succeeded_with_errors",
+            "TIMEDOUT": "failed",
+            "UPSTREAM_CANCELED": "canceled",
+            "UPSTREAM_FAILED": "failed",
+        }.items()
+    ),
+    *(
+        ("databricks-jobs", {"state": {"life_cycle_state": "TERMINATING", "result_state": result}}, "running")
+        for result in ("SUCCESS", "FAILED", "CANCELED")
+    ),
+    *words(
+        "github-actions",
+        "status",
+        {
+            "queued": "queued",
+            "in_progress": "running",
+            "requested": "queued",
+            "waiting": "queued",
+            "pending": "queued",
+        },
+    ),
+    *(
+        ("github-actions", {"status": "completed", "conclusion": conclusion}, state)
+        for conclusion, state in {
+            "action_required": "idle",
+            "cancelled": "canceled",
+            "failure": "failed",
+            "neutral": "succeeded",
+            "skipped": "canceled",
+            "stale": "canceled",
+            "startup_failure": "failed",
+            "success": "succeeded",
+            "timed_out": "failed",
+        }.items()
+    ),
+    *words(
+        "gitlab-pipelines",
+        "status",
+        {
+            "created": "queued",
+            "waiting_for_resource": "queued",
+            "preparing": "queued",
+            "waiting_for_callback": "queued",
+            "pending": "queued",
+            "running": "running",
+            "success": "succeeded",
+            "failed": "failed",
+            "canceling": "canceling",
+            "canceled": "canceled",
+            "skipped": "canceled",
+            "manual": "idle",
+            "scheduled": "idle",
+        },
+    ),
+    *words(
+        "jenkins",
+        "lastBuild.result",
+        {
+            "SUCCESS": "succeeded",
+            "UNSTABLE": "succeeded_with_errors",
+            "FAILURE": "failed",
+            "NOT_BUILT": "canceled",
+            "ABORTED": "canceled",
+        },
+    ),
+]
+
+
+def status_of(name: str, body: object, folder: Path) -> Status:
+    """What a recipe makes of the response to the request for one job."""
+    file = folder / "recipe.yaml"
+    file.write_text(config(name, "https://vendor.example.com", folder))
+    (system,) = load(file).systems
+    return drive(system.provider, dict.fromkeys(system.provider.key_names(), "1"), response_of(body)).status
+
+
+@pytest.mark.parametrize(("name", "body", "state"), MEANINGS)
+def test_a_recipe_knows_every_word_of_its_vendor(name: str, body: object, state: str, tmp_path: Path) -> None:
+    status = status_of(name, body, tmp_path)
+    assert status.state == state
+    assert status.final is (name != "jenkins" and status.state in RESULTS)
+
+
+FIRST, AGAIN = "2026-03-01T10:00:00Z", "2026-03-06T10:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "queued", "started"),
+    [
+        (
+            "github-actions",
+            {"status": "in_progress", "run_attempt": 2, "created_at": FIRST, "run_started_at": AGAIN},
+            AGAIN,
+            AGAIN,
+        ),
+        (
+            "gitlab-pipelines",
+            {
+                "status": "pending",
+                "created_at": FIRST,
+                "started_at": FIRST,
+                "finished_at": FIRST,
+                "updated_at": AGAIN,
+            },
+            AGAIN,
+            None,
+        ),
+        (
+            "gitlab-pipelines",
+            {
+                "status": "running",
+                "created_at": FIRST,
+                "started_at": FIRST,
+                "finished_at": FIRST,
+                "updated_at": AGAIN,
+            },
+            FIRST,
+            AGAIN,
+        ),
+        (
+            "gitlab-pipelines",
+            {"status": "running", "created_at": FIRST, "started_at": FIRST, "updated_at": AGAIN},
+            FIRST,
+            FIRST,
+        ),
+        (
+            "airflow",
+            {"state": "queued", "queued_at": AGAIN, "start_date": None, "end_date": FIRST},
+            AGAIN,
+            None,
+        ),
+    ],
+)
+def test_a_run_that_is_started_again_has_the_times_of_its_new_attempt(
+    name: str, body: object, queued: str | None, started: str | None, tmp_path: Path
+) -> None:
+    status = status_of(name, body, tmp_path)
+    assert (status.queued_at, status.started_at, status.ended_at) == (instant(queued), instant(started), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "again"),
+    [
+        ("github-actions", {"status": "queued", "run_attempt": 1}, {"status": "queued", "run_attempt": 2}),
+        ("airflow", {"state": "queued", "queued_at": FIRST}, {"state": "queued", "queued_at": AGAIN}),
+        ("argo-workflows", {"status": {"startedAt": FIRST}}, {"status": {"startedAt": AGAIN}}),
+    ],
+)
+def test_a_run_that_is_started_again_is_another_run(
+    name: str, first: object, again: object, tmp_path: Path
+) -> None:
+    assert status_of(name, first, tmp_path).run != status_of(name, again, tmp_path).run
 
 
 POSTED = """
