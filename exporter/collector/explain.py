@@ -8,10 +8,11 @@ from typing import Any
 from exporter.collector.probed import Probe
 from exporter.metrics import JobView
 from exporter.metrics.exposition import Format
-from exporter.model.job import Status
+from exporter.model.job import State, Status
 from exporter.model.pacing import Why
 from exporter.model.text import printable
 from exporter.upstream.trace import Exchange
+from exporter.upstream.unknown_words import example
 
 _WHY = {
     Why.FRESH: "the last read is younger than min_interval, or ended after the deadline of its scrape",
@@ -96,6 +97,8 @@ def _result(probe: Probe) -> Iterator[str]:
 def _fields(view: JobView, status: Status) -> Iterator[str]:
     raw = status.raw or "(none)"
     yield f"  state: {raw} → {status.state}"
+    if status.state is State.UNKNOWN and status.raw:
+        yield f"  unknown word: add it to the system, as in {example(status.raw)}"
     for name, value in _known(status):
         if name in ("state", "raw", "notes"):
             continue

@@ -11,6 +11,12 @@ _log = logging.getLogger(__name__)
 MAX_WORDS = 20
 
 
+def example(word: str) -> str:
+    """The line of configuration for a printable word that means failed."""
+    quoted = word.replace("'", "''")
+    return f"states: {{failed: ['{quoted}']}}"
+
+
 class UnknownWords:
     """Logs words of one system.
 
@@ -36,11 +42,10 @@ class UnknownWords:
         if len(self._seen) > MAX_WORDS:
             _log.warning("too many unknown states; no more are logged", extra={"system": self._system})
             return
-        quoted = shown.replace("'", "''")
         fields = {
             "system": self._system,
             "job_id": job_id,
             "status": shown,
-            "example": f"states: {{failed: ['{quoted}']}}",
+            "example": example(shown),
         }
         _log.warning("unknown state; add its word to states of the system", extra=fields)

@@ -215,6 +215,7 @@ def test_an_answer_that_plays_with_the_terminal_is_made_harmless() -> None:
         text = probing(docs.url, "docs", "project_id=p", "build_job_id=b", "locale=en").stdout
     assert not any(character in text for character in "\x1b\x9b\u202e")
     assert "→ unknown" in text
+    assert "  unknown word: add it to the system, as in states: {failed: ['Run[31m']}" in text
 
 
 def probing(url: str, *arguments: str) -> CompletedProcess[str]:
