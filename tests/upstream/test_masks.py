@@ -1,0 +1,126 @@
+"""What a recording masks: every value in every notation, the same each time, and no word around it."""
+
+import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from exporter.upstream.masks import Masks
+
+SECRETS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=4, max_size=24)
+AROUND = st.text('abcXYZ019 /=.:%"\\', max_size=6)
+
+
+def base64_of(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+NOTATIONS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "url": lambda text: quote(text, safe=""),
+    "path": quote,
+    "form": quote_plus,
+    "twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "json": lambda text: json.dumps(text)[1:-1],
+    "json, not ASCII": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "html": html.escape,
+    "every letter": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "hex": lambda text: text.encode().hex(),
+    "base64": base64_of,
+    "base64 in a URL": lambda text: quote(base64_of(text), safe=""),
+    "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "base64 of a pair": lambda text: base64_of(f"user:{text}"),
+    "base64 of a longer text": lambda text: base64_of(f"ab{text}!"),
+    "base64 in JSON": lambda text: base64_of(text).replace("/", "\\/"),
+}
+
+
+@pytest.mark.parametrize("notation", NOTATIONS)
+@settings(max_examples=15)
+@given(secret=SECRETS, before=AROUND, after=AROUND)
+def test_a_secret_is_masked_in_every_notation(notation: str, secret: str, before: str, after: str) -> None:
+    written = NOTATIONS[notation](secret)
+    masks = Masks()
+    placeholder = masks.add_secret(secret)
+    # A secret of which the placeholder itself is made cannot be found in the result.
+    assume(written.casefold() not in f"{before}{placeholder}{after}".casefold())
+    masked = masks.text(f"{before} {written} {after}")
+    assert written not in masked
+    assert placeholder in masked
+
+
+def test_the_same_value_has_the_same_placeholder_in_texts_and_numbers() -> None:
+    masks = Masks()
+    masks.add_secret("first-secret")
+    masks.add_secret("second-secret")
+    masks.add_id("455644833")
+    masks.add_id("nightly")
+    masks.add_id("5deff363-2bde-473e-8479-ea9ce1c4a6bc")
+    masks.add_id("48c66c6002964721be537cdc6ce0297b")
+    assert masks.json(
+        {
+            "of nightly": [455644833, "run 455644833 of NIGHTLY", True, 4, 0.5, None],
+            "uuid": "/5DEFF363-2bde-473e-8479-ea9ce1c4a6bc/48c66c6002964721be537cdc6ce0297b",
+            "other": "second-secret, first-secret, second-secret",
+        }
+    ) == {
+        "of id-2": [900000001, "run 900000001 of id-2", True, 4, 0.5, None],
+        "uuid": "/00000000-0000-4000-8000-000000000003/00000000000000000000000000000004",
+        "other": "secret-2, secret-1, secret-2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("web", "id-1"),
+        ("/site/web/index?site=web&x=web1", "/site/id-1/index?site=id-1&x=web1"),
+        ("%2Fweb%2F", "%2Fid-1%2F"),
+        ("website, cobweb and web-7", "website, cobweb and id-1-7"),
+        ("the ids a%2Fb c, a/b%20c", "the ids id-2, id-2"),
+        ("5", "5"),
+        ("commit 1f0c6d4e0b7a4b0e9a553f0d6e3f2b11", "commit 00000000000000000000000000000003"),
+    ],
+)
+def test_an_id_is_masked_where_it_is_a_whole_word(text: str, masked: str) -> None:
+    masks = Masks()
+    for each in ("web", "a/b c", "5"):
+        masks.add_id(each)
+    assert masks.text(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("https://ci.example.com:8443/acme/api/v1/x", "http://replay.invalid/path-1/api/v1/x"),
+        ("see /acme/api, not acme", "see /path-1/api, not acme"),
+        ("host ci.example.com", "host replay.invalid"),
+        ("https%3A%2F%2FCI.example.com%3A8443%2Facme", "http%3A%2F%2Freplay.invalid%2Fpath-1"),
+        (r"https:\/\/ci.example.com:8443\/acme\/", r"http:\/\/replay.invalid\/path-1\/"),
+        ("https://ci.example.com:1/", "https://host-2.invalid/"),
+        (
+            "https://me:word@a.example/x, https://b.example.",
+            "https://host-2.invalid/x, https://host-3.invalid.",
+        ),
+        ("token from ims.example.net", "token from host-1.invalid"),
+        ("from A.B@example.com, a.b@example.com", "from mail-1@mail.invalid, mail-1@mail.invalid"),
+        ("https://[::1]:80/x", "https://host-2.invalid/x"),
+        ("https:// and http", "https:// and http"),
+    ],
+)
+def test_hosts_and_addresses_are_masked(text: str, masked: str) -> None:
+    masks = Masks()
+    masks.add_system("https://ci.example.com:8443/acme/api/v1")
+    masks.add_host("ims.example.net")
+    assert masks.text(text) == masked
+
+
+def test_a_short_secret_is_masked_where_it_is_the_whole_text() -> None:
+    masks = Masks()
+    masks.add_secret("jwt")
+    assert masks.json({"type": "jwt", "text": "a jwt"}) == {"type": "secret-1", "text": "a jwt"}
