@@ -165,16 +165,22 @@ class Service:
             self._security.close()
         await self._end()
 
-    async def probe(self, pairs: Pairs, seconds: float) -> Probe:
+    async def probe(self, pairs: Pairs, seconds: float, trace: Trace) -> tuple[Probe, config.Config]:
         """Probes one job without listening. Use it instead of `start` and `stop`.
+
+        Args:
+            trace: records requests and responses.
+
+        Returns:
+            The result, and the configuration that was loaded for it.
 
         Raises:
             ConfigError: the configuration has errors.
             QueryError: the pairs name no job.
         """
-        await self._load()
+        loaded = await self._load()
         try:
-            return await self.collector.probe(pairs, seconds, Trace())
+            return await self.collector.probe(pairs, seconds, trace), loaded
         finally:
             await self._end()
 
@@ -185,7 +191,7 @@ class Service:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*self._closing, return_exceptions=True), CLOSE_SECONDS)
 
-    async def _load(self) -> None:
+    async def _load(self) -> config.Config:
         # In a thread: a large configuration would block the loop.
         registry = self._options.registry
         loaded = await asyncio.to_thread(config.load, self._file, self._clock, registry=registry)
@@ -202,6 +208,7 @@ class Service:
         _log.info("configuration loaded", extra={"systems": len(systems), "jobs": jobs})
         found = ", and discovered jobs" if any(system.discover for system in systems) else ""
         self.watched = f"{counted(jobs, 'job')} of {counted(len(systems), 'system')}{found}"
+        return loaded
 
     def _planned(self, systems: Iterable[SystemConfig]) -> dict[str, tuple[SystemConfig, Plan]]:
         """The plan of each system by name. A system that did not change keeps its plan."""

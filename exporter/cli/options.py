@@ -15,13 +15,14 @@ ENVIRONMENT = "REMOTE_JOB_EXPORTER_"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Path(click.Path):
-    """The name of a file or folder; errors are reported when it is read."""
+class PathType(click.Path):
+    """The name of a file or folder; errors are reported when it is used."""
 
     def __init__(self) -> None:
         super().__init__(readable=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
         if value == "":  # pathlib reads it as the current folder
             self.fail("must not be empty", param, ctx)
         return super().convert(value, param, ctx)
@@ -84,15 +85,15 @@ def log_options(command: F) -> F:
 
 config_file = option(
     "--config.file",
-    type=_Path(),
+    type=PathType(),
     metavar="F",
     help="The configuration: a YAML file, or a folder whose *.yaml and *.yml files are read as one. Same as "
     "the argument F.",
 )
-file = click.argument("file", required=False, type=_Path(), metavar="[F]")
+file = click.argument("file", required=False, type=PathType(), metavar="[F]")
 web_config = option(
     "--web.config.file",
-    type=_Path(),
+    type=PathType(),
     metavar="W",
     help="Certificates and users: a YAML file with the keys of the Prometheus exporter toolkit.",
 )

@@ -12,12 +12,16 @@ from exporter.config import ConfigError, Registry
 from exporter.web.listen import ListenError
 
 
+class UserError(Exception):
+    """An error of what a command was given; its text is for the user."""
+
+
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Ends the process where the configuration, a plug-in or an address cannot be used."""
+    """Ends the process where the configuration, a plug-in, an address or a recording cannot be used."""
     try:
         yield
-    except (ConfigError, ListenError, plugins.PluginError) as error:
+    except (ConfigError, ListenError, plugins.PluginError, UserError) as error:
         for line in str(error).splitlines():
             click.echo(f"{COMMAND}: {line}", err=True)
         sys.exit(1)

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 MASK = "***"
 MAX_BYTES = 64 * 1024
-_SECRET_PARAMETER = re.compile(r"auth|code|cred|jwt|key|pass|pwd|secret|sess|sid|sig|token", re.IGNORECASE)
+SECRET_PARAMETER = re.compile(r"auth|code|cred|jwt|key|pass|pwd|secret|sess|sid|sig|token", re.IGNORECASE)
 _PARAMETER = re.compile(r"([^&;=]*)=([^&;]*)")
 LOOK_AGAIN_SECONDS = 1.0
 
@@ -31,7 +31,7 @@ def masked_url(url: str) -> str:
 
     def masked(parameter: re.Match[str]) -> str:
         name = parameter[1]
-        return f"{name}={MASK}" if _SECRET_PARAMETER.search(unquote_plus(name)) else parameter[0]
+        return f"{name}={MASK}" if SECRET_PARAMETER.search(unquote_plus(name)) else parameter[0]
 
     return address + mark + _PARAMETER.sub(masked, query)
 

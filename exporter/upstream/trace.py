@@ -24,7 +24,7 @@ MIN_PIECE = 4
 
 _REQUEST_HEADERS = frozenset({"accept", "accept-language", "content-length", "content-type", "user-agent"})
 # Besides harmless ones: remaining rate limits, and ids by which the vendor's support finds a request.
-_RESPONSE_HEADERS = re.compile(
+RESPONSE_HEADERS = re.compile(
     r"age|allow|cache-control|connection|content-(encoding|length|type)|date|etag|expires|last-modified|location"
     r"|retry-after|server|transfer-encoding|vary|via|.*rate-?limit.*|.*(request|correlation|trace)-?id"
 )
@@ -71,8 +71,9 @@ class Trace:
         if len(self.exchanges) == MAX_EXCHANGES:
             self.more += 1
             return
-        changed = {name for name, value in request.headers.items() if plain.headers.get(name) != value}
-        self._secrets = frozenset(_pieces(str(request.headers[name]) for name in changed))
+        changed = _changed(plain, request)
+        pieces = secrets_of(plain, request)
+        self._secrets = pieces.union(quote(piece, safe="") for piece in pieces)
         headers = tuple(
             (name, str(value) if name.lower() in _REQUEST_HEADERS and name not in changed else MASK)
             for name, value in request.headers.items()
@@ -101,19 +102,31 @@ class Trace:
         for name, value in headers.items():
             shown = re.split(r"[?#]", value, maxsplit=1)[0] if name == "location" else value
             # A server may send back what it received.
-            if not _RESPONSE_HEADERS.fullmatch(name) or any(secret in shown for secret in self._secrets):
+            if not RESPONSE_HEADERS.fullmatch(name) or any(secret in shown for secret in self._secrets):
                 shown = MASK
             yield printable(name, MAX_VALUE), printable(shown, MAX_VALUE)
 
 
+def secrets_of(plain: PreparedRequest, request: PreparedRequest) -> frozenset[str]:
+    """What a credential has set in a request: each header, its parts, and user name and password.
+
+    Args:
+        plain: the same request without a credential.
+    """
+    return frozenset(_pieces(str(request.headers[name]) for name in _changed(plain, request)))
+
+
+def _changed(plain: PreparedRequest, request: PreparedRequest) -> frozenset[str]:
+    return frozenset(name for name, value in request.headers.items() if plain.headers.get(name) != value)
+
+
 def _pieces(values: Iterable[str]) -> Iterator[str]:
-    """Header values of a credential: whole, in parts, decoded, and encoded for a URL."""
+    """Header values of a credential: whole, in parts, and decoded."""
     for value in values:
         pieces = [value, *_PIECES.split(value)]
         for piece in (*pieces, *(part for each in pieces for part in _decoded(each))):
             if len(piece) >= MIN_PIECE:
                 yield piece
-                yield quote(piece, safe="")
 
 
 def _decoded(piece: str) -> Iterator[str]:

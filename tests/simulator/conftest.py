@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Headers, Request, Response
@@ -35,7 +34,7 @@ class Clock:
 
 
 @contextmanager
-def serving(make: Callable[[str], Starlette]) -> Iterator[str]:
+def serving(make: Callable[[str], ASGIApp]) -> Iterator[str]:
     """Serves what `make` gives for a base_url, in a thread; yields the base_url."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
