@@ -74,10 +74,12 @@ async def _replay(listen: str, folder: Path) -> None:
     with stop_signals() as stop:
         async with serving(simulator.create_replay(recordings, single=single), listen) as base:
             of = [base] if single else [f"{base}/{quote(each.name)}" for each in recordings]
-            lines = "\n".join(f"  {each}/config.yaml   a configuration that reads it" for each in of)
+            configs = "\n".join(f"  {each}/config.yaml" for each in of)
             click.echo(f"""{counted(len(recordings), "recording")} replayed at {base}
 
-{lines}
+Each is read with this configuration for the exporter:
+
+{configs}
 
 Read a job as it was recorded, in another terminal:
 

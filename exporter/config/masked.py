@@ -21,6 +21,12 @@ _ID_NAME = re.compile(
     r"(.*_)?(ids?|account|client|domain|organi[sz]ation|project|site|tenant|user(name)?|workspace)",
     re.IGNORECASE,
 )
+# What follows these in a path is the name of an account or a project; a repository has two.
+_OWNERS = re.compile(
+    r"/(?:(?:accounts?|groups?|namespaces?|org(?:anization)?s?|projects?|sites?|subscriptions?|teams?|tenants?|users?"
+    r"|workspaces?)|repos(?:/([^/{]+))?)/([^/{]+)",
+    re.IGNORECASE,
+)
 _HARMLESS = frozenset({"accept", "accept-language", "content-type", "user-agent"})
 _SENT = frozenset({"query", "headers", "body"})
 # What a replay does not need, and the jobs, which are replaced.
@@ -75,7 +81,9 @@ class MaskedConfig:
             for kind, name, text in self._sent()
             if _ID_NAME.fullmatch(name) or (kind == "headers" and name.lower() not in _HARMLESS)
         )
-        for text in (*_ids(self._keys.auth), *_ids(self._keys), *sent):
+        paths = (text for text, place in _texts(self._section) if place[-1] == "path")
+        owners = (name for text in paths for found in _OWNERS.findall(text) for name in found)
+        for text in (*_ids(self._keys.auth), *_ids(self._keys), *sent, *owners):
             self.masks.add_id(text)
 
     def _sent(self) -> Iterator[tuple[str, str, str]]:
