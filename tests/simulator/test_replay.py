@@ -97,6 +97,7 @@ def test_everything_of_a_response_is_replayed(tmp_path: Path) -> None:
                 "headers": {
                     "Link": "<http://replay.invalid/a/2>; rel=next",
                     "X-Masked": "***",
+                    "date": "Wed, 01 Jan 2020 00:00:00 GMT",
                     "ETag": 'W/"1"',
                 },
                 "json": {"next": "http://replay.invalid/a/3", "name": "für ✓"},
@@ -116,6 +117,7 @@ def test_everything_of_a_response_is_replayed(tmp_path: Path) -> None:
         assert (got.status_code, got.headers["Content-Type"]) == (203, "application/json")
         assert (got.headers["Link"], got.headers["ETag"]) == (f"<{base}/a/2>; rel=next", 'W/"1"')
         assert "X-Masked" not in got.headers
+        assert "2020" not in got.headers["Date"]
         assert got.json() == {"next": f"{base}/a/3", "name": "für ✓"}
         escaped = base.replace("/", r"\/"), base.replace(":", "%3A").replace("/", "%2F")
         assert requests.get(f"{base}/a/text", timeout=20).text == f"{escaped[0]}\\/ {escaped[1]}"
