@@ -130,7 +130,7 @@ def test_only_harmless_headers_have_a_value() -> None:
             x_other="abc",
             github_authentication_token_expiration="2026-01-01",
         ),
-        **{"x-continuation": ""},
+        **{"x-continuation": "", "set-cookie": ""},
     )
     assert entry["response"]["headers"] == {
         "content-type": "text/plain",
