@@ -56,7 +56,7 @@ TABLE: dict[str, Recipe] = {
     "github-actions": Recipe(
         answers={
             "/repos/octo-org/octo-repo/actions/runs/30433642": "run.json",
-            "/repos/octo-org/octo-repo/actions/runs?page=1": "runs.json",
+            "/repos/octo-org/octo-repo/actions/runs": "runs.json",
         },
         states={
             "30433642": "succeeded",
@@ -88,7 +88,7 @@ TABLE: dict[str, Recipe] = {
     "gitlab-pipelines": Recipe(
         answers={
             "/api/v4/projects/21/pipelines/287": "pipeline.json",
-            "/api/v4/projects/21/pipelines?page=1": "pipelines.json",
+            "/api/v4/projects/21/pipelines": "pipelines.json",
         },
         states={
             "287": "succeeded",

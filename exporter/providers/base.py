@@ -7,7 +7,7 @@ thrown into it as a `Failure` at the yield.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlencode
@@ -49,8 +49,25 @@ class Found:
 Counting = Generator[Request, Response, Mapping[State, int]]
 """One count of a system's jobs: yields its requests, returns the number of jobs by state."""
 
-Listing = Generator[Request | Found, Response | None, None]
-"""One listing, page by page: yields requests and the jobs of each page; a `Found` is sent ``None``."""
+
+@dataclass(frozen=True, slots=True)
+class ListingEnd:
+    """What a listing reports at its end, besides its jobs. All texts are the exporter's own words.
+
+    Args:
+        skipped: how many entries name no job, by what is wrong with them.
+        incomplete: why jobs are missing, to follow "the listing is incomplete"; empty if none is known to be.
+    """
+
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    incomplete: str = ""
+
+
+Listing = Generator[Request | Found, Response | None, ListingEnd | None]
+"""One listing, page by page: yields requests and the jobs of each page; a `Found` is sent ``None``.
+
+It may return nothing instead of a `ListingEnd`.
+"""
 
 
 def received(request: Request) -> Generator[Request, Response | None, Response]:

@@ -254,14 +254,17 @@ def _tasks(state_of: StateOf, response: Response, *, newer_than: float | None, n
     if not isinstance(tasks, list):
         raise invalid(response, "the response has no list of tasks")
     found: dict[str, Found | None] = {}
+    skipped = 0
     for task in map(mapping, tasks):
         job_id = task.get("id")
-        if isinstance(job_id, str) and _ID.fullmatch(job_id):
-            status = _listed(Fields(task), state_of)
-            keys = {"job_id": job_id, "build_no": LATEST}
-            each = Found(keys, status, complete=status is not None, name=text(task.get("job_name")))
-            found[job_id] = None if _ended_before(status, newer_than, now) else each
-    return NumberedPage(len(tasks), found, total)
+        if not isinstance(job_id, str) or not _ID.fullmatch(job_id):
+            skipped += 1
+            continue
+        status = _listed(Fields(task), state_of)
+        keys = {"job_id": job_id, "build_no": LATEST}
+        each = Found(keys, status, complete=status is not None, name=text(task.get("job_name")))
+        found[job_id] = None if _ended_before(status, newer_than, now) else each
+    return NumberedPage(len(tasks), found, total, skipped)
 
 
 def _listed(task: Fields, state_of: StateOf) -> Status | None:

@@ -7,7 +7,8 @@ services have only the state ``Over``; the job itself then says how it ended. Li
 """
 
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections import Counter
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
@@ -22,6 +23,7 @@ from exporter.providers.base import (
     DiscoverKeys,
     Found,
     Listing,
+    ListingEnd,
     Provider,
     StateOf,
     Steps,
@@ -30,7 +32,7 @@ from exporter.providers.base import (
     received,
 )
 from exporter.providers.fields import Fields
-from exporter.providers.paging import next_query
+from exporter.providers.paging import NO_ID, next_query
 from exporter.providers.values import key, mapping
 
 # The outcome is known, although the job has not ended yet.
@@ -187,18 +189,25 @@ class ITwin(Provider):
             wanted += f" and createdDateTime gt {datetime.fromtimestamp(oldest, UTC):%Y-%m-%dT%H:%M:%SZ}"
         request = self._request("jobs", query={"$filter": wanted, "$top": str(PAGE_SIZE)})
         listing, requested = request.path.partition("?")[0], {request.path}
+        skipped: Counter[str] = Counter()
         while True:
             response = yield from received(request)
             body = response.object()
-            if not isinstance(body.get("jobs"), list):
+            jobs = body.get("jobs")
+            if not isinstance(jobs, list):
                 raise invalid(response, "the response has no jobs")
-            for entry in body["jobs"]:
-                yield from _found(mapping(entry), self.state_of)
+            for entry in map(mapping, jobs):
+                if (job_id := key(entry.get("id"))) is None:
+                    skipped[NO_ID] += 1
+                else:
+                    yield _found(job_id, entry, self.state_of)
             address = mapping(mapping(body.get("_links")).get("next")).get("href")
             if address is None or address == "":
-                return
+                return ListingEnd(skipped)
             request = replace(request, path=f"{listing}?{next_query(address, response)}")
             if request.path in requested:
+                if not jobs:
+                    return ListingEnd(skipped)
                 raise invalid(response, "the address of the next page leads to a page that was read already")
             requested.add(request.path)
 
@@ -211,21 +220,17 @@ class ITwin(Provider):
         return Request(path(service, *segments, **(query or {})), (("Accept", accept),), expect)
 
 
-def _found(entry: Mapping[str, Any], state_of: StateOf) -> Iterator[Found]:
-    """The job of an entry of a listing; none if its id cannot be part of an address."""
-    job_id = key(entry.get("id"))
-    if job_id is None:
-        return
+def _found(job_id: str, entry: Mapping[str, Any], state_of: StateOf) -> Found:
+    """The job of an entry of a listing."""
     details = _details(Fields(entry, "job."), state_of)
     raw = details.status.raw
     if not raw or raw.casefold() in _OVER:
         # The progress of such a job can say more than the entry.
-        yield Found({"id": job_id}, name=details.status.name)
-        return
+        return Found({"id": job_id}, name=details.status.name)
     # A job has progress only while it is active.
     status = _status(job_id, raw, details, state_of)
     is_active = status.state in (State.RUNNING, State.CANCELING) or raw.casefold() == _FAILING
-    yield Found({"id": job_id}, status, complete=not is_active)
+    return Found({"id": job_id}, status, complete=not is_active)
 
 
 def _unwrap(response: Response, *names: str) -> Mapping[str, Any]:

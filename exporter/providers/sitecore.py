@@ -9,7 +9,7 @@ token is ``continuationToken``.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import quote, urlencode
@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from exporter.config_types import Keys, KeyValue, check_key
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import Request
+from exporter.model.http import Request, Response
 from exporter.model.job import RESULTS, Items, Job, Kind, State, Status
 from exporter.model.retention import shown_for
 from exporter.providers.base import (
@@ -26,6 +26,7 @@ from exporter.providers.base import (
     DiscoverKeys,
     Found,
     Listing,
+    ListingEnd,
     Provider,
     StateOf,
     Steps,
@@ -34,6 +35,7 @@ from exporter.providers.base import (
     received,
 )
 from exporter.providers.fields import Fields
+from exporter.providers.paging import NO_ID, Tally
 from exporter.providers.values import count, key, mapping, ratio, text
 
 _STATES = {
@@ -128,13 +130,16 @@ class Sitecore(Provider):
         """
         sources = {"source": "|".join(keys.sources)} if keys.sources else {}
         if keys.newer_than is None:
-            yield from _listing(keys.statuses, sources, self.state_of)
-            return
+            return (yield from _listing(keys.statuses, sources, self.state_of))
         since = max(0.0, now - shown_for(State.FAILED, keys.newer_than)) // _HOUR * _HOUR
         ended = {"system.finishTime": f">{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        active, over = ([word for word in keys.statuses if _ends(word) is ends] for ends in (False, True))
         # In this order a job that ends between the two listings is found twice, not missed.
-        yield from _listing([word for word in keys.statuses if not _ends(word)], sources, self.state_of)
-        yield from _listing([word for word in keys.statuses if _ends(word)], sources | ended, self.state_of)
+        first = yield from _listing(active, sources, self.state_of)
+        second = yield from _listing(over, sources | ended, self.state_of)
+        skipped = Counter(first.skipped)
+        skipped.update(second.skipped)
+        return ListingEnd(skipped, first.incomplete or second.incomplete)
 
     def summary(self) -> Counting | None:
         """One request, if ``summary`` is set."""
@@ -145,10 +150,12 @@ def _ends(word: str) -> bool:
     return _STATES[word.casefold()] in RESULTS
 
 
-def _listing(words: list[StatusWord], filters: Mapping[str, str], state_of: StateOf) -> Listing:
+def _listing(
+    words: list[StatusWord], filters: Mapping[str, str], state_of: StateOf
+) -> Generator[Request | Found, Response | None, ListingEnd]:
     """All pages of one listing; none without a status."""
     if not words:
-        return
+        return ListingEnd()
     query = {**filters, "pageSize": str(PAGE_SIZE)}
     if len(words) < len(_WORDS):
         query["system.status"] = "|".join(words)
@@ -160,21 +167,26 @@ def _listing(words: list[StatusWord], filters: Mapping[str, str], state_of: Stat
         jobs = body.get("data")
         if not isinstance(jobs, list):
             raise invalid(response, "the response has no jobs")
-        yield from _found(jobs, words, state_of)
-        at = pages.after(body, len(jobs))
+        total = count(body.get("totalCount"))
+        if pages.tally.add_new(jobs, total):
+            yield from _found(jobs, words, state_of, pages.tally)
+        at = pages.after(body, total, is_empty=not jobs)
         if at is None:
-            return
+            return pages.tally.end()
         page = Request(f"{first}&{urlencode(at, quote_via=quote)}")
 
 
 class _Pages:
-    """Finds the next page of a listing after each page."""
+    """Finds the next page of a listing after each page, and counts the entries."""
 
     def __init__(self) -> None:
+        self.tally = Tally()
         self._tokens: list[str] = []
         self._number = 0
 
-    def after(self, body: Mapping[str, Any], jobs: int) -> Mapping[str, str] | None:
+    def after(
+        self, body: Mapping[str, Any], total: int | None, *, is_empty: bool
+    ) -> Mapping[str, str] | None:
         """The parameters of the next page; ``None`` after the last.
 
         Raises:
@@ -182,7 +194,9 @@ class _Pages:
         """
         if "next" in body:
             return self._by_token(body["next"])
-        return self._by_number(body, jobs) if body.keys() & {"pageNumber", "totalCount"} else None
+        if is_empty or (total is None and "pageNumber" not in body):
+            return None
+        return self._by_number(body, total)
 
     def _by_token(self, token: object) -> Mapping[str, str] | None:
         if token is None or token == "":
@@ -197,23 +211,27 @@ class _Pages:
             raise Failure(Reason.INVALID_RESPONSE, "the listing leads to a page that was read already")
         return {"continuationToken": token}
 
-    def _by_number(self, body: Mapping[str, Any], jobs: int) -> Mapping[str, str] | None:
-        number, total = count(body.get("pageNumber")), count(body.get("totalCount"))
-        size = count(body.get("pageSize")) or jobs
+    def _by_number(self, body: Mapping[str, Any], total: int | None) -> Mapping[str, str] | None:
+        number = count(body.get("pageNumber"))
         if number is None or number <= self._number:
             raise Failure(Reason.INVALID_RESPONSE, "the page number of the listing does not grow")
         self._number = number
-        reachable = MAX_NUMBERED if total is None else min(total, MAX_NUMBERED)
-        return {"pageNumber": str(number + 1)} if jobs and number * size < reachable else None
+        reached = number * (count(body.get("pageSize")) or PAGE_SIZE)
+        # A page may have fewer entries than its size. The first page may have been read twice.
+        is_last = total is not None and min(reached, self.tally.read) >= total
+        return None if is_last or reached >= MAX_NUMBERED else {"pageNumber": str(number + 1)}
 
 
-def _found(jobs: list[Any], words: Iterable[str], state_of: StateOf) -> Iterable[Found]:
+def _found(jobs: list[Any], words: Iterable[str], state_of: StateOf, tally: Tally) -> Iterable[Found]:
     """The jobs of a page with one of these words, also if the server ignored the filter."""
     unwanted = set(_STATES.values()) - {_STATES[word.casefold()] for word in words}
     for job in map(mapping, jobs):
         job_id = key(job.get("id"))
         word = text(mapping(job.get("system")).get("status"))
-        if job_id is None or _STATES.get(word.casefold()) in unwanted:
+        if job_id is None:
+            tally.skipped[NO_ID] += 1
+            continue
+        if _STATES.get(word.casefold()) in unwanted:
             continue
         if word:
             yield Found({"id": job_id}, _status(job_id, job, state_of), complete=True)

@@ -5,7 +5,7 @@ How many reads run at a time, and when, is up to the collector.
 
 import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, cast
@@ -14,7 +14,7 @@ from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, State, Status
 from exporter.model.pacing import retry_after
-from exporter.providers.base import Counting, DiscoverKeys, Found, Provider
+from exporter.providers.base import Counting, DiscoverKeys, Found, ListingEnd, Provider
 from exporter.upstream.client import Client
 from exporter.upstream.sign_in import is_sign_in_page
 from exporter.upstream.trace import Trace
@@ -60,8 +60,18 @@ class Outcome(Generic[T]):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Listed(Outcome[Mapping[str, Found]]):
+    """One attempt to list jobs; ``value`` is what was found, by ``job_id``, empty if it failed.
+
+    Args:
+        end: what else the listing reported.
+    """
+
+    end: ListingEnd = field(default_factory=ListingEnd)
+
+
 Reading = Outcome[Status | None]
-Listed = Outcome[Mapping[str, Found]]  # by job_id; empty if it failed
 Counted = Outcome[Mapping[State, int] | None]
 
 
@@ -109,7 +119,8 @@ class Upstream:
         found: dict[str, Found] = {}
         now = self._clock.time()
         done = await self._run(lambda: self.provider.discover(keys, now), LISTING_LIMITS, found, trace)
-        return Outcome({} if done.failure else found, done.failure, done.read_at, done.seconds)
+        end = done.value or ListingEnd()
+        return Listed({} if done.failure else found, done.failure, done.read_at, done.seconds, end)
 
     async def count_jobs(self) -> Counted:
         """Counts the jobs of the system by state, if its provider can; any error is in the outcome."""

@@ -15,7 +15,7 @@ from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Kind, State, Status
 from exporter.model.pacing import Rules
-from exporter.providers.base import DiscoverKeys, Found, Provider
+from exporter.providers.base import DiscoverKeys, Found, ListingEnd, Provider
 from exporter.providers.sitecore import Sitecore, SitecoreDiscover
 from exporter.upstream.reading import Counted, Listed, Outcome, Reading, Upstream
 from tests.clock import FakeClock
@@ -34,6 +34,7 @@ class FakeUpstream:
         self.rate_limit_remaining: int | None = None
         self.results: dict[str, Status | Failure] = {}
         self.listing: Mapping[str, Found] | Failure = {}
+        self.end = ListingEnd()
         self.asked: list[str] = []
         self.was_asked = asyncio.Event()
         self.listed = asyncio.Event()
@@ -55,7 +56,7 @@ class FakeUpstream:
         self.asked.append("listing")
         await self.listed.wait()
         found, failure = ({}, self.listing) if isinstance(self.listing, Failure) else (self.listing, None)
-        return Outcome(found, failure, self._clock.time(), 0.1)
+        return Listed(found, failure, self._clock.time(), 0.1, self.end)
 
     async def count_jobs(self) -> Counted:
         self.asked.append("count")

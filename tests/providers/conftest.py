@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Headers, Request, Response
 from exporter.model.job import Job, Status
-from exporter.providers.base import Found, Provider
+from exporter.providers.base import Found, ListingEnd, Provider
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -48,10 +48,11 @@ class Read:
 
 @dataclass(frozen=True)
 class Listed:
-    """What one listing came to: the jobs it found, and what was requested on the way."""
+    """What one listing came to: the jobs it found, what was requested on the way, and how it ended."""
 
     found: list[Found]
     requests: list[Request]
+    end: ListingEnd
 
     @property
     def ids(self) -> list[str]:
@@ -139,23 +140,24 @@ def discover(
     listing = provider.discover(provider.Discover.model_validate(keys), now)
     found: list[Found] = []
     requests: list[Request] = []
-    item = next(listing, None)
-    while item is not None:
-        if isinstance(item, Found):
-            found.append(item)
-            item = next(listing, None)
-            continue
-        requests.append(item)
-        assert len(requests) <= MAX_PAGES, "lists without end"
-        response = _response(item, responses(item) if callable(responses) else responses)
-        try:
+    end: ListingEnd | None = None
+    try:
+        item = next(listing)
+        while True:
+            if isinstance(item, Found):
+                found.append(item)
+                item = next(listing)
+                continue
+            requests.append(item)
+            assert len(requests) <= MAX_PAGES, "lists without end"
+            response = _response(item, responses(item) if callable(responses) else responses)
             if isinstance(response, Failure):
                 item = listing.throw(response)
             else:
                 item = listing.send(replace(response, url=base_url + item.path))
-        except StopIteration:
-            item = None
-    return Listed(found, requests)
+    except StopIteration as stop:
+        end = stop.value
+    return Listed(found, requests, end or ListingEnd())
 
 
 def _response(
@@ -173,6 +175,9 @@ def _response(
 
 def assert_listed(provider: Provider, listed: Listed) -> None:
     """Every job found has keys that a config could hold, and no impossible status."""
+    for text in (listed.end.incomplete, *listed.end.skipped):
+        assert len(text) <= 120
+        assert text.isprintable()
     for each in listed.found:
         assert dict(each.keys) == provider.JobKeys(**each.keys).model_dump()
         provider.identify(each.keys)[0].encode()

@@ -216,8 +216,8 @@ def test_all_pages_are_read_and_none_twice(total: int, pages: int, *, tells_tota
         return response_of({**body, "total": total} if tells_total else body)
 
     got = listed(page)
-    full = total > 0 and total % 100 == 0 and not tells_total  # then only an empty page tells the end
-    assert [number_of(request) for request in got.requests] == list(range(pages + full))
+    more = total > 0 and not tells_total  # then only an empty page is the end
+    assert [number_of(request) for request in got.requests] == list(range(pages + more))
     assert len({each.keys["job_id"] for each in got.found}) == len(got.found) == total
 
 
@@ -236,6 +236,41 @@ def test_tasks_deleted_while_pages_are_turned_are_no_trouble() -> None:
         lambda request: response_of({"jobs": ids(0, 0 if number_of(request) else 100), "total": 150})
     )
     assert (len(got.requests), len(got.found)) == (2, 100)
+    assert got.end.incomplete == "it ended after 100 of 150 entries"
+
+
+def test_pages_that_are_shorter_than_requested_are_all_read() -> None:
+    def page(request: Request) -> Response:
+        return response_of({"jobs": ids(20 * number_of(request), 20), "total": 60})
+
+    got = listed(page)
+    assert (len(got.requests), len(got.found), got.end.incomplete) == (3, 60, "")
+
+
+@pytest.mark.parametrize(("status", "incomplete"), [(404, False), (416, False), (400, True), (422, True)])
+def test_a_page_that_does_not_exist_is_the_end(status: int, *, incomplete: bool) -> None:
+    def page(request: Request) -> Response:
+        return response_of({}, status) if number_of(request) else response_of({"jobs": ids(0, 100)})
+
+    got = listed(page)
+    assert (len(got.found), bool(got.end.incomplete)) == (100, incomplete)
+    assert str(status) in got.end.incomplete or not incomplete
+
+
+@pytest.mark.parametrize("status", [400, 404, 416, 422])
+def test_after_a_short_page_the_rejected_one_is_the_end(status: int) -> None:
+    def page(request: Request) -> Response:
+        return response_of({}, status) if number_of(request) else response_of({"jobs": ids(0, 3)})
+
+    got = listed(page)
+    assert (len(got.found), got.end.incomplete) == (3, "")
+
+
+def test_a_task_without_an_id_is_skipped_and_counted() -> None:
+    jobs = [*ids(0, 1), {"id": "x"}, {}, None]
+    got = listed(response_of({"jobs": jobs, "total": 4}))
+    assert (len(got.found), dict(got.end.skipped)) == (1, {"an entry has no valid id": 3})
+    assert not got.end.incomplete
 
 
 @pytest.mark.parametrize("total", [10**6, "1000000", 10**30, None, 0])

@@ -280,15 +280,39 @@ def test_a_server_that_repeats_itself_ends_the_listing(api: str) -> None:
         requests.append(request)
         return response_of({"sites": [{"siteId": "one"}], "total": 10**9})
 
-    assert failure(crafter(api), page).reason is Reason.INVALID_RESPONSE
+    got = listed(crafter(api), page)
     assert len(requests) == 2
+    assert site_ids(got) == ["one"]
+    assert got.end.incomplete == "it ended after 1 of 1000000000 entries"
+
+
+@pytest.mark.parametrize("api", ["v1", "v2", "auto"])
+def test_a_server_that_repeats_full_pages_has_no_listing(api: str) -> None:
+    sites = [{"siteId": f"site-{number}"} for number in range(100)]
+    refused = failure(crafter(api), response_of({"sites": sites, "total": 10**9}))
+    assert refused.reason is Reason.INVALID_RESPONSE
+    assert "repeats" in refused.detail
+
+
+@pytest.mark.parametrize("api", ["v1", "v2", "auto"])
+def test_a_server_with_smaller_pages_is_read_to_its_total(api: str) -> None:
+    def page(request: Request) -> Response:
+        query = parse_qs(urlsplit(request.path).query)
+        first = int(query.get("start", query.get("offset", [""]))[0])
+        return response_of({"sites": [{"siteId": f"s{n}"} for n in range(first, first + 4)], "total": 12})
+
+    got = listed(crafter(api), page)
+    assert site_ids(got) == [f"s{number}" for number in range(12)]
+    assert not got.end.incomplete
 
 
 @pytest.mark.parametrize("site_id", [None, 7, "", ".", "..", "a\nb", "x" * 513, "\ud800", ["a"]])
 def test_what_can_be_no_site_is_left_out(site_id: object) -> None:
     body = {"sites": [{"siteId": site_id}, None, "site", {"siteId": "one"}], "total": 4}
     for api in ("v1", "v2", "auto"):
-        assert site_ids(listed(crafter(api), response_of(body))) == ["one"]
+        got = listed(crafter(api), response_of(body))
+        assert site_ids(got) == ["one"]
+        assert sum(got.end.skipped.values()) == 3
 
 
 @pytest.mark.parametrize("body", [b"<html>", [], {}, {"sites": None}, {"sites": {}, "total": 0}])

@@ -149,13 +149,9 @@ def test_a_filter_by_age_leaves_room_for_long_runs_and_is_the_same_all_day() -> 
 @pytest.mark.parametrize(
     "href",
     [
-        "https://elsewhere.example.com/reality-modeling/jobs?continuationToken=x",
-        "//elsewhere.example.com/reality-modeling/jobs?continuationToken=x",
-        "https://api.example.com@elsewhere.example.com/reality-modeling/jobs?continuationToken=x",
-        "https://api.example.com/reality-analysis/jobs?continuationToken=x",
-        "https://api.example.com/other/reality-modeling/jobs?continuationToken=x",
-        "https://api.example.com/reality-modeling/jobs/../../admin?continuationToken=x",
         "https://api.example.com/reality-modeling/jobs",
+        "https://elsewhere.example.com/reality-modeling/jobs#continuationToken=x",
+        "mailto:jobs?continuationToken=x",
         "https://[/reality-modeling/jobs?continuationToken=x",
         "x" * 10_000,
         7,
@@ -182,17 +178,37 @@ def test_scheme_port_and_case_of_the_host_do_not_matter_as_only_the_query_is_tak
     assert result.paths[1] == f"/{V2}/jobs?continuationToken=a%20b%C3%A9"
 
 
-def test_a_base_url_with_a_path_is_part_of_the_link() -> None:
-    link = f"{BASE_URL}/{V2}/jobs?continuationToken=x"
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://api.bentley.com/reality-modeling/jobs?continuationToken=x",
+        "//elsewhere.example.com/reality-modeling/jobs?continuationToken=x",
+        "https://api.example.com@elsewhere.example.com/reality-modeling/jobs?continuationToken=x",
+        "https://api.example.com/other/reality-modeling/jobs?continuationToken=x",
+        "https://api.example.com/reality-modeling/jobs/../../admin?continuationToken=x",
+        f"{BASE_URL}/{V2}/jobs?continuationToken=x",
+        f"{BASE_URL}/{V2}/jobs/x?continuationToken=x",
+    ],
+)
+def test_only_the_query_of_a_link_is_used_wherever_it_leads(link: str) -> None:
     found = discover(
         itwin(),
         {"itwin_id": ITWIN},
         lambda request: page(job(), href=None if "Token" in request.path else link),
         now=NOW,
     )
-    assert found.paths[1] == f"/{V2}/jobs?continuationToken=x"
-    with pytest.raises(Failure):
-        listed(page(href=link))
+    assert found.paths[1:] == [f"/{V2}/jobs?continuationToken=x"]
+
+
+def test_a_link_after_an_empty_page_that_leads_back_is_the_end() -> None:
+    result = listed(lambda request: page(*([] if "Token" in request.path else [job()]), href="?Token=x"))
+    assert (len(result.found), len(result.paths)) == (1, 2)
+
+
+def test_a_job_without_an_id_is_skipped_and_counted() -> None:
+    jobs = [job(), {**job(), "id": None}, None, 7]
+    got = listed(response_of({"jobs": jobs}))
+    assert (len(got.found), sum(got.end.skipped.values())) == (1, 3)
 
 
 def test_a_listing_that_leads_back_ends() -> None:

@@ -1,6 +1,5 @@
 """Listings of the provider `json`: what they find, how they go on and that they end."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -13,7 +12,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Kind, State
 from exporter.providers.json.job_api import JsonApi, JsonOptions
-from tests.providers.conftest import BASE_URL, assert_listed_or_refused, discover, mutated, response_of
+from tests.providers.conftest import assert_listed_or_refused, discover, mutated, response_of
 
 NOW = 1_772_366_400.0  # 2026-03-01T12:00:00Z
 STATES = {"succeeded": ["OK"], "failed": ["ERROR"], "running": ["BUSY"], "queued": ["WAIT"]}
@@ -52,7 +51,23 @@ def test_a_listing_that_only_names_jobs_leaves_them_to_be_read() -> None:
     "odd", ["", ".", "..", "a\nb", "x" * 600, "\ud800", None, True, 1.5, [], {}, 10**400]
 )
 def test_an_id_that_could_not_be_configured_is_left_out(odd: object) -> None:
-    assert listed({}, response_of({"jobs": [{"id": odd}, {"id": "good"}]})).ids == ["good"]
+    found = listed({}, response_of({"jobs": [{"id": odd}, {"id": "good"}]}))
+    assert found.ids == ["good"]
+    assert sum(found.end.skipped.values()) == 1
+
+
+def test_entries_that_name_no_job_are_counted_by_what_is_wrong() -> None:
+    jobs = [{"id": "good"}, {"id": None}, {}, {"id": ".."}, {"id": 7, "n": "x"}, "x"]
+    end = listed({"keys": {"id": "id && to_string(id || n)"}}, response_of({"jobs": jobs})).end
+    assert dict(end.skipped) == {"discover.keys.id: the expression found nothing": 3, **odd("id")}
+    end = listed({"keys": {"id": "abs(n)"}}, response_of({"jobs": [{"n": 1}, {"n": "x"}]})).end
+    (why,) = end.skipped
+    assert why.startswith("discover.keys.id: its expression ")
+    assert end.skipped[why] == 1
+
+
+def odd(name: str) -> dict[str, int]:
+    return {f"discover.keys.{name}: the expression found a value that is not valid as a key": 1}
 
 
 @pytest.mark.parametrize("body", [{}, {"jobs": None}, {"jobs": {}}, [], 5, {"jobs": "x"}])
@@ -116,146 +131,6 @@ def test_since_is_the_moment_that_newer_than_reaches_back_to() -> None:
         made(), {**LIST, "query": query, "newer_than": "1d"}, response_of({"jobs": []}), now=NOW + 59
     ).paths
     assert later == paths
-
-
-def numbered(
-    total: int, size: int = 10, *, by: str = "page", first: int = 1
-) -> Callable[[Request], Response]:
-    def page(request: Request) -> Response:
-        number = int(dict(parse_qsl(urlsplit(request.path).query))[by])
-        begin = number if by == "offset" else (number - first) * size
-        return response_of({"jobs": [{"id": n} for n in range(begin, min(begin + size, total))]})
-
-    return page
-
-
-def test_pages_are_turned_by_number_until_an_empty_one() -> None:
-    found = listed({"query": {"per_page": 10}, "paging": {"page": "page"}}, numbered(20))
-    assert found.ids == [str(n) for n in range(20)]
-    assert found.paths == [f"/jobs?per_page=10&page={n}" for n in (1, 2, 3)]
-
-
-def test_a_page_that_is_not_full_is_the_last() -> None:
-    assert len(listed({"paging": {"page": "page", "size": 10}}, numbered(25)).paths) == 3
-    assert len(listed({"paging": {"page": "page", "size": 10, "first": 0}}, numbered(25, first=0)).paths) == 3
-
-
-def test_pages_are_turned_by_offset() -> None:
-    paging = {"page": "offset", "first": 0, "step": 10, "size": 10}
-    found = listed({"paging": paging}, numbered(25, by="offset"))
-    assert len(found.ids) == 25
-    assert found.paths == ["/jobs?offset=0", "/jobs?offset=10", "/jobs?offset=20"]
-
-
-def test_the_rest_is_left_unread_where_the_config_says_so() -> None:
-    assert len(listed({"paging": {"page": "page", "max_pages": 2}}, numbered(1000)).ids) == 20
-
-
-def test_a_listing_that_shows_the_same_page_for_ever_is_refused() -> None:
-    with pytest.raises(Failure, match="has no new job"):
-        listed({"paging": {"page": "page"}}, response_of({"jobs": [{"id": 1}]}))
-
-
-def test_a_job_that_slips_from_page_to_page_is_found_once() -> None:
-    pages = {"1": [1, 2], "2": [2, 3], "3": []}
-    found = listed(
-        {"paging": {"page": "page"}},
-        lambda request: response_of({"jobs": [{"id": n} for n in pages[request.path.rpartition("=")[2]]]}),
-    )
-    assert found.ids == ["1", "2", "3"]
-
-
-TOKENS = {"": "t/2&x", "t/2&x": 3, "3": None}
-
-
-def by_token(request: Request) -> Response:
-    token = dict(parse_qsl(urlsplit(request.path).query)).get("token", "")
-    return response_of({"jobs": [{"id": f"after {token}"}], "next": TOKENS[token]})
-
-
-def test_pages_are_turned_by_a_token_in_the_answer() -> None:
-    found = listed({"paging": {"token": "token", "next": "next"}}, by_token)
-    assert found.ids == ["after ", "after t/2&x", "after 3"]
-    assert found.paths == ["/jobs", "/jobs?token=t%2F2%26x", "/jobs?token=3"]
-
-
-def test_pages_are_turned_by_a_token_in_a_header() -> None:
-    def page(request: Request) -> Response:
-        if "token" in request.path:
-            return response_of({"jobs": [{"id": 2}]})
-        return response_of({"jobs": [{"id": 1}]}, x_more="abc")
-
-    found = listed({"paging": {"token": "token", "header": "X-More"}}, page)
-    assert found.paths == ["/jobs", "/jobs?token=abc"]
-
-
-def test_pages_are_turned_in_the_body_of_a_query() -> None:
-    bodies: list[Any] = []
-
-    def page(request: Request) -> Response:
-        bodies.append(json.loads(request.body))
-        return response_of({"jobs": [{"id": len(bodies)}], "next": "t" if len(bodies) < 2 else ""})
-
-    paging = {"token": "cursor", "next": "next", "into": "body"}
-    found = listed({"method": "POST", "body": {"size": 5}, "paging": paging}, page)
-    assert bodies == [{"size": 5}, {"size": 5, "cursor": "t"}]
-    assert found.ids == ["1", "2"]
-
-
-@pytest.mark.parametrize(
-    "link",
-    [
-        "?page=2",
-        "/prefix/jobs?page=2",
-        "jobs?page=2",
-        f"{BASE_URL}/jobs?page=2",
-        "http://api.example.com/prefix/jobs?page=2",
-    ],
-)
-def test_pages_are_turned_by_the_address_of_the_next(link: str) -> None:
-    def page(request: Request) -> Response:
-        more = "page=2" not in request.path
-        return response_of({"jobs": [{"id": request.path}], "next": link if more else None})
-
-    assert listed({"query": {"a": 1}, "paging": {"next": "next"}}, page).paths == [
-        "/jobs?a=1",
-        "/jobs?page=2",
-    ]
-
-
-def test_pages_are_turned_by_the_link_header() -> None:
-    def page(request: Request) -> Response:
-        links = f'<{BASE_URL}/jobs?page=1>; rel="prev", <{BASE_URL}/jobs?page=2&x=a,b>; rel="next"'
-        if "page=2" in request.path:
-            links = f'<{BASE_URL}/jobs?page=1>; rel="prev"'
-        return response_of({"jobs": [{"id": request.path}]}, link=links)
-
-    assert listed({"paging": {"header": "Link"}}, page).paths == ["/jobs", "/jobs?page=2&x=a,b"]
-
-
-@pytest.mark.parametrize(
-    "link",
-    [
-        "https://evil.example/prefix/jobs?page=2",
-        "//evil.example/jobs",
-        "/elsewhere?page=2",
-        "../x",
-        "http://[x",
-        "https://api.example.com@evil.example/prefix/jobs?x",
-        "\\\\evil.example\\x",
-    ],
-)
-def test_an_address_that_leads_away_is_refused(link: str) -> None:
-    with pytest.raises(Failure) as caught:
-        listed({"paging": {"next": "next"}}, response_of({"jobs": [{"id": 1}], "next": link}))
-    assert caught.value.reason is Reason.INVALID_RESPONSE
-    assert "evil" not in caught.value.detail
-
-
-@pytest.mark.parametrize("token", [True, 1.5, [], {"a": 1}, "x" * 9000, "\ud800", "a\nb", -1, 10**400])
-def test_a_token_that_is_none_is_refused(token: object) -> None:
-    with pytest.raises(Failure, match=r"paging: |the address of the next page "):
-        listed({"paging": {"token": "t", "next": "n"}}, response_of({"jobs": [{"id": 1}], "n": token}))
 
 
 PAGINGS: list[dict[str, Any]] = [

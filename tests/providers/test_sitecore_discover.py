@@ -115,6 +115,36 @@ def test_page_numbers_reach_a_thousand_jobs_and_no_page_is_asked_in_vain(total: 
     assert len(set(result.ids)) == min(total, 1000)
 
 
+def test_more_jobs_than_page_numbers_reach_are_reported_as_missing() -> None:
+    assert listed(numbered(5000)).end.incomplete == "it ended after 1000 of 5000 entries"
+    assert not listed(numbered(1000)).end.incomplete
+
+
+def test_pages_that_are_shorter_than_their_size_are_all_read() -> None:
+    def response(request: Request) -> Response:
+        number = int(query(request).get("pageNumber", "1"))
+        jobs = [job(job_id=f"job_{each}") for each in range(40 * number - 40, min(40 * number, 130))]
+        return page(*jobs, totalCount=130, pageNumber=number, pageSize=100)
+
+    result = listed(response)
+    assert (len(result.requests), len(result.ids), result.end.incomplete) == (4, 130, "")
+
+
+def test_an_empty_page_before_the_total_is_an_incomplete_end() -> None:
+    def response(request: Request) -> Response:
+        return (
+            page(totalCount=200, pageNumber=2) if "pageNumber" in query(request) else numbered(200)(request)
+        )
+
+    result = listed(response)
+    assert (len(result.ids), result.end.incomplete) == (100, "it ended after 100 of 200 entries")
+
+
+def test_jobs_without_an_id_are_skipped_and_counted_in_both_listings() -> None:
+    result = listed(page(job(), job(job_id=None), None), newer_than="1d")
+    assert (len(set(result.ids)), sum(result.end.skipped.values())) == (1, 4)
+
+
 def test_a_server_that_does_not_know_the_tokens_name_is_asked_by_number() -> None:
     def response(request: Request) -> Response:
         if "pageNumber" in query(request):

@@ -244,13 +244,16 @@ def _page(response: Response) -> NumberedPage:
     """Reads a page of sites of either version; only version 1 has their states."""
     sites, total = _sites(response)
     found: dict[str, Found | None] = {}
+    skipped = 0
     for site in sites:
         site_id, status = key(site.get("siteId", site.get("site_id"))), _listed(site)
-        if site_id is not None:
-            keys, name = {"site_id": site_id}, text(site.get("name"))
-            each = Found(keys, status, complete=status is not None, name=name)
-            found[site_id] = each if text(site.get("state")) in _READY else None
-    return NumberedPage(len(sites), found, total)
+        if site_id is None:
+            skipped += 1
+            continue
+        keys, name = {"site_id": site_id}, text(site.get("name"))
+        each = Found(keys, status, complete=status is not None, name=name)
+        found[site_id] = each if text(site.get("state")) in _READY else None
+    return NumberedPage(len(sites), found, total, skipped)
 
 
 def _listed(site: Mapping[str, Any]) -> Status | None:

@@ -108,29 +108,38 @@ class JsonApi(Provider):
     def discover(self, keys: JsonDiscover, now: float) -> Listing:
         """One request for each page."""
         since = {} if keys.newer_than is None else _since(now - keys.newer_than)
-        pages = Pages(keys.paging)
+        pages = Pages(keys)
         seen: set[str] = set()
         turn: Turn | None = pages.first()
         while turn is not None:
-            response = yield from received(_request(keys, since, turn))
+            request = _request(keys, since, turn)
+            response = yield from received(request)
+            if response.status in turn.expect:
+                return pages.end(response.status)
             body = _body("discover.error", keys, response)
             entries = look("discover.items", keys.items, body)
             if not isinstance(entries, list):
                 raise invalid(response, "discover.items: the value is not a list")
-            named, before = 0, len(seen)
-            for entry in entries:
-                own = self._keys(keys, entry)
-                if own is None:
+            for entry in entries if pages.add(body, entries) else ():
+                try:
+                    own = self._keys(keys, entry)
+                except Failure as failure:
+                    pages.tally.skipped[failure.detail] += 1
                     continue
-                named += 1
                 job_id, _ = self.identify(own)
+                # Of several entries with one id the first counts: listings begin with the newest.
                 if job_id not in seen:
                     seen.add(job_id)
                     yield self._found(job_id, own, entry, keys.state)
-            turn = pages.after(response, body, len(entries), in_circles=named > 0 and len(seen) == before)
+            turn = pages.after(request, response, body)
+        return pages.end()
 
-    def _keys(self, keys: JsonDiscover, entry: Any) -> dict[str, str] | None:
-        """The keys of an entry's job; ``None`` if one of them is not valid as a key of a job."""
+    def _keys(self, keys: JsonDiscover, entry: Any) -> dict[str, str]:
+        """The keys of an entry's job.
+
+        Raises:
+            Failure: one of them is not valid as a key of a job; its detail is the same for all entries.
+        """
         own = {}
         for name in self._names:
             value = look(f"discover.keys.{name}", keys.keys[name], entry)
@@ -138,7 +147,8 @@ class JsonApi(Provider):
                 value = str(value)
             checked = key(value)
             if checked is None:
-                return None
+                why = "nothing" if value is None else "a value that is not valid as a key"
+                raise Failure(Reason.INVALID_RESPONSE, f"discover.keys.{name}: the expression found {why}")
             own[name] = checked
         return own
 
@@ -186,17 +196,19 @@ def _request(request: RequestKeys, keys: Mapping[str, str], turn: Turn) -> Reque
     path = _filled(request.path, {name: quote(value, safe="") for name, value in keys.items()})
     query = {name: [_filled(each, keys) for each in values] for name, values in request.query.items()}
     query |= {name: [value] for name, value in turn.query.items()}
-    if encoded := turn.address or urlencode(query, doseq=True, quote_via=quote):
-        path = f"{path}?{encoded}"
+    if turn.path:
+        path = turn.path
+    elif query:
+        path = f"{path}?{urlencode(query, doseq=True, quote_via=quote)}"
     body = _filled_in(request.body, keys)
     if turn.body:
         body = {**(body or {}), **turn.body}
     headers = tuple(request.headers.items())
     if body is None:
-        return Request(path, headers, method=request.method)
+        return Request(path, headers, turn.expect, request.method)
     if not any(name.lower() == "content-type" for name in request.headers):
         headers = (*headers, _JSON)
-    return Request(path, headers, method=request.method, body=json.dumps(body).encode())
+    return Request(path, headers, turn.expect, request.method, json.dumps(body).encode())
 
 
 def _filled(template: str, keys: Mapping[str, str]) -> str:

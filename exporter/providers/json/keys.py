@@ -232,7 +232,11 @@ class Paging(Keys):
         1, ge=1, le=100_000, description="difference from one page to the next; more than 1 for an offset"
     )
     size: int | None = Field(
-        None, ge=1, le=100_000, description="entries of a full page; a page with fewer is the last"
+        None,
+        ge=1,
+        le=100_000,
+        description="entries that a page is requested to have; after a page with fewer, a repeated page or a "
+        "status 400, 404, 416 or 422 is the end",
     )
     token: Word | None = Field(None, description="parameter for the token of the next page")
     next: Expr | None = Field(
@@ -240,6 +244,11 @@ class Paging(Keys):
     )
     header: HeaderName | None = Field(
         None, description="the same in a response header; in Link (RFC 8288) the address with rel=next"
+    )
+    total: Expr | None = Field(
+        None,
+        description="the number of entries on all pages, in each response; a listing that ends with fewer is "
+        "incomplete. Without it, usual names beside the list are tried",
     )
     into: Literal["query", "body"] = Field("query", description="place of the parameter")
     max_pages: int | None = Field(
@@ -249,9 +258,12 @@ class Paging(Keys):
     @model_validator(mode="after")
     def _one_way(self) -> "Paging":
         sources = (self.next is not None) + (self.header is not None)
-        if sources != (self.page is None) or (self.page is not None and self.token is not None):
+        ways = sources + (self.page is not None)
+        only_total = ways == 0 and self.token is None and self.total is not None
+        if (ways != 1 and not only_total) or (self.page is not None and self.token is not None):
             raise ValueError(
-                "allowed is one of: page; token with next or header; next or header alone, for an address"
+                "allowed is one of: page; token with next or header; next or header alone, for an address; "
+                "total alone, for one page"
             )
         numbers = {"first", "step", "size"} & self.model_fields_set
         if numbers and self.page is None:

@@ -1,5 +1,6 @@
 """The pages of a listing of the provider ``json``: by number, by a token, or by the next page's address."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,13 +9,22 @@ from requests.utils import parse_header_links
 
 from exporter.config_types import Expression
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import Response
-from exporter.providers.base import invalid
-from exporter.providers.json.keys import Paging
-from exporter.providers.paging import next_query
+from exporter.model.http import Request, Response
+from exporter.providers.base import ListingEnd, invalid
+from exporter.providers.json.keys import JsonDiscover, Paging
+from exporter.providers.paging import BEYOND, Tally, next_path
+from exporter.providers.values import count, mapping
 
 MAX_TOKEN = 8192
 MAX_NUMBER = 10**20
+MAX_EMPTY = 10
+"""Empty pages in a row that each have a next one."""
+
+_NAMES = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_TOTALS = (
+    *("count", "total", "total_count", "total_entries", "total_items", "total_records", "total_results"),
+    *("totalCount", "totalElements", "totalEntries", "totalItems", "totalRecords", "totalResults"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,58 +34,129 @@ class Turn:
     Args:
         query: parameters in addition to those of the configuration.
         body: the same, for the body.
-        address: replaces the whole query, if a response has the next page's address; encoded.
+        path: replaces path and query, if a response has the next page's address; encoded.
+        expect: statuses that mean that there is no such page.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, str] = field(default_factory=dict)
-    address: str = ""
+    path: str = ""
+    expect: frozenset[int] = frozenset()
 
 
 class Pages:
-    """Finds the next page of one listing after each page."""
+    """The pages of one listing: counts their entries, and finds the next page after each.
 
-    def __init__(self, paging: Paging | None) -> None:
-        self._paging = paging
-        self._read = 0
+    Attributes:
+        tally: counts the entries.
+    """
+
+    def __init__(self, discover: JsonDiscover) -> None:
+        self.tally = Tally(discover.paging.size if discover.paging is not None else None)
+        self._items, self._paging = discover.items, discover.paging
+        self._number = discover.paging.first if discover.paging is not None else 0
+        self._pages = self._rows = self._empty = 0
+        self._is_new = True
+        self._listing = ""
+        self._requested: set[str] = set()
+        self._is_limited = False
+        self._why = ""
 
     def first(self) -> Turn:
         """The turn of the first page."""
-        if self._paging is None or self._paging.page is None:
-            return Turn()
-        return _turn(self._paging, self._paging.page, str(self._paging.first))
+        paging = self._paging
+        return Turn() if paging is None or paging.page is None else self._turn(paging, paging.page)
 
-    def after(self, response: Response, body: Any, entries: int, *, in_circles: bool) -> Turn | None:
-        """The turn of the next page; ``None`` after the last.
+    def add(self, body: Any, entries: list[Any]) -> bool:
+        """Counts a page.
 
         Args:
-            body: the JSON of `response`.
-            entries: the number of entries of the page.
-            in_circles: whether all its jobs were on earlier pages.
+            body: the JSON of its response.
+
+        Returns:
+            Whether it is another page than the one before.
+        """
+        self._pages, self._rows = self._pages + 1, len(entries)
+        self._empty = 0 if entries else self._empty + 1
+        self._is_new = self.tally.add_new(entries, self._total(body))
+        return self._is_new
+
+    def after(self, request: Request, response: Response, body: Any) -> Turn | None:
+        """The turn of the page after the one that was added last; ``None`` after the last.
 
         Raises:
             Failure: ``invalid_response``, the listing never ends or leads to another place.
         """
         paging = self._paging
-        self._read += 1
-        if paging is None or self._read == paging.max_pages:
+        if paging is None:
+            return None
+        if self._pages == paging.max_pages:
+            self._is_limited = True
             return None
         if paging.page is not None:
-            if entries < (paging.size or 1):
-                return None
-            if in_circles:
-                raise invalid(response, "paging: a page has no new job")
-            return _turn(paging, paging.page, str(paging.first + paging.step * self._read))
+            return self._numbered(paging, paging.page, response)
+        return self._linked(paging, request, response, body)
+
+    def end(self, status: int | None = None) -> ListingEnd:
+        """The end of the listing.
+
+        Args:
+            status: of the response to the last page, if it is one of its ``expect``.
+        """
+        if self._is_limited:
+            return ListingEnd(self.tally.skipped)
+        return self.tally.end(self._why) if status is None else self.tally.beyond(status)
+
+    def _turn(self, paging: Paging, name: str, value: str = "") -> Turn:
+        value = value or str(self._number)
+        expect = BEYOND if paging.page is not None and self._pages else frozenset[int]()
+        if paging.into == "body":
+            return Turn(body={name: value}, expect=expect)
+        return Turn(query={name: value}, expect=expect)
+
+    def _numbered(self, paging: Paging, name: str, response: Response) -> Turn | None:
+        if not self._is_new:
+            if self.tally.short:
+                return None  # some systems show the last page for every number after it
+            raise invalid(response, "paging: a page repeats the one before")
+        if not self._rows or (paging.total is not None and self.tally.complete):
+            return None
+        # The system may limit its pages to fewer entries. With more than the step, `items` flattens them.
+        self._number += min(paging.step, self._rows)
+        return self._turn(paging, name)
+
+    def _linked(self, paging: Paging, request: Request, response: Response, body: Any) -> Turn | None:
         value = _next_value(paging, response, body)
         if not value:
             return None
         if paging.token is None:
-            return Turn(address=next_query(value, response))
-        return _turn(paging, paging.token, value)
+            self._listing = self._listing or request.path.partition("?")[0]
+            self._requested.add(request.path)
+            value = next_path(value, request, response, self._listing)
+        if value in self._requested or not self._is_new:
+            if not self._rows or self.tally.complete:
+                return None
+            raise invalid(response, "paging: the next page was read already")
+        self._requested.add(value)
+        # A page without an entry may have a next one, for example where the system filters its pages.
+        if self._empty == MAX_EMPTY:
+            self._why = f"it has more pages after {MAX_EMPTY} without an entry"
+            return None
+        return Turn(path=value) if paging.token is None else self._turn(paging, paging.token, value)
 
-
-def _turn(paging: Paging, name: str, value: str) -> Turn:
-    return Turn(body={name: value}) if paging.into == "body" else Turn(query={name: value})
+    def _total(self, body: Any) -> int | None:
+        """The number of entries of all pages: as configured, else under a usual name beside the list."""
+        if self._paging is not None and self._paging.total is not None:
+            try:
+                return count(self._paging.total.find(body))
+            except ValueError:
+                return None
+        if not _NAMES.fullmatch(self._items.source):
+            return None
+        for name in self._items.source.split(".")[:-1]:
+            body = mapping(body).get(name)
+        totals = [count(mapping(body).get(name)) for name in _TOTALS]
+        return max((total for total in totals if total is not None), default=None)
 
 
 def _next_value(paging: Paging, response: Response, body: Any) -> str:
