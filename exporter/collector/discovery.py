@@ -12,7 +12,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, State, Status
 from exporter.model.pacing import Why
 from exporter.model.retention import too_old
-from exporter.providers.base import DiscoverKeys, Found
+from exporter.providers.base import DiscoverKeys, Found, ListingEnd
 from exporter.upstream.reading import Listed, Outcome, Reading, Upstream
 from exporter.upstream.trace import Trace
 
@@ -112,6 +112,16 @@ class Discovery(Source[Listed]):
             return None
         return 0.0 if self._waiting_since is None else now - self._waiting_since
 
+    @property
+    def skipped(self) -> int:
+        """How many entries of the last listing that was understood name no job."""
+        return sum(self._listed.end.skipped.values()) if self._listed is not None else 0
+
+    @property
+    def incomplete(self) -> str:
+        """Why jobs are missing in the last listing that was understood; empty if none is known to be."""
+        return self._listed.end.incomplete if self._listed is not None else ""
+
     def _why_not(self, now: float, not_before: float) -> Why | None:
         if self._waiting_since is None:
             self._waiting_since = now
@@ -139,6 +149,7 @@ class Discovery(Source[Listed]):
             if result.value:
                 found = result.value.values()
                 self._has_states = any(each.status is not None or each.failure is not None for each in found)
+            self._log_end(result.end)
             self._apply(result, result.read_at, new=True)
         self._on_applied(waiters)
 
@@ -160,6 +171,17 @@ class Discovery(Source[Listed]):
         elif self.failure is None or self.failure.reason is not failure.reason:
             why = {"reason": failure.reason, **self._records.outages.place, "detail": failure.detail}
             _log.warning("jobs cannot be listed", extra={**fields, **why}, exc_info=failure.__cause__)
+
+    def _log_end(self, end: ListingEnd) -> None:
+        """Logs when the listing begins to lack jobs, or lacks none again; and which entries it skipped."""
+        fields = {"system": self._records.plan.name}
+        if end.incomplete and not self.incomplete:
+            _log.warning("the listing is incomplete", extra={**fields, "detail": end.incomplete})
+        elif self.incomplete and not end.incomplete:
+            _log.info("the listing is complete again", extra=fields)
+        for why, entries in end.skipped.items():
+            if entries:
+                _log.debug("entries are skipped", extra={**fields, "entries": entries, "detail": why})
 
     def _apply(self, listed: Listed, now: float, *, new: bool = False) -> None:
         """Watches what a listing named. One that cannot be applied counts as failed and changes nothing."""
@@ -183,6 +205,8 @@ class Discovery(Source[Listed]):
         """
         plan, configured = self._records.plan, self._records.configured
         found = {job_id: each for job_id, each in listed.value.items() if job_id not in configured}
+        if listed.end.incomplete:
+            found |= {job_id: each for job_id, each in self._missing().items() if job_id not in found}
         # Of what an earlier configuration left out, a failed run that only a listing knew may be wanted.
         former = {job_id: record for job_id, record in self.former.items() if record.in_listing}
         keep, self.dropped = chosen(
@@ -203,6 +227,15 @@ class Discovery(Source[Listed]):
                 self._keep_deleted(job_id)
             else:
                 self._show(job_id, each, listed, new=new)
+
+    def _missing(self) -> dict[str, Found]:
+        """Jobs that an incomplete listing may lack, to be read by themselves: those that may go on."""
+        return {
+            job_id: Found(record.job.keys, name=record.job.name)
+            for job_id, record in self.jobs.items()
+            if not record.ended_for_good
+            and (record.view is None or record.view.reason is not Reason.NOT_FOUND)
+        }
 
     def _keep_deleted(self, job_id: str) -> None:
         """Keeps showing the final status of a run that the vendor has deleted."""

@@ -32,6 +32,7 @@ class Overview:
         failing: those whose last read failed; the others have not been read yet.
         reason: why the system as a whole cannot be read, else why most of the failing jobs fail.
         example: a job that fails for this reason, if there is one.
+        incomplete: the last listing ended before its own total.
     """
 
     system: str
@@ -40,6 +41,7 @@ class Overview:
     failing: int
     reason: Reason | None
     example: Job | None
+    incomplete: bool
 
 
 class System:
@@ -255,8 +257,13 @@ class System:
             upstream.rate_limit_remaining,
             upstream.credentials_expiry(),
             self._discovery.dropped if self._discovery is not None else None,
+            self._discovery.skipped if self._discovery is not None else None,
             self._summary.counts if self._summary is not None else None,
+            self._is_incomplete(),
         )
+
+    def _is_incomplete(self) -> bool:
+        return self._discovery is not None and bool(self._discovery.incomplete)
 
     def _reason(self) -> Reason | None:
         """Why the system as a whole cannot be read: its listing or its credential fails."""
@@ -273,7 +280,9 @@ class System:
         worst = self._reason() or (commonest[0][0] if commonest else None)
         example = next((view.job for view in failing if view.reason is worst), None)
         readable = len(views) - len(failing)
-        return Overview(self.plan.name, self._count(), readable, len(failing), worst, example)
+        return Overview(
+            self.plan.name, self._count(), readable, len(failing), worst, example, self._is_incomplete()
+        )
 
     def _count(self) -> int:
         return len(self._jobs) + len(self._found)

@@ -7,16 +7,30 @@ from exporter.metrics.table import Metric, because, samples
 from exporter.model.failure import Reason
 from exporter.model.job import State
 
+INCOMPLETE = "incomplete"
+
 
 @dataclass(frozen=True, slots=True)
 class SystemView:
-    """All that is known of one system at one moment; ``reason``: why it is not up."""
+    """All that is known of one system at one moment.
+
+    Args:
+        reason: why it is not up.
+        incomplete: the last listing ended before its own total.
+    """
 
     reason: Reason | None = None
     rate_limit_remaining: int | None = None
     credentials_expiry: float | None = None
     jobs_dropped: int | None = None
+    entries_skipped: int | None = None
     jobs: Mapping[State, int] | None = None
+    incomplete: bool = False
+
+    @property
+    def why(self) -> str:
+        """What a read of the whole system lacks, in one word; empty if it lacks nothing."""
+        return self.reason or (INCOMPLETE if self.incomplete else "")
 
 
 SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
@@ -28,8 +42,9 @@ SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
     ),
     Metric(
         "remote_job_system_read_error_info",
-        "Reason why the system as a whole cannot be read; absent while it can.",
-        lambda view: because(view.reason),
+        "Reason why the system as a whole cannot be read, or incomplete if its listing ended before its own "
+        "total; absent otherwise.",
+        lambda view: because(view.why),
         labels=("reason",),
         type="info",
     ),
@@ -43,6 +58,11 @@ SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
         "remote_job_system_jobs_dropped",
         "Discovered jobs over max_jobs, which are not watched.",
         lambda view: view.jobs_dropped,
+    ),
+    Metric(
+        "remote_job_system_entries_skipped",
+        "Entries of the last listing that name no job: a key is missing or not valid.",
+        lambda view: view.entries_skipped,
     ),
     Metric(
         "remote_job_system_rate_limit_remaining",

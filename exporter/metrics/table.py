@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from exporter.model.failure import Reason
-
 Samples = tuple[tuple[tuple[str, ...], float | int], ...]
 """Of each sample the values of the metric's own labels, and the number."""
 
@@ -40,6 +38,6 @@ def samples(values: Iterable[tuple[str, float | None]]) -> Samples:
     return tuple([((label,), value) for label, value in values if value is not None])
 
 
-def because(reason: Reason | None) -> Samples:
+def because(reason: str | None) -> Samples:
     """The sample of an info metric with a reason, if there is one."""
-    return () if reason is None else (((reason.value,), 1),)
+    return (((str(reason),), 1),) if reason else ()

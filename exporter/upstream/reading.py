@@ -119,7 +119,7 @@ class Upstream:
         found: dict[str, Found] = {}
         now = self._clock.time()
         done = await self._run(lambda: self.provider.discover(keys, now), LISTING_LIMITS, found, trace)
-        end = done.value or ListingEnd()
+        end = done.value if isinstance(done.value, ListingEnd) else ListingEnd()
         return Listed({} if done.failure else found, done.failure, done.read_at, done.seconds, end)
 
     async def count_jobs(self) -> Counted:

@@ -53,6 +53,8 @@ def _row(system: Overview) -> str:
 def _failure(system: Overview) -> str:
     """Why jobs cannot be read, with a link that explains one of them."""
     if system.reason is None:
+        if system.incomplete:
+            return "incomplete: the listing ended before its own total"
         return "none" if system.readable == system.jobs else "not read yet"
     if system.example is None:
         return escape(system.reason)

@@ -104,6 +104,7 @@ OF_A_SYSTEM = {
 OF_A_SYSTEM_IN_TIME = {
     "remote_job_system_jobs": ("state",),
     "remote_job_system_jobs_dropped": (),
+    "remote_job_system_entries_skipped": (),
     "remote_job_system_credentials_expiry_timestamp_seconds": (),
 }
 ALL: list[Metric[Any]] = [*JOB_METRICS, *SYSTEM_METRICS]
@@ -287,3 +288,9 @@ def test_a_system_is_up_unless_there_is_a_reason() -> None:
     assert down["remote_job_system_up"] == 0
     assert down["remote_job_system_read_error_info"] == ((("auth",), 1),)
     assert down["remote_job_system_rate_limit_remaining"] == 0
+    partly = shown(SystemView(incomplete=True))
+    assert partly["remote_job_system_up"] == 1
+    assert partly["remote_job_system_read_error_info"] == ((("incomplete",), 1),)
+    assert shown(SystemView(Reason.AUTH, incomplete=True))["remote_job_system_read_error_info"] == (
+        (("auth",), 1),
+    )
