@@ -15,6 +15,8 @@ from exporter.model.job import ACTIVE, RESULTS, Items, State, Status
 
 _GOOD = frozenset({State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS})
 _NO_PROGRESS = ("", None, Items())
+_WHOLE_MINUTE = 60.0
+"""How much too early a time can be: some vendors write whole minutes."""
 
 
 @dataclass(slots=True)
@@ -149,9 +151,9 @@ class History:
         return any(_ended_before(status, shown) for shown in (self._ended, self._active) if shown is not None)
 
     def _ended_unwatched(self, before: Status, status: Status) -> bool:
-        """Whether a run ended before the job was watched, by a vendor whose times may be of whole minutes."""
+        """Whether a run ended before the job was watched."""
         at = status.ended_at
-        if at is None or at >= self.watched_since - 60:
+        if at is None or at >= self.watched_since - _WHOLE_MINUTE:
             return False
         # A run that was read while it ran has ended since, whatever the vendor's clock shows.
         return before.state is not State.RUNNING or (before.started_at is not None and before.started_at > at)
@@ -189,7 +191,10 @@ def _same_run(before: Status, status: Status) -> bool:
 def _ended_before(status: Status, shown: Status) -> bool:
     """Whether the run of ``status`` ended before that of ``shown`` ended or, if that is active, began."""
     # Times first: a number can begin again with 1.
-    times = status.ended_at, shown.ended_at or shown.started_at
+    since = shown.ended_at
+    if since is None and shown.started_at is not None:
+        since = shown.started_at - _WHOLE_MINUTE  # the end can be that of the active run itself
+    times = status.ended_at, since
     numbers = status.run_number, shown.run_number
     starts = status.started_at, shown.started_at
     for mine, theirs in (times, numbers, starts):

@@ -316,7 +316,7 @@ def test_no_life_makes_a_count_fall_an_end_unknown_or_later_than_now(life: list[
         [Status(State.SUCCEEDED, ended_at=1_015.0), Status(State.FAILED, ended_at=1_005.0)],
         [Status(State.SUCCEEDED, run_number=8), Status(State.FAILED, run_number=7)],
         [Status(State.RUNNING, run_number=8), Status(State.FAILED, run_number=7)],
-        [Status(State.RUNNING, started_at=1_011.0), Status(State.FAILED, ended_at=1_005.0)],
+        [Status(State.RUNNING, started_at=1_011.0), Status(State.FAILED, ended_at=950.0)],
         [Status(State.QUEUED), Status(State.FAILED, ended_at=900.0)],
     ],
 )
@@ -342,3 +342,8 @@ def test_a_time_without_its_fraction_is_of_the_same_run() -> None:
         Status(State.FAILED, started_at=1_005.0),
     )
     assert counted(history) == {"failed": 1}
+
+
+def test_an_end_of_whole_minutes_can_be_before_the_start_of_its_own_run() -> None:
+    history = lived(Status(State.RUNNING, started_at=1_019.0), Status(State.FAILED, ended_at=960.0))
+    assert (counted(history), history.last_failure) == ({"failed": 1}, 960.0)
