@@ -244,7 +244,9 @@ class Service:
 def _upstream(system: SystemConfig, instrumentation: Instrumentation, clock: Clock) -> Upstream:
     reach = system.reach
     client = Client(
-        ClientSettings(reach.base_url, reach.headers, reach.timeout, reach.concurrency),
+        ClientSettings(
+            reach.base_url, reach.headers, reach.timeout, reach.concurrency, conditional=reach.conditional
+        ),
         credential=reach.credential(reach.auth),
         connection=reach.connection,
         instrumentation=instrumentation.of(system.name),

@@ -73,6 +73,8 @@ def _exchange(number: int, exchange: Exchange) -> Iterator[str]:
         yield "  none yet; the read is still under way"
     else:
         yield f"  HTTP status {exchange.status}, {exchange.response_bytes} bytes"
+        if exchange.confirmed_bytes is not None:
+            yield f"  not modified: the last response ({exchange.confirmed_bytes} bytes) is used again"
         yield from (f"  {name}: {value}" for name, value in exchange.response_headers)
         timing = exchange.timing
         yield (

@@ -153,6 +153,10 @@ class Settings(Keys):
     max_jobs: int = Field(
         2000, ge=1, le=100_000, description="limit of discovered jobs; those over it are only counted"
     )
+    conditional: bool = Field(
+        default=True,
+        description="ask only whether a response has changed, where the last one had ETag or Last-Modified",
+    )
     expect: Expectations = Field(default_factory=_no_expectations, description="thresholds of alerts")
 
 

@@ -24,6 +24,7 @@ class Reach:
         auth: the keys of the credential, an instance of its ``Keys``.
         timeout: seconds for one read.
         concurrency: how many requests at a time.
+        conditional: whether a response that did not change may be confirmed instead of sent again.
     """
 
     provider: type[Provider]
@@ -36,6 +37,7 @@ class Reach:
     headers: Mapping[str, str] = field(repr=False)
     timeout: float
     concurrency: int
+    conditional: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def system_config(
             headers=keys.headers,
             timeout=setting("timeout"),
             concurrency=setting("concurrency"),
+            conditional=setting("conditional"),
         ),
         provider=provider,
         labels=labels,

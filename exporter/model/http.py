@@ -73,18 +73,30 @@ class Headers(Mapping[str, str]):
     The raw lines are parsed on first use: the headers of most responses are never read.
     """
 
-    __slots__ = ("_fields", "_lines")
+    __slots__ = ("_fields", "_lines", "_lower")
 
     def __init__(self, lines: Sequence[bytes] = ()) -> None:
         self._lines = lines
+        self._lower: bytes | None = None
         self._fields: dict[str, list[str]] | None = None
 
     def mention(self, *words: bytes) -> bool:
         """Whether one of these lower-case words is in the raw lines: a test that parses nothing."""
-        if self._fields is not None:
-            return True
-        raw = b"".join(self._lines).lower()
-        return any(word in raw for word in words)
+        if self._lower is None:
+            self._lower = self.raw.lower()
+        return any(word in self._lower for word in words)
+
+    @property
+    def raw(self) -> bytes:
+        """The lines as they were received."""
+        return b"".join(self._lines)
+
+    def updated(self, newer: "Headers") -> "Headers":
+        """These with each header of a 304 instead of the same one, except for those of the body."""
+        headers = Headers()
+        changed = {name: newer.every(name) for name in newer if not name.startswith("content-")}
+        headers._fields = {**self._parsed(), **changed}
+        return headers
 
     def every(self, name: str) -> list[str]:
         """Each value of a header that may be repeated (``set-cookie``)."""
@@ -106,7 +118,6 @@ class Headers(Mapping[str, str]):
     def _parsed(self) -> dict[str, list[str]]:
         if self._fields is None:
             self._fields = _fields(self._lines)
-            self._lines = ()
         return self._fields
 
 

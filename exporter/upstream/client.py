@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from exporter import __version__
@@ -17,6 +18,7 @@ from exporter.transport import ClientCertificate, ConnectionSettings, ReloadingP
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
 from exporter.upstream.sign_in import is_sign_in_page
+from exporter.upstream.stored import StoredResponses
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
@@ -36,12 +38,14 @@ class ClientSettings:
         headers: sent with every request.
         timeout: seconds for one request, and for one whole read.
         concurrency: limit of requests at a time.
+        conditional: whether a response that did not change may be confirmed instead of sent again.
     """
 
     base_url: str
     headers: Mapping[str, str] = field(repr=False)
     timeout: float
     concurrency: int
+    conditional: bool = True
 
 
 class Client:
@@ -80,6 +84,9 @@ class Client:
         self._renewal = Renewal(credential, connection, timeout, instrumentation, clock)
         self._pool = ReloadingPool(connection, clock, max_connections=settings.concurrency, grace=timeout)
         self.in_use = self._pool.in_use
+        # A signature is for the headers of one request, so none may be added.
+        stores = settings.conditional and not credential.signs
+        self._stored = StoredResponses(clock) if stores else None
         self.rate_limit_remaining: int | None = None
         self._rate_limit = rate_limit
         self._observed = tuple(
@@ -126,24 +133,39 @@ class Client:
         seconds = min(deadline - self.clock.monotonic(), self.timeout)
         if seconds <= 0:
             raise Failure(Reason.TIMEOUT, "no time left for another request")
+        stored = self._stored.find(request, version) if self._stored is not None else None
+        sent = prepared if stored is None else stored.ask(prepared)
         if trace is not None:
-            trace.request(self._prepared.without_credential(request), prepared)
+            plain = self._prepared.without_credential(request)
+            trace.request(plain if stored is None else stored.ask(plain), sent)
         try:
-            response = await self._pool.send(prepared, timeout=seconds, max_bytes=max_bytes)
+            response = await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes)
         except Failure as failure:
             self.rate_limit_remaining = None
             if trace is not None:
                 trace.failure(failure)
             raise
+        confirmed = stored if response.status == HTTPStatus.NOT_MODIFIED else None
         if trace is not None:
             trace.response(response)
+            if confirmed is not None:
+                trace.confirmed(len(confirmed.body))
         self._observe(response.headers, version)
         self.instrumentation.answered(response.status, response.timing.total)
+        succeeded = 200 <= response.status < 300 and not is_sign_in_page(request, response)
         # The cookies of an error or a sign-in page may belong to another, anonymous session.
-        keeps_cookies = self._credential.keeps_cookies and 200 <= response.status < 300
-        if keeps_cookies and not is_sign_in_page(request, response):
+        if self._credential.keeps_cookies and (succeeded or confirmed is not None):
             self._credential.store_cookies(version, response.headers.every("set-cookie"))
+        if confirmed is not None:
+            return confirmed.confirmed(response)
+        if self._stored is not None and succeeded:
+            self._stored.store(request, version, prepared, response)
         return response
+
+    def forget(self, request: Request) -> None:
+        """Sends the next such request without a condition, so that the response has a body."""
+        if self._stored is not None:
+            self._stored.forget(request)
 
     def _observe(self, headers: Headers, version: object) -> None:
         """Reads what a response shows of the rate limit and of the credential that was sent."""

@@ -167,6 +167,9 @@ class Upstream:
         except Failure as failure:
             if failure is not thrown:  # the provider rejects a response; `_send` counts the others
                 self._instrumentation.failed(failure.reason)
+                # It may have been cut off on the way: it must not be confirmed.
+                for request in requests:
+                    self._client.forget(request)
             raise
         finally:
             steps.close()

@@ -22,7 +22,12 @@ MAX_EXCHANGES = 20
 MAX_VALUE = 200
 MIN_PIECE = 4
 
-_REQUEST_HEADERS = frozenset({"accept", "accept-language", "content-length", "content-type", "user-agent"})
+_REQUEST_HEADERS = frozenset(
+    {
+        *("accept", "accept-language", "content-length", "content-type", "user-agent"),
+        *("if-modified-since", "if-none-match"),
+    }
+)
 # Besides harmless ones: remaining rate limits, and ids by which the vendor's support finds a request.
 RESPONSE_HEADERS = re.compile(
     r"age|allow|cache-control|connection|content-(encoding|length|type)|date|etag|expires|last-modified|location"
@@ -40,6 +45,7 @@ class Exchange:
     Args:
         body_bytes: length of the request's body.
         status: of the response; ``None`` while there is none.
+        confirmed_bytes: length of the stored body that the response, a 304, confirms.
         failure: why there is no response.
     """
 
@@ -50,6 +56,7 @@ class Exchange:
     status: int | None = None
     response_headers: Shown = ()
     response_bytes: int = 0
+    confirmed_bytes: int | None = None
     timing: Timing | None = None
     failure: str = ""
 
@@ -75,7 +82,10 @@ class Trace:
         pieces = secrets_of(plain, request)
         self._secrets = pieces.union(quote(piece, safe="") for piece in pieces)
         headers = tuple(
-            (name, str(value) if name.lower() in _REQUEST_HEADERS and name not in changed else MASK)
+            (
+                name,
+                MASK if name.lower() not in _REQUEST_HEADERS or name in changed else self._masked(str(value)),
+            )
             for name, value in request.headers.items()
         )
         body = len(request.body or b"")
@@ -90,6 +100,10 @@ class Trace:
             timing=response.timing,
         )
 
+    def confirmed(self, body_bytes: int) -> None:
+        """Records that the last response confirms a stored one with so many bytes in its body."""
+        self._complete(confirmed_bytes=body_bytes)
+
     def failure(self, failure: Failure) -> None:
         """Records why the last request has no response."""
         self._complete(failure=str(failure))
@@ -101,10 +115,12 @@ class Trace:
     def _shown(self, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         for name, value in headers.items():
             shown = re.split(r"[?#]", value, maxsplit=1)[0] if name == "location" else value
-            # A server may send back what it received.
-            if not RESPONSE_HEADERS.fullmatch(name) or any(secret in shown for secret in self._secrets):
-                shown = MASK
+            shown = self._masked(shown) if RESPONSE_HEADERS.fullmatch(name) else MASK
             yield printable(name, MAX_VALUE), printable(shown, MAX_VALUE)
+
+    def _masked(self, value: str) -> str:
+        """The value, unless it contains a secret: a server may send back what it received."""
+        return MASK if any(secret in value for secret in self._secrets) else value
 
 
 def secrets_of(plain: PreparedRequest, request: PreparedRequest) -> frozenset[str]:

@@ -116,6 +116,7 @@ def test_without_a_word_the_settings_are_those_of_the_contract(config: Load) -> 
             headers={},
             timeout=8.0,
             concurrency=16,
+            conditional=True,
         ),
         provider=system.provider,
         labels={},

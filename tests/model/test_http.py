@@ -48,3 +48,27 @@ def test_neither_cookies_nor_bodies_show_in_a_repr() -> None:
     assert "s3cret" not in shown
     assert "t0ken" not in shown
     assert "set-cookie" in shown
+
+
+@given(LINES, st.sampled_from([b"a: b", b"http/", b"c", b"xyz"]))
+def test_a_word_is_found_without_parsing_and_after_it(lines: list[bytes], word: bytes) -> None:
+    headers = Headers(lines)
+    found = headers.mention(b"no such word", word)
+    assert found == (word in b"".join(lines).lower())
+    assert list(headers) == list(Headers(lines))
+    assert headers.mention(word) == found
+
+
+def test_a_304_replaces_headers_except_those_of_the_body() -> None:
+    def headers(*lines: bytes) -> Headers:
+        return Headers([b"HTTP/1.1 200 OK\r\n", *(line + b"\r\n" for line in lines), b"\r\n"])
+
+    stored = headers(b"Content-Type: application/json", b"Link: <a>", b"Age: 1", b"Link: <b>")
+    newer = headers(b"Content-Type: text/html", b"Content-Length: 0", b"Age: 7", b"Date: now")
+    assert dict(stored.updated(newer)) == {
+        "content-type": "application/json",
+        "link": "<a>, <b>",
+        "age": "7",
+        "date": "now",
+    }
+    assert stored["age"] == "1"
