@@ -6,6 +6,7 @@ Each rejects bad input with a text: what is wrong; what is allowed. ``config`` a
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -37,6 +38,18 @@ _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,9}}){unit})?" for unit in 
 DURATION_PATTERN = "^(?=.)(0|" + "".join(rf"(\d+{unit})?" for unit in _UNITS) + ")$"
 
 MAX_KEY_LENGTH = 512
+
+
+class ErrorsInside(ValueError):
+    """Errors of values inside a value.
+
+    Args:
+        errors: the place below the value, and the text, of each.
+    """
+
+    def __init__(self, errors: Iterable[tuple[Place, str]]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(text for _, text in self.errors))
 
 
 class Keys(BaseModel):
@@ -91,7 +104,8 @@ def parse_duration(value: object) -> float:
     return sum(int(number) * _UNITS[unit] for unit, number in match.groupdict().items() if number)
 
 
-def _positive(seconds: float) -> float:
+def positive(seconds: float) -> float:
+    """The same seconds; raises a ``ValueError`` if they are not more than 0."""
     if seconds <= 0:
         raise ValueError("must be more than 0s")
     return seconds
@@ -117,6 +131,16 @@ def _http_url(value: str, credentials: str = "credentials belong under auth:") -
     if any(part in (".", "..") for part in url.path.split("/")):
         raise ValueError("must not contain the path segments . or ..")
     return value
+
+
+def _endpoint_or_path(value: str) -> str:
+    if value.startswith("/"):
+        _http_url(f"http://host{value}")
+        return value
+    try:
+        return _http_url(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or a path that starts with /") from None
 
 
 def _proxy_url(value: str) -> str:
@@ -220,7 +244,8 @@ def _pem_file(value: object, info: ValidationInfo) -> Path:
     return path
 
 
-def _secret(value: object, info: ValidationInfo) -> Secret:
+def secret(value: object, info: ValidationInfo) -> Secret:
+    """A secret as it is written in the configuration; raises a ``ValueError`` if it cannot be read."""
     if isinstance(value, Secret):
         return value
     hint, reads = "allowed is a string, {env: NAME} or {file: PATH}", host_is_read(info)
@@ -241,7 +266,12 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
     raise ValueError(f"not a secret; {hint}")
 
 
-def _expression(value: object) -> Expression:
+def expression(value: object) -> Expression:
+    """A JMESPath expression from text.
+
+    Raises:
+        ValueError: the error in it, in one sentence.
+    """
     if isinstance(value, Expression):
         return value
     if not isinstance(value, str):
@@ -278,7 +308,7 @@ Duration = Annotated[
 ]
 """Seconds, written as a Prometheus duration."""
 
-PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+PositiveDuration = Annotated[Duration, AfterValidator(positive)]
 
 _URL_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^https?://", "format": "uri"})
 
@@ -289,6 +319,13 @@ HttpUrl = Annotated[str, AfterValidator(_http_url), _NO_SLASH, _URL_SCHEMA]
 
 EndpointUrl = Annotated[str, AfterValidator(_http_url), _URL_SCHEMA]
 """The same, but unchanged: a trailing slash stays."""
+
+EndpointOrPath = Annotated[
+    str,
+    AfterValidator(_endpoint_or_path),
+    WithJsonSchema({"type": "string", "pattern": "^(https?://|/)", "format": "uri-reference"}),
+]
+"""The same, or a path below ``base_url``, which begins with a slash."""
 
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url), _NO_SLASH, _URL_SCHEMA]
 """The URL of a proxy; an error says where its user name and password belong."""
@@ -310,7 +347,7 @@ Headers = Annotated[dict[RequestHeaderName, HeaderText], AfterValidator(each_onc
 
 SecretValue = Annotated[
     Secret,
-    PlainValidator(_secret),
+    PlainValidator(secret),
     PlainSerializer(str),
     WithJsonSchema(
         {
@@ -333,7 +370,8 @@ SecretValue = Annotated[
 
 Expr = Annotated[
     Expression,
-    PlainValidator(_expression),
+    PlainValidator(expression),
+    PlainSerializer(attrgetter("source"), return_type=str),
     WithJsonSchema({"type": "string", "minLength": 1, "format": "jmespath"}),
 ]
 """A JMESPath expression, as text in the config."""

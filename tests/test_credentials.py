@@ -302,6 +302,52 @@ async def test_a_wrong_password_costs_one_login_and_shows_nowhere(
     assert (studio.logins, studio.refused) == (1, 0)
 
 
+async def test_a_session_that_ends_with_a_redirect_to_the_login_is_logged_in_again_once(
+    tmp_path: Path,
+) -> None:
+    sessions: list[str] = []
+
+    def gateway(asked: Asked) -> Told:
+        if asked.path == "/sign_in":
+            assert asked.body == b"user=u&password=kept-to-ourselves"
+            sessions.append(f"s{len(sessions)}")
+            return Told(status=302, headers={"Location": "/", "Set-Cookie": f"_session={sessions[-1]}"})
+        if asked.headers.get("cookie") != f"_session={sessions[-1]}":
+            return Told(status=302, headers={"Location": "/sign_in"})
+        return Told(caps())
+
+    form = f"form: {{user: u, password: {PASSWORD}}}"
+    auth = f"auth: {{type: login, url: /sign_in, {form}, cookies: true}}"
+    async with vendor(gateway) as server:
+        config = EAGER + "systems:\n" + caps_config(server.url, 3, more=auth)
+        async with exporter(config, tmp_path) as running:
+            assert ups(await running.scrape()) == [1, 1, 1]
+            sessions.append("ended")
+            assert ups(await running.scrape()) == [1, 1, 1]
+    assert server.count()["/sign_in"] == 2
+
+
+async def test_a_login_that_does_not_help_is_not_tried_at_every_read(tmp_path: Path) -> None:
+    clock = FakeClock()
+
+    def gateway(asked: Asked) -> Told:
+        if asked.path == "/token":
+            return Told({"access_token": "useless"}, 201)
+        return Told({}, 401)
+
+    body = f"body: {{username: u, password: {PASSWORD}}}"
+    auth = f"auth: {{type: login, url: /token, {body}, token: access_token}}"
+    async with vendor(gateway) as server:
+        config = EAGER + "systems:\n" + caps_config(server.url, 3, more=auth)
+        async with exporter(config, tmp_path, clock=clock) as running:
+            for _ in range(5):
+                clock.turn(5)
+                samples = await running.scrape()
+                assert ups(samples) == [0, 0, 0]
+                assert samples.get_one("remote_job_system_read_error_info", reason="unauthorized") == 1
+    assert server.count()["/token"] == 2
+
+
 async def test_the_demo_reads_its_old_studio_on_the_next_day_too(tmp_path: Path) -> None:
     clock = Clock(time.time())
     with serving(lambda url: create_app(base_url=url, clock=clock)) as base_url:

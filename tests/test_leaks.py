@@ -31,6 +31,8 @@ PLAIN = (
     "hush-plain-extra",
     "hush-plain-access",
     "hush-plain-iam",
+    "hush-plain-body",
+    "hush-plain-send",
     "hush-plain-login",
 )
 ISSUED, SESSION = "hush-issued-token", "hush-issued-session"
@@ -58,6 +60,15 @@ AUTHS = {
         "domain: d, project: p}"
     ),
     "session": "{type: crafter_session, username: me, password: hush-plain-login}",
+    "json": (
+        "{type: login, url: /json, body: {user: {name: hush-plain-body, password: {env: HUSH_PASSWORD}}}, "
+        "token: access_token, send: {Authorization: 'Bearer {token}', X-Key: hush-plain-send}}"
+    ),
+    "cookies": (
+        "{type: login, url: '%s/cookies', form: {password: {file: token}}, query: {key: {env: HUSH_SECRET}}, "
+        "basic: {username: me, password: hush-plain-body}, cookies: true}"
+    ),
+    "wrong": "{type: login, url: /nonsense, body: {password: hush-plain-body}, token: you.sent}",
     "locked": "{type: crafter_session, username: me, password: {env: HUSH_PASSWORD}}",
 }
 
@@ -95,6 +106,10 @@ def answer(asked: Asked) -> Told:
     match asked.path:
         case "/token":
             return Told({"access_token": ISSUED, "expires_in": 3600, "token_type": "Bearer"})
+        case "/json":
+            return Told({"access_token": ISSUED, "you sent": asked.body.decode()}, 201)
+        case path if path.startswith("/cookies?"):
+            return Told(echo(asked), 302, {"Set-Cookie": f"session={SESSION}; Path=/", "Location": "/hush"})
         case "/denied":
             return Told({"error": "invalid_client", "error_description": asked.body.decode()}, 401)
         case "/nonsense":

@@ -10,8 +10,19 @@ from exporter.auth.credential import Credential
 from exporter.auth.headers import HeadersCredential
 from exporter.auth.huawei_aksk import HuaweiAkSk
 from exporter.auth.huawei_token import HuaweiToken
+from exporter.auth.login import Login
 from exporter.auth.none import NoCredential
 from exporter.auth.oauth2 import OAuth2
 
-_ALL = (NoCredential, Basic, Bearer, HeadersCredential, OAuth2, HuaweiToken, HuaweiAkSk, CrafterSession)
+_ALL = (
+    NoCredential,
+    Basic,
+    Bearer,
+    HeadersCredential,
+    OAuth2,
+    Login,
+    HuaweiToken,
+    HuaweiAkSk,
+    CrafterSession,
+)
 CREDENTIALS: Mapping[str, type[Credential]] = MappingProxyType({each.kind: each for each in _ALL})

@@ -1,25 +1,19 @@
 """HTTP Basic (RFC 7617): user name and password with every request."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from requests import PreparedRequest
 
 from exporter import config_types as fields
-from exporter.auth.credential import FixedCredential, basic_header
-
-
-def _username(value: str) -> str:
-    if ":" in value or not value.isprintable():
-        raise ValueError("must not contain a colon or control characters")
-    return value
+from exporter.auth.credential import FixedCredential, Username, basic_header
 
 
 class BasicKeys(fields.Keys):
     """User name and password."""
 
     type: Literal["basic"]
-    username: Annotated[str, AfterValidator(_username)] = Field(description="user name, without a colon")
+    username: Username = Field(description="user name, without a colon")
     password: fields.SecretValue = Field(description="the user's password")
 
 

@@ -48,7 +48,7 @@ class CrafterSession(CookieCredential):
         pair = token_urlsafe(24)
         headers = {**self._headers, "Cookie": f"XSRF-TOKEN={pair}", "X-XSRF-TOKEN": pair}
         body = {"username": self._username, "password": password}
-        response = self.post(session, json=body, headers=headers)
+        response = self.send(session, json=body, headers=headers)
         self.check_status(response)
         cookies = self.session_cookies(response, SESSION_COOKIE)
         if SESSION_COOKIE not in cookies:

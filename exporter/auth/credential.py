@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
+from pydantic import AfterValidator
 from requests import PreparedRequest, Session
 from requests.auth import AuthBase
 
@@ -27,12 +28,14 @@ class Credential(AuthBase, ABC):
         signs: what `apply` sets depends on the request and the time, so it is called for every request sent,
             after all other changes.
         keeps_cookies: `store_cookies` gets the cookies of responses.
+        rejections: the HTTP statuses with which the system rejects what `apply` sets.
     """
 
     kind: ClassVar[str]
     Keys: ClassVar[type[Keys]]
     signs: ClassVar[bool] = False
     keeps_cookies: ClassVar[bool] = False
+    rejections: ClassVar[frozenset[int]] = frozenset({401})
 
     @abstractmethod
     def __init__(self, keys: Any) -> None:
@@ -71,7 +74,7 @@ class Credential(AuthBase, ABC):
         """
 
     def rejected(self, version: object) -> bool:
-        """Reports that the response to a request with `version` was 401.
+        """Reports that a request with `version` was rejected, by one of the `rejections` or a sign-in page.
 
         Returns:
             Whether to send it again, after a renewal if `must_renew` is true then.
@@ -168,6 +171,16 @@ class FixedCredential(Credential):
 
 HeaderSecret = Annotated[SecretValue, secret_check(check_header_value)]
 """A secret that is sent as a header value, unchanged."""
+
+
+def _username(value: str) -> str:
+    if ":" in value or not value.isprintable():
+        raise ValueError("must not contain a colon or control characters")
+    return value
+
+
+Username = Annotated[str, AfterValidator(_username)]
+"""A user name for HTTP Basic."""
 
 
 def checked(check: Callable[[str], str], value: str, name: str = "the secret") -> str:

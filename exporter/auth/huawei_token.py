@@ -49,7 +49,7 @@ class HuaweiToken(TokenCredential):
 
     def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
         """Requests a token from IAM."""
-        response = self.post(session, json=self._body(*secrets))
+        response = self.send(session, json=self._body(*secrets))
         self.check_status(response)
         token = response.headers.get(_TOKEN_HEADER)
         if not usable(token):

@@ -113,7 +113,7 @@ class OAuth2(TokenCredential):
         """Requests a token from the token endpoint."""
         form = self._form(dict(zip(self._secret_names, secrets, strict=True)))
         headers = {"Accept": "application/json", **self._client(form)}
-        response = self.post(session, data=form, headers=headers)
+        response = self.send(session, data=form, headers=headers)
         body = json_object(response)
         code = body.get("error")
         reason = f" ({code})" if isinstance(code, str) and code in _ERRORS else ""

@@ -22,9 +22,8 @@ MAX_LIFE_SECONDS = 86400.0
 EARLY_SECONDS = 30.0
 EARLY_SHARE = 0.1
 FORCED_SECONDS = 30.0
-# A lifetime of 30 years, and a Unix time of 1973 in milliseconds: numbers from there on are Unix times.
+# Numbers from here on are Unix times: no token lives for 30 years.
 FIRST_MOMENT = 1e9
-FIRST_MILLISECONDS = 1e11
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,12})?", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e\xa1-\xff]+")
@@ -157,7 +156,7 @@ class TokenCredential(Credential):
         self._rejected = True
         return True
 
-    def post(self, session: Session, **options: Any) -> Response:
+    def send(self, session: Session, method: str = "POST", **options: Any) -> Response:
         """Sends a request for a token and returns the response of any status, redirects too.
 
         Args:
@@ -167,7 +166,7 @@ class TokenCredential(Credential):
             Failure: reason ``auth``, there is no response.
         """
         try:
-            return session.post(self.endpoint, allow_redirects=False, **options)
+            return session.request(method, self.endpoint, allow_redirects=False, **options)
         except Failure as failure:
             problem = failure.detail or failure.reason
         except (OSError, ValueError):  # requests raises OSErrors, and ValueErrors for an invalid URL
@@ -184,17 +183,15 @@ class TokenCredential(Credential):
         """For how many seconds to use the token of a response.
 
         Args:
-            values: candidates; each is a lifetime in seconds, an end in Unix seconds or milliseconds, or an
-                ISO date. A number may be text. The first that gives more than 0 seconds counts.
+            values: candidates; each is a lifetime in seconds, or an end as `moment` reads it. A number may be
+                text. The first that gives more than 0 seconds counts.
 
         Returns:
             At most a day; the default if there is no such value.
         """
         for value in values:
             number = _number(value)
-            end = None if number else moment(value)
-            if number >= FIRST_MOMENT:
-                end = number if number < FIRST_MILLISECONDS else number / 1000
+            end = None if 0 < number < FIRST_MOMENT else moment(value)
             if end is not None:
                 # By the clock of the server if possible: that of this machine may be wrong.
                 now = http_date(response.headers.get("Date", ""))

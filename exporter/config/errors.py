@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from exporter.config.models import Choice
-from exporter.config_types import Place
+from exporter.config_types import ErrorsInside, Place
 from exporter.model.text import printable
 
 # Announced, not available yet: a clearer error than "unknown key".
@@ -107,10 +107,14 @@ def translate(errors: Iterable[ErrorDetails], model: type[BaseModel]) -> Iterato
         ctx: Mapping[str, Any] = error.get("ctx", {})
         if error["type"].startswith("union_tag_"):
             place = (*place, str(ctx["discriminator"]).strip("'"))
-        text = _sentence(error, ctx, place, holder)
-        # A value that can have several types has an error for each.
-        if text not in texts.setdefault(place, []):
-            texts[place].append(text)
+        cause = ctx.get("error")
+        inside = (
+            cause.errors if isinstance(cause, ErrorsInside) else [((), _sentence(error, ctx, place, holder))]
+        )
+        for below, text in inside:
+            # A value that can have several types has an error for each.
+            if text not in texts.setdefault((*place, *below), []):
+                texts[(*place, *below)].append(text)
     for place, several in texts.items():
         yield place, ", or ".join(several)
 

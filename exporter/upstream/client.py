@@ -105,7 +105,7 @@ class Client:
     ) -> Response:
         """Sends a request; if its credential is rejected, renews that and sends it a second time.
 
-        It is rejected with 401 or with a sign-in page.
+        It is rejected with a status of its ``rejections`` or with a sign-in page.
 
         Args:
             deadline: monotonic time, for the renewal of the credential too.
@@ -120,7 +120,7 @@ class Client:
         """
         version = await self._renewal.ready(deadline)
         response = await self._send_once(request, version, deadline, max_bytes, trace)
-        rejected = response.status == 401 or is_sign_in_page(request, response)
+        rejected = response.status in self._credential.rejections or is_sign_in_page(request, response)
         if rejected and self._credential.rejected(version):
             version = await self._renewal.ready(deadline)
             response = await self._send_once(request, version, deadline, max_bytes, trace)

@@ -37,8 +37,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "huawei_aksk": {"access_key": SECRET, "secret_key": SECRET, "security_token": SECRET},
     "crafter_session": {"username": "u", "password": SECRET},
+    "login": {"url": "/login", "body": {"password": SECRET}, "token": "token"},
 }
-FIXED = [kind for kind in EXAMPLES if kind not in ("oauth2", "huawei_token", "crafter_session")]
+FIXED = [kind for kind in EXAMPLES if kind not in ("oauth2", "huawei_token", "crafter_session", "login")]
 
 
 def credential(kind: str, **keys: Any) -> Credential:

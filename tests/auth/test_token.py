@@ -19,7 +19,7 @@ SecretFile = Callable[[str], dict[str, str]]
 Make = Callable[..., TokenCredential]
 
 
-@pytest.fixture(params=["oauth2", "huawei_token", "crafter_session"])
+@pytest.fixture(params=["oauth2", "huawei_token", "crafter_session", "login"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -34,6 +34,7 @@ def make(kind: str, server: Server) -> Make:
             "oauth2": {"token_url": url, "client_id": "c", "client_secret": secret},
             "huawei_token": {"token_url": url, **login, "domain": "d", "project": "p"},
             "crafter_session": login,
+            "login": {"url": url, "body": login, "token": "access_token", "cookies": True},
         }[kind]
         credential = CREDENTIALS[kind](CREDENTIALS[kind].Keys.model_validate({"type": kind, **keys}))
         assert isinstance(credential, TokenCredential)
@@ -144,7 +145,7 @@ def test_a_token_is_valid_only_with_the_secret_it_was_fetched_with(
     renewal_failure(credential, session, 2)
 
 
-@pytest.mark.parametrize("kind", ["oauth2", "huawei_token"])
+@pytest.mark.parametrize("kind", ["oauth2", "huawei_token", "login"])
 def test_an_early_renewal_that_fails_keeps_the_token_until_it_expires(
     make: Make, kind: str, server: Server, session: Session
 ) -> None:
@@ -167,10 +168,10 @@ def test_an_early_renewal_that_fails_keeps_the_token_until_it_expires(
 
 
 def test_a_redirect_is_not_followed(make: Make, server: Server, session: Session) -> None:
-    server.status, server.headers = 302, {"Location": f"{server.url}/chatter"}
+    server.status, server.headers = 307, {"Location": f"{server.url}/chatter"}
     failure = renewal_failure(make(), session)
-    assert failure.status == 302
-    assert failure.detail.endswith(f" {server.host}: HTTP status 302")
+    assert failure.status == 307
+    assert failure.detail.endswith(f" {server.host}: HTTP status 307")
     assert len(server.asked) == 1
 
 

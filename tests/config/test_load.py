@@ -35,6 +35,7 @@ def test_systems_come_in_the_order_of_the_file(systems: Mapping[str, SystemConfi
         "builds-signed",
         "builds-by-password",
         "site-by-login",
+        "behind-a-gateway",
         "other",
     ]
 
