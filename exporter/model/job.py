@@ -113,6 +113,7 @@ class Status:
             one, although neither shows the end. Set only where the vendor's rules permit to conclude it.
         unseen_within: ``unseen_end`` is certain only if the previous status was read at most so many seconds
             before; else the run is over and how it ended is not known. ``None``: it is certain.
+        memory: what the provider keeps of this status for the next read; it means nothing to anybody else.
         name, type, level: the vendor's words for what the job is; they do not change in its life.
         notes: the fields that were left out because of their value: one line for each, with the reason and
             without any text of the response.
@@ -139,6 +140,7 @@ class Status:
     failed_at: float | None = None
     unseen_end: State | None = None
     unseen_within: float | None = None
+    memory: object = None
     name: str = ""
     type: str = ""
     level: str = ""

@@ -17,6 +17,7 @@ from tests.providers.conftest import DATA, assert_read_or_refused, drive, job, m
 KEYS = {"site_id": "my-site"}
 V1 = "/api/1/services/api/1/publish/status.json?site_id=my-site"
 V2 = "/api/2/publish/status?siteId=my-site"
+COMPLETED = "/api/2/publish/packages?siteId=my-site&states=COMPLETED&offset=0&limit=50"
 NOON = datetime(2019, 1, 9, 12, 34, tzinfo=UTC).timestamp()
 NAMES = sorted(path.stem for path in (DATA / "crafter").glob("*.json"))
 MOVED = response_of(stored("crafter/v1_moved_301.json"), 301, location="/studio/api/2/publish/status")
@@ -73,7 +74,7 @@ def failure(provider: Crafter, responses: Responses | Response, requested: list[
         ("failed_as_documented", State.FAILED, "stopped"),
         ("stopped_as_documented", State.STOPPED, "stopped"),
         ("queued", State.QUEUED, "queued"),
-        ("null_status", State.UNKNOWN, ""),
+        ("null_status", State.IDLE, ""),
     ],
 )
 def test_an_answer_without_a_time_tells_its_state_alone(name: str, state: State, raw: str) -> None:
@@ -92,7 +93,7 @@ def test_a_site_being_published_tells_since_when() -> None:
     assert v1("v1_publishing_package").started_at == NOON + 56
 
 
-def test_a_site_published_item_by_item_runs_since_the_first_one_and_each_package_is_a_run() -> None:
+def test_a_site_runs_since_the_first_item_or_package_that_was_read() -> None:
     def started(message: str, previous: Status | None) -> float | None:
         response = response_of({"status": "busy", "message": f"Currently publishing {message}"})
         return drive(auto(), KEYS, response, previous=previous).status.started_at
@@ -101,7 +102,63 @@ def test_a_site_published_item_by_item_runs_since_the_first_one_and_each_package
     assert started("item: /b on 2019-01-09T12:40Z", running) == NOON
     assert started("item: /b on 2019-01-09T12:40Z", idle) == NOON + 360
     assert started("item: /b on 2019-01-09T12:40Z", site(State.RUNNING)) == NOON + 360
-    assert started("package: 8 on 2019-01-09T12:40:00Z", running) == NOON + 360
+    assert started("package: 8 on 2019-01-09T12:40:00Z", running) == NOON
+    first = "package: 8 on 2019-01-09T12:39:00Z. Item 7 of 9 is being published"
+    later = "package: 9 on 2019-01-09T12:40:00Z. Item 1 of 9 is being published"
+    response = response_of({"status": "publishing", "message": f"Currently publishing {first}"})
+    assert started(later, drive(auto(), KEYS, response).status) == NOON + 360
+
+
+def test_an_item_of_a_package_is_progress_until_all_are_prepared() -> None:
+    shown = []
+    for item in (1, 50, 200):
+        message = (
+            f"Currently publishing package: 8 on 2019-01-09T12:40:00Z. Item {item} of 200 is being published"
+        )
+        status = v2(status="publishing", message=message)
+        shown.append((status.items.total, status.items.processed, status.progress))
+    assert shown == [(200, 1, 0.005), (200, 50, 0.25), (200, 200, None)]
+
+
+@pytest.mark.parametrize(
+    ("message", "enabled", "state"),
+    [
+        ("Last successful publish was for package: 8 on 2019-01-09T12:34Z with 2 items", True, State.IDLE),
+        (
+            "Last successful publish was for package: 8 on 2019-01-09T12:34Z with 2 items",
+            False,
+            State.STOPPED,
+        ),
+        ("Stopped while trying to publish item: /a on 2019-01-09T12:34Z", False, State.FAILED),
+        ("Publishing is disabled due to errors. Check logs for error details", False, State.FAILED),
+        ("Currently publishing item: /a on 2019-01-09T12:34Z", False, State.RUNNING),
+        ("Items are queued for publishing", True, State.QUEUED),
+        ("Publishing was stopped by user ada on 2019-01-09T12:34Z", None, State.STOPPED),
+        ("User ada disabled publishing for site on 2019-01-09T12:34Z", False, State.STOPPED),
+        ("Ready", True, State.IDLE),
+        ("Ready for what?", True, State.UNKNOWN),
+        ("", True, State.IDLE),
+        (None, False, State.STOPPED),
+        (None, None, State.UNKNOWN),
+    ],
+)
+def test_a_site_without_a_word_has_the_state_of_its_message(
+    message: str | None, state: State, *, enabled: bool | None
+) -> None:
+    assert v2(status=None, message=message, enabled=enabled).state is state
+
+
+def test_a_failure_that_is_written_twice_is_one_and_none_is_before_its_start() -> None:
+    def failed(moment: str, previous: Status) -> float | None:
+        response = response_of(
+            {"status": "stopped", "message": f"Stopped while trying to publish item: on {moment}"}
+        )
+        return drive(auto(), KEYS, response, previous=previous).status.failed_at
+
+    first = v1("v1_failed")
+    assert failed("2019-01-09T12:34:09Z", first) == NOON
+    assert failed("2019-01-09T12:36:09Z", first) == NOON + 129
+    assert failed("2019-01-09T12:34Z", v1("v1_publishing_package")) == NOON + 56
 
 
 @pytest.mark.parametrize(
@@ -159,7 +216,7 @@ def test_a_queued_site_that_tells_of_its_last_success_was_not_queued_then() -> N
         ("v2_4_0_ready_with_errors", State.SUCCEEDED_WITH_ERRORS, "readyWithErrors", True),
         ("v2_4_0_error", State.FAILED, "error", False),
         ("v2_4_2_queued", State.QUEUED, "queued", True),
-        ("v2_null_status", State.UNKNOWN, "", True),
+        ("v2_null_status", State.IDLE, "", True),
     ],
 )
 def test_every_answer_of_version_2_has_its_state(name: str, state: State, raw: str, *, enabled: bool) -> None:
@@ -197,19 +254,31 @@ def test_publishing_switched_off_is_stopped_whatever_is_queued(word: str, state:
     assert v2(status=word, enabled=False).state is state
 
 
-def test_a_package_being_published_tells_its_run_its_items_and_its_share() -> None:
+def counted(processed: object, total: object, word: str = "publishing", **more: object) -> Status:
+    fields = {"status": word, "submissionId": "7f3a", "numberOfItems": processed, "totalItems": total}
+    return v2(**{**fields, **more})
+
+
+def test_a_package_being_published_tells_its_items_and_its_share_and_names_no_run() -> None:
     status = read_v2("v2_4_0_publishing")
-    assert (status.run, status.items, status.progress) == ("7f3a", Items(total=40, processed=12), 0.3)
+    assert (status.run, status.items, status.progress) == ("", Items(total=40, processed=12), 0.3)
+
+
+@pytest.mark.parametrize("word", ["queued", "stopped", "ready", "readyWithErrors", "paused", None])
+def test_a_counter_is_that_of_a_cycle_that_runs_whatever_was_written_meanwhile(word: str | None) -> None:
+    status = counted(3, 40, status=word, enabled=False)
+    assert (status.state, status.raw, status.enabled) == (State.RUNNING, word or "", False)
+    assert counted(3, 40, "error").state is State.FAILED
 
 
 def test_the_counter_that_starts_again_never_shows_all_done_too_early() -> None:
-    shown = []
-    for phase in ("processing", "publishing"):
-        for processed in (0, 20, 40):
-            status = v2(status=phase, numberOfItems=processed, totalItems=40)
-            assert status.items == Items(total=40, processed=processed)
-            shown.append(status.progress)
-    assert shown == [None, None, None, 0, 0.5, None]
+    shown = [counted(processed, 40, "processing").progress for processed in (0, 20, 40)]
+    # With a staging target the counter runs to twice the total.
+    for processed in (0, 20, 40, 60, 79, 80):
+        status = counted(processed, 40)
+        assert status.items == Items(total=40, processed=min(processed, 40))
+        shown.append(status.progress)
+    assert shown == [None, None, None, 0, 0.5, None, 0.75, 0.9875, None]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +286,116 @@ def test_the_counter_that_starts_again_never_shows_all_done_too_early() -> None:
     [(1, None, None), (None, 2, None), (5, 2, None), (1, 0, None), ("1", "4", 0.25), (True, 2, None)],
 )
 def test_a_share_needs_two_counts_that_fit(processed: object, total: object, progress: float | None) -> None:
-    assert v2(status="publishing", numberOfItems=processed, totalItems=total).progress == progress
+    assert counted(processed, total).progress == progress
+
+
+def task(state: str = "IN_PROGRESS", **fields: object) -> Status:
+    """The status of a site after 4.2, whose task prepares 40 items and has published 10."""
+    stages = [
+        {"name": "prepare", "state": "COMPLETED", "processed": 40, "total": 40},
+        {"name": "publish", "state": "IN_PROGRESS", "processed": 10, "total": 40},
+    ]
+    shown = {"taskId": {"siteId": "my-site", "packageId": 41}, "state": state, "stages": stages, **fields}
+    body = {"enabled": True, "published": True, "currentTask": shown}
+    responses = {V2: response_of({"response": {"code": 0}, "publishingStatus": body})}
+    return drive(Crafter(CrafterOptions(api="v2")), KEYS, responses).status
+
+
+def test_a_task_has_a_step_a_start_items_and_progress() -> None:
+    status = task(startTime="2019-01-09T12:34:00Z", endTime=None)
+    assert (status.state, status.raw, status.step) == (State.RUNNING, "IN_PROGRESS", "publish")
+    assert (status.started_at, status.run, status.progress) == (NOON, "41", 0.25)
+    assert status.items == Items(total=40, processed=10)
+
+
+def test_a_task_has_progress_in_its_last_stage_alone() -> None:
+    first = {"name": "prepare", "state": "IN_PROGRESS", "processed": 10, "total": 40}
+    status = task(stages=[first, {"name": "publish", "state": "PENDING", "processed": 0, "total": 40}])
+    assert (status.step, status.progress, status.items.processed) == ("prepare", None, 10)
+
+
+@pytest.mark.parametrize("stages", [None, "x", [], [None, 1], [{"state": 5}]])
+def test_a_task_whose_stages_cannot_be_read_has_its_state(stages: object) -> None:
+    status = task(stages=stages)
+    assert (status.state, status.step, status.progress) == (State.RUNNING, "", None)
+
+
+@pytest.mark.parametrize(
+    ("enabled", "state"), [(True, State.IDLE), (None, State.IDLE), (False, State.STOPPED)]
+)
+def test_a_site_without_a_task_rests_or_is_stopped(state: State, *, enabled: bool | None) -> None:
+    body = {"enabled": enabled, "published": True, "currentTask": None}
+    response = response_of({"response": {"code": 0}, "publishingStatus": body})
+    assert drive(Crafter(CrafterOptions(api="v2")), KEYS, {V2: response}).status.state is state
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        {"enabled": True},
+        {"status": 5},
+        {"status": ["ready"]},
+        {"currentTask": []},
+        {"currentTask": "x"},
+    ],
+)
+def test_a_response_of_another_shape_is_invalid(body: object) -> None:
+    response = response_of({"response": {"code": 0}, "publishingStatus": body})
+    caught = failure(Crafter(CrafterOptions(api="v2")), {V2: response}, [V2])
+    assert caught.reason is Reason.INVALID_RESPONSE
+
+
+def test_a_publish_whose_server_was_killed_is_lost_and_the_log_names_it_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    provider, previous, states = Crafter(CrafterOptions(api="v2")), counted(3, 40), []
+    body = {"status": "publishing", "submissionId": None, "numberOfItems": 0, "totalItems": 0}
+    response = response_of({"response": {"code": 0}, "publishingStatus": body})
+    for _ in range(4):
+        previous = drive(provider, KEYS, {V2: response}, previous=previous).status
+        states.append(previous.state)
+    assert states == [State.RUNNING, State.IDLE, State.IDLE, State.IDLE]
+    assert [record.getMessage() for record in caplog.records] == ["a publish was lost with its server"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "certain", "logged"),
+    [
+        (response_of({"response": {"code": 0}, "packages": [{"id": "x"}, {"id": "7f3a"}]}), True, 0),
+        (response_of({"response": {"code": 0}, "packages": [{"id": "x"}, None]}), False, 0),
+        (response_of({"response": {"code": 0}, "packages": None}), False, 0),
+        (response_of({"response": {"code": 2001}}), False, 1),
+        (Response(403), False, 1),
+        (Response(404), False, 1),
+        (Failure(Reason.TIMEOUT), False, 1),
+    ],
+)
+def test_a_cycle_that_is_over_has_succeeded_for_certain_where_its_package_is_completed(
+    answer: Response | Failure, *, certain: bool, logged: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider, running, rest = Crafter(CrafterOptions(api="v2")), counted(3, 40), file("v2_4_0_ready")
+    for _ in range(2):
+        read = drive(provider, KEYS, {V2: rest, COMPLETED: answer}, previous=running)
+        assert read.paths == [V2, COMPLETED]
+        assert (read.status.state, read.status.unseen_end) == (State.IDLE, State.SUCCEEDED)
+        assert (read.status.unseen_within is None) is certain
+    assert len(caplog.records) == logged
+    assert drive(provider, KEYS, {V2: rest}, previous=read.status).paths == [V2]
+
+
+def test_a_rate_limit_of_packages_is_one_of_the_read() -> None:
+    limited = Failure(Reason.RATE_LIMITED, retry_after=7)
+    with pytest.raises(Failure) as caught:
+        drive(
+            Crafter(CrafterOptions(api="v2")),
+            KEYS,
+            {V2: file("v2_4_0_ready"), COMPLETED: limited},
+            previous=counted(3, 40),
+        )
+    assert caught.value is limited
 
 
 def test_zeros_of_a_site_at_rest_are_no_counts() -> None:

@@ -20,7 +20,7 @@ from tests.providers.conftest import discover, drive, response_of
 from tests.systems import DATA, VENDORS, status_of
 
 KINDS: dict[str, type[Provider]] = {
-    **{name: PROVIDERS[name] for name in VENDORS if name != "crafter"},
+    **{name: PROVIDERS[name] for name in VENDORS},
     "sixth": Sixth,
 }
 NAMES = list(KINDS)

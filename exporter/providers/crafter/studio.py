@@ -1,9 +1,10 @@
-"""CrafterCMS Studio: the publishing of one site, ``slot`` by nature, in the versions 3.0 to 4.x.
+"""CrafterCMS Studio: the publishing of one site, ``slot`` by nature, from 3.0 on.
 
 Sources: the "Publish Status" pages of the documentation (version 1, and version 2 since 3.1.14), "Get
 Sites per User", the API description of ``users/me/sites`` and the code of the open source server.
 """
 
+import logging
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -27,9 +28,12 @@ from exporter.providers.base import (
     path,
     received,
 )
-from exporter.providers.crafter.words import STATES, is_of_package, publishing
+from exporter.providers.crafter.publishing import Cycle, Lost, StateOf, publishing
+from exporter.providers.crafter.words import STATES
 from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.values import count, key, mapping, number, text
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -45,6 +49,11 @@ _CODE_REASONS = {
     5003: Reason.SERVER_ERROR,
     8000: Reason.CLIENT_ERROR,
 }
+
+# States after a cycle of 4.x of which the status does not show how it ended.
+_OVER = frozenset({State.IDLE, State.QUEUED, State.STOPPED})
+# All packages of a cycle are completed at the same time, and the list begins with the newest.
+_NEWEST_PACKAGES = 50
 
 # 3.0 to 3.1.10 have no state of a site; the last 3.1 have CREATED where later ones have READY.
 _READY = frozenset({"", "READY", "CREATED"})
@@ -103,6 +112,7 @@ class Crafter(Provider):
         super().__init__(options)
         # Found out once for all sites of the system, and again after a restart.
         self._speaks_v2 = False
+        self._refused = False
 
     @classmethod
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
@@ -116,14 +126,48 @@ class Crafter(Provider):
             yield ("base_url",), "does not end in /studio, the path of Studio; write https://HOST/studio"
 
     def read(self, job: Job, previous: Status | None) -> Steps:
-        """One request; two with ``api: auto`` until the version is known."""
+        """One request; two with ``api: auto`` until the version is known, one more after a cycle of 4.x."""
         site = job.keys["site_id"]
+        status = yield from self._read(site, previous)
+        if isinstance(status.memory, Lost) and previous is not None and previous.state is State.RUNNING:
+            _log.warning("a publish was lost with its server", extra={"system": job.system, "job_id": job.id})
+        if previous is not None and isinstance(previous.memory, Cycle) and status.state in _OVER:
+            return (yield from self._confirmed(job, status, previous.memory))
+        return status
+
+    def _confirmed(self, job: Job, status: Status, cycle: Cycle) -> Steps:
+        """Asks whether a package of a cycle that is over is among those that were published last.
+
+        Without that, the end is certain only for reads that follow each other soon: where publishing was
+        started again after an error, the status is that after a success.
+        """
+        try:
+            packages = _body_v2((yield Request(_path_completed(job.keys["site_id"])))).get("packages")
+        except Failure as failure:
+            if failure.reason is Reason.RATE_LIMITED:
+                raise
+            if not self._refused:
+                fields = {"system": job.system, "job_id": job.id, "reason": failure.reason}
+                _log.warning("cannot read which packages are published", extra=fields)
+            self._refused = True
+            return status
+        completed = [mapping(package).get("id") for package in packages] if isinstance(packages, list) else []
+        return (
+            replace(status, unseen_end=State.SUCCEEDED, unseen_within=None)
+            if cycle.package in completed
+            else status
+        )
+
+    def _read(self, site: str, previous: Status | None) -> Steps:
         match self.options.api:
             case "v1":
-                return _status_v1((yield Request(_path_v1(site))), previous)
+                return self._status_v1((yield Request(_path_v1(site))), previous)
             case "v2":
-                return (yield from _read_v2(site, previous))
+                return (yield from self._read_v2(site, previous))
         return (yield from self._read_auto(site, previous))
+
+    def _read_v2(self, site: str, previous: Status | None) -> Steps:
+        return self._status_v2((yield Request(_path_v2(site))), previous)
 
     def _read_auto(self, site: str, previous: Status | None) -> Steps:
         if self._speaks_v2:
@@ -133,32 +177,44 @@ class Crafter(Provider):
                 # next read tries version 1 again.
                 self._speaks_v2 = _is_v2(response)
                 raise Failure(Reason.NOT_FOUND, status=404)
-            return _status_v2(response, previous)
+            return self._status_v2(response, previous)
         response = yield Request(_path_v1(site), expect=frozenset({301, 404}))
         if response.status not in (301, 404):
-            return _status_v1(response, previous)
-        status = yield from _fallback(_read_v2(site, previous), response.status, "has the site")
+            return self._status_v1(response, previous)
+        status = yield from _fallback(self._read_v2(site, previous), response.status, "has the site")
         self._speaks_v2 = True
         return status
+
+    def _status_v1(self, response: Response, previous: Status | None) -> Status:
+        body = response.object()
+        if not _has_word(body):
+            raise invalid(response, "the response has no status")
+        return publishing(body, previous, self.state_of)
+
+    def _status_v2(self, response: Response, previous: Status | None) -> Status:
+        body = mapping(_body_v2(response).get("publishingStatus"))
+        if not _has_word(body) and not isinstance(body.get("currentTask", ""), dict | None):
+            raise invalid(response, "the response has no publishingStatus with a status or a task")
+        return publishing(body, previous, self.state_of)
 
     def discover(self, keys: CrafterDiscover, now: float) -> Listing:
         """One request for each 100 sites, one more until the version is known; version 1 also has states."""
         del now
-        request_v1 = partial(_sites_request_v1, keys.username)
+        request_v1, page = partial(_sites_request_v1, keys.username), partial(_page, state_of=self.state_of)
         if self.options.api == "v2" or self._speaks_v2:
-            return (yield from paged(_sites_request_v2, _page))
+            return (yield from paged(_sites_request_v2, page))
         if self.options.api == "v1":
-            return (yield from paged(request_v1, _page))
+            return (yield from paged(request_v1, page))
         request = request_v1(0, 0)
         first = yield from received(replace(request, expect=request.expect | {301, 404}))
         if first.status in (301, 404):
             # This does not show the version of statuses: 3.1 lists sites by version 2 long before.
-            return (yield from _fallback(paged(_sites_request_v2, _page), first.status, "lists sites"))
+            return (yield from _fallback(paged(_sites_request_v2, page), first.status, "lists sites"))
         if not any("publishingStatus" in site for site in _sites(first)[0]):
-            return (yield from paged(request_v1, _page, first=first))
+            return (yield from paged(request_v1, page, first=first))
         # Servers with this field also have version 2 of the status, which has more than version 1.
         self._speaks_v2 = True
-        return (yield from paged(_sites_request_v2, _page))
+        return (yield from paged(_sites_request_v2, page))
 
 
 def _path_v1(site: str) -> str:
@@ -169,8 +225,9 @@ def _path_v2(site: str) -> str:
     return path("api", "2", "publish", "status", siteId=site)
 
 
-def _read_v2(site: str, previous: Status | None) -> Steps:
-    return _status_v2((yield Request(_path_v2(site))), previous)
+def _path_completed(site: str) -> str:
+    query = {"siteId": site, "states": "COMPLETED", "offset": "0", "limit": str(_NEWEST_PACKAGES)}
+    return path("api", "2", "publish", "packages", **query)
 
 
 def _fallback(v2: Generator[Any, Any, T], v1_status: int, does: str) -> Generator[Any, Any, T]:
@@ -184,18 +241,15 @@ def _fallback(v2: Generator[Any, Any, T], v1_status: int, does: str) -> Generato
     raise Failure(Reason.NOT_FOUND, f"neither version 1 nor version 2 {does}", status=404)
 
 
+def _has_word(body: Mapping[str, Any]) -> bool:
+    return isinstance(body.get("status", 0), str | None)
+
+
 def _is_v2(response: Response) -> bool:
     try:
         return isinstance(response.object().get("response"), dict)
     except Failure:
         return False
-
-
-def _status_v1(response: Response, previous: Status | None) -> Status:
-    body = response.object()
-    if "status" not in body:
-        raise invalid(response, "the response has no status")
-    return publishing(body, previous)
 
 
 def _body_v2(response: Response) -> Mapping[str, Any]:
@@ -207,14 +261,6 @@ def _body_v2(response: Response) -> Mapping[str, Any]:
         detail = f"response.code is {code:.0f}" if reason else "response.code is unknown"
         raise Failure(reason or Reason.INVALID_RESPONSE, detail, status=response.status)
     return body
-
-
-def _status_v2(response: Response, previous: Status | None) -> Status:
-    body = _body_v2(response)
-    status = body.get("publishingStatus")
-    if not isinstance(status, dict) or not status.keys() & {"status", "enabled"}:
-        raise invalid(response, "the response has no publishingStatus")
-    return publishing(status, previous)
 
 
 def _sites_request_v1(username: str | None, _number: int, before: int) -> Request:
@@ -240,13 +286,13 @@ def _sites(response: Response) -> tuple[list[Mapping[str, Any]], int | None]:
     return [mapping(site) for site in sites], count(body.get("total"))
 
 
-def _page(response: Response) -> NumberedPage:
+def _page(response: Response, *, state_of: StateOf) -> NumberedPage:
     """Reads a page of sites of either version; only version 1 has their states."""
     sites, total = _sites(response)
     found: dict[str, Found | None] = {}
     skipped = 0
     for site in sites:
-        site_id, status = key(site.get("siteId", site.get("site_id"))), _listed(site)
+        site_id, status = key(site.get("siteId", site.get("site_id"))), _listed(site, state_of)
         if site_id is None:
             skipped += 1
             continue
@@ -256,7 +302,7 @@ def _page(response: Response) -> NumberedPage:
     return NumberedPage(len(sites), found, total, skipped)
 
 
-def _listed(site: Mapping[str, Any]) -> Status | None:
+def _listed(site: Mapping[str, Any], state_of: StateOf) -> Status | None:
     """The status of a site in a listing of version 1: ``status|message``, from 3.1.14 on in two fields."""
     word, message = text(site.get("publishingStatus")), site.get("publishingStatusMessage")
     message = message.strip() if isinstance(message, str) else ""
@@ -266,6 +312,5 @@ def _listed(site: Mapping[str, Any]) -> Status | None:
         word, _, message = message.partition("|")
     enabled = site.get("publishingEnabled")
     body = {"status": word, "message": message, "enabled": bool(enabled) if enabled in (0, 1) else None}
-    status = publishing(body, None)
-    # The message changes with every item. A listing has no previous status, so its time is not the start.
-    return status if is_of_package(message) else replace(status, started_at=None)
+    # Each item writes a new time, and a listing has no previous status: the time is not that of the start.
+    return replace(publishing(body, None, state_of), started_at=None)

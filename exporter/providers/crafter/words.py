@@ -5,12 +5,9 @@ Messages contain paths and user names, so they are read and never shown.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
 
-from exporter.model.job import Items, State, Status
-from exporter.providers.values import count, flag, instant, text
+from exporter.model.job import Items, State
+from exporter.providers.values import count, instant
 
 STATES = {
     "idle": State.IDLE,
@@ -23,122 +20,66 @@ STATES = {
     "publishing": State.RUNNING,
     "stopped": State.STOPPED,
     "error": State.FAILED,
+    # Of a task, after 4.2.
+    "pending": State.QUEUED,
+    "in_progress": State.RUNNING,
+    "completed": State.SUCCEEDED,
+    "completed_with_errors": State.SUCCEEDED_WITH_ERRORS,
+    "failed": State.FAILED,
+    "cancelled": State.CANCELED,
 }
-# With publishing disabled, a site in one of these states does not move. A run that has started still ends.
-_STOPPED_WHEN_DISABLED = frozenset({State.IDLE, State.QUEUED, State.SUCCEEDED_WITH_ERRORS})
-
-# Publishing stops at every error. So a site that rests or waits has published what it did before.
-_AFTER_SUCCESS = frozenset({State.IDLE, State.QUEUED})
 
 # How messages begin. The first text of a failure is that of the documentation, the second that of the
 # server's configuration. An administrator can change both: then a failure is shown as stopped.
 _FAILED = ("failed while", "stopped while trying")
-_SUCCEEDED = ("last successful",)
-_PACKAGE = ("currently publishing package",)
+_SUCCEEDED = "last successful"
+_OTHERS = (
+    ("publishing is disabled due to errors", State.FAILED),
+    (_SUCCEEDED, State.IDLE),
+    ("currently publishing", State.RUNNING),
+    ("items queued", State.QUEUED),
+    ("items are queued", State.QUEUED),
+    ("publishing was stopped by", State.STOPPED),
+)
+_WHOLE = {"idle": State.IDLE, "ready": State.IDLE}
 _LONGEST_BEGINNING = 64
 # The documentation has minutes only, the server seconds and an offset. The path of the item is before the
 # time and can contain a time as well.
 _TIME = re.compile(
     r"(?<!\S)\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d(?::?\d\d)?)(?=[\s.,;)]|$)", re.ASCII
 )
+_ITEM = re.compile(r"\. Item (\d{1,16}) of (\d{1,16}) is being published", re.ASCII)
 _LONGEST_END = 512
 
 
-# What the time in a message is besides ``reported_at``.
-_TIMES = {
-    State.IDLE: ("state_since",),
-    State.STOPPED: ("state_since",),
-    State.QUEUED: ("queued_at", "state_since"),
-    State.SUCCEEDED_WITH_ERRORS: ("ended_at", "state_since"),
-    State.FAILED: ("ended_at", "failed_at", "state_since"),
-}
-
-
-def publishing(body: Mapping[str, Any], previous: Status | None) -> Status:
-    """The status of a site.
-
-    Args:
-        body: ``status`` and, if the response has them, ``message``, ``enabled``, ``submissionId`` and
-            the counts.
-        previous: the last status of the site, if there is one.
-    """
-    raw = text(body.get("status"))
-    message = body.get("message")
-    message = message.strip() if isinstance(message, str) else ""
-    enabled = flag(body.get("enabled"))
-    state = _state(raw, message, enabled=enabled)
-    total, processed = _counts(body)
-    status = Status(
-        state=state,
-        raw=raw,
-        run=text(body.get("submissionId")),
-        progress=_progress(raw, processed, total),
-        items=Items(total=total, processed=processed),
-        enabled=enabled,
-    )
-    times = _times(state, message, previous)
-    if previous is not None and previous.state is State.RUNNING and state in _AFTER_SUCCESS:
-        times.setdefault("succeeded_at", None)
-        status = replace(status, unseen_end=None if times["succeeded_at"] else State.SUCCEEDED)
-    return replace(status, **times)
-
-
-def _state(raw: str, message: str, *, enabled: bool | None) -> State:
-    state = STATES.get(raw.casefold(), State.UNKNOWN)
-    if state is State.STOPPED and _begins(message, _FAILED):
+def state_of_message(message: str) -> State | None:
+    """The state that a message describes; ``None`` if the message is not known."""
+    beginning = message[:_LONGEST_BEGINNING].casefold()
+    if failed(message):
         return State.FAILED
-    return State.STOPPED if enabled is False and state in _STOPPED_WHEN_DISABLED else state
+    for words, state in _OTHERS:
+        if beginning.startswith(words):
+            return state
+    return _WHOLE.get(beginning)
 
 
-def _begins(message: str, beginnings: tuple[str, ...]) -> bool:
-    return message[:_LONGEST_BEGINNING].casefold().startswith(beginnings)
+def failed(message: str) -> bool:
+    """Whether a message is that of a failure, up to 3.1.13."""
+    return message[:_LONGEST_BEGINNING].casefold().startswith(_FAILED)
 
 
-def _times(state: State, message: str, previous: Status | None) -> dict[str, Any]:
-    """The times that follow from the last time in a message; none if it has no time."""
+def succeeded(message: str) -> bool:
+    """Whether the time in a message is that of a success."""
+    return message[:_LONGEST_BEGINNING].casefold().startswith(_SUCCEEDED)
+
+
+def time_of(message: str) -> float | None:
+    """The last time in a message."""
     found = _TIME.findall(message[-_LONGEST_END:])
-    moment = instant(found[-1]) if found else None
-    if moment is None:
-        return {}
-    names = _TIMES.get(state, ())
-    if _begins(message, _SUCCEEDED):
-        # The message can also be that of a site which is queued or stopped.
-        resting = state in (State.IDLE, State.SUCCEEDED_WITH_ERRORS)
-        names = ("succeeded_at", "ended_at", "state_since") if resting else ("succeeded_at",)
-    elif state is State.RUNNING:
-        return {"reported_at": moment, "started_at": _start(moment, message, previous)}
-    return dict.fromkeys(("reported_at", *names), moment)
+    return instant(found[-1]) if found else None
 
 
-def _start(moment: float, message: str, previous: Status | None) -> float:
-    """The start of a run whose message was written at ``moment``.
-
-    A package is a run of its own. Without packages the message changes with every item, so the first
-    message that was read has the start.
-    """
-    if previous is None or previous.state is not State.RUNNING or previous.started_at is None:
-        return moment
-    return moment if _begins(message, _PACKAGE) else min(previous.started_at, moment)
-
-
-def _counts(body: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """``totalItems`` and ``numberOfItems``; both are 0 without a run, which is not a count."""
-    total, processed = count(body.get("totalItems")), count(body.get("numberOfItems"))
-    return (None, None) if not total and not processed else (total, processed)
-
-
-def _progress(raw: str, processed: int | None, total: int | None) -> float | None:
-    """The share of a package that is published.
-
-    A package is counted twice: while it is prepared (``processing``), and again from 0 while it is
-    published (``publishing``). Only the second is progress towards the end. A full counter can be left
-    over from the first, so it is not used.
-    """
-    if raw.casefold() != "publishing" or processed is None or not total or processed >= total:
-        return None
-    return processed / total
-
-
-def is_of_package(message: str) -> bool:
-    """Whether a message is about a package, whose time is the start of the run."""
-    return _begins(message.strip(), _PACKAGE)
+def items_of(message: str) -> Items:
+    """The counts of "Item x of y", of 3.1.14 and later."""
+    found = _ITEM.search(message[-_LONGEST_END:])
+    return Items(processed=count(found[1]), total=count(found[2])) if found else Items()
