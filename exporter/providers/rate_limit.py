@@ -8,7 +8,10 @@ There is no standard. These are read, whatever the vendor's prefix or suffix of 
 - ``RateLimit-Remaining`` and ``-Reset``: in seconds by draft-ietf-httpapi-ratelimit-headers up to 06, a Unix
   time at GitLab;
 - ``RateLimit: limit=100, remaining=0, reset=30`` of draft 07, and ``RateLimit: "default";r=0;t=30`` since
-  draft 08.
+  draft 08, also after a prefix (``Beta-RateLimit``: Jira);
+- ``X-RateLimit-Delay``, in seconds (Airbrake).
+
+A header that is sent twice, as by a gateway and by the application behind it, has several values.
 """
 
 import re
@@ -22,8 +25,10 @@ from exporter.providers.values import count, number
 UNKNOWN_WAIT = 60.0
 """Seconds to wait if no call is left and no valid time is given: GitHub asks clients to wait that long."""
 
-# A number below it is in seconds. From here on it is a Unix time: of 2001 or later.
+# A number below it is in seconds. From here on it may be a Unix time: of 2001 or later.
 _FIRST_MOMENT = 1e9
+# Confluence demands to wait for 9223372036854775807 seconds where it allows no request at all.
+_DIGITS = re.compile(r"\d{1,100}", re.ASCII)
 _PARAMETER = re.compile(r"(?:^|[;\s])(r|remaining|t|reset)=(\d{1,16})(?![\w.])")
 
 
@@ -59,21 +64,24 @@ class RateLimit:
         """
         for name in headers:
             limit = "limit" in name
-            if name == "ratelimit":
+            if name.endswith("ratelimit"):
                 yield from map(_policy, headers[name].split(","))
             elif name == self.remaining or (limit and "remaining" in name):
                 # Docker Hub appends the length of the window: 76;w=21600.
-                yield Window(count(headers[name].partition(";")[0]), None)
-            elif name == self.reset or (limit and "reset" in name):
-                yield Window(None, _seconds(headers[name], now))
+                yield from (Window(count(each.partition(";")[0]), None) for each in headers[name].split(","))
+            elif name == self.reset or (limit and ("reset" in name or "delay" in name)):
+                yield from (Window(None, seconds) for seconds in _times(headers[name], now))
 
     def calls_left(self, headers: Mapping[str, str]) -> int | None:
         """How many calls are left in the current window, the least of several; ``None``: not known."""
         return _least(self.windows(headers, 0.0))
 
     def forbids(self, headers: Mapping[str, str]) -> bool:
-        """Whether a 403 is a rate limit: no call is left, or the response has a time to wait (GitHub)."""
-        return self.calls_left(headers) == 0 or self._retry_after(headers, 0.0) is not None
+        """Whether a 403 is a rate limit: no call is left, or the response has a time to wait (GitHub).
+
+        Jira and Confluence have ``Retry-After: 0`` in every response while calls are left.
+        """
+        return self.calls_left(headers) == 0 or bool(self.retry_after_seconds(headers, 0.0))
 
     def wait(self, status: int, headers: Mapping[str, str], now: float) -> float | None:
         """How many seconds to wait after a 429, a 503 or a 403 that is a rate limit; ``None``: not known.
@@ -84,7 +92,7 @@ class RateLimit:
             now: Unix time; the ``Date`` of the response replaces it, in case the clocks differ.
         """
         now = http_date(headers.get("date", "")) or now
-        seconds = self._retry_after(headers, now)
+        seconds = self.retry_after_seconds(headers, now)
         if seconds is not None:
             return seconds
         windows = [*self.windows(headers, now)]
@@ -92,14 +100,21 @@ class RateLimit:
         left = _least(windows)
         if spent := [end for of_this, end in ends if of_this == 0]:
             return max(spent)
-        # Many vendors send the end of the window with every response: a 503 is no reason to wait for it.
-        if ends and (status == 429 or not left):
+        if ends and not left:
             return min(end for _, end in ends)
+        # Many vendors send the end of the window with every response. While calls are left, a 503 is no
+        # reason to wait for it, and a 429 is of another limit (GitHub's secondary one) that may end earlier.
+        if ends and status == 429:
+            return min(UNKNOWN_WAIT, *(end for _, end in ends))
         return UNKNOWN_WAIT if left == 0 else None
 
-    def _retry_after(self, headers: Mapping[str, str], now: float) -> float | None:
+    def retry_after_seconds(self, headers: Mapping[str, str], now: float) -> float | None:
+        """The seconds of ``Retry-After`` from ``now`` (Unix time); a response of any status may have it."""
         for name in (*self.retry_after, *(name for name in headers if "retry-after" in name)):
-            seconds = _seconds(headers.get(name, ""), now)
+            value = headers.get(name, "").strip()
+            seconds = max(_times(value, now), default=None)
+            if seconds is None and _DIGITS.fullmatch(value):
+                seconds = float(value)
             if seconds is not None:
                 return max(0.0, seconds / 1000 if name.endswith("-ms") else seconds)
         return None
@@ -116,6 +131,13 @@ def _policy(text: str) -> Window:
     """One member of the header ``RateLimit``."""
     found = dict(_PARAMETER.findall(text))
     return Window(count(found.get("r", found.get("remaining"))), number(found.get("t", found.get("reset"))))
+
+
+def _times(value: str, now: float) -> Iterator[float]:
+    """The seconds from now of each value of a header. A date has a comma as well; its parts are tried too."""
+    for each in {value, *value.split(",")}:
+        if (seconds := _seconds(each, now)) is not None:
+            yield seconds
 
 
 def _seconds(value: str, now: float) -> float | None:
