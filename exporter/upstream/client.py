@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from requests import PreparedRequest
+
 from exporter import __version__
 from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemInstrumentation
@@ -138,20 +140,14 @@ class Client:
         if trace is not None:
             plain = self._prepared.without_credential(request)
             trace.request(plain if stored is None else stored.ask(plain), sent)
-        try:
-            response = await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes)
-        except Failure as failure:
-            self.rate_limit_remaining = None
-            if trace is not None:
-                trace.failure(failure)
-            raise
-        confirmed = stored if response.status == HTTPStatus.NOT_MODIFIED else None
-        if trace is not None:
-            trace.response(response)
-            if confirmed is not None:
-                trace.confirmed(len(confirmed.body))
+        response = await self._exchange(sent, seconds, max_bytes, trace)
         self._observe(response.headers, version)
-        self.instrumentation.answered(response.status, response.timing.total)
+        if stored is not None and (why := stored.contradiction(response)):
+            self._end_conditions(why)
+            return await self._send_once(request, version, deadline, max_bytes, trace)
+        confirmed = stored if response.status == HTTPStatus.NOT_MODIFIED else None
+        if trace is not None and confirmed is not None:
+            trace.confirmed(len(confirmed.body))
         succeeded = 200 <= response.status < 300 and not is_sign_in_page(request, response)
         # The cookies of an error or a sign-in page may belong to another, anonymous session.
         if self._credential.keeps_cookies and (succeeded or confirmed is not None):
@@ -161,6 +157,28 @@ class Client:
         if self._stored is not None and succeeded:
             self._stored.store(request, version, prepared, response)
         return response
+
+    async def _exchange(
+        self, sent: PreparedRequest, seconds: float, max_bytes: int, trace: Trace | None
+    ) -> Response:
+        try:
+            response = await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes)
+        except Failure as failure:
+            self.rate_limit_remaining = None
+            if trace is not None:
+                trace.failure(failure)
+            raise
+        if trace is not None:
+            trace.response(response)
+        self.instrumentation.answered(response.status, response.timing.total)
+        return response
+
+    def _end_conditions(self, why: str) -> None:
+        """Sends no condition any more: the server contradicts them, so its next 304 may be wrong as well."""
+        if self._stored is not None:
+            fields = {"system": self.instrumentation.system, "detail": why}
+            _log.info("conditional requests do not work and are switched off", extra=fields)
+        self._stored = None
 
     def forget(self, request: Request) -> None:
         """Sends the next such request without a condition, so that the response has a body."""

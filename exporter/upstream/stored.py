@@ -20,7 +20,8 @@ OVERHEAD = 1 << 10
 KEPT_SECONDS = 3600.0
 
 _OWN = ("If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "Range")
-_ETAG = re.compile(r"[\x21-\x7e]{1,512}")
+# Also without quotes, as some servers send it. An empty one identifies nothing, and `*` would match anything.
+_ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{1,512}"|[\w.:+/=~-]{1,512}', re.ASCII)
 _DATE = re.compile(r"[A-Za-z0-9 :,-]{1,64}")
 _STRONG_SECONDS = 60.0
 
@@ -51,6 +52,20 @@ class Stored:
         conditional = prepared.copy()
         conditional.headers[name] = value
         return conditional
+
+    def contradiction(self, response: Response) -> str:
+        """How a response shows that the server does not understand the condition; empty if it does not."""
+        if response.status == HTTPStatus.PRECONDITION_FAILED:
+            return f"HTTP status {response.status}"
+        if response.status != HTTPStatus.NOT_MODIFIED:
+            return ""
+        condition, value = self.condition
+        name = "ETag" if condition == "If-None-Match" else "Last-Modified"
+        current = response.headers.get(name.lower(), "")
+        # A compressed response may have the weak form of the same ETag (RFC 9110 section 8.8.3.2).
+        if not current or current.removeprefix("W/") == value.removeprefix("W/"):
+            return ""
+        return f"HTTP status {response.status} with another {name}"
 
     def confirmed(self, response: Response) -> Response:
         """This response with the headers of the 304 that confirmed it (RFC 9111 section 3.2)."""

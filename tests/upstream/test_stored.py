@@ -55,7 +55,9 @@ class Forge:
         return Told(self.body, 200, {**headers, **self.more})
 
 
-@pytest.mark.parametrize("headers", [{"ETag": ETAG}, {"ETag": "W/" + ETAG}, {"Last_Modified": OLD}])
+@pytest.mark.parametrize(
+    "headers", [{"ETag": ETAG}, {"ETag": "W/" + ETAG}, {"ETag": "5f3a-1b"}, {"Last_Modified": OLD}]
+)
 async def test_a_response_that_did_not_change_is_confirmed_and_not_sent_again(
     headers: dict[str, str], tmp_path: Path
 ) -> None:
@@ -115,6 +117,9 @@ async def test_a_signed_request_gets_no_condition(tmp_path: Path) -> None:
         {"ETag": '"a b"'},
         {"ETag": '"' + "x" * 600 + '"'},
         {"ETag": ""},
+        {"ETag": '""'},  # the same for every version
+        {"ETag": "*"},  # as a condition: any version
+        {"ETag": '"a1","a2"'},
         {"ETag": ETAG, "Cache_Control": "private, no-store"},
         {"ETag": ETAG, "Vary": "*"},
     ],
@@ -139,6 +144,44 @@ async def test_a_304_to_a_request_without_a_condition_is_an_error(tmp_path: Path
         exporter(config(server.url), tmp_path) as running,
     ):
         assert (await running.scrape()).reason("a") == "redirect"
+
+
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        ({"ETag": ETAG}, Told(b"", 304, {"ETag": '"a2"'})),
+        ({"Last_Modified": OLD}, Told(b"", 304, {"Last-Modified": formatdate(3600, usegmt=True)})),
+        ({"ETag": ETAG}, Told(b"", 412)),
+    ],
+)
+async def test_a_server_that_contradicts_a_condition_gets_no_other(
+    first: dict[str, str], told: Told, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    forge = Forge(**first)
+
+    def answer(asked: Asked) -> Told:
+        return told if {"if-none-match", "if-modified-since"} & asked.headers.keys() else forge(asked)
+
+    caplog.set_level("INFO")
+    async with vendor(answer) as server, exporter(config(server.url), tmp_path) as running:
+        for state in ("running", "queued", "idle"):
+            forge.body = {"state": state}
+            assert (await running.scrape()).state("a") == state
+    assert len(server.asked) == 4
+    assert [each.message for each in caplog.records].count(
+        "conditional requests do not work and are switched off"
+    ) == 1
+
+
+async def test_a_304_may_have_the_strong_form_of_a_weak_etag(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Told:
+        known = "if-none-match" in asked.headers
+        return Told(b"", 304, {"ETag": ETAG}) if known else Told(RUNNING, headers={"ETag": "W/" + ETAG})
+
+    async with vendor(answer) as server, exporter(config(server.url), tmp_path) as running:
+        for _ in range(3):
+            assert (await running.scrape()).state("a") == "running"
+    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"state": "runn'])
