@@ -14,10 +14,10 @@ from typing import Any, Generic, TypeVar
 
 from exporter.model.clock import Clock
 from exporter.model.pacing import Pace, Rules, Why
-from exporter.upstream.reading import Upstream
+from exporter.upstream.reading import Outcome, Upstream
 from exporter.upstream.trace import Trace
 
-Result = TypeVar("Result")
+Result = TypeVar("Result", bound=Outcome[Any])
 
 
 @dataclass(eq=False, slots=True)
@@ -144,6 +144,7 @@ class Source(ABC, Generic[Result]):
             if self._read is read:
                 self._unserved = not read.waiters
                 self.apply(result, read.waiters)
+                self._pace.hold(result.not_before)
         finally:
             self.end(read)
 

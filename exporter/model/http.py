@@ -92,8 +92,11 @@ class Headers(Mapping[str, str]):
         return b"".join(self._lines)
 
     def updated(self, newer: "Headers") -> "Headers":
-        """These with each header of a 304 instead of the same one, except for those of the body."""
-        headers = Headers()
+        """These with each header of a 304 instead of the same one, except for those of the body.
+
+        The raw lines are those of the 304.
+        """
+        headers = Headers([newer.raw])
         changed = {name: newer.every(name) for name in newer if not name.startswith("content-")}
         headers._fields = {**self._parsed(), **changed}
         return headers

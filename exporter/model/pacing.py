@@ -72,6 +72,10 @@ class Pace:
         # Prometheus does not scrape to the millisecond: a step that is due within a second is due.
         self.not_before = self.asked_at + self.rules.steps[self.step] - DUE_TOLERANCE
 
+    def hold(self, moment: float) -> None:
+        """The vendor wants no read before a monotonic time, although it answered the last one."""
+        self.not_before = max(self.not_before, moment)
+
     def failed(self, now: float, failure: Failure) -> None:
         """The last read failed at ``now``."""
         self.final = False
@@ -85,5 +89,10 @@ def retry_after(failure: Failure) -> float | None:
     if failure.retry_after is None:
         return None
     if failure.reason is Reason.RATE_LIMITED or failure.status == 503:
-        return min(failure.retry_after, MAX_RETRY_AFTER)
+        return bounded(failure.retry_after)
     return None
+
+
+def bounded(seconds: float) -> float:
+    """A time to wait, a quarter of an hour at most."""
+    return min(seconds, MAX_RETRY_AFTER)

@@ -81,10 +81,13 @@ class RateLimit:
 
         Jira and Confluence have ``Retry-After: 0`` in every response while calls are left.
         """
-        return self.calls_left(headers) == 0 or bool(self.retry_after_seconds(headers, 0.0))
+        return self.calls_left(headers) == 0 or bool(self._retry_after(headers, 0.0))
 
     def wait(self, status: int, headers: Mapping[str, str], now: float) -> float | None:
-        """How many seconds to wait after a 429, a 503 or a 403 that is a rate limit; ``None``: not known.
+        """How many seconds to wait after a response; ``None``: no time is demanded, or it is not known.
+
+        After a success only ``Retry-After`` is one. After a 429, a 503 or a 403 that is a rate limit, the end
+        of a window is one as well.
 
         Args:
             status: of the response.
@@ -92,8 +95,8 @@ class RateLimit:
             now: Unix time; the ``Date`` of the response replaces it, in case the clocks differ.
         """
         now = http_date(headers.get("date", "")) or now
-        seconds = self.retry_after_seconds(headers, now)
-        if seconds is not None:
+        seconds = self._retry_after(headers, now)
+        if seconds is not None or status < 400:
             return seconds
         windows = [*self.windows(headers, now)]
         ends = [(left, end) for left, end in windows if end is not None and end >= 0]
@@ -108,8 +111,7 @@ class RateLimit:
             return min(UNKNOWN_WAIT, *(end for _, end in ends))
         return UNKNOWN_WAIT if left == 0 else None
 
-    def retry_after_seconds(self, headers: Mapping[str, str], now: float) -> float | None:
-        """The seconds of ``Retry-After`` from ``now`` (Unix time); a response of any status may have it."""
+    def _retry_after(self, headers: Mapping[str, str], now: float) -> float | None:
         for name in (*self.retry_after, *(name for name in headers if "retry-after" in name)):
             value = headers.get(name, "").strip()
             seconds = max(_times(value, now), default=None)

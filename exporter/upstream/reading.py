@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, State, Status
-from exporter.model.pacing import retry_after
+from exporter.model.pacing import bounded, retry_after
 from exporter.providers.base import Counting, DiscoverKeys, Found, ListingEnd, Provider
 from exporter.upstream.client import Client
 from exporter.upstream.sign_in import is_sign_in_page
@@ -52,12 +52,14 @@ class Outcome(Generic[T]):
     Args:
         read_at: Unix time at which the attempt began.
         seconds: how long it took.
+        not_before: monotonic time before which the vendor wants no next read, although it answered this one.
     """
 
     value: T
     failure: Failure | None
     read_at: float
     seconds: float
+    not_before: float = field(default=-inf, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class Upstream:
         now = self._clock.time()
         done = await self._run(lambda: self.provider.discover(keys, now), LISTING_LIMITS, found, trace)
         end = done.value if isinstance(done.value, ListingEnd) else ListingEnd()
-        return Listed({} if done.failure else found, done.failure, done.read_at, done.seconds, end)
+        listed, hold = {} if done.failure else found, done.not_before
+        return Listed(listed, done.failure, done.read_at, done.seconds, end, not_before=hold)
 
     async def count_jobs(self) -> Counted:
         """Counts the jobs of the system by state, if its provider can; any error is in the outcome."""
@@ -130,7 +133,10 @@ class Upstream:
         self, start: Callable[[], Steps[T]], limits: ReadLimits, found: dict[str, Found], trace: Trace | None
     ) -> Outcome[T | None]:
         read_at, began = self._clock.time(), self._clock.monotonic()
-        send = partial(self._send, deadline=began + limits.seconds, max_bytes=limits.max_bytes, trace=trace)
+        holds: list[float] = []
+        send = partial(
+            self._send, deadline=began + limits.seconds, max_bytes=limits.max_bytes, trace=trace, holds=holds
+        )
         value, failure = None, None
         try:
             with self._client.in_use():
@@ -141,7 +147,8 @@ class Upstream:
         except Exception as error:  # noqa: BLE001  a bug costs this read, not the scrape
             failure = Failure(Reason.INTERNAL, type(error).__name__)
             failure.__cause__ = error
-        return Outcome(value, failure, read_at, self._clock.monotonic() - began)
+        seconds = self._clock.monotonic() - began
+        return Outcome(value, failure, read_at, seconds, not_before=max(holds, default=-inf))
 
     async def _drive(self, steps: Steps[T], send: Send, max_requests: int, found: dict[str, Found]) -> T:
         """Sends what a provider requests until it returns, and collects the jobs that it finds."""
@@ -183,7 +190,13 @@ class Upstream:
             raise Failure(Reason.TOO_LARGE, f"the listing has more than {MAX_FOUND} jobs")
 
     async def _send(
-        self, request: Request, *, deadline: float, max_bytes: int, trace: Trace | None
+        self,
+        request: Request,
+        *,
+        deadline: float,
+        max_bytes: int,
+        trace: Trace | None,
+        holds: list[float],
     ) -> Response:
         try:
             response = await self._client.send(request, deadline=deadline, max_bytes=max_bytes, trace=trace)
@@ -198,6 +211,9 @@ class Upstream:
             raise Failure(reason, detail, status=response.status)
         if 200 <= response.status < 300 or response.status in request.expect:
             self._rejection_logged = False
+            if response.headers.mention(b"retry-after"):  # Azure DevOps, when it begins to delay responses
+                wait = self._rate_limit.wait(response.status, response.headers, self._clock.time())
+                holds.append(self._clock.monotonic() + bounded(wait or 0.0))
             return response
         raise self._http_error(response)
 

@@ -322,6 +322,28 @@ async def test_a_vendor_that_limits_requests_gets_no_other_before_it_allows_them
     assert forge.count() == {"/runs/a": asked, "/runs/b": asked}
 
 
+@pytest.mark.parametrize("scope", ["job", "system"])
+async def test_a_success_with_a_time_to_wait_delays_the_next_read_of_its_job(
+    scope: str, tmp_path: Path
+) -> None:
+    def answer(asked: Asked) -> Told:
+        headers = {"Retry-After": "300"} if asked.path == "/runs/a" else {"Retry-After": "0"}
+        return Told({"state": "running"}, headers={**headers, "X-RateLimit-Delay": "1.5"})
+
+    limit, clock = f"rate_limit: {{scope: {scope}}}", Ahead()
+    async with (
+        vendor(answer) as forge,
+        exporter(json_config(forge.url, "a", "b", more=limit), tmp_path, clock=clock) as running,
+    ):
+        for _ in range(3):
+            samples = await running.scrape()
+            assert [samples.state(job) for job in "ab"] == ["running"] * 2
+        assert forge.count() == {"/runs/a": 1, "/runs/b": 3}
+        clock.turn(301)
+        await running.scrape()
+    assert forge.count() == {"/runs/a": 2, "/runs/b": 4}
+
+
 async def test_a_rate_limit_of_the_account_pauses_the_whole_system(tmp_path: Path) -> None:
     limit = "rate_limit: {scope: system, remaining_header: X-Left, reset_header: X-Until}\n    concurrency: 1"
     told = Told(status=403, headers={"X-Left": "0", "X-Until": "60"})

@@ -173,6 +173,17 @@ async def test_a_server_that_contradicts_a_condition_gets_no_other(
     ) == 1
 
 
+async def test_only_a_304_that_asks_to_wait_delays_the_next_read(tmp_path: Path) -> None:
+    forge, clock = Forge(), FakeClock()
+    forge.more = {"Retry-After": "60"}
+    async with vendor(forge) as server, exporter(config(server.url), tmp_path, clock=clock) as running:
+        for asked, then in ((1, {}), (2, {"Retry-After": "60"}), (3, {}), (3, {})):
+            await running.scrape()
+            assert len(server.asked) == asked
+            forge.more = then
+            clock.turn(61 if asked == 1 else 1)
+
+
 async def test_a_304_may_have_the_strong_form_of_a_weak_etag(tmp_path: Path) -> None:
     def answer(asked: Asked) -> Told:
         known = "if-none-match" in asked.headers
