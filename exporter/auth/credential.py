@@ -74,7 +74,9 @@ class Credential(AuthBase, ABC):
         """
 
     def rejected(self, version: object) -> bool:
-        """Reports that a request with `version` was rejected, by one of the `rejections` or a sign-in page.
+        """Reports that a request with `version` was rejected.
+
+        Its response had one of the `rejections`, or was a sign-in page or a redirect to one.
 
         Returns:
             Whether to send it again, after a renewal if `must_renew` is true then.

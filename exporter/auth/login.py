@@ -205,8 +205,9 @@ class Login(CookieCredential):
 
     kind: ClassVar[str] = "login"
     Keys: ClassVar[type[fields.Keys]] = LoginKeys
-    # Many systems answer with a redirect to the page of their login when a session has ended.
-    rejections: ClassVar[frozenset[int]] = frozenset({401, 302, 303})
+    # When a session has ended, many systems respond with a redirect to their login, Django and Spring with
+    # 403, others with the unregistered 419 (Laravel), 440 (IIS) and 498 (ArcGIS).
+    rejections: ClassVar[frozenset[int]] = frozenset({401, 403, 419, 440, 498, 302, 303})
 
     def __init__(self, keys: LoginKeys) -> None:
         self._keys = keys

@@ -21,7 +21,7 @@ DEFAULT_LIFE_SECONDS = 300.0
 MAX_LIFE_SECONDS = 86400.0
 EARLY_SECONDS = 30.0
 EARLY_SHARE = 0.1
-FORCED_SECONDS = 30.0
+FORCED_SECONDS = 30.0, 300.0
 # Numbers from here on are Unix times: no token lives for 30 years.
 FIRST_MOMENT = 1e9
 
@@ -83,7 +83,8 @@ class TokenCredential(Credential):
         self._secrets = SecretSet(*secrets)
         self._token: _Token | None = None
         self._serial = 0
-        self._rejected = False
+        self._rejected = self._rejected_again = False
+        self._pause = FORCED_SECONDS[0]
         self._now = 0.0
 
     @abstractmethod
@@ -138,20 +139,23 @@ class TokenCredential(Credential):
         grant = self.fetch(session, secrets)
         early = min(max(EARLY_SECONDS, grant.seconds * EARLY_SHARE), grant.seconds / 2)
         ends_at = now + grant.seconds
+        again = self._rejected and self._rejected_again
+        self._pause = min(self._pause * 2, FORCED_SECONDS[1]) if again else FORCED_SECONDS[0]
         self._token = _Token(grant, secret_version, now, ends_at - early, ends_at, self._rejected)
-        self._rejected = False
+        self._rejected = self._rejected_again = False
         self._serial += 1
 
     def rejected(self, version: object) -> bool:
         """Discards the token if it is still the one that was rejected.
 
         A token that was itself fetched after a rejection, a moment ago, is kept: the token is then not the
-        cause, and every read would fetch another one.
+        cause, and every read would fetch another one. While that is so, the pause to the next one doubles.
         """
         token = self._token
         if version != self.version() or token is None or self._rejected:
             return True
-        if token.forced and self._now - token.fetched_at < FORCED_SECONDS:
+        if token.forced and self._now - token.fetched_at < self._pause:
+            self._rejected_again = True
             return False
         self._rejected = True
         return True

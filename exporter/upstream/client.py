@@ -19,7 +19,7 @@ from exporter.providers.values import instant
 from exporter.transport import ClientCertificate, ConnectionSettings, ReloadingPool
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
-from exporter.upstream.sign_in import is_sign_in_page
+from exporter.upstream.sign_in import asks_to_sign_in, is_sign_in_page
 from exporter.upstream.stored import StoredResponses
 from exporter.upstream.trace import Trace
 
@@ -107,7 +107,7 @@ class Client:
     ) -> Response:
         """Sends a request; if its credential is rejected, renews that and sends it a second time.
 
-        It is rejected with a status of its ``rejections`` or with a sign-in page.
+        It is rejected with a status of its ``rejections``, with a sign-in page or a redirect to one.
 
         Args:
             deadline: monotonic time, for the renewal of the credential too.
@@ -122,11 +122,16 @@ class Client:
         """
         version = await self._renewal.ready(deadline)
         response = await self._send_once(request, version, deadline, max_bytes, trace)
-        rejected = response.status in self._credential.rejections or is_sign_in_page(request, response)
-        if rejected and self._credential.rejected(version):
+        if self._rejects(request, response) and self._credential.rejected(version):
             version = await self._renewal.ready(deadline)
             response = await self._send_once(request, version, deadline, max_bytes, trace)
         return response
+
+    def _rejects(self, request: Request, response: Response) -> bool:
+        """Whether a response rejects the credential."""
+        if response.status == 403 and self._rate_limit.forbids(response.headers):
+            return False
+        return response.status in self._credential.rejections or asks_to_sign_in(request, response)
 
     async def _send_once(
         self, request: Request, version: object, deadline: float, max_bytes: int, trace: Trace | None

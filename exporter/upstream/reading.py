@@ -16,7 +16,7 @@ from exporter.model.job import Job, State, Status
 from exporter.model.pacing import bounded, retry_after
 from exporter.providers.base import Counting, DiscoverKeys, Found, ListingEnd, Provider
 from exporter.upstream.client import Client
-from exporter.upstream.sign_in import is_sign_in_page
+from exporter.upstream.sign_in import is_sign_in_page, is_sign_in_redirect
 from exporter.upstream.trace import Trace
 from exporter.upstream.unknown_words import UnknownWords
 
@@ -222,6 +222,9 @@ class Upstream:
         detail = f"HTTP status {status}"
         if reason is Reason.FORBIDDEN and self._rate_limit.forbids(response.headers):
             reason, detail = Reason.RATE_LIMITED, f"{detail}, which is a rate limit by its headers"
+        if is_sign_in_redirect(response):
+            detail = f"{detail}, a redirect to a sign-in page"
+            reason = Reason.UNAUTHORIZED if self._client.authenticates else reason
         self._instrumentation.failed(reason)
         if why := self._client.explain_unauthorized(response):
             detail = f"{detail}: {why}"

@@ -1,9 +1,30 @@
-"""Pages that ask a user to sign in, sent with a status of success to a program that asked for data."""
+"""Responses that ask a user to sign in, sent to a program that asked for data."""
+
+import re
 
 from exporter.model.http import Request, Response
 
 _MARKUP = b"<!doctype html", b"<html"
 _LONGEST_START = 1024
+# /login.jsp, /users/sign_in, /securityRealm/commenceLogin (Jenkins), /oauth2/start (oauth2-proxy); in the
+# query what OpenID Connect and SAML require.
+_SIGN_IN = re.compile(
+    r"[^?#]*(?:(?:(?<![a-z])|commence)(?:log|sign)[-_]?[io]n(?![a-z])|/oauth2/(?:start|auth))"
+    r"|[^#]*[?&](?:response_type|samlrequest)=",
+    re.IGNORECASE | re.ASCII,
+)
+_LONGEST_LOCATION = 2048
+
+
+def asks_to_sign_in(request: Request, response: Response) -> bool:
+    """Whether a response is a sign-in page or a redirect to one."""
+    return is_sign_in_page(request, response) or is_sign_in_redirect(response)
+
+
+def is_sign_in_redirect(response: Response) -> bool:
+    """Whether a response is a temporary redirect to what is, by its address, a sign-in page."""
+    location = response.headers.get("location", "")[:_LONGEST_LOCATION]
+    return response.status in (302, 303, 307) and _SIGN_IN.match(location) is not None
 
 
 def is_sign_in_page(request: Request, response: Response) -> bool:

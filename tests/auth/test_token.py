@@ -111,6 +111,27 @@ def test_a_token_that_is_rejected_soon_after_a_rejection_is_not_the_cause(
     assert credential.must_renew(60)
 
 
+def test_rejections_of_each_new_token_renew_it_less_and_less_often(
+    make: Make, kind: str, server: Server, session: Session
+) -> None:
+    issue(server, kind, "t1")
+    credential = make()
+    credential.renew(session, 0)
+    renewed = []
+    for now in range(0, 1200, 10):
+        credential.must_renew(now)
+        if credential.rejected(credential.version()):
+            credential.renew(session, now)
+            renewed.append(now)
+    assert renewed == [0, 30, 90, 210, 450, 750, 1050]
+    # A token that worked for longer than the pause was not rejected from the beginning.
+    for now, again in ((1400, True), (2030, True), (2040, False), (2060, True)):
+        credential.must_renew(now)
+        assert credential.rejected(credential.version()) is again
+        if again:
+            credential.renew(session, now)
+
+
 def test_a_rejected_token_is_not_kept_when_there_is_no_other(
     make: Make, kind: str, server: Server, session: Session
 ) -> None:
