@@ -165,14 +165,16 @@ class Response:
         """The body as JSON, see `parsed`.
 
         Raises:
-            Failure: ``invalid_response``, it is not JSON (an HTML page, truncated, nested too deeply).
+            Failure: ``invalid_response``, it is not JSON (HTML, truncated), empty, or nested too deeply.
         """
         try:
             return parsed(self.body, self.headers)
-        except (ValueError, RecursionError):
-            pass
+        except ValueError:
+            detail = "the response is not JSON" if self.body.strip() else "the response has no body"
+        except RecursionError:
+            detail = "the response is nested too deeply"
         # Raised outside of the handler: the exception of the parser contains the body.
-        raise Failure(Reason.INVALID_RESPONSE, "the response is not JSON", status=self.status)
+        raise Failure(Reason.INVALID_RESPONSE, detail, status=self.status)
 
     def object(self) -> Mapping[str, Any]:
         """The body as a JSON object.

@@ -22,6 +22,9 @@ _CHARSET = re.compile(
 UTF-16 and UTF-32 need no name: their first bytes show them.
 """
 
+_MAX_DIGITS = 4300
+"""Of a whole number: the most that Python converts by default."""
+
 _fast = msgspec.json.Decoder()
 
 
@@ -29,8 +32,8 @@ def parsed(body: bytes, headers: Mapping[str, str]) -> Any:
     """The value of a body. Integers are exact; of repeated keys the last counts.
 
     What is repaired: a byte order mark, UTF-16 and UTF-32, a charset in ``Content-Type``, bytes that are
-    invalid in it (each becomes U+FFFD), half a surrogate pair, control characters in strings. NaN and
-    infinite numbers become ``None``, as in JavaScript's ``JSON.stringify``.
+    invalid in it (each becomes U+FFFD), half a surrogate pair, control characters in strings. NaN, infinite
+    numbers and those of thousands of digits become ``None``, as NaN does in JavaScript's ``JSON.stringify``.
 
     Args:
         headers: of the response, by lower-case name; read only if the body is not UTF-8.
@@ -43,7 +46,10 @@ def parsed(body: bytes, headers: Mapping[str, str]) -> Any:
         return _fast.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
-    return json.loads(_text(body, headers), strict=False, parse_float=_finite, parse_constant=lambda _: None)
+    text = _text(body, headers)
+    return json.loads(
+        text, strict=False, parse_int=_whole, parse_float=_finite, parse_constant=lambda _: None
+    )
 
 
 def _text(body: bytes, headers: Mapping[str, str]) -> str:
@@ -57,6 +63,10 @@ def _text(body: bytes, headers: Mapping[str, str]) -> str:
         return body.decode(charset, "replace")
     except LookupError:  # there is no ISO-8859-12
         return body.decode(errors="replace")
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
 
 
 def _finite(digits: str) -> float | None:

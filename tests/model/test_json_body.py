@@ -77,6 +77,8 @@ def test_bytes_that_are_invalid_cost_one_character(charset: str) -> None:
         (b'["a\tb\x1bc"]', ["a\tb\x1bc"]),
         (b'{"n":NaN,"p":-Infinity,"q":1e400,"r":1e300}', {"n": None, "p": None, "q": None, "r": 1e300}),
         (b'{"n":NaN,"run_id":1122334455667788990}', {"n": None, "run_id": 1122334455667788990}),
+        (b"[" + b"9" * 4300 + b",-" + b"9" * 4300 + b",2]", [10**4300 - 1, None, 2]),
+        (b'{"n":' + b"9" * 100_000 + b',"s":"ok"}', {"n": None, "s": "ok"}),
         (b"null", None),
     ],
 )
@@ -87,7 +89,6 @@ def test_an_odd_value_is_exact_or_costs_itself_alone(body: bytes, value: object)
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
         b"\xef\xbb\xbf",
         b"\xff\xfe",
         b")]}'\n{}",
@@ -97,18 +98,31 @@ def test_an_odd_value_is_exact_or_costs_itself_alone(body: bytes, value: object)
         b'{"a":1,}',
         b"{}{}",
         b"nan",
-        b"[" * 100_000,
-        b"[" * 100_000 + b"]" * 100_000,
-        b"\xef\xbb\xbf" + b"[" * 100_000,
-        b"[" + b"9" * 5000 + b"]",
     ],
 )
 def test_what_is_no_json_is_an_invalid_response(body: bytes) -> None:
+    assert why_refused(body) == "the response is not JSON"
+
+
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+def test_a_response_without_a_body_is_an_invalid_response(body: bytes) -> None:
+    assert why_refused(body) == "the response has no body"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b"\xef\xbb\xbf" + b"[" * 100_000, b'{"a":' * 100_000],
+)
+def test_a_body_that_is_nested_too_deeply_is_an_invalid_response(body: bytes) -> None:
+    assert why_refused(body) == "the response is nested too deeply"
+
+
+def why_refused(body: bytes) -> str:
     with pytest.raises(Failure) as caught:
         response(body).json()
     assert (caught.value.reason, caught.value.status) == (Reason.INVALID_RESPONSE, 200)
-    assert caught.value.detail == "the response is not JSON"
     assert caught.value.__context__ is None  # which would keep the body
+    return caught.value.detail
 
 
 @given(values(NUMBERS | TEXTS), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32-le"]))
