@@ -1,6 +1,7 @@
 """The pages of listings of the provider `json`: which one is the next, and which the last."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -228,6 +229,41 @@ def test_pages_are_turned_by_the_link_header() -> None:
         return response_of({"jobs": [{"id": request.path}]}, link=links)
 
     assert listed({"paging": {"header": "Link"}}, page).paths == ["/jobs", "/jobs?page=2&x=a,b"]
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        "<?page=2>; rel=next",
+        '<?page=2> ; REL = "NEXT" ',
+        '<?page=1>;rel="prev first",<?page=2>;rel="last next"',
+        '<?page=2>; title="a=b; c, <d> \\" e"; rel="next"; results=true',
+        '</prefix/jobs;v=1?page=2>; rel="next"',
+        '<?page=9>; title="; rel=next"; rel=last, <?page=2>; rel=next, <?page=8>; rel=next',
+        '<?page=9>; rel=last; rel=next, , <?page=2>; foo; rel="next"',
+    ],
+)
+def test_a_link_header_may_have_any_form_of_its_standard(links: str) -> None:
+    def page(request: Request) -> Response:
+        link = links if "page" not in request.path else "<?page=1>; rel=prev"
+        return response_of({"jobs": [{"id": request.path}]}, link=link)
+
+    assert listed({"paging": {"header": "Link"}}, page).paths[1].rpartition("?")[2] == "page=2"
+
+
+@pytest.mark.parametrize(
+    "links", ["", "<", "<?page=2", '<?page=2>; title="x', "<?page=2>; rel=nextpage", "?page=2; rel=next"]
+)
+def test_a_link_header_without_a_next_address_is_that_of_the_last_page(links: str) -> None:
+    response = response_of({"jobs": [{"id": 1}]}, link=links)
+    assert listed({"paging": {"header": "Link"}}, response).paths == ["/jobs"]
+
+
+@pytest.mark.parametrize("links", ["<" * 60_000, '<x>\\"' * 12_000, '<x>;a="' * 9_000, "<" + "x;" * 30_000])
+def test_no_link_header_takes_long_to_read(links: str) -> None:
+    began = time.perf_counter()
+    listed({"paging": {"header": "Link"}}, response_of({"jobs": []}, link=links))
+    assert time.perf_counter() - began < 2.0
 
 
 def linked(link: object, **keys: Any) -> list[str]:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from requests.utils import parse_header_links
-
 from exporter.config_types import Expression
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
@@ -20,6 +18,9 @@ MAX_NUMBER = 10**20
 MAX_EMPTY = 10
 """Empty pages in a row that each have a next one."""
 
+# RFC 8288 section 3: an address, and its parameters up to the next address.
+_LINK = re.compile(r'<([^<>]*)>((?:[^"<]|"(?:[^"\\]|\\.){0,250}")*)')
+_PARAMETER = re.compile(r';\s*([^\s=;,"]+)\s*=\s*(?:"((?:[^"\\]|\\.){0,250})"|([^\s;,"]+))')
 _NAMES = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _TOTALS = (
     *("count", "total", "total_count", "total_entries", "total_items", "total_records", "total_results"),
@@ -179,9 +180,14 @@ def _next_value(paging: Paging, response: Response, body: Any) -> str:
 
 
 def _link(header: str) -> str:
-    """The address whose ``rel`` is ``next`` (RFC 8288 section 3)."""
-    links = parse_header_links(header)
-    return next((link["url"] for link in links if "next" in link.get("rel", "").lower().split()), "")
+    """The first address whose ``rel`` is ``next`` (RFC 8288 section 3)."""
+    for address, parameters in _LINK.findall(header):
+        for name, quoted, plain in _PARAMETER.findall(parameters):
+            if name.lower() == "rel":
+                if "next" in (quoted or plain).lower().split():
+                    return str(address).strip()
+                break  # a further ``rel`` does not count
+    return ""
 
 
 def look(name: str, expression: Expression, value: Any) -> Any:
