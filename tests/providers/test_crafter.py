@@ -340,12 +340,37 @@ def test_a_site_without_a_task_rests_or_is_stopped(state: State, *, enabled: boo
         {"status": ["ready"]},
         {"currentTask": []},
         {"currentTask": "x"},
+        {"currentTask": {"stages": []}},
+        {"currentTask": {"state": 5}},
     ],
 )
 def test_a_response_of_another_shape_is_invalid(body: object) -> None:
     response = response_of({"response": {"code": 0}, "publishingStatus": body})
     caught = failure(Crafter(CrafterOptions(api="v2")), {V2: response}, [V2])
     assert caught.reason is Reason.INVALID_RESPONSE
+
+
+def test_a_value_of_a_wrong_type_is_left_out_and_noted() -> None:
+    odd = {"enabled": "yes", "totalItems": "many", "numberOfItems": -1, "publishingTarget": []}
+    status = v2(status="publishing", submissionId="a", **odd)
+    assert (status.state, status.items, status.enabled) == (State.RUNNING, Items(), None)
+    assert status.notes == (
+        "enabled: the value is not true or false",
+        "totalItems: the value is not a whole number from 0",
+        "numberOfItems: the value is not a whole number from 0",
+        "publishingTarget: the value is not text",
+    )
+    assert v2(message=5).notes == ("message: the value is not text",)
+    stage = {"name": "publish", "state": "IN_PROGRESS", "total": {}, "processed": True}
+    status = task(taskId={"packageId": "x"}, startTime="soon", stages=[stage, None])
+    assert (status.state, status.items, status.started_at) == (State.RUNNING, Items(), None)
+    assert status.notes == (
+        "currentTask.stages.*.total: the value is not a whole number from 0",
+        "currentTask.stages.*.processed: the value is not a whole number from 0",
+        "currentTask.taskId.packageId: the value is not a number",
+        "currentTask.startTime: the value is not a time",
+    )
+    assert task(stages="x").notes == ("currentTask.stages: the value is not a list",)
 
 
 def test_a_publish_whose_server_was_killed_is_lost_and_the_log_names_it_once(

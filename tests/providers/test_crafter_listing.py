@@ -143,6 +143,8 @@ def test_publishing_that_is_switched_off_stops_a_site(
     status = told(publishingStatusMessage="queued|Items queued", publishingEnabled=enabled)
     assert status is not None
     assert (status.state, status.enabled) == (state, expected)
+    noted = ("publishingEnabled: the value is not 0 or 1",) if enabled in (2, "0") else ()
+    assert status.notes == noted
 
 
 def test_status_and_message_may_be_two_fields() -> None:

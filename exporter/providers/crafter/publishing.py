@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from exporter.model.failure import Failure, Reason
 from exporter.model.job import Items, State, Status
 from exporter.providers.crafter.words import failed, items_of, state_of_message, succeeded, time_of
-from exporter.providers.values import count, flag, instant, mapping, number, text
+from exporter.providers.fields import Fields
+from exporter.providers.values import number
 
 StateOf = Callable[[str], State]
 
@@ -69,19 +71,24 @@ def publishing(body: Mapping[str, Any], previous: Status | None, state_of: State
             ``submissionId``, ``publishingTarget`` and the counts.
         previous: the last status of the site, if there is one.
         state_of: the state for a word.
+
+    Raises:
+        Failure: ``invalid_response``, the task has no word for its state.
     """
+    fields = Fields(body)
     if "status" not in body:
-        return _of_task(body, state_of)
-    if "submissionId" in body:
-        return _of_counter(body, previous, state_of)
-    return _of_message(body, previous, state_of)
+        status = _of_task(fields, state_of)
+    elif "submissionId" in body:
+        status = _of_counter(fields, previous, state_of)
+    else:
+        status = _of_message(fields, previous, state_of)
+    return replace(status, notes=fields.notes)
 
 
-def _of_message(body: Mapping[str, Any], previous: Status | None, state_of: StateOf) -> Status:
+def _of_message(body: Fields, previous: Status | None, state_of: StateOf) -> Status:
     """Up to 3.1: each step is a message, with a time in most cases."""
-    raw, enabled = text(body.get("status")), flag(body.get("enabled"))
-    message = body.get("message")
-    message = message.strip() if isinstance(message, str) else ""
+    raw, enabled = body.text("status"), body.flag("enabled")
+    message = body.read("message", message_of, "text") or ""
     state = state_of(raw) if raw else _state_without_word(message, enabled=enabled)
     if state is State.STOPPED and failed(message):
         state = State.FAILED
@@ -142,16 +149,12 @@ def _failure(moment: float, previous: Status) -> float:
     return moment if start is None else max(start, moment)
 
 
-def _of_counter(body: Mapping[str, Any], previous: Status | None, state_of: StateOf) -> Status:
+def _of_counter(body: Fields, previous: Status | None, state_of: StateOf) -> Status:
     """4.0 to 4.2: the word of the database, and the counter that exists while a cycle runs.
 
     Each submission, stop and start writes its word also while a cycle runs, so the counter decides.
     """
-    raw, enabled, package = (
-        text(body.get("status")),
-        flag(body.get("enabled")),
-        text(body.get("submissionId")),
-    )
+    raw, enabled, package = body.text("status"), body.flag("enabled"), body.text("submissionId")
     word = state_of(raw) if raw else _state_without_word("", enabled=enabled)
     before = previous.memory if previous is not None and previous.state is State.RUNNING else None
     cycle = before if isinstance(before, Cycle) else None
@@ -170,10 +173,10 @@ def _of_counter(body: Mapping[str, Any], previous: Status | None, state_of: Stat
     return replace(status, state=_disabled(word, enabled=enabled))
 
 
-def _running(status: Status, package: str, body: Mapping[str, Any], before: Cycle | None) -> Status:
+def _running(status: Status, package: str, body: Fields, before: Cycle | None) -> Status:
     """The status of a cycle that runs; ``before``: the cycle of the previous status, if one ran."""
-    total, done = count(body.get("totalItems")), count(body.get("numberOfItems"))
-    target = text(body.get("publishingTarget"))
+    total, done = body.count("totalItems"), body.count("numberOfItems")
+    target = body.text("publishingTarget")
     items, word = Items(total, processed=done), status.raw.casefold()
     deploying = _deploying(word, items, before)
     if before is not None and _another(before, target, items, deploying=deploying):
@@ -215,30 +218,41 @@ def _restarted(before: Items, items: Items) -> bool:
     return items.total != before.total or items.processed < before.processed
 
 
-def _of_task(body: Mapping[str, Any], state_of: StateOf) -> Status:
+def _of_task(body: Fields, state_of: StateOf) -> Status:
     """After 4.2: the task that runs, with its stages. Nothing shows how a task ended that is gone."""
-    enabled, task = flag(body.get("enabled")), body.get("currentTask")
-    if not isinstance(task, dict):
+    enabled = body.flag("enabled")
+    if not isinstance(body.raw.get("currentTask"), dict):
         return Status(_disabled(State.IDLE, enabled=enabled), enabled=enabled)
-    raw, stages = text(task.get("state")), task.get("stages")
-    state = state_of(raw)
-    stages = [mapping(stage) for stage in stages] if isinstance(stages, list) else []
-    at = [index for index, stage in enumerate(stages) if state_of(text(stage.get("state"))) is State.RUNNING]
-    stage = stages[at[0]] if at else {}
-    total, done = count(stage.get("total")), count(stage.get("processed"))
-    package = number(mapping(task.get("taskId")).get("packageId"))
+    task = body.nested("currentTask")
+    raw = task.text("state")
+    if not raw:
+        raise Failure(Reason.INVALID_RESPONSE, "currentTask.state is missing or is not text")
+    stages = [task.inside(stage, "stages.*") for stage in task.read("stages", _list, "a list") or ()]
+    at = [index for index, stage in enumerate(stages) if state_of(stage.text("state")) is State.RUNNING]
+    stage = stages[at[0]] if at else Fields({})
+    total, done = stage.count("total"), stage.count("processed")
+    package = task.nested("taskId").read("packageId", number, "a number")
     return Status(
-        state,
+        state_of(raw),
         raw,
-        step=text(stage.get("name")),
+        step=stage.text("name"),
         run="" if package is None else f"{package:.0f}",
         # Only the last stage is progress towards the end.
         progress=_share(done, total) if at and at[0] == len(stages) - 1 else None,
         items=Items(total=total, processed=done if done is None or total is None else min(done, total)),
         enabled=enabled,
-        started_at=instant(task.get("startTime")),
-        ended_at=instant(task.get("endTime")),
+        started_at=task.instant("startTime"),
+        ended_at=task.instant("endTime"),
     )
+
+
+def message_of(value: object) -> str | None:
+    """A message, of any length."""
+    return value.strip() if isinstance(value, str) else None
+
+
+def _list(value: object) -> list[Any] | None:
+    return value if isinstance(value, list) else None
 
 
 def _disabled(state: State, *, enabled: bool | None) -> State:

@@ -28,8 +28,9 @@ from exporter.providers.base import (
     path,
     received,
 )
-from exporter.providers.crafter.publishing import Cycle, Lost, StateOf, publishing
+from exporter.providers.crafter.publishing import Cycle, Lost, StateOf, message_of, publishing
 from exporter.providers.crafter.words import STATES
+from exporter.providers.fields import Fields
 from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
 from exporter.providers.values import count, key, mapping, number, text
 
@@ -304,13 +305,18 @@ def _page(response: Response, *, state_of: StateOf) -> NumberedPage:
 
 def _listed(site: Mapping[str, Any], state_of: StateOf) -> Status | None:
     """The status of a site in a listing of version 1: ``status|message``, from 3.1.14 on in two fields."""
-    word, message = text(site.get("publishingStatus")), site.get("publishingStatusMessage")
-    message = message.strip() if isinstance(message, str) else ""
+    fields = Fields(site)
+    word = fields.text("publishingStatus")
+    message = fields.read("publishingStatusMessage", message_of, "text") or ""
     if not word and not message:
         return None
     if not word and "|" in message:
         word, _, message = message.partition("|")
-    enabled = site.get("publishingEnabled")
-    body = {"status": word, "message": message, "enabled": bool(enabled) if enabled in (0, 1) else None}
+    enabled = fields.read("publishingEnabled", _switch, "0 or 1")
+    status = publishing({"status": word, "message": message, "enabled": enabled}, None, state_of)
     # Each item writes a new time, and a listing has no previous status: the time is not that of the start.
-    return replace(publishing(body, None, state_of), started_at=None)
+    return replace(status, started_at=None, notes=fields.notes)
+
+
+def _switch(value: object) -> bool | None:
+    return bool(value) if value in (0, 1) else None
