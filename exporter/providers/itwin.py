@@ -7,7 +7,6 @@ services have only the state ``Over``; the job itself then says how it ended. Li
 """
 
 import re
-from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -32,7 +31,7 @@ from exporter.providers.base import (
     received,
 )
 from exporter.providers.fields import Fields
-from exporter.providers.paging import NO_ID, next_query
+from exporter.providers.paging import NO_ID, STALLED, Tally, next_query
 from exporter.providers.values import key, mapping
 
 # The outcome is known, although the job has not ended yet.
@@ -189,27 +188,31 @@ class ITwin(Provider):
             wanted += f" and createdDateTime gt {datetime.fromtimestamp(oldest, UTC):%Y-%m-%dT%H:%M:%SZ}"
         request = self._request("jobs", query={"$filter": wanted, "$top": str(PAGE_SIZE)})
         listing, requested = request.path.partition("?")[0], {request.path}
-        skipped: Counter[str] = Counter()
+        tally = Tally()
         while True:
             response = yield from received(request)
             body = response.object()
             jobs = body.get("jobs")
             if not isinstance(jobs, list):
                 raise invalid(response, "the response has no jobs")
+            tally.add(len(jobs), None)
             for entry in map(mapping, jobs):
                 if (job_id := key(entry.get("id"))) is None:
-                    skipped[NO_ID] += 1
+                    tally.skipped[NO_ID] += 1
                 else:
                     yield _found(job_id, entry, self.state_of)
-            address = mapping(mapping(body.get("_links")).get("next")).get("href")
+            link = mapping(body.get("_links")).get("next")
+            address = link.get("href") if isinstance(link, dict) else link
             if address is None or address == "":
-                return ListingEnd(skipped)
+                return ListingEnd(tally.skipped)
             request = replace(request, path=f"{listing}?{next_query(address, response)}")
             if request.path in requested:
                 if not jobs:
-                    return ListingEnd(skipped)
+                    return ListingEnd(tally.skipped)
                 raise invalid(response, "the address of the next page leads to a page that was read already")
             requested.add(request.path)
+            if tally.stalled:
+                return tally.end(STALLED)
 
     def _request(
         self, *segments: str, expect: frozenset[int] = frozenset(), query: Mapping[str, str] | None = None

@@ -14,6 +14,9 @@ from exporter.providers.base import Found, Listing, ListingEnd, invalid, receive
 PAGE_SIZE = 100
 MAX_PAGES = 500
 MAX_ADDRESS = 8192
+MAX_EMPTY = 10
+"""Empty pages in a row that each have a next one. A system that filters its pages may have some."""
+STALLED = f"it has more pages after {MAX_EMPTY} without an entry"
 NO_ID = "an entry has no valid id"
 BEYOND = frozenset({400, 404, 416, 422})
 """Responses to the number of a page that does not exist, or that is more than the system allows."""
@@ -43,6 +46,7 @@ class Tally:
         self._size = size
         self._total: int | None = None
         self._last: list[Any] = []
+        self._empty = 0
 
     def add(self, rows: int, total: int | None) -> None:
         """Counts a page.
@@ -52,6 +56,7 @@ class Tally:
             total: the entries of all pages, if the response has that number.
         """
         self.read += rows
+        self._empty = 0 if rows else self._empty + 1
         self.short = self._size is not None and rows < self._size
         self._total = self._total if total is None else total
 
@@ -68,6 +73,11 @@ class Tally:
         self._last = entries
         self.add(len(entries), total)
         return True
+
+    @property
+    def stalled(self) -> bool:
+        """Whether to read no further page: `end` is then that with `STALLED`."""
+        return self._empty >= MAX_EMPTY
 
     @property
     def complete(self) -> bool:

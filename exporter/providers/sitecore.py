@@ -35,7 +35,7 @@ from exporter.providers.base import (
     received,
 )
 from exporter.providers.fields import Fields
-from exporter.providers.paging import NO_ID, Tally
+from exporter.providers.paging import NO_ID, STALLED, Tally
 from exporter.providers.values import count, key, mapping, ratio, text
 
 _STATES = {
@@ -171,8 +171,8 @@ def _listing(
         if pages.tally.add_new(jobs, total):
             yield from _found(jobs, words, state_of, pages.tally)
         at = pages.after(body, total, is_empty=not jobs)
-        if at is None:
-            return pages.tally.end()
+        if at is None or pages.tally.stalled:
+            return pages.tally.end(STALLED if at else "")
         page = Request(f"{first}&{urlencode(at, quote_via=quote)}")
 
 
@@ -196,7 +196,7 @@ class _Pages:
             return self._by_token(body["next"])
         if is_empty or (total is None and "pageNumber" not in body):
             return None
-        return self._by_number(body, total)
+        return None if self.tally.complete else self._by_number(body)
 
     def _by_token(self, token: object) -> Mapping[str, str] | None:
         if token is None or token == "":
@@ -211,15 +211,13 @@ class _Pages:
             raise Failure(Reason.INVALID_RESPONSE, "the listing leads to a page that was read already")
         return {"continuationToken": token}
 
-    def _by_number(self, body: Mapping[str, Any], total: int | None) -> Mapping[str, str] | None:
+    def _by_number(self, body: Mapping[str, Any]) -> Mapping[str, str] | None:
         number = count(body.get("pageNumber"))
         if number is None or number <= self._number:
             raise Failure(Reason.INVALID_RESPONSE, "the page number of the listing does not grow")
         self._number = number
         reached = number * (count(body.get("pageSize")) or PAGE_SIZE)
-        # A page may have fewer entries than its size. The first page may have been read twice.
-        is_last = total is not None and min(reached, self.tally.read) >= total
-        return None if is_last or reached >= MAX_NUMBERED else {"pageNumber": str(number + 1)}
+        return None if reached >= MAX_NUMBERED else {"pageNumber": str(number + 1)}
 
 
 def _found(jobs: list[Any], words: Iterable[str], state_of: StateOf, tally: Tally) -> Iterable[Found]:

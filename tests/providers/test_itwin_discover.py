@@ -221,6 +221,18 @@ def test_a_listing_that_leads_back_ends() -> None:
     assert "read already" in refusal(response).detail
 
 
+def test_a_listing_of_empty_pages_without_end_is_incomplete() -> None:
+    got = listed(lambda request: page(href=f"?Token={request.path[-20:]}x"))
+    assert (len(got.paths), got.end.incomplete) == (10, "it has more pages after 10 without an entry")
+
+
+def test_a_link_may_be_the_address_itself() -> None:
+    links = {"_links": {"next": "?Token=x"}}
+    got = listed(lambda request: page() if "Token" in request.path else response_of({"jobs": [], **links}))
+    assert got.paths[1:] == [f"/{V2}/jobs?Token=x"]
+    assert refusal(response_of({"jobs": [], "_links": {"next": ["?Token=x"]}})).detail
+
+
 @pytest.mark.parametrize("href", [None, ""])
 @pytest.mark.parametrize("wrap", [lambda h: {"_links": {"next": {"href": h}}}, lambda h: {"_links": h}])
 def test_without_a_link_the_listing_is_over(href: object, wrap: Any) -> None:

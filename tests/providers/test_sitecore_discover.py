@@ -130,6 +130,21 @@ def test_pages_that_are_shorter_than_their_size_are_all_read() -> None:
     assert (len(result.requests), len(result.ids), result.end.incomplete) == (4, 130, "")
 
 
+@pytest.mark.parametrize("total", [0, 1, 99, 100, 240])
+def test_a_total_below_the_number_of_jobs_does_not_end_the_listing(total: int) -> None:
+    def response(request: Request) -> Response:
+        body = json.loads(numbered(250)(request).body)
+        return response_of({**body, "totalCount": total})
+
+    result = listed(response)
+    ends = total == 100
+    assert (len(result.ids), result.end.incomplete) == (100 if ends else 250, "")
+
+
+def test_a_complete_page_needs_no_number() -> None:
+    assert listed(page(job(), pageNumber="first", totalCount=1)).ids == ["job_1"]
+
+
 def test_an_empty_page_before_the_total_is_an_incomplete_end() -> None:
     def response(request: Request) -> Response:
         return (
@@ -188,6 +203,14 @@ def test_tokens_in_a_circle_end() -> None:
     assert (
         "read already"
         in refusal(lambda request: page(next=after[query(request).get("continuationToken")])).detail
+    )
+
+
+def test_a_listing_of_empty_pages_without_end_is_incomplete() -> None:
+    result = listed(lambda request: page(next=f"{query(request).get('continuationToken', '')}x"))
+    assert (len(result.requests), result.end.incomplete) == (
+        10,
+        "it has more pages after 10 without an entry",
     )
 
 

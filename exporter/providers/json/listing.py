@@ -10,13 +10,11 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.providers.base import ListingEnd, invalid
 from exporter.providers.json.keys import JsonDiscover, Paging
-from exporter.providers.paging import BEYOND, Tally, next_path
+from exporter.providers.paging import BEYOND, STALLED, Tally, next_path
 from exporter.providers.values import count, mapping
 
 MAX_TOKEN = 8192
 MAX_NUMBER = 10**20
-MAX_EMPTY = 10
-"""Empty pages in a row that each have a next one."""
 
 # RFC 8288 section 3: an address, and its parameters up to the next address.
 _LINK = re.compile(r'<([^<>]*)>((?:[^"<]|"(?:[^"\\]|\\.){0,250}")*)')
@@ -56,7 +54,7 @@ class Pages:
         self.tally = Tally(discover.paging.size if discover.paging is not None else None)
         self._items, self._paging = discover.items, discover.paging
         self._number = discover.paging.first if discover.paging is not None else 0
-        self._pages = self._rows = self._empty = 0
+        self._pages = self._rows = 0
         self._is_new = True
         self._listing = ""
         self._requested: set[str] = set()
@@ -78,7 +76,6 @@ class Pages:
             Whether it is another page than the one before.
         """
         self._pages, self._rows = self._pages + 1, len(entries)
-        self._empty = 0 if entries else self._empty + 1
         self._is_new = self.tally.add_new(entries, self._total(body))
         return self._is_new
 
@@ -139,9 +136,8 @@ class Pages:
                 return None
             raise invalid(response, "paging: the next page was read already")
         self._requested.add(value)
-        # A page without an entry may have a next one, for example where the system filters its pages.
-        if self._empty == MAX_EMPTY:
-            self._why = f"it has more pages after {MAX_EMPTY} without an entry"
+        if self.tally.stalled:
+            self._why = STALLED
             return None
         return Turn(path=value) if paging.token is None else self._turn(paging, paging.token, value)
 
