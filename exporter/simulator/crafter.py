@@ -1,10 +1,10 @@
 """Two simulated Studios of CrafterCMS: a 3.0 with its v1 endpoints only, and a 4.1 with v2.
 
-Bodies are those of the 3.0 documentation and of the 4.1 server. The 4.1 answers the status of v1 as that
-server does: 301 to the v2 path without a query. Both list sites by v1, the 3.0 only with a user name; the
-4.1 also by v2. The 3.0 has sessions only, the 4.1 access tokens only. One site of the 4.1 is behind a
-gateway that limits requests most of the time. Every few minutes a site is created for an occasion, published
-once and deleted after a while.
+Bodies are those of the servers' code. The 4.1 answers the status of v1 as that server does: 301 to the v2
+path without a query. Both list sites by v1, the 3.0 only with a user name; the 4.1 also by v2. The 3.0 has
+sessions only, the 4.1 access tokens only. One site of the 4.1 is behind a gateway that limits requests most
+of the time; of another one the user cannot read the packages. Every few minutes a site is created for an
+occasion, published once and deleted after a while.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from exporter.simulator import publishing
 from exporter.simulator.listings import latest_runs
 from exporter.simulator.lives import FINE, MINUTE, End, Life, Moment, Part, Phase, World, ended, hanging
 from exporter.simulator.responses import (
@@ -22,10 +23,9 @@ from exporter.simulator.responses import (
     gateway,
     guid,
     number,
-    precise,
     reached_at,
     refusal,
-    to_minute,
+    to_second,
 )
 from exporter.simulator.sessions import Sessions
 
@@ -35,18 +35,29 @@ TOKEN = "demo-crafter-token"
 TOKEN_WITHOUT_RIGHTS = "demo-crafter-token-without-rights"
 V1 = "/api/1/services/api/1/publish/status.json"
 V2 = "/api/2/publish/status"
+PACKAGES = "/api/2/publish/packages"
 SITES_V1 = "/api/1/services/api/1/site/get-per-user.json"
 SITES_V2 = "/api/2/users/me/sites"
 LOGIN = "/api/1/services/api/1/security/login.json"
-_PREPARING = 0.4  # of a run; the rest is publishing, with a counter of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site(Part):
-    """One site; ``limited``: a gateway answers 429 for it most of the time."""
+    """One site.
+
+    Args:
+        id: as in requests.
+        limited: a gateway answers 429 for it most of the time.
+        hidden: the user cannot read its packages.
+        staging: the site has a staging target.
+        planned: a package for a later time is submitted while another is published.
+    """
 
     id: str
     limited: bool = False
+    hidden: bool = False
+    staging: bool = False
+    planned: bool = False
 
 
 SITES_3_0 = (
@@ -58,8 +69,22 @@ SITES_3_0 = (
 )
 SITES_4_1 = (
     Site(id="corporate", name="Corporate site", life=Life(lag=0, ends=FINE), expect={"success_within": "1h"}),
-    Site(id="careers", name="Careers", life=Life(lag=0.5, ends=FINE), labels={"squad": "people"}),
-    Site(id="shop", name="Shop pages", life=Life(9 * MINUTE), labels={"squad": "shop"}),
+    Site(
+        id="careers",
+        name="Careers",
+        life=Life(lag=0.5, ends=FINE),
+        planned=True,
+        labels={"squad": "people"},
+        expect={"start_within": "1h"},
+    ),
+    Site(
+        id="shop",
+        name="Shop pages",
+        life=Life(9 * MINUTE),
+        hidden=True,
+        staging=True,
+        labels={"squad": "shop"},
+    ),
     Site(id="investors", name="Investor relations", life=ended(End.WITH_ERRORS)),
     Site(id="newsroom", name="Newsroom", life=ended(End.FAILED), labels={"squad": "press"}),
     Site(id="sandbox", name="Sandbox", life=ended(End.CANCELED)),
@@ -81,21 +106,25 @@ _OCCASIONS_THERE = 4
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """A site at this moment."""
+    """A site at this moment; ``job``: of its cycles, ``None`` if it has only one."""
 
-    id: str
-    name: str
+    site: Site
     moment: Moment
     state: str = "READY"
-    limited: bool = False
+    job: str | None = None
+
+    @property
+    def id(self) -> str:
+        """As in requests."""
+        return self.site.id
 
 
 def sites(world: World, version: str) -> Iterator[Now]:
     """The sites that there are now on the Studio of this version, in the order of their ids."""
     there = [
-        Now(site.id, site.name, moment, limited=site.limited)
+        Now(site, moment, job=job)
         for site in (SITES_3_0 if version == "3.0" else SITES_4_1)
-        if (moment := world.moment(f"{version}/{site.id}", site.life))
+        if (moment := world.moment(job := f"{version}/{site.id}", site.life))
     ]
     runs = list(latest_runs(world, f"{version}/occasions", _OCCASIONS, _OCCASIONS_THERE))
     for moment in runs:
@@ -104,7 +133,8 @@ def sites(world: World, version: str) -> Iterator[Now]:
             state = "INITIALIZING"
         elif moment.run == runs[-1].run - _OCCASIONS_THERE + 1:
             state = "DELETING"
-        there.append(Now(f"occasion-{moment.run}", f"Occasion {moment.run}", moment, state))
+        site = Site(id=f"occasion-{moment.run}", name=f"Occasion {moment.run}", life=_OCCASIONS)
+        there.append(Now(site, moment, state))
     yield from sorted(there, key=lambda site: site.id)
 
 
@@ -132,8 +162,8 @@ class Crafter30:
             raise refusal(400, {"message": "Invalid parameter: site_id"})
         for site in sites(self.world, "3.0"):
             if site.id == site_id:
-                status, message = _v1(site.moment)
-                response = JSONResponse({"status": status, "message": message})
+                word, text = publishing.message(site.moment)
+                response = JSONResponse({"status": word, "message": text})
                 return self.sessions.prolong(request, response, started_at)
         raise refusal(404, {"message": "Site not found"})
 
@@ -168,6 +198,7 @@ class Crafter41:
         return [
             Route(V1, self.moved),
             Route(V2, self.status),
+            Route(PACKAGES, self.packages),
             Route(SITES_V1, self.sites_v1),
             Route(SITES_V2, self.sites),
             Route("/{rest:path}", self.nothing),
@@ -181,16 +212,35 @@ class Crafter41:
 
     async def status(self, request: Request) -> Response:
         """v2: ``publishingStatus`` with counts."""
-        site_id = request.query_params.get("siteId")
-        for site in sites(self.world, "4.1"):
-            if site.id == site_id:
-                self._limit(site)
-                _bearer(request)
-                return JSONResponse({"response": _response(0, "OK"), "publishingStatus": _v2(site.moment)})
-        _bearer(request)
-        if not site_id:
-            raise _invalid("siteId")
-        raise refusal(404, {"response": _response(5000, "Site not found", "Check that the site exists")})
+        return JSONResponse({"response": _response(0, "OK"), "publishingStatus": _v2(self._site(request))})
+
+    async def packages(self, request: Request) -> Response:
+        """v2: a page of the packages in some states, those that were published last first."""
+        site = self._site(request)
+        if site.site.hidden:
+            raise _unauthorized()
+        offset, limit = number(request, "offset", 0), number(request, "limit", 10)
+        if offset is None or limit is None:
+            raise _invalid("offset, limit")
+        states = [each for value in request.query_params.getlist("states") for each in value.split(",")]
+        moments = publishing.cycles(self.world, site.job, site.site.life) if site.job else [site.moment]
+        rows = [
+            {
+                "id": package,
+                "siteId": site.id,
+                "environment": "live",
+                "state": state,
+                "schedule": to_second(moment.queued_at),
+                "approver": "k.lindqvist",
+                "comment": f"Submission {moment.run}",
+            }
+            for package, state, moment in publishing.packages(moments)
+            if not states or state in states
+        ]
+        page = rows[offset : offset + limit]
+        # The limit is that of the response and not that of the request.
+        body = {"total": len(rows), "offset": offset, "limit": len(page), "packages": page}
+        return JSONResponse({"response": _response(0, "OK"), **body})
 
     async def sites(self, request: Request) -> Response:
         """v2: a page of the user's sites."""
@@ -202,7 +252,7 @@ class Crafter41:
             {
                 "siteId": site.id,
                 "uuid": guid("site", site.id),
-                "name": site.name,
+                "name": site.site.name,
                 "desc": None,
                 "state": site.state,
             }
@@ -225,10 +275,23 @@ class Crafter41:
         del request
         return gateway(404, "Not Found")
 
+    def _site(self, request: Request) -> Now:
+        """The site of a request."""
+        site_id = request.query_params.get("siteId")
+        for site in sites(self.world, "4.1"):
+            if site.id == site_id:
+                self._limit(site)
+                _bearer(request)
+                return site
+        _bearer(request)
+        if not site_id:
+            raise _invalid("siteId")
+        raise refusal(404, {"response": _response(5000, "Site not found", "Check that the site exists")})
+
     def _limit(self, site: Now) -> None:
         """The gateway's 429, an HTML page, in all but 5 of 25 minutes."""
         window, left = self.world.window(site.id, 20 * MINUTE, 5 * MINUTE)
-        if site.limited and window == 0:
+        if site.site.limited and window == 0:
             wait = max(1, min(30, round(left)))
             raise Refused(gateway(429, "Too Many Requests", {"Retry-After": str(wait)}))
 
@@ -236,24 +299,32 @@ class Crafter41:
 def _bearer(request: Request) -> None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token == TOKEN_WITHOUT_RIGHTS:
-        raise refusal(403, {"response": _response(2001, "Unauthorized", "Contact your administrator")})
+        raise _unauthorized()
     if scheme.lower() != "bearer" or token != TOKEN:
         raise refusal(401, {"response": _response(2000, "Unauthenticated", "Please login first")})
 
 
+def _unauthorized() -> Refused:
+    return refusal(403, {"response": _response(2001, "Unauthorized", "Contact your administrator")})
+
+
+def _v2(site: Now) -> dict[str, Any]:
+    return publishing.status(site.moment, staging=site.site.staging, planned=site.site.planned)
+
+
 def _row_3_0(index: int, site: Now) -> dict[str, Any]:
-    status, message = _v1(site.moment)
-    text = f"{status}|{message}" if status else message
+    word, text = publishing.message(site.moment)
+    text = f"{word}|{text}" if word else text
     commit = guid("commit", site.moment.key).replace("-", "")
     return {
         "id": index + 2,
         "siteId": site.id,
-        "name": site.name,
+        "name": site.site.name,
         "description": None,
         "status": None,
         "liveUrl": None,
         "lastCommitId": commit,
-        "publishingEnabled": int(status != "stopped"),
+        "publishingEnabled": int(word != "stopped"),
         "publishingStatusMessage": None if site.moment.phase is Phase.UNBORN else text,
         "lastVerifiedGitlogCommitId": commit,
         "sandboxBranch": "master",
@@ -261,10 +332,10 @@ def _row_3_0(index: int, site: Now) -> dict[str, Any]:
 
 
 def _row_4_1(index: int, site: Now) -> dict[str, Any]:
-    status = _v2(site.moment)
+    shown = _v2(site)
     fields = {
-        "publishingEnabled": int(status["enabled"]),
-        "publishingStatus": status["status"],
+        "publishingEnabled": int(shown["enabled"]),
+        "publishingStatus": shown["status"],
         "publishingStatusMessage": None,
         "state": site.state,
     }
@@ -278,70 +349,6 @@ def _invalid(names: str) -> Refused:
 
 def _response(code: int, message: str, action: str = "") -> dict[str, Any]:
     return {"code": code, "message": message, "remedialAction": action, "documentationUrl": ""}
-
-
-def _item(moment: Moment) -> str:
-    pages = ("index", "about/index", "news/2024/index", "products/index", "contact/index")
-    page = pages[int(moment.done * (len(pages) - 1))]
-    return f"/site/website/{page}.xml"
-
-
-def _v1(moment: Moment) -> tuple[str | None, str]:
-    """Status and message in the words of the 3.0 documentation; ``queued`` is the server's own."""
-    item = _item(moment)
-    if moment.phase is Phase.UNBORN:
-        return "idle", "idle"
-    if moment.phase is Phase.QUEUED:
-        return "queued", "Items queued for publishing"
-    if moment.ended_at is None:
-        return "busy", f"Currently publishing item: {item} on {to_minute(moment.now)}"
-    when = to_minute(moment.ended_at)
-    match moment.end:
-        case End.FAILED | End.TIMED_OUT:
-            return "stopped", f"Failed while trying to publish item: {item} on {when}"
-        case End.CANCELED:
-            return "stopped", f"User k.lindqvist stopped the site on {when}"
-        case End.ODD:
-            # A text that an administrator changed and that has no "|" between status and message.
-            return None, "Publishing is being looked after"
-    return "idle", f"Last successful publish was for item: {item} on {when}"
-
-
-def _v2(moment: Moment) -> dict[str, Any]:
-    status, at_work = _v2_status(moment), moment.phase in (Phase.RUNNING, Phase.ENDING)
-    total, _, _ = moment.items
-    # The counter starts again between the two halves of a run.
-    share = moment.done / _PREPARING
-    if share >= 1:
-        share = (moment.done - _PREPARING) / (1 - _PREPARING)
-    return {
-        "enabled": status not in ("error", "stopped"),
-        "status": status,
-        "lockOwner": "studio-1" if at_work else None,
-        "lockTTL": precise(moment.now + 2 * MINUTE, "Z") if at_work else None,
-        "publishingTarget": "live" if at_work else None,
-        "submissionId": guid(moment.key) if at_work else None,
-        "numberOfItems": int(total * share) if at_work else 0,
-        "totalItems": total if at_work else 0,
-        "published": moment.phase is not Phase.UNBORN,
-    }
-
-
-def _v2_status(moment: Moment) -> str:
-    match moment.phase:
-        case Phase.UNBORN:
-            return "ready"
-        case Phase.QUEUED:
-            return "queued"
-        case Phase.RUNNING | Phase.ENDING:
-            return "processing" if moment.done < _PREPARING else "publishing"
-    ends = {
-        End.SUCCEEDED: "ready",
-        End.WITH_ERRORS: "readyWithErrors",
-        End.CANCELED: "stopped",
-        End.ODD: "hibernating",
-    }
-    return ends.get(moment.end, "error")
 
 
 def routes(world: World) -> list[BaseRoute]:

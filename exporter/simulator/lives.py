@@ -82,7 +82,8 @@ def hanging(phase: Phase, end: End = End.CANCELED) -> Life:
 class Moment:
     """One run at this moment. Times are Unix seconds, ``None`` if it is not that far.
 
-    ``done`` is the share of the work that is done, 0 to 1; ``key`` identifies the run.
+    ``done`` is the share of the work that is done, 0 to 1; ``key`` identifies the run; ``work`` is how many
+    seconds all of the work takes.
     """
 
     key: str
@@ -90,10 +91,15 @@ class Moment:
     phase: Phase
     end: End
     done: float
+    work: float
     now: float
     queued_at: float | None
     started_at: float | None
     ended_at: float | None
+
+    def at(self, share: float) -> float:
+        """The time at which this share of the work is done, for a run that has started."""
+        return (self.started_at or 0.0) + share * self.work
 
     def draw(self, what: str) -> random.Random:
         """A generator for other values of a run, which gives the same ones each time."""
@@ -170,6 +176,7 @@ class World:
             phase=phase,
             end=end,
             done=min(reach, (simulated - started) / work) if begun else 0.0,
+            work=work / self.speed,
             now=self.clock(),
             queued_at=None if phase is Phase.UNBORN else self._wall(begin),
             started_at=self._wall(started) if begun else None,

@@ -105,11 +105,6 @@ def to_second(seconds: float | None) -> str | None:
     return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def to_minute(seconds: float) -> str:
-    """A time in whole minutes, with Z, as Crafter's messages have it."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%MZ}"
-
-
 def without_none(**fields: Any) -> dict[str, Any]:
     """An object without the fields that are not known yet."""
     return {name: value for name, value in fields.items() if value is not None}

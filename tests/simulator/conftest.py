@@ -133,12 +133,12 @@ class Simulated:
         options = {name: settings[name] for name in kind.Options.model_fields if name in settings}
         return kind(kind.Options(**options))
 
-    def read(self, system: str, keys: Mapping[str, str]) -> Status:
+    def read(self, system: str, keys: Mapping[str, str], previous: Status | None = None) -> Status:
         """Reads a job the way the exporter does, each ask a real request."""
         provider = self.provider(system)
         job_id, job_kind = provider.identify(keys)
         job = Job(system=system, id=job_id, kind=job_kind, provider=provider.name, keys=keys)
-        reading = provider.read(job, None)
+        reading = provider.read(job, previous)
         ask = next(reading)
         while True:
             reply = self.answer(system, ask)

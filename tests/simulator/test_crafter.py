@@ -1,13 +1,15 @@
 import json
 import re
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import requests
 
-from exporter.simulator import crafter
-from tests.simulator.conftest import NOON, Simulated
+from exporter.model.history import History
+from exporter.model.job import State
+from exporter.simulator import crafter, publishing
+from exporter.simulator.lives import End, Life, Moment, World
+from tests.simulator.conftest import NOON, Clock, Simulated
 
 V1 = "/api/1/services/api/1/publish/status.json"
 V2 = "/api/2/publish/status"
@@ -29,9 +31,9 @@ def v2(simulated: Simulated, site: str, **headers: str) -> requests.Response:
 @pytest.mark.parametrize(
     ("site", "status", "message"),
     [
-        ("alumni", "stopped", r"User \S+ stopped the site on TIME"),
-        ("press-room", "stopped", r"Failed while trying to publish item: /site/\S+ on TIME"),
-        ("events-2019", "idle", "idle"),
+        ("alumni", "stopped", r"User \S+ disabled publishing for site on TIME"),
+        ("press-room", "stopped", "Stopped while trying to publish item:  on TIME"),
+        ("events-2019", "idle", "Idle"),
         ("wiki", None, ".+"),
     ],
 )
@@ -41,19 +43,34 @@ def test_version_1_answers_in_the_words_of_3_0(
     body = v1(simulated, site).json()
     assert list(body) == ["status", "message"]
     assert body["status"] == status
-    assert re.fullmatch(message.replace("TIME", r"\d{4}-\d\d-\d\dT\d\d:\d\dZ"), body["message"])
+    assert re.fullmatch(message.replace("TIME", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), body["message"])
 
 
-@pytest.mark.slow
-def test_a_site_of_3_0_is_idle_queued_and_busy_in_turn(simulated: Simulated) -> None:
-    seen = {}
-    for second in range(0, 15 * 60, 4):
+def test_a_site_of_3_0_writes_a_message_for_each_item_and_package_of_a_cycle(simulated: Simulated) -> None:
+    seen: list[tuple[str, str]] = []
+    for second in range(15 * 60):
         simulated.clock.now = NOON + second
-        body = v1(simulated, "intranet").json()
-        seen[body["status"]] = body["message"]
-    assert {"idle", "queued", "busy"} <= set(seen)
-    assert seen["idle"].startswith("Last successful publish was for item: /site/")
-    assert seen["busy"].startswith("Currently publishing item: /site/")
+        told = publishing.message(moment_of(simulated, "3.0/intranet", "intranet"))
+        if not seen or seen[-1] != told:
+            seen.append((told[0] or "", told[1]))
+    begin = [word for word, _ in seen].index("queued")
+    cycle = seen[begin : [word for word, _ in seen].index("idle", begin) + 1]
+    item = re.compile(r"Currently publishing item: /site/\S+ on (\S+)")
+    package = re.compile(r"Currently publishing package: (\S+) on (\S+)")
+    items = [match for _, told in cycle[1:-1] if (match := item.fullmatch(told))]
+    packages = [match for _, told in cycle[1:-1] if (match := package.fullmatch(told))]
+    assert {word for word, _ in cycle[1:-1]} == {"busy", "publishing"}
+    assert cycle[0] == ("queued", "Items queued for publishing")
+    assert len(items) + len(packages) == len(cycle) - 2
+    assert cycle[1][1] == items[0][0]
+    assert sorted({match[1] for match in items}) == [match[1] for match in items]
+    last = re.fullmatch(
+        r"Last successful publish was for package: (\S+) on (\S+) with (\d+) items", cycle[-1][1]
+    )
+    assert last
+    assert last[1] == packages[-1][1]
+    assert last[2] > items[-1][1]
+    assert int(last[3]) >= len(items)
 
 
 def login(simulated: Simulated, **options: Any) -> requests.Response:
@@ -154,7 +171,7 @@ def test_4_1_says_that_version_1_moved_and_loses_the_query(simulated: Simulated)
     [
         ("investors", "readyWithErrors", True),
         ("newsroom", "error", False),
-        ("sandbox", "stopped", False),
+        ("sandbox", "ready", False),
         ("support", "queued", True),
         ("labs", "hibernating", True),
     ],
@@ -177,25 +194,151 @@ def test_version_2_has_all_fields_and_no_counts_at_rest(
     }
 
 
-@pytest.mark.slow
-def test_the_counter_starts_again_between_the_phases_of_a_run(simulated: Simulated) -> None:
-    shown: list[tuple[str, int]] = []
-    runs = set()
-    for second in range(0, 15 * 60, 3):
+Shown = tuple[str, int, str | None]
+
+
+def walk(simulated: Simulated, site: str) -> list[Shown]:
+    """What a site shows within 15 minutes: word, counter and package; without those that repeat."""
+    seen: list[Shown] = []
+    flags = {each.id: each for each in crafter.SITES_4_1}[site]
+    for tenth in range(0, 15 * 60 * 10, 3):
+        simulated.clock.now = NOON + tenth / 10
+        told = publishing.status(
+            moment_of(simulated, f"4.1/{site}", site), staging=flags.staging, planned=flags.planned
+        )
+        assert (
+            (told["submissionId"] is None) == (told["publishingTarget"] is None) == (told["totalItems"] == 0)
+        )
+        assert 0 <= told["numberOfItems"] <= told["totalItems"] * (2 if flags.staging else 1)
+        shown = (told["status"], told["numberOfItems"], told["submissionId"])
+        if not seen or seen[-1] != shown:
+            seen.append(shown)
+    return seen
+
+
+def moment_of(simulated: Simulated, job: str, site: str) -> Moment:
+    """The newest cycle of a site."""
+    (life,) = [each.life for each in (*crafter.SITES_3_0, *crafter.SITES_4_1) if each.id == site]
+    moment = World(1.0, 7, simulated.clock).moment(job, life)
+    assert moment is not None
+    return moment
+
+
+@pytest.mark.parametrize(("site", "rest"), [("corporate", "ready"), ("careers", "queued")])
+def test_a_site_of_4_1_shows_the_steps_of_a_cycle(simulated: Simulated, site: str, rest: str) -> None:
+    seen = walk(simulated, site)
+    begin = next(index for index, shown in enumerate(seen) if shown[0] == "processing")
+    end = next(index for index, shown in enumerate(seen) if index > begin and shown == (rest, 0, None))
+    cycle = seen[begin - 1 : end + 1]
+    assert cycle[0] == ("queued", 0, None)
+    gap = next(index for index, shown in enumerate(cycle) if index and shown[2] is None)
+    prepared, deployed = cycle[1:gap], [shown for shown in cycle[gap:-1] if shown[2]]
+    assert {shown[0] for shown in prepared} == {"processing"}
+    assert {shown[0] for shown in cycle[gap:] if shown[2] is None} <= {"processing", "publishing", rest}
+    assert deployed[0][:2] == ("publishing", 0)
+    assert {shown[0] for shown in deployed} == {"publishing", rest}
+    for part in (prepared, deployed):
+        counters = [shown[1] for shown in part]
+        assert sorted(counters) == counters
+    ids = [list(dict.fromkeys(shown[2] for shown in part)) for part in (prepared, deployed)]
+    assert ids[0] == ids[1]
+    # The counter stays for a moment after the end.
+    assert deployed[-1][0] == rest
+    assert deployed[-1][1] == max(shown[1] for shown in deployed)
+
+
+def test_a_staging_target_is_counted_too(simulated: Simulated) -> None:
+    totals: dict[int, float] = {}
+    for minute in range(60):
+        simulated.clock.now = NOON + 60 * minute
+        moment = moment_of(simulated, "4.1/shop", "shop")
+        told = publishing.status(moment, staging=True)
+        totals[moment.run] = max(totals.get(moment.run, 0), told["numberOfItems"] / (told["totalItems"] or 1))
+    assert max(totals.values()) > 1
+
+
+def test_a_person_who_stops_publishing_does_not_stop_the_cycle_that_runs() -> None:
+    life, clock = Life(ends=((End.CANCELED, 1),)), Clock()
+    seen: list[tuple[str, bool, bool]] = []
+    for tenth in range(0, 15 * 60 * 10, 4):
+        clock.now = NOON + tenth / 10
+        moment = World(1.0, 7, clock).moment("any", life)
+        assert moment is not None
+        told = publishing.status(moment)
+        shown = (told["status"], told["enabled"], told["submissionId"] is not None)
+        if not seen or seen[-1] != shown:
+            seen.append(shown)
+    begin = seen.index(("stopped", False, True))
+    assert seen[begin - 1] == ("publishing", True, True)
+    assert seen[begin + 1 : begin + 3] == [("ready", False, True), ("ready", False, False)]
+
+
+def packages(simulated: Simulated, site: str, **query: object) -> requests.Response:
+    query = {"siteId": site, **query}
+    headers = simulated.headers("site")
+    return simulated.get(f"/crafter/studio{crafter.PACKAGES}", params=query, headers=headers)
+
+
+def test_4_1_lists_packages_by_state_with_the_newest_first(simulated: Simulated) -> None:
+    whole = packages(simulated, "corporate", states="COMPLETED", offset=0, limit=50).json()
+    assert list(whole) == ["response", "total", "offset", "limit", "packages"]
+    assert whole["limit"] == len(whole["packages"]) == 50 < whole["total"]
+    assert set(whole["packages"][0]) == {
+        "id",
+        "siteId",
+        "environment",
+        "state",
+        "schedule",
+        "approver",
+        "comment",
+    }
+    assert {each["state"] for each in whole["packages"]} == {"COMPLETED"}
+    times = [each["schedule"] for each in whole["packages"]]
+    assert sorted(times, reverse=True) == times
+    assert len({each["id"] for each in whole["packages"]}) == 50
+    assert packages(simulated, "corporate", states="COMPLETED").json()["packages"] == whole["packages"][:10]
+    after = packages(simulated, "corporate", states="COMPLETED", offset=50).json()
+    assert (after["offset"], len(after["packages"])) == (50, min(10, whole["total"] - 50))
+    failed = packages(simulated, "newsroom", states="READY_FOR_LIVE,PROCESSING").json()
+    assert {each["state"] for each in failed["packages"]} == {"READY_FOR_LIVE"}
+    assert packages(simulated, "newsroom", states="COMPLETED").json()["packages"] == []
+    assert packages(simulated, "investors").json()["total"] == 0
+    for query, status, code in (({"offset": -1}, 400, 1001), ({"limit": "x"}, 400, 1001)):
+        refused = packages(simulated, "corporate", **query)
+        assert (refused.status_code, refused.json()["response"]["code"]) == (status, code)
+
+
+def test_the_packages_of_one_site_are_hidden_from_the_user(simulated: Simulated) -> None:
+    hidden = packages(simulated, "shop", states="COMPLETED")
+    assert (hidden.status_code, hidden.json()["response"]["code"]) == (403, 2001)
+    assert v2(simulated, "shop").status_code == 200
+    assert packages(simulated, "nowhere").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("system", "site", "counted"),
+    [
+        ("site", "corporate", True),
+        ("site", "careers", True),
+        ("site", "shop", False),  # the user cannot read whether its packages are published
+        ("site-classic", "intranet", True),
+    ],
+)
+def test_a_cycle_is_counted_at_a_usual_interval_where_its_success_can_be_read(
+    simulated: Simulated, system: str, site: str, *, counted: bool
+) -> None:
+    history, last = History(watched_since=NOON), 30 * 60
+    for second in range(0, last + 1, 15):
         simulated.clock.now = NOON + second
-        status = v2(simulated, "corporate").json()["publishingStatus"]
-        if status["totalItems"]:
-            shown.append((status["status"], status["numberOfItems"]))
-            runs.add(status["submissionId"])
-            assert 0 <= status["numberOfItems"] <= status["totalItems"]
-    changes = [
-        (before, after)
-        for before, after in pairwise(shown)
-        if (before[0], after[0]) == ("processing", "publishing")
-    ]
-    assert changes
-    assert all(after[1] < before[1] for before, after in changes)
-    assert None not in runs
+        history.observe(simulated.read(system, {"site_id": site}, history.status), simulated.clock.now)
+    job = f"{'4.1' if system == 'site' else '3.0'}/{site}"
+    (life,) = [each.life for each in (*crafter.SITES_3_0, *crafter.SITES_4_1) if each.id == site]
+    cycles = publishing.cycles(World(1.0, 7, simulated.clock), job, life)
+    ended = [cycle for cycle in cycles if cycle.ended_at is not None and cycle.ended_at > NOON]
+    assert len(ended) >= 2
+    assert {cycle.end for cycle in ended} <= {End.SUCCEEDED, End.CANCELED}
+    assert history.finished[State.SUCCEEDED] == (len(ended) if counted else 0)
+    assert sum(history.finished.values()) == history.finished[State.SUCCEEDED]
 
 
 def test_version_2_refuses_with_its_codes(simulated: Simulated) -> None:
@@ -283,7 +426,7 @@ def test_4_1_lists_sites_by_both_versions_and_tells_states_by_the_first(simulate
     assert (refused.status_code, refused.json()["response"]["code"]) == (400, 1001)
     first = page(simulated, "site", crafter.SITES_V1).json()["sites"]
     assert [site["siteId"] for site in first] == [site["siteId"] for site in whole["sites"]]
-    assert {site["publishingStatus"] for site in first} >= {"stopped", "queued", "error", "hibernating"}
+    assert {site["publishingStatus"] for site in first} >= {"ready", "queued", "error", "hibernating"}
 
 
 def test_the_exporter_finds_states_by_version_1_and_names_by_version_2(simulated: Simulated) -> None:
