@@ -132,8 +132,9 @@ class Crafter(Provider):
         status = yield from self._read(site, previous)
         if isinstance(status.memory, Lost) and previous is not None and previous.state is State.RUNNING:
             _log.warning("a publish was lost with its server", extra={"system": job.system, "job_id": job.id})
-        if previous is not None and isinstance(previous.memory, Cycle) and status.state in _OVER:
-            return (yield from self._confirmed(job, status, previous.memory))
+        cycle = previous.memory if previous is not None else None
+        if isinstance(cycle, Cycle) and (status.state in _OVER or status.unseen_end is not None):
+            return (yield from self._confirmed(job, status, cycle))
         return status
 
     def _confirmed(self, job: Job, status: Status, cycle: Cycle) -> Steps:
