@@ -14,6 +14,10 @@ from exporter.upstream.recording import Recorder
 WIDTH = 110
 _HEADER = f"# Recorded by remote-job-exporter {__version__}. Read it before you attach it to a report.\n"
 
+NOTHING = """
+Nothing is recorded, and no file is written: no request for the job was sent. Requests
+for tokens and logins are never recorded. For a report, use the line "Not read" above."""
+
 
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as such, and no aliases."""
@@ -62,7 +66,7 @@ def write(folder: Path, config: MaskedConfig, recorder: Recorder) -> str:
     """
     exchanges = recorder.recorded(config.masks, config.named)
     if not exchanges:
-        return "Nothing is recorded: no request was sent."
+        return NOTHING
     texts = {CONFIG: config.text(), EXCHANGES: dumped(exchanges)}
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,11 @@ _WHY = {
     Why.PACING: "the vendor asked to wait",
 }
 
+_NO_REQUEST = (
+    "This probe sent no request for the job: it shared a read that was under way, or no request could be sent.",
+    "Requests for tokens and logins are not shown.",
+)
+
 
 def explain(probe: Probe) -> str:
     """Requests, responses, timing, fields and samples of one read, without secrets."""
@@ -50,7 +55,7 @@ def _requests(probe: Probe) -> Iterator[str]:
     trace = probe.trace
     exchanges = trace.exchanges if trace is not None else []
     if not exchanges:
-        yield "This probe sent no request: it shared a read that was under way, or no request could be sent."
+        yield from _NO_REQUEST
         yield ""
     for number, exchange in enumerate(exchanges, 1):
         yield from _exchange(number, exchange)

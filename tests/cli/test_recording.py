@@ -9,6 +9,7 @@ import requests
 import yaml
 
 from exporter.cli.main import load_command
+from exporter.cli.recording import NOTHING
 from tests.cli.conftest import Run
 from tests.command import COMMAND, running, vendor_beside
 from tests.vendor import Asked, Told, caps, caps_config
@@ -85,7 +86,8 @@ def test_a_read_that_sent_no_request_leaves_no_folder(config: Path, tmp_path: Pa
     config.write_text(config.read_text().replace("{type: bearer, token: acme-token}", auth))
     ended = run("probe", "--record", str(folder), str(config), *JOB)
     assert ended.returncode == 1
-    assert "Nothing is recorded: no request was sent." in ended.stdout
+    assert "Not read (auth: could not get a token from 127.0.0.1" in ended.stdout
+    assert ended.stdout.endswith(f"{NOTHING}\n")
     assert not folder.exists()
 
 
