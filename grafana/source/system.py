@@ -104,7 +104,8 @@ def _systems() -> table.Panel:
     text = Text(
         "Systems",
         "Each system: whether it can be read, and the reason if not (auth: no credential is available; "
-        "unauthorized: it was rejected; any other: its listing cannot be read), and its limits.",
+        "unauthorized: it was rejected; incomplete: its listing lacks jobs; any other: its listing cannot be "
+        "read), and its limits. Skipped: entries of the last listing that name no job.",
     )
     columns = [
         Column("system", "System", link=links.system_of_row()),
@@ -113,6 +114,7 @@ def _systems() -> table.Panel:
         Column("Value #C", "Jobs", unit="short"),
         Column("Value #D", "Unreadable", unit="short"),
         Column("Value #E", "Dropped", unit="short"),
+        Column("Value #I", "Skipped", unit="short"),
         Column("Value #F", "Credentials expire", unit="dateTimeFromNow"),
         Column("Value #G", "Calls left", unit="short"),
         Column("Value #H", "Latency p90", unit="s"),
@@ -126,6 +128,7 @@ def _systems() -> table.Panel:
         f"1000 * min by ({_SYSTEM}) ({_EXPIRY})",
         f"min by ({_SYSTEM}) ({_LEFT})",
         quantile(0.9, _SYSTEM, _BUCKETS),
+        f"max by ({_SYSTEM}) ({of_systems('remote_job_system_entries_skipped')})",
     ]
     return rows(text, columns, (24, 8), *expressions, hide=("Value #B",))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.metrics import SYSTEM_METRICS
 from tests.command import ROOT
 from tests.grafana.conventions import conventions, link_errors
 from tests.grafana.dashboards import FOLDER, Dashboard, load_all
@@ -90,6 +91,11 @@ def test_the_dashboards_keep(rule: str, suite: Suite) -> None:
 @pytest.mark.parametrize("exempt", EXEMPT, ids=lambda one: f"{one.rule}: {one.why}")
 def test_no_exception_is_idle(exempt: Exempt, suite: Suite) -> None:
     assert any(exempt.covers(exempt.rule, *found) for found in suite.findings(exempt.rule))
+
+
+def test_every_metric_of_a_system_is_on_its_dashboard() -> None:
+    dashboard = (FOLDER / "system.json").read_text(encoding="utf-8")
+    assert [metric.name for metric in SYSTEM_METRICS if metric.name not in dashboard] == []
 
 
 def test_the_links_of_the_alerts_lead_to_dashboards(suite: Suite) -> None:
