@@ -21,7 +21,7 @@ _WHY = {
 }
 
 _NO_REQUEST = (
-    "This probe sent no request for the job: it shared a read that was under way, or no request could be sent.",
+    "This probe sent no request for the job: it shared a read under way, or no request could be sent.",
     "Requests for tokens and logins are not shown.",
 )
 

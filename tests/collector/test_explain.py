@@ -205,7 +205,7 @@ async def test_a_read_that_was_under_way_already_is_shared_and_its_result_told(t
         text = await story()
         await page()
         assert len(docs.asked) == 1
-        assert "it shared a read that was under way" in text
+        assert "it shared a read under way" in text
         assert "  state: Running → running" in text
 
 
