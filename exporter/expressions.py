@@ -53,6 +53,33 @@ def _walk(names: list[str], value: Any) -> Any:
     return value
 
 
+def whole_list(source: str) -> Callable[[Any], Any]:
+    """The function of the list from which an expression takes its result: ``jobs`` for ``jobs[?failed].id``.
+
+    That of the expression itself if it is of another form.
+    """
+    return partial(found, _whole(compiled(source)))
+
+
+def _whole(node: Node) -> Node:
+    children = node["children"]
+    match node["type"]:
+        case "filter_projection" | "projection":
+            return _whole(children[0])
+        # Not of a list that the expression itself writes, as in ``[main, extra][]``.
+        case "flatten" if children[0]["type"] != "multi_select_list":
+            return _whole(children[0])
+        case "pipe":
+            first, last = children[0], _whole(children[1])
+            is_of_first = last["type"] in ("current", "identity")
+            return _whole(first) if is_of_first else {**node, "children": [first, last]}
+        case "subexpression":
+            return {**node, "children": [*children[:-1], _whole(children[-1])]}
+        case "or_expression":
+            return {**node, "children": [_whole(children[0]), *children[1:]]}
+    return node
+
+
 def compiled(source: str) -> Node:
     """The syntax tree of an expression; raises the errors of `finder`."""
     if len(source) > MAX_LENGTH:

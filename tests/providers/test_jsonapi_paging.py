@@ -64,13 +64,48 @@ def test_offsets_step_by_the_entries_of_a_page(cap: int) -> None:
 
 def test_offsets_never_step_over_entries() -> None:
     """A list that `items` flattens has more entries than the pages that an offset counts."""
-    pages = {"0": [[1, 2], [3, 4]], "2": [[5, 6]], "4": []}
+    pages = {"0": [[1, 2], [3, 4]], "2": [[5, 6]], "3": []}
     paging = {"page": "offset", "first": 0, "step": 2, "size": 2}
     found = listed(
         {"items": "groups[]", "keys": {"id": "to_string(@)"}, "paging": paging},
         lambda request: response_of({"groups": pages[request.path.rpartition("=")[2]]}),
     )
     assert found.ids == ["1", "2", "3", "4", "5", "6"]
+
+
+KINDS = [{"id": n, "kind": "a" if n in (1, 25) else "b"} for n in range(30)]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        "jobs[?kind=='a']",
+        "jobs[?kind=='a'] || `[]`",
+        "jobs | [?kind=='a'].{id: id}",
+        "jobs[].v[?kind=='a'][]",
+    ],
+)
+@pytest.mark.parametrize(("paging", "pages"), [({"page": "page"}, 4), ({"page": "p", "total": "sum"}, 3)])
+def test_entries_that_items_leaves_out_count_for_the_pages(
+    items: str, paging: dict[str, Any], pages: int
+) -> None:
+    def page(request: Request) -> Response:
+        number = int(request.path.rpartition("=")[2])
+        jobs = [{**each, "v": [each]} for each in KINDS[number * 10 - 10 : number * 10]]
+        return response_of({"jobs": jobs, "sum": 30})
+
+    found = listed({"items": items, "paging": paging}, page)
+    assert (found.ids, len(found.paths), found.end.incomplete) == (["1", "25"], pages, "")
+
+
+def test_an_offset_steps_over_entries_that_items_leaves_out() -> None:
+    def page(request: Request) -> Response:
+        begin = int(request.path.rpartition("=")[2])
+        return response_of({"jobs": KINDS[begin : begin + 10]})
+
+    paging = {"page": "offset", "first": 0, "step": 20}
+    found = listed({"items": "jobs[?kind=='a']", "paging": paging}, page)
+    assert found.paths == [f"/jobs?offset={begin}" for begin in (0, 10, 20, 30)]
 
 
 @pytest.mark.parametrize(

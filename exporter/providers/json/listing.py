@@ -52,7 +52,10 @@ class Pages:
 
     def __init__(self, discover: JsonDiscover) -> None:
         self.tally = Tally(discover.paging.size if discover.paging is not None else None)
+        from exporter.expressions import whole_list  # noqa: PLC0415  # as in config_types
+
         self._items, self._paging = discover.items, discover.paging
+        self._whole = whole_list(discover.items.source)
         self._number = discover.paging.first if discover.paging is not None else 0
         self._pages = self._rows = 0
         self._is_new = True
@@ -75,8 +78,9 @@ class Pages:
         Returns:
             Whether it is another page than the one before.
         """
-        self._pages, self._rows = self._pages + 1, len(entries)
-        self._is_new = self.tally.add_new(entries, self._total(body))
+        rows = self._page(body, entries)
+        self._pages, self._rows = self._pages + 1, len(rows)
+        self._is_new = self.tally.add_new(rows, self._total(body))
         return self._is_new
 
     def after(self, request: Request, response: Response, body: Any) -> Turn | None:
@@ -104,6 +108,14 @@ class Pages:
         if self._is_limited:
             return ListingEnd(self.tally.skipped)
         return self.tally.end(self._why) if status is None else self.tally.beyond(status)
+
+    def _page(self, body: Any, entries: list[Any]) -> list[Any]:
+        """The entries of a page, also those that ``items`` leaves out: they count for its number and end."""
+        try:
+            rows = self._whole(body)
+        except ValueError:
+            return entries
+        return rows if isinstance(rows, list) else entries
 
     def _turn(self, paging: Paging, name: str, value: str = "") -> Turn:
         value = value or str(self._number)
