@@ -128,15 +128,15 @@ class History:
         ended = self._ended
         same_run = ended is not None and _same_end(ended, status, left=self._left)
         if not same_run and self._is_earlier(status):
-            if status.ended_at is not None:
-                self._newest(status.state).ended(status.ended_at, now, same_run=False)
+            if status.result_at is not None:
+                self._newest(status.state).ended(status.result_at, now, same_run=False)
             return
         # The first status of a job is no event: the run may have ended days before the exporter started.
         if before is not None and not same_run and not self._ended_unwatched(before, status):
             self.finished[status.state] += 1
         if ended is not None and ended.state is not status.state:
             same_run = False  # corrected by the vendor, or another run: the end is new for this result
-        at, other = status.ended_at, self._success if status.state is State.FAILED else self._failure
+        at, other = status.result_at, self._success if status.state is State.FAILED else self._failure
         if before is not None and not same_run and at is not None and other.at is not None:
             # What a job shows is its newest end, also where the vendor's times are of whole minutes.
             at = at if at > other.at else now
@@ -152,7 +152,7 @@ class History:
 
     def _ended_unwatched(self, before: Status, status: Status) -> bool:
         """Whether a run ended before the job was watched."""
-        at = status.ended_at
+        at = status.result_at
         if at is None or at >= self.watched_since - _WHOLE_MINUTE:
             return False
         # A run that was read while it ran has ended since, whatever the vendor's clock shows.
@@ -191,10 +191,10 @@ def _same_run(before: Status, status: Status) -> bool:
 def _ended_before(status: Status, shown: Status) -> bool:
     """Whether the run of ``status`` ended before that of ``shown`` ended or, if that is active, began."""
     # Times first: a number can begin again with 1.
-    since = shown.ended_at
+    since = shown.result_at
     if since is None and shown.started_at is not None:
         since = shown.started_at - _WHOLE_MINUTE  # the end can be that of the active run itself
-    times = status.ended_at, since
+    times = status.result_at, since
     numbers = status.run_number, shown.run_number
     starts = status.started_at, shown.started_at
     for mine, theirs in (times, numbers, starts):
@@ -212,7 +212,7 @@ def _same_end(ended: Status, status: Status, *, left: bool) -> bool:
 def _identified(one: Status, other: Status) -> bool | None:
     """Whether the vendor's fields identify two statuses as one run; ``None`` if there are no such fields."""
     # Best first: an identifier is certain, while two runs can start in the same second.
-    for name in ("run", "run_number", "started_at", "ended_at"):
+    for name in ("run", "run_number", "started_at", "result_at"):
         mine, theirs = getattr(one, name), getattr(other, name)
         if mine not in (None, "") and theirs not in (None, ""):
             # Not all responses of a vendor have fractions of a second.

@@ -145,3 +145,12 @@ class Status:
     type: str = ""
     level: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def result_at(self) -> float | None:
+        """When the run that is shown ended: ``ended_at``, else the time that the vendor gives its result."""
+        if self.ended_at is not None or self.state not in RESULTS:
+            return self.ended_at
+        if self.state is State.FAILED:
+            return self.failed_at
+        return None if self.state is State.CANCELED else self.succeeded_at

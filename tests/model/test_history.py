@@ -57,6 +57,26 @@ def test_an_end_time_that_comes_later_corrects_nothing_but_the_date() -> None:
     assert counted(history) == {"succeeded": 1}
 
 
+@pytest.mark.parametrize(
+    ("shown", "later"),
+    [
+        (Status(State.SUCCEEDED, succeeded_at=900.0), Status(State.SUCCEEDED, succeeded_at=1_011.0)),
+        (
+            Status(State.SUCCEEDED_WITH_ERRORS, succeeded_at=900.0),
+            Status(State.SUCCEEDED_WITH_ERRORS, succeeded_at=1_011.0),
+        ),
+        (Status(State.FAILED, failed_at=900.0), Status(State.FAILED, failed_at=1_011.0)),
+    ],
+)
+def test_the_time_of_a_result_is_that_of_the_run_that_is_shown_with_it(shown: Status, later: Status) -> None:
+    history = lived(shown)
+    assert 900.0 in (history.last_success, history.last_failure)
+    assert counted(history) == {}
+    history = lived(shown, shown, later, later)
+    assert 1_011.0 in (history.last_success, history.last_failure)
+    assert counted(history) == {later.state.value: 1}
+
+
 def test_a_slot_shows_run_after_run_in_the_same_state_and_each_is_counted() -> None:
     history = lived(
         Status(State.SUCCEEDED, run="a", ended_at=1_001.0),

@@ -179,15 +179,15 @@ class JsonApi(Provider):
             queued_at = status.queued_at and max(status.queued_at, status.started_at or 0.0)
             status = replace(status, queued_at=queued_at, started_at=None, progress=None)
         is_run = self._read.kind == "run"
-        ended_at = None if state in ACTIVE else status.ended_at
+        if state in ACTIVE:
+            status = replace(status, ended_at=None)
         since = {State.QUEUED: status.queued_at, State.RUNNING: status.started_at}
         return replace(
             status,
             final=is_run and state in self._read.final,
             # Not where `run` finds nothing in one read: the status would be that of another run.
             run=job_id if is_run and self._read.run is None else status.run,
-            ended_at=ended_at,
-            state_since=status.state_since or since.get(state, ended_at),
+            state_since=status.state_since or since.get(state, status.result_at),
         )
 
 
