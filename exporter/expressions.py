@@ -21,6 +21,11 @@ MAX_DEPTH = 40
 MAX_STEPS = 1_000_000
 MAX_TEXT = 1 << 20
 
+_OF_VALUE = frozenset(
+    {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten"}
+)
+"""Nodes that look for something in the value of their first child."""
+
 Node = Mapping[str, Any]
 """A node of jmespath's syntax tree: ``type``, ``children`` and often ``value``."""
 
@@ -106,6 +111,24 @@ def tight_minus(source: str) -> int | None:
         if is_name and source[at] == "-" and left["end"] == at and right["start"] == at + 1:
             return at
     return None
+
+
+def calculates_text(tree: Node) -> bool:
+    """Whether an expression can result in a calculated number, alone or as a part of a text.
+
+    Conditions may calculate, and ``to_string`` shows that the number is intended.
+    """
+    children: list[Node] = [child for child in tree["children"] if isinstance(child, dict)]
+    match tree["type"]:
+        case "arithmetic" | "arithmetic_unary":
+            return True
+        case "and_expression" | "pipe":
+            return calculates_text(children[-1])
+        case "or_expression" | "multi_select_list":
+            return any(map(calculates_text, children))
+        case "function_expression" if tree["value"] == "join":
+            return any(map(calculates_text, children))
+    return False
 
 
 def _explained(source: str, position: int) -> str:
@@ -231,8 +254,14 @@ def _errors(node: Node, variables: frozenset[str], depth: int) -> Iterator[str]:
         case "arithmetic" | "arithmetic_unary":
             if any(child["type"] == "literal" and not _is_number(child["value"]) for child in children):
                 yield "calculates with a value that is not a number"
+    yield from _wrong_negation(node["type"], children)
     for child in children:
         yield from _errors(child, variables, depth + 1)
+
+
+def _wrong_negation(kind: str, children: list[Node]) -> Iterator[str]:
+    if kind in _OF_VALUE and children and children[0]["type"] == "not_expression":
+        yield "has a ! that negates only the first name of a path; write !(a.b) to negate the whole path"
 
 
 def _wrong_call(name: str, arguments: list[Node]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter import simulator
 from exporter.config import load, warnings
 from exporter.config.errors import MAX_ERRORS
-from exporter.expressions import compiled, tight_minus
+from exporter.expressions import calculates_text, compiled, tight_minus
 from tests.config.conftest import HERE, Load
 
 ODD = sorted((HERE / "odd").glob("*.yaml"))
@@ -197,3 +197,20 @@ def test_what_is_found_in_any_expression_is_a_minus_between_two_names(source: st
     if at is not None:
         assert source[at] == "-"
         assert (source[at - 1] + source[at + 1]).replace("_", "a").isalnum()
+
+
+@pytest.mark.parametrize(
+    ("source", "calculates"),
+    [
+        ("labels.app.kubernetes.io/name", True),
+        ("name || labels.app.kubernetes.io/name", True),
+        ("labels && labels.io/name", True),
+        ("join('-', [name, build - `1`])", True),
+        ('labels."app.kubernetes.io/name"', False),
+        ("done / total > `0.5` && 'late' || 'early'", False),
+        ("to_string(number + `1`)", False),
+        ("items[?a / b > `1`].name | [0]", False),
+    ],
+)
+def test_a_text_that_is_calculated_is_found(source: str, calculates: bool) -> None:  # noqa: FBT001
+    assert calculates_text(compiled(source)) is calculates

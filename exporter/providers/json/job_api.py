@@ -27,6 +27,10 @@ from exporter.providers.values import key, text
 
 _JSON = ("Content-Type", "application/json")
 _MINUS = 'write a name that contains a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
+_SLASH = (
+    "write a name that contains / or another operator in quotes, as in "
+    '"app.kubernetes.io/name", and a number that is meant as to_string(a / b)'
+)
 _SINCE_SECONDS = 60
 MAX_INT = 10**20
 
@@ -88,12 +92,15 @@ class JsonApi(Provider):
     @classmethod
     def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
         """``foo-bar`` subtracts two fields, which is probably not intended."""
-        from exporter.expressions import tight_minus  # noqa: PLC0415  # as in config_types
+        # As in config_types.
+        from exporter.expressions import calculates_text, compiled, tight_minus  # noqa: PLC0415
 
         for place, expression in inside({"read": system.read, "discover": system.discover}, Expression):
             at = tight_minus(expression.source)
             if at is not None:
                 yield place, f"the minus at character {at + 1} subtracts one field from another; {_MINUS}"
+            elif _is_text(place) and calculates_text(compiled(expression.source)):
+                yield place, f"calculates a number where a text belongs; {_SLASH}"
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request."""
@@ -191,6 +198,11 @@ class JsonApi(Provider):
         )
 
 
+def _is_text(place: Place) -> bool:
+    """Whether the expression at a place in ``read`` or ``discover`` should find a text."""
+    return place[1] in ("state", "keys", *_TEXTS)
+
+
 def _request(request: RequestKeys, keys: Mapping[str, str], turn: Turn) -> Request:
     """A request with the keys of a job, each encoded for its place."""
     path = _filled(request.path, {name: quote(value, safe="") for name, value in keys.items()})
@@ -270,8 +282,10 @@ _ITEMS = {"items": "total", **{f"items_{each.name}": each.name for each in field
 
 _TIMES = "queued_at", "started_at", "ended_at", "reported_at", "state_since", "succeeded_at", "failed_at"
 
+_TEXTS = "step", "run", "name", "type", "level"
+
 _READERS: Mapping[str, Callable[[Fields, str], Any]] = {
-    **dict.fromkeys(("step", "run", "name", "type", "level"), _word),
+    **dict.fromkeys(_TEXTS, _word),
     **dict.fromkeys(("run_number", *_ITEMS), Fields.count),
     "progress": Fields.ratio,
     **dict.fromkeys(("items_sending_complete", "cancelable", "enabled"), Fields.flag),
