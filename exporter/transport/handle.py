@@ -275,12 +275,11 @@ def _cause(curl: pycurl.Curl, code: int) -> str:
 
 
 def _phase(curl: pycurl.Curl) -> str:
-    if not curl.getinfo(pycurl.NAMELOOKUP_TIME):
-        return "while resolving the host name"
-    if not curl.getinfo(pycurl.CONNECT_TIME):
-        return "while connecting"
+    # On a kept connection, libcurl can report 0 for the phases that connect.
     if not curl.getinfo(pycurl.REQUEST_SIZE):
-        return "during the TLS handshake"
+        if not curl.getinfo(pycurl.NAMELOOKUP_TIME):
+            return "while resolving the host name"
+        return "during the TLS handshake" if curl.getinfo(pycurl.CONNECT_TIME) else "while connecting"
     if not curl.getinfo(pycurl.HEADER_SIZE):
         return "while waiting for the response"
     return "while receiving the response"

@@ -17,7 +17,7 @@ from exporter.transport import ConnectionPool
 from tests.transport import servers
 from tests.transport.conftest import prepared
 from tests.transport.servers import Server, answer, answering, listening, saying
-from tests.waiting import seen
+from tests.waiting import never, seen
 
 LIMIT = 1 << 20
 LONG = 60.0
@@ -118,6 +118,16 @@ async def test_waiting_for_a_turn_counts_against_the_timeout() -> None:
         assert (await get(pool, server.url())).status == 200
         await pool.close()
     assert caught.value.reason is Reason.TIMEOUT
+
+
+async def test_a_timeout_on_a_kept_connection_names_what_it_waited_for() -> None:
+    pool, gates = ConnectionPool(), iter((asyncio.sleep(0), never()))
+    async with listening(answering(answer(), after=lambda: next(gates))) as server:
+        assert (await get(pool, server.url())).status == 200
+        with pytest.raises(Failure, match="while waiting for the response"):
+            await get(pool, server.url(), 0.1)
+        assert server.accepts == 1
+        await pool.close()
 
 
 async def test_slow_transfers_hold_up_no_other_pool() -> None:
@@ -247,7 +257,7 @@ import asyncio, os, sys
 from requests import Request
 from exporter.model.failure import Failure
 from exporter.transport import ConnectionPool
-from tests.waiting import seen
+from tests.waiting import never, seen
 
 async def get(pool, url, seconds):
     try:
