@@ -71,6 +71,7 @@ class Check:
             yield from (((*place, key), text) for key, text in _unexpected_keys(provider, job))
             if (keys := self._own_keys(provider, job)) is None:
                 continue
+            yield from (((*place, key), text) for key, text in provider.check_keys(keys))
             job_id, kind = provider.identify(keys)
             first = seen.setdefault(job_id, index)
             if first != index:

@@ -172,6 +172,11 @@ class Provider(ABC):
         A class method if it does not depend on the options.
         """
 
+    def check_keys(self, keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Errors between the options and the keys of a configured job: each key, and a sentence."""
+        del keys
+        yield from ()
+
     def check_discover(self, discover: Any) -> Iterator[tuple[tuple[str, ...], str]]:
         """Errors between the options and ``discover:``: each place in the latter, and a sentence."""
         yield from ()

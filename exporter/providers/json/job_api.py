@@ -20,8 +20,9 @@ from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
 from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, received
 from exporter.providers.fields import Fields
-from exporter.providers.json.keys import KEY, JsonDiscover, RateLimitKeys, ReadKeys, RequestKeys
+from exporter.providers.json.keys import JsonDiscover, RateLimitKeys, ReadKeys, RequestKeys
 from exporter.providers.json.listing import Pages, Turn, look
+from exporter.providers.json.templates import Values, as_number, filled, filled_in, numbers, parsed, put
 from exporter.providers.rate_limit import RateLimit
 from exporter.providers.values import key, text
 
@@ -63,6 +64,7 @@ class JsonApi(Provider):
         super().__init__(options)
         self._read = options.read
         self._names = options.read.names()
+        self._numbers = frozenset(numbers([options.read.body, *map(list, options.read.query.values())]))
         self.words = options.read.words()
         given = {name: getattr(options.read, name) for name in _READERS}
         self._given = {name: expression for name, expression in given.items() if expression is not None}
@@ -79,6 +81,14 @@ class JsonApi(Provider):
     def identify(self, keys: Mapping[str, str]) -> tuple[str, Kind]:
         """All its keys, joined; the kind is configured."""
         return "/".join(keys[name] for name in self._names), Kind(self._read.kind)
+
+    def check_keys(self, keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """A key that the body has as a number must be one."""
+        for name in self._numbers:
+            try:
+                as_number(name, keys[name])
+            except Failure:
+                yield name, f"is not a number; read has it as {{{name}:number}}"
 
     def check_discover(self, discover: JsonDiscover) -> Iterator[tuple[tuple[str, ...], str]]:
         """A listing must have exactly the keys that a read needs."""
@@ -203,18 +213,20 @@ def _is_text(place: Place) -> bool:
     return place[1] in ("state", "keys", *_TEXTS)
 
 
-def _request(request: RequestKeys, keys: Mapping[str, str], turn: Turn) -> Request:
+def _request(request: RequestKeys, keys: Values, turn: Turn) -> Request:
     """A request with the keys of a job, each encoded for its place."""
-    path = _filled(request.path, {name: quote(value, safe="") for name, value in keys.items()})
-    query = {name: [_filled(each, keys) for each in values] for name, values in request.query.items()}
-    query |= {name: [value] for name, value in turn.query.items()}
+    path = filled(request.path, {name: quote(str(value), safe="") for name, value in keys.items()})
+    query = {name: [filled(each, keys) for each in values] for name, values in request.query.items()}
+    for place, value in turn.query.items():
+        _put_into_query(query, place, value)
     if turn.path:
         path = turn.path
     elif query:
         path = f"{path}?{urlencode(query, doseq=True, quote_via=quote)}"
-    body = _filled_in(request.body, keys)
-    if turn.body:
-        body = {**(body or {}), **turn.body}
+    body = filled_in(request.body, keys)
+    for place, value in turn.body.items():
+        body = body or {}
+        put(body, place.split("."), value)
     headers = tuple(request.headers.items())
     if body is None:
         return Request(path, headers, turn.expect, request.method)
@@ -223,23 +235,23 @@ def _request(request: RequestKeys, keys: Mapping[str, str], turn: Turn) -> Reque
     return Request(path, headers, turn.expect, request.method, json.dumps(body).encode())
 
 
-def _filled(template: str, keys: Mapping[str, str]) -> str:
-    return KEY.sub(lambda match: keys.get(match[1], match[0]), template)
+def _put_into_query(query: dict[str, list[str]], place: str, value: str | int) -> None:
+    """Sets a parameter; a place such as ``variables.cursor`` is inside the JSON of a parameter."""
+    name, *inside = place.split(".")
+    content = parsed(query[name][0]) if inside and name in query else None
+    if isinstance(content, dict):
+        content = dict(content)
+        put(content, inside, value)
+        query[name] = [json.dumps(content)]
+    else:
+        query[place] = [str(value)]
 
 
-def _filled_in(template: Any, keys: Mapping[str, str]) -> Any:
-    if isinstance(template, str):
-        return _filled(template, keys)
-    if isinstance(template, dict):
-        return {name: _filled_in(each, keys) for name, each in template.items()}
-    return [_filled_in(each, keys) for each in template] if isinstance(template, list) else template
-
-
-def _since(moment: float) -> dict[str, str]:
+def _since(moment: float) -> Values:
     """A time in three notations for requests, rounded so that these stay the same for a minute."""
     seconds = max(0, int(moment // _SINCE_SECONDS * _SINCE_SECONDS))
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-    return {"since": written, "since_s": str(seconds), "since_ms": str(seconds * 1000)}
+    return {"since": written, "since_s": seconds, "since_ms": seconds * 1000}
 
 
 def _body(name: str, request: RequestKeys, response: Response) -> Any:

@@ -23,6 +23,7 @@ from exporter.config_types import (
 )
 from exporter.model.job import RESULTS, State
 from exporter.providers.base import DiscoverKeys
+from exporter.providers.json.templates import KEY
 from exporter.providers.rate_limit import RateLimit
 from exporter.providers.state_words import StateName, StateWords, by_word
 
@@ -34,7 +35,6 @@ RESERVED = frozenset({"name", "labels", "expect", "system", "debug"})
 SINCE = ("since", "since_s", "since_ms")
 """The names in braces that a listing's request can have: the time ``newer_than`` ago, in three notations."""
 
-KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 # RFC 3986 section 3.3: segments of pchar, and keys in braces.
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za-z_][A-Za-z0-9_]{0,63}\})*)+")
 _ENDED = frozenset({*RESULTS, State.STOPPED})
@@ -105,7 +105,11 @@ class RequestKeys(Keys):
     headers: Headers = Field(
         default_factory=dict, description="headers of this request; override those of the system"
     )
-    body: Body | None = Field(None, description="body of a POST, sent as JSON, keys in braces in its strings")
+    body: Body | None = Field(
+        None,
+        description="body of a POST, sent as JSON, keys in braces in its strings; a string that is only "
+        "{name:number} is sent as a number",
+    )
     error: Expr | None = Field(
         None,
         description="if it finds anything but null, false, 0 or an empty value in the response, the request "
@@ -122,7 +126,7 @@ class RequestKeys(Keys):
     def names(self) -> tuple[str, ...]:
         """The keys in braces, those of the path first, then of query and body, each once."""
         templates = inside([self.path, self.query, self.body], str)
-        return tuple(dict.fromkeys(name for _, template in templates for name in KEY.findall(template)))
+        return tuple(dict.fromkeys(name for _, template in templates for name, _ in KEY.findall(template)))
 
 
 class ReadKeys(RequestKeys):
@@ -250,7 +254,11 @@ class Paging(Keys):
         description="the number of entries on all pages, in each response; a listing that ends with fewer is "
         "incomplete. Without it, usual names beside the list are tried",
     )
-    into: Literal["query", "body"] = Field("query", description="place of the parameter")
+    into: Literal["query", "body"] = Field(
+        "query",
+        description="place of the parameter, whose name can lead into it by dots: variables.cursor is cursor "
+        "in the mapping variables of a body, or in a query parameter that is JSON",
+    )
     max_pages: int | None = Field(
         None, ge=1, le=500, description="limit of pages, for listings that begin with the newest"
     )
@@ -297,8 +305,16 @@ class JsonDiscover(DiscoverKeys, RequestKeys):
             raise ValueError(f"a listing has no keys in braces; allowed: {', '.join(SINCE)}")
         if names and self.newer_than is None:
             raise ValueError("since in braces needs newer_than")
-        if self.paging is not None and self.paging.into == "body" and not isinstance(self.body or {}, dict):
-            raise ValueError("paging into the body needs a body that is a mapping")
-        if self.paging is not None and self.paging.into == "body" and self.method == "GET":
-            raise ValueError("paging into the body needs method: POST")
+        if self.paging is not None and self.paging.into == "body":
+            self._check_place(self.paging.page or self.paging.token or "")
         return self
+
+    def _check_place(self, place: str) -> None:
+        """The parameter of a page must fit into the body, also where dots lead to nested mappings."""
+        if self.method == "GET":
+            raise ValueError("paging into the body needs method: POST")
+        inside = self.body or {}
+        for name in place.split("."):
+            if not isinstance(inside, dict):
+                raise ValueError("paging into the body needs a mapping where the parameter goes")  # noqa: TRY004
+            inside = inside.get(name) or {}

@@ -31,14 +31,15 @@ class Turn:
     """What the request of one page adds to the configuration.
 
     Args:
-        query: parameters in addition to those of the configuration.
-        body: the same, for the body.
+        query: parameters in addition to those of the configuration, by place: a name, or with dots a place
+            inside the JSON of a parameter.
+        body: the same, for the body, in which dots lead to nested mappings.
         path: replaces path and query, if a response has the next page's address; encoded.
         expect: statuses that mean that there is no such page.
     """
 
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: Mapping[str, str | int] = field(default_factory=dict)
     path: str = ""
     expect: frozenset[int] = frozenset()
 
@@ -60,7 +61,7 @@ class Pages:
         self._pages = self._rows = 0
         self._is_new = True
         self._listing = ""
-        self._requested: set[str] = set()
+        self._requested: set[str | int] = set()
         self._is_limited = False
         self._why = ""
 
@@ -117,8 +118,8 @@ class Pages:
             return entries
         return rows if isinstance(rows, list) else entries
 
-    def _turn(self, paging: Paging, name: str, value: str = "") -> Turn:
-        value = value or str(self._number)
+    def _turn(self, paging: Paging, name: str, value: str | int | None = None) -> Turn:
+        value = self._number if value is None else value
         expect = BEYOND if paging.page is not None and self._pages else frozenset[int]()
         if paging.into == "body":
             return Turn(body={name: value}, expect=expect)
@@ -137,12 +138,12 @@ class Pages:
 
     def _linked(self, paging: Paging, request: Request, response: Response, body: Any) -> Turn | None:
         value = _next_value(paging, response, body)
-        if not value:
+        if value == "":
             return None
         if paging.token is None:
             self._listing = self._listing or request.path.partition("?")[0]
             self._requested.add(request.path)
-            value = next_path(value, request, response, self._listing)
+            value = next_path(str(value), request, response, self._listing)
         if value in self._requested or not self._is_new:
             if not self._rows or self.tally.complete:
                 return None
@@ -151,7 +152,7 @@ class Pages:
         if self.tally.stalled:
             self._why = STALLED
             return None
-        return Turn(path=value) if paging.token is None else self._turn(paging, paging.token, value)
+        return Turn(path=str(value)) if paging.token is None else self._turn(paging, paging.token, value)
 
     def _total(self, body: Any) -> int | None:
         """The number of entries of all pages: as configured, else under a usual name beside the list."""
@@ -168,8 +169,8 @@ class Pages:
         return max((total for total in totals if total is not None), default=None)
 
 
-def _next_value(paging: Paging, response: Response, body: Any) -> str:
-    """The token or address of the next page in a response; empty after the last page."""
+def _next_value(paging: Paging, response: Response, body: Any) -> str | int:
+    """The token or address of the next page in a response; an empty text after the last page."""
     value: Any = None
     if paging.header is not None:
         value = response.headers.get(paging.header.lower())
@@ -180,7 +181,7 @@ def _next_value(paging: Paging, response: Response, body: Any) -> str:
     if value is None or value is False:
         return ""
     if isinstance(value, int) and 0 <= value < MAX_NUMBER and value is not True:
-        value = str(value)
+        return value
     # JSON can contain half a surrogate pair, which cannot be encoded.
     if not isinstance(value, str) or len(value) > MAX_TOKEN or not value.isprintable():
         raise invalid(response, "paging: the value for the next page is not text")
