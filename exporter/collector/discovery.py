@@ -1,8 +1,9 @@
 """Jobs that a listing finds: what it has named, and which of that is watched."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf
+from types import MappingProxyType
 from typing import Protocol
 
 from exporter.collector.record import JobRecord, Records
@@ -20,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class Discovery(Source[Listed]):
-    """The listing of one system and the jobs that are watched because of it.
+    """The listings of one system and the jobs that are watched because of them. They are read together.
 
     Args:
-        keys: the system's ``discover:``.
+        listings: the system's ``discover:``.
         on_applied: called after a listing with its waiters, so that they can wait for reads of jobs too.
 
     Attributes:
@@ -35,7 +36,7 @@ class Discovery(Source[Listed]):
 
     def __init__(
         self,
-        keys: DiscoverKeys,
+        listings: Sequence[DiscoverKeys],
         records: Records,
         clock: Clock,
         on_applied: Callable[[Collection[Waiter]], None],
@@ -45,14 +46,14 @@ class Discovery(Source[Listed]):
         self.former: dict[str, JobRecord] = {}
         self.failure: Failure | None = None
         self.dropped = 0
-        self._keys = keys
+        self._listings = listings
         self._records = records
         self._on_applied = on_applied
         self._waiting_since: float | None = None
         self._listed: Listed | None = None
         self._has_states = True
 
-    def reconfigure(self, keys: DiscoverKeys, *, same_upstream: bool) -> None:
+    def reconfigure(self, listings: Sequence[DiscoverKeys], *, same_upstream: bool) -> None:
         """Applies a changed configuration; `adopt` must follow.
 
         If the keys differ, or a read under way uses another upstream, the listing is due immediately, unless
@@ -62,14 +63,14 @@ class Discovery(Source[Listed]):
             same_upstream: the same connections and credentials are used.
         """
         self._pace.rules = self._records.plan.rules
-        if keys == self._keys and (same_upstream or self._read is None):
+        if listings == self._listings and (same_upstream or self._read is None):
             return
         self.abandon()
         self._pace.asked_at = -inf
-        if not keys.names_the_jobs_of(self._keys):
+        if not _name_the_same_jobs(listings, self._listings):
             self.dropped, self._listed, self._waiting_since = 0, None, None
             self._has_states, self._unserved = True, False
-        self._keys = keys
+        self._listings = listings
 
     def adopt(self, records: dict[str, JobRecord], found: Collection[str]) -> None:
         """Takes from ``records`` what this listing has found or may find, then applies the last listing.
@@ -127,12 +128,13 @@ class Discovery(Source[Listed]):
             self._waiting_since = now
         why = super()._why_not(now, not_before)
         # A listing that only names jobs is read at its own interval: nothing in it is urgent.
-        if not self._has_states and now - self.asked_at < getattr(self._keys, "interval", 0.0):
+        interval = min(getattr(keys, "interval", 0.0) for keys in self._listings)
+        if not self._has_states and now - self.asked_at < interval:
             return Why.FRESH
         return why
 
     async def _request(self, upstream: Upstream, trace: Trace | None) -> Listed:
-        return await upstream.list_jobs(self._keys, trace)
+        return await upstream.list_jobs(self._listings, trace)
 
     def apply(self, result: Listed, waiters: Collection[Waiter] = ()) -> None:
         """Watches what the listing named."""
@@ -212,7 +214,8 @@ class Discovery(Source[Listed]):
         keep, self.dropped = chosen(
             found,
             {**former, **self.jobs},
-            newer_than=self._keys.newer_than,
+            newer_than=[keys.newer_than for keys in self._listings],
+            found_by=listed.found_by,
             # Configured jobs count first, those of other shards too, so that all shards choose the same.
             max_jobs=max(0, plan.max_jobs - len(configured)),
             now=now,
@@ -290,7 +293,8 @@ def chosen(
     found: Mapping[str, Found],
     known: Mapping[str, Known],
     *,
-    newer_than: float | None,
+    newer_than: Sequence[float | None],
+    found_by: Mapping[str, int] = MappingProxyType({}),
     max_jobs: int,
     now: float,
 ) -> tuple[dict[str, Found | None], int]:
@@ -299,7 +303,9 @@ def chosen(
     Args:
         found: what the listing named.
         known: what is watched because of earlier listings.
-        newer_than: runs that ended more seconds ago are left out; failed ones stay for a day at least.
+        newer_than: of each listing: runs that ended more seconds ago are left out; failed ones stay for a
+            day at least.
+        found_by: the number of the listing that found a job, if it is not the first.
 
     Returns:
         The jobs by ``job_id``, ``None`` for one that is no longer listed but stays, and how many were
@@ -309,14 +315,16 @@ def chosen(
     kept: dict[str, Found | None] = {}
     for job_id, each in found.items():
         end = _end(each.status)
-        if each.status is None or not too_old(each.status.state, end, newer_than, now):
+        limit = newer_than[found_by.get(job_id, 0)]
+        if each.status is None or not too_old(each.status.state, end, limit, now):
             kept[job_id], ended[job_id] = each, end
+    longest = max((limit for limit in newer_than if limit is not None), default=0.0)
     for job_id, record in known.items():
         status = record.status
         if job_id in found or status is None or not status.final or status.state is not State.FAILED:
             continue
         end = status.ended_at or record.state_since
-        if not too_old(State.FAILED, end, newer_than or 0.0, now):
+        if not too_old(State.FAILED, end, longest, now):
             kept[job_id], ended[job_id] = None, end
     if len(kept) <= max_jobs:
         return kept, 0
@@ -328,3 +336,9 @@ def chosen(
 def _end(status: Status | None) -> float | None:
     """When a run ended for good; ``None`` if it has not, or if the vendor does not report it."""
     return status.ended_at if status is not None and status.final else None
+
+
+def _name_the_same_jobs(listings: Sequence[DiscoverKeys], others: Sequence[DiscoverKeys]) -> bool:
+    return len(listings) == len(others) and all(
+        one.names_the_jobs_of(other) for one, other in zip(listings, others, strict=True)
+    )

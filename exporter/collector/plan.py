@@ -19,7 +19,7 @@ class Plan:
         concurrency: reads of this system at a time.
         job: makes the job with the keys and the name that a listing reports.
         current_only: of ``remote_job_state`` show only the series that is 1.
-        discover: the keys of the listing that finds jobs, if there is one.
+        discover: the keys of each listing that finds jobs.
         max_jobs: how many jobs are watched; configured jobs are watched in any case.
         key_names: of a job's keys.
         counted: the system can count its jobs by state.
@@ -34,7 +34,7 @@ class Plan:
     concurrency: int
     job: Callable[[Mapping[str, str], str], Job]
     current_only: bool = False
-    discover: DiscoverKeys | None = None
+    discover: tuple[DiscoverKeys, ...] = ()
     max_jobs: int = 0
     key_names: frozenset[str] = frozenset()
     counted: bool = False

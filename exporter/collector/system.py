@@ -131,7 +131,7 @@ class System:
             self._summary.reconfigure(plan.rules)
 
     def _apply_discovery(self, plan: Plan, *, same_upstream: bool) -> None:
-        if plan.discover is None:
+        if not plan.discover:
             if self._discovery is not None:
                 self._discovery.abandon()
             self._discovery = None

@@ -11,7 +11,7 @@ from exporter.config.system_config import own_keys
 from exporter.config.yaml import ItemList, Section
 from exporter.config_types import Keys, Place
 from exporter.model.job import Kind
-from exporter.providers.base import Provider
+from exporter.providers.base import DiscoverKeys, Provider
 
 T = TypeVar("T", bound=Keys)
 
@@ -49,11 +49,19 @@ class Check:
             return
         provider = self.providers[name] = kind(options)
         if provider.Discover is not None and "discover" in system:
-            discover = self._valid(provider.Discover, system["discover"])
-            errors = () if discover is None else provider.check_discover(discover)
-            yield from ((("discover", *place), text) for place, text in errors)
+            yield from self._listings(provider, provider.Discover, system["discover"])
         if isinstance(jobs, ItemList):
             yield from self._jobs(provider, jobs)
+
+    def _listings(
+        self, provider: Provider, model: type[DiscoverKeys], discover: object
+    ) -> Iterator[tuple[Place, str]]:
+        several = isinstance(discover, ItemList)
+        for index, given in enumerate(discover if isinstance(discover, ItemList) else [discover]):
+            keys = self._valid(model, given)
+            errors = () if keys is None else provider.check_discover(keys)
+            outer: Place = ("discover", index) if several else ("discover",)
+            yield from (((*outer, *place), text) for place, text in errors)
 
     def _valid(self, model: type[T], given: object) -> T | None:
         """The validated keys; ``None`` if they have errors, which the validation of the file reports."""

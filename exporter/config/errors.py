@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from exporter.config.models import Choice
+from exporter.config.models import Choice, OneOrMore
 from exporter.config_types import ErrorsInside, Place
 from exporter.model.text import printable
 
@@ -187,6 +187,9 @@ def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[Place, 
         if isinstance(kind, Choice):
             holder = kind = kind.models[str(part)]
             continue
+        if isinstance(kind, OneOrMore):
+            kind = kind.inside(str(part))
+            continue
         holder = kind
         place = (*place, part)
         kind = _inside(kind, part)
@@ -204,7 +207,7 @@ def _inside(kind: Any, part: str | int) -> Any:
 def _container(annotations: Iterable[Any]) -> Any:
     for annotation in annotations:
         origin = get_origin(annotation)
-        if isinstance(annotation, Choice) or origin in (dict, list):
+        if isinstance(annotation, Choice | OneOrMore) or origin in (dict, list):
             return annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return annotation

@@ -40,6 +40,7 @@ from exporter.transport import Tls
 
 MAX_TEXT = 128
 MAX_TIMEOUT_SECONDS = 300.0
+MAX_LISTINGS = 10
 NEVER = "never"
 
 _SYSTEM_NAME = "[A-Za-z0-9_.-]{1,128}"
@@ -232,6 +233,26 @@ class Choice:
         }
 
 
+class OneOrMore:
+    """Marks a value as one model or a list of it."""
+
+    def __init__(self, model: type[Keys], most: int) -> None:
+        self.model = model
+        self._most = most
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        one = handler.generate_schema(self.model)
+        several = core_schema.list_schema(one, min_length=1, max_length=self._most)
+        return core_schema.tagged_union_schema(
+            {"one": one, "several": several},
+            discriminator=lambda value: "several" if isinstance(value, list) else "one",
+        )
+
+    def inside(self, tag: str) -> Any:
+        """The type of the alternative with a tag in pydantic's locations."""
+        return list[self.model] if tag == "several" else self.model  # type: ignore[name-defined]
+
+
 class Models:
     """The models of a file that may name the given providers and credentials.
 
@@ -279,7 +300,7 @@ class Models:
             also = "the jobs to watch, in addition to discovered ones"
             jobs = Field(default_factory=list, description=also)
             about = Field(None, description="discovery of jobs from the listing of the system")
-            found = {"discover": (provider.Discover | None, about)}
+            found = {"discover": (Annotated[Any, OneOrMore(provider.Discover, MAX_LISTINGS)] | None, about)}
         return _make(
             f"{name}_system",
             __base__=(SystemKeys, provider.Options),

@@ -49,7 +49,7 @@ def reference(registry: Registry = BUILT_IN) -> str:
         _table(
             systems[finding[0]],
             ["provider", *beside_defaults, "auth", "discover", "jobs"],
-            types={"provider": _code(systems), "discover": f"mapping, for {_code(finding)}"},
+            types={"provider": _code(systems), "discover": f"mapping or list, for {_code(finding)}"},
             defaults={"jobs": "required without `discover`"},
         ),
         "### `jobs: [ … ]`",

@@ -59,7 +59,7 @@ class SystemConfig:
     state_series: str
     max_jobs: int
     expect: Mapping[str, float]
-    discover: DiscoverKeys | None
+    discover: tuple[DiscoverKeys, ...]
     jobs: tuple[Job, ...]
 
     def job(self, keys: Mapping[str, str], name: str) -> Job:
@@ -103,7 +103,7 @@ def system_config(
         state_series=setting("state_series"),
         max_jobs=setting("max_jobs"),
         expect=expect,
-        discover=getattr(keys, "discover", None),
+        discover=listings(getattr(keys, "discover", None)),
         jobs=tuple(
             _job(
                 name,
@@ -116,6 +116,13 @@ def system_config(
             for job in keys.jobs
         ),
     )
+
+
+def listings(discover: Any) -> tuple[DiscoverKeys, ...]:
+    """The listings of ``discover:``, which is one, several or nothing."""
+    if isinstance(discover, list):
+        return tuple(discover)
+    return () if discover is None else (discover,)
 
 
 def own_keys(names: tuple[str, ...], job: Keys) -> dict[str, str]:

@@ -4,7 +4,8 @@ How many reads run at a time, and when, is up to the collector.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -67,10 +68,12 @@ class Listed(Outcome[Mapping[str, Found]]):
     """One attempt to list jobs; ``value`` is what was found, by ``job_id``, empty if it failed.
 
     Args:
-        end: what else the listing reported.
+        end: what else the listings reported.
+        found_by: the number of the listing that found a job, by ``job_id``, if it is not the first.
     """
 
     end: ListingEnd = field(default_factory=ListingEnd)
+    found_by: Mapping[str, int] = field(default_factory=dict)
 
 
 Reading = Outcome[Status | None]
@@ -116,14 +119,33 @@ class Upstream:
             self._unknown.note(job.id, reading.value)
         return reading
 
-    async def list_jobs(self, keys: DiscoverKeys, trace: Trace | None = None) -> Listed:
-        """Lists the jobs of the system once; any error is in the outcome."""
+    async def list_jobs(self, listings: Sequence[DiscoverKeys], trace: Trace | None = None) -> Listed:
+        """Lists the jobs of the system once, listing after listing; any error is in the outcome.
+
+        The first listing that names a job counts. If one listing fails, all do: without its jobs, the
+        others are only a part.
+        """
         found: dict[str, Found] = {}
-        now = self._clock.time()
-        done = await self._run(lambda: self.provider.discover(keys, now), LISTING_LIMITS, found, trace)
-        end = done.value if isinstance(done.value, ListingEnd) else ListingEnd()
-        listed, hold = {} if done.failure else found, done.not_before
-        return Listed(listed, done.failure, done.read_at, done.seconds, end, not_before=hold)
+        found_by: dict[str, int] = {}
+        skipped: Counter[str] = Counter()
+        incomplete, not_before = "", -inf
+        read_at, began = self._clock.time(), self._clock.monotonic()
+        for number, keys in enumerate(listings):
+            start = partial(self.provider.discover, keys, self._clock.time())
+            more: dict[str, Found] = {}
+            done = await self._run(start, LISTING_LIMITS, more, trace)
+            not_before = max(not_before, done.not_before)
+            if done.failure is not None:
+                seconds = self._clock.monotonic() - began
+                return Listed({}, done.failure, read_at, seconds, not_before=not_before)
+            if number:
+                found_by.update((job_id, number) for job_id in more if job_id not in found)
+            found |= {job_id: each for job_id, each in more.items() if job_id not in found}
+            if isinstance(done.value, ListingEnd):
+                skipped.update(done.value.skipped)
+                incomplete = incomplete or done.value.incomplete
+        end, seconds = ListingEnd(skipped, incomplete), self._clock.monotonic() - began
+        return Listed(found, None, read_at, seconds, end, found_by, not_before=not_before)
 
     async def count_jobs(self) -> Counted:
         """Counts the jobs of the system by state, if its provider can; any error is in the outcome."""

@@ -74,7 +74,8 @@ def job(keys: Mapping[str, str], name: str = "") -> Job:
     return Job("xmc", keys["id"], Kind.RUN, "sitecore", keys, name)
 
 
-def plan(upstream: FakeUpstream, *ids: str, **more: object) -> Plan:
+def plan(upstream: FakeUpstream, *ids: str, discover: DiscoverKeys | None = None, **more: object) -> Plan:
+    more["discover"] = () if discover is None else (discover,)
     fields = {"key_names": frozenset({"id"}), "max_jobs": 100, "concurrency": 2, "labels": {}, **more}
     jobs = [job({"id": each}) for each in ids]
     return Plan(

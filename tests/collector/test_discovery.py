@@ -30,7 +30,7 @@ def names(
     newer_than: float | None = None,
     max_jobs: int = 100,
 ) -> list[str]:
-    return list(chosen(listed, known or {}, newer_than=newer_than, max_jobs=max_jobs, now=NOW)[0])
+    return list(chosen(listed, known or {}, newer_than=[newer_than], max_jobs=max_jobs, now=NOW)[0])
 
 
 def test_runs_that_ended_too_long_ago_are_left_out_and_those_that_go_on_stay() -> None:
@@ -42,6 +42,13 @@ def test_runs_that_ended_too_long_ago_are_left_out_and_those_that_go_on_stay() -
     }
     assert names(listed, newer_than=HOUR) == ["new", "running", "undated"]
     assert names(listed) == ["old", "new", "running", "undated"]
+
+
+def test_the_age_is_that_of_the_listing_that_found_a_run() -> None:
+    listed = {name: found(State.SUCCEEDED, ended=2 * HOUR) for name in ("all", "new", "newer")}
+    found_by = {"new": 1, "newer": 2}
+    kept, _ = chosen(listed, {}, newer_than=[None, 3 * HOUR, HOUR], found_by=found_by, max_jobs=9, now=NOW)
+    assert list(kept) == ["all", "new"]
 
 
 def test_a_failed_run_stays_for_a_day_or_longer_where_the_window_is() -> None:
@@ -62,7 +69,7 @@ def test_a_failed_run_that_the_listing_forgets_stays_for_a_day_and_nothing_else_
         "unread": Remembered(None),
     }
     assert names({}, known) == ["failed", "undated"]
-    kept, _ = chosen({}, known, newer_than=None, max_jobs=9, now=NOW)
+    kept, _ = chosen({}, known, newer_than=[None], max_jobs=9, now=NOW)
     assert kept == {"failed": None, "undated": None}
 
 
@@ -73,10 +80,10 @@ def test_over_the_limit_what_ended_longest_ago_goes_first_and_is_counted() -> No
         "ended just now": found(State.SUCCEEDED, ended=1.0),
         "queued": found(State.QUEUED),
     }
-    kept, dropped = chosen(listed, {}, newer_than=None, max_jobs=3, now=NOW)
+    kept, dropped = chosen(listed, {}, newer_than=[None], max_jobs=3, now=NOW)
     assert list(kept) == ["running", "queued", "ended just now"]
     assert dropped == 1
-    assert chosen(listed, {}, newer_than=None, max_jobs=0, now=NOW) == ({}, 4)
+    assert chosen(listed, {}, newer_than=[None], max_jobs=0, now=NOW) == ({}, 4)
 
 
 @given(
@@ -91,7 +98,7 @@ def test_over_the_limit_what_ended_longest_ago_goes_first_and_is_counted() -> No
 def test_whatever_is_listed_nothing_that_goes_on_is_lost_below_the_limit(
     listed: dict[str, Found], newer_than: float | None, max_jobs: int
 ) -> None:
-    kept, dropped = chosen(listed, {}, newer_than=newer_than, max_jobs=max_jobs, now=NOW)
+    kept, dropped = chosen(listed, {}, newer_than=[newer_than], max_jobs=max_jobs, now=NOW)
     assert len(kept) <= max_jobs
     assert kept.keys() <= listed.keys()
     going_on = {name for name, each in listed.items() if each.status is not None and not each.status.final}

@@ -131,7 +131,7 @@ def test_without_a_word_the_settings_are_those_of_the_contract(config: Load) -> 
             "run_within": 43200.0,
             "success_within": inf,
         },
-        discover=None,
+        discover=(),
         jobs=system.jobs,
     )
     assert system.reach.connection.tls.min_version == "TLS12"

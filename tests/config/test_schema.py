@@ -131,7 +131,9 @@ def test_the_reference_tells_who_can_discover_and_when_jobs_are_needed() -> None
     lines = reference().splitlines()
     names = [f"`{name}`" for name, provider in PROVIDERS.items() if provider.Discover is not None]
     (discover,) = (line for line in lines if line.startswith("| `discover` |"))
-    assert discover.startswith(f"| `discover` | mapping, for {', '.join(names[:-1])} or {names[-1]} |  |")
+    assert discover.startswith(
+        f"| `discover` | mapping or list, for {', '.join(names[:-1])} or {names[-1]} |  |"
+    )
     (jobs,) = (line for line in lines if line.startswith("| `jobs` |"))
     assert jobs.startswith(
         "| `jobs` | list | required without `discover` | the jobs to watch, in addition to"

@@ -90,5 +90,5 @@ async def test_words_of_reads_and_of_listings_are_logged(caplog: pytest.LogCaptu
     provider = Sitecore(Sitecore.Options())
     upstream = Upstream(provider, client)
     await upstream.read(Job("xmc", "1", Kind.RUN, "sitecore", {"id": "1"}), None)
-    await upstream.list_jobs(SitecoreDiscover())
+    await upstream.list_jobs([SitecoreDiscover()])
     assert [record.__dict__["status"] for record in caplog.records] == ["Odd", "Broken"]

@@ -6,11 +6,11 @@ nothing is an absent series. So is one that finds a value of a wrong type, which
 """
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, ClassVar
-from urllib.parse import quote, urlencode
 
 from pydantic import ConfigDict, Field
 
@@ -18,22 +18,27 @@ from exporter.config_types import Expression, Keys, KeyValue, Place, inside
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
-from exporter.providers.base import DiscoverKeys, Found, Listing, Provider, Steps, invalid, received
+from exporter.providers.base import (
+    DiscoverKeys,
+    Found,
+    Listing,
+    ListingEnd,
+    Provider,
+    Steps,
+    invalid,
+)
 from exporter.providers.fields import Fields
-from exporter.providers.json.keys import JsonDiscover, RateLimitKeys, ReadKeys, RequestKeys
-from exporter.providers.json.listing import Pages, Turn, look
-from exporter.providers.json.templates import Values, as_number, filled, filled_in, numbers, parsed, put
+from exporter.providers.json.keys import JsonDiscover, JsonParents, RateLimitKeys, ReadKeys
+from exporter.providers.json.listing import MAX_INT, body_of, keys_of, listed, look
+from exporter.providers.json.templates import Turn, Values, as_number, numbers, request_of, since_of
 from exporter.providers.rate_limit import RateLimit
-from exporter.providers.values import key, text
+from exporter.providers.values import text
 
-_JSON = ("Content-Type", "application/json")
 _MINUS = 'write a name that contains a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
 _SLASH = (
     "write a name that contains / or another operator in quotes, as in "
     '"app.kubernetes.io/name", and a number that is meant as to_string(a / b)'
 )
-_SINCE_SECONDS = 60
-MAX_INT = 10**20
 
 
 class JsonOptions(Keys):
@@ -92,8 +97,13 @@ class JsonApi(Provider):
 
     def check_discover(self, discover: JsonDiscover) -> Iterator[tuple[tuple[str, ...], str]]:
         """A listing must have exactly the keys that a read needs."""
+        parents = {} if discover.parents is None else discover.parents.keys
+        found = {*discover.keys, *parents}
+        for name in parents:
+            if name not in self._names:
+                yield ("parents", "keys", name), f"unknown key; allowed: {', '.join(self._names)}"
         for name in self._names:
-            if name not in discover.keys:
+            if name not in found:
                 yield ("keys", name), "is missing: read uses it in braces"
         for name in discover.keys:
             if name not in self._names:
@@ -114,8 +124,8 @@ class JsonApi(Provider):
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request."""
-        response = yield _request(self._read, job.keys, Turn())
-        value = _body("error", self._read, response)
+        response = yield request_of(self._read, job.keys, Turn())
+        value = body_of("error", self._read, response)
         if self._read.root is not None:
             value = look("root", self._read.root, value)
             if value is None:
@@ -123,51 +133,46 @@ class JsonApi(Provider):
         return self._status(job.id, value, self._read.state)
 
     def discover(self, keys: JsonDiscover, now: float) -> Listing:
-        """One request for each page."""
-        since = {} if keys.newer_than is None else _since(now - keys.newer_than)
-        pages = Pages(keys)
+        """One request for each page; with `parents`, for each page of them and of the jobs of each."""
+        since = {} if keys.newer_than is None else since_of(now - keys.newer_than)
         seen: set[str] = set()
-        turn: Turn | None = pages.first()
-        while turn is not None:
-            request = _request(keys, since, turn)
-            response = yield from received(request)
-            if response.status in turn.expect:
-                return pages.end(response.status)
-            body = _body("discover.error", keys, response)
-            entries = look("discover.items", keys.items, body)
-            if not isinstance(entries, list):
-                raise invalid(response, "discover.items: the value is not a list")
-            for entry in entries if pages.add(body, entries) else ():
-                try:
-                    own = self._keys(keys, entry)
-                except Failure as failure:
-                    pages.tally.skipped[failure.detail] += 1
-                    continue
-                job_id, _ = self.identify(own)
-                # Of several entries with one id the first counts: listings begin with the newest.
-                if job_id not in seen:
-                    seen.add(job_id)
-                    yield self._found(job_id, own, entry, keys.state)
-            turn = pages.after(request, response, body)
-        return pages.end()
+        if keys.parents is None:
+            return (yield from self._jobs(keys, since, {}, seen))
+        parents: dict[tuple[str, ...], dict[str, str]] = {}
+        ends = [
+            (yield from listed("discover.parents", keys.parents, since, partial(_add, parents, keys.parents)))
+        ]
+        for parent in parents.values():
+            try:
+                ends.append((yield from self._jobs(keys, {**since, **parent}, parent, seen)))
+            except Failure as failure:
+                # One that was deleted since, or whose jobs nobody may see, does not hide those of the others.
+                if failure.reason not in (Reason.NOT_FOUND, Reason.FORBIDDEN):
+                    raise
+                ends.append(ListingEnd(incomplete=f"the jobs of a parent cannot be listed: {failure.reason}"))
+        skipped = sum((Counter(end.skipped) for end in ends), Counter[str]())
+        return ListingEnd(skipped, next((end.incomplete for end in ends if end.incomplete), ""))
 
-    def _keys(self, keys: JsonDiscover, entry: Any) -> dict[str, str]:
-        """The keys of an entry's job.
+    def _jobs(
+        self, keys: JsonDiscover, values: Values, parent: Mapping[str, str], seen: set[str]
+    ) -> Generator[Request | Found, Response | None, ListingEnd]:
+        """The jobs of one listing.
 
-        Raises:
-            Failure: one of them is not valid as a key of a job; its detail is the same for all entries.
+        Args:
+            values: of the names in braces.
+            parent: keys of each job that are not in its entry.
+            seen: the ids of jobs that were found before; those of this listing are added.
         """
-        own = {}
-        for name in self._names:
-            value = look(f"discover.keys.{name}", keys.keys[name], entry)
-            if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_INT:
-                value = str(value)
-            checked = key(value)
-            if checked is None:
-                why = "nothing" if value is None else "a value that is not valid as a key"
-                raise Failure(Reason.INVALID_RESPONSE, f"discover.keys.{name}: the expression found {why}")
-            own[name] = checked
-        return own
+
+        def find(entry: Any) -> Iterator[Found]:
+            own = {**parent, **keys_of("discover.keys", keys.keys, entry)}
+            job_id, _ = self.identify(own)
+            # Of several entries with one id the first counts: listings begin with the newest.
+            if job_id not in seen:
+                seen.add(job_id)
+                yield self._found(job_id, own, entry, keys.state)
+
+        return (yield from listed("discover", keys, values, find))
 
     def _found(self, job_id: str, own: Mapping[str, str], entry: Any, state: Expression | None) -> Found:
         if state is None:
@@ -210,60 +215,8 @@ class JsonApi(Provider):
 
 def _is_text(place: Place) -> bool:
     """Whether the expression at a place in ``read`` or ``discover`` should find a text."""
-    return place[1] in ("state", "keys", *_TEXTS)
-
-
-def _request(request: RequestKeys, keys: Values, turn: Turn) -> Request:
-    """A request with the keys of a job, each encoded for its place."""
-    path = filled(request.path, {name: quote(str(value), safe="") for name, value in keys.items()})
-    query = {name: [filled(each, keys) for each in values] for name, values in request.query.items()}
-    for place, value in turn.query.items():
-        _put_into_query(query, place, value)
-    if turn.path:
-        path = turn.path
-    elif query:
-        path = f"{path}?{urlencode(query, doseq=True, quote_via=quote)}"
-    body = filled_in(request.body, keys)
-    for place, value in turn.body.items():
-        body = body or {}
-        put(body, place.split("."), value)
-    headers = tuple(request.headers.items())
-    if body is None:
-        return Request(path, headers, turn.expect, request.method)
-    if not any(name.lower() == "content-type" for name in request.headers):
-        headers = (*headers, _JSON)
-    return Request(path, headers, turn.expect, request.method, json.dumps(body).encode())
-
-
-def _put_into_query(query: dict[str, list[str]], place: str, value: str | int) -> None:
-    """Sets a parameter; a place such as ``variables.cursor`` is inside the JSON of a parameter."""
-    name, *inside = place.split(".")
-    content = parsed(query[name][0]) if inside and name in query else None
-    if isinstance(content, dict):
-        content = dict(content)
-        put(content, inside, value)
-        query[name] = [json.dumps(content)]
-    else:
-        query[place] = [str(value)]
-
-
-def _since(moment: float) -> Values:
-    """A time in three notations for requests, rounded so that these stay the same for a minute."""
-    seconds = max(0, int(moment // _SINCE_SECONDS * _SINCE_SECONDS))
-    written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-    return {"since": written, "since_s": seconds, "since_ms": seconds * 1000}
-
-
-def _body(name: str, request: RequestKeys, response: Response) -> Any:
-    """The JSON of a response.
-
-    Raises:
-        Failure: ``invalid_response``, it is not JSON, or the expression ``error`` finds something.
-    """
-    body = response.json()
-    if request.error is not None and look(name, request.error, body):
-        raise invalid(response, f"{name}: the expression found something")
-    return body
+    names = [part for part in place if isinstance(part, str)]
+    return names[1] in ("state", "keys", *_TEXTS) or names[-2] == "keys"
 
 
 def _results(expressions: Mapping[str, Expression], value: Any) -> Fields:
@@ -304,3 +257,9 @@ _READERS: Mapping[str, Callable[[Fields, str], Any]] = {
     **dict.fromkeys(_TIMES, Fields.instant),
 }
 """How the result of each expression except ``state`` is read."""
+
+
+def _add(parents: dict[tuple[str, ...], dict[str, str]], keys: JsonParents, entry: Any) -> Iterator[Found]:
+    own = keys_of("discover.parents.keys", keys.keys, entry)
+    parents.setdefault(tuple(own.values()), own)
+    return iter(())

@@ -23,7 +23,6 @@ from exporter.config_types import (
 )
 from exporter.model.job import RESULTS, State
 from exporter.providers.base import DiscoverKeys
-from exporter.providers.json.templates import KEY
 from exporter.providers.rate_limit import RateLimit
 from exporter.providers.state_words import StateName, StateWords, by_word
 
@@ -35,6 +34,7 @@ RESERVED = frozenset({"name", "labels", "expect", "system", "debug"})
 SINCE = ("since", "since_s", "since_ms")
 """The names in braces that a listing's request can have: the time ``newer_than`` ago, in three notations."""
 
+KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})(:number)?\}")
 # RFC 3986 section 3.3: segments of pchar, and keys in braces.
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za-z_][A-Za-z0-9_]{0,63}\})*)+")
 _ENDED = frozenset({*RESULTS, State.STOPPED})
@@ -254,10 +254,11 @@ class Paging(Keys):
         description="the number of entries on all pages, in each response; a listing that ends with fewer is "
         "incomplete. Without it, usual names beside the list are tried",
     )
-    into: Literal["query", "body"] = Field(
+    into: Literal["query", "body", "path"] = Field(
         "query",
         description="place of the parameter, whose name can lead into it by dots: variables.cursor is cursor "
-        "in the mapping variables of a body, or in a query parameter that is JSON",
+        "in the mapping variables of a body, or in a query parameter that is JSON. In path its name is in "
+        "braces",
     )
     max_pages: int | None = Field(
         None, ge=1, le=500, description="limit of pages, for listings that begin with the newest"
@@ -277,40 +278,35 @@ class Paging(Keys):
         if numbers and self.page is None:
             raise ValueError(f"{min(numbers)} goes with page only")
         if self.into == "body" and self.page is None and self.token is None:
-            raise ValueError("into goes with page or token only")
+            raise ValueError("into: body goes with page or token only")
+        if self.into == "path" and self.page is None:
+            raise ValueError("into: path goes with page only")
         return self
 
 
-class JsonDiscover(DiscoverKeys, RequestKeys):
-    """The jobs in a list of the response."""
+class ListKeys(RequestKeys):
+    """A list in the response, page by page."""
 
-    items: Expr = Field(description="the list of jobs in a page")
+    items: Expr = Field(description="the list in a page")
     keys: dict[str, Expr] = Field(
-        min_length=1, description="the keys of a job by name, each an expression for its entry of the list"
-    )
-    state: Expr | None = Field(
-        None,
-        description="the word for the state in an entry; the other expressions of read are then evaluated "
-        "in the entry too, and the job itself is not read",
+        default_factory=dict, description="keys by name, each an expression for its entry of the list"
     )
     paging: Paging | None = Field(None, description="the next page; without it there is one page")
-    interval: PositiveDuration = Field(
-        "1m", validate_default=True, description="interval of a listing without states"
-    )
 
-    @model_validator(mode="after")
-    def _knows_names(self) -> "JsonDiscover":
-        names = self.names()
-        if any(name not in SINCE for name in names):
-            raise ValueError(f"a listing has no keys in braces; allowed: {', '.join(SINCE)}")
-        if names and self.newer_than is None:
-            raise ValueError("since in braces needs newer_than")
-        if self.paging is not None and self.paging.into == "body":
-            self._check_place(self.paging.page or self.paging.token or "")
-        return self
+    def check_place(self) -> None:
+        """Checks that the parameter of a page has a place.
 
-    def _check_place(self, place: str) -> None:
-        """The parameter of a page must fit into the body, also where dots lead to nested mappings."""
+        Raises:
+            ValueError: it has none.
+        """
+        paging, names = self.paging, KEY.findall(self.path)
+        if paging is None or paging.into == "query":
+            return
+        place = paging.page or paging.token or ""
+        if paging.into == "path":
+            if (place, "") not in names:
+                raise ValueError(f"paging into the path needs {{{place}}} in path")
+            return
         if self.method == "GET":
             raise ValueError("paging into the body needs method: POST")
         inside = self.body or {}
@@ -318,3 +314,61 @@ class JsonDiscover(DiscoverKeys, RequestKeys):
             if not isinstance(inside, dict):
                 raise ValueError("paging into the body needs a mapping where the parameter goes")  # noqa: TRY004
             inside = inside.get(name) or {}
+
+    def check_names(self, *allowed: str) -> frozenset[str]:
+        """Checks the names in braces, and returns them.
+
+        Raises:
+            ValueError: one is not allowed.
+        """
+        names = set(self.names())
+        if self.paging is not None and self.paging.into == "path":
+            names -= {self.paging.page}
+        if not names.issubset(allowed):
+            raise ValueError(f"has a name in braces that is not known; allowed: {', '.join(allowed)}")
+        return frozenset(names)
+
+
+class JsonParents(ListKeys):
+    """What has listings of jobs, such as the projects of a system."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "JsonParents":
+        if not self.keys:
+            raise ValueError("keys is missing: the names in braces of the listings")
+        self.check_place()
+        self.check_names(*SINCE)
+        return self
+
+
+class JsonDiscover(DiscoverKeys, ListKeys):
+    """The jobs in a list of the response."""
+
+    parents: JsonParents | None = Field(
+        None,
+        description="a listing of parents, such as projects: the jobs of each are listed, with its keys as "
+        "names in braces and as keys of the jobs",
+    )
+    state: Expr | None = Field(
+        None,
+        description="the word for the state in an entry; the other expressions of read are then evaluated "
+        "in the entry too, and the job itself is not read",
+    )
+    interval: PositiveDuration = Field(
+        "1m", validate_default=True, description="interval of a listing without states"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "JsonDiscover":
+        parents = self.parents
+        self.check_place()
+        names = self.check_names(*SINCE, *(parents.keys if parents is not None else ()))
+        if not self.keys and parents is None:
+            raise ValueError("keys is missing: the keys of a job")
+        if parents is not None:
+            names |= parents.check_names(*SINCE)
+            if both := self.keys.keys() & parents.keys.keys():
+                raise ValueError(f"{min(both)} is a key of parents already")
+        if names.intersection(SINCE) and self.newer_than is None:
+            raise ValueError("since in braces needs newer_than")
+        return self

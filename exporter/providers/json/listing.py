@@ -1,20 +1,20 @@
 """The pages of a listing of the provider ``json``: by number, by a token, or by the next page's address."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from exporter.config_types import Expression
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
-from exporter.providers.base import ListingEnd, invalid
-from exporter.providers.json.keys import JsonDiscover, Paging
+from exporter.providers.base import Found, ListingEnd, invalid, received
+from exporter.providers.json.keys import ListKeys, Paging, RequestKeys
+from exporter.providers.json.templates import Turn, Values, request_of
 from exporter.providers.paging import BEYOND, STALLED, Tally, next_path
-from exporter.providers.values import count, mapping
+from exporter.providers.values import count, key, mapping
 
 MAX_TOKEN = 8192
-MAX_NUMBER = 10**20
+MAX_INT = 10**20
 
 # RFC 8288 section 3: an address, and its parameters up to the next address.
 _LINK = re.compile(r'<([^<>]*)>((?:[^"<]|"(?:[^"\\]|\\.){0,250}")*)')
@@ -26,22 +26,35 @@ _TOTALS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What the request of one page adds to the configuration.
+def listed(
+    place: str, keys: ListKeys, values: Values, find: Callable[[Any], Iterable[Found]]
+) -> Generator[Request | Found, Response | None, ListingEnd]:
+    """Requests page after page, and yields what ``find`` finds in each entry.
 
     Args:
-        query: parameters in addition to those of the configuration, by place: a name, or with dots a place
-            inside the JSON of a parameter.
-        body: the same, for the body, in which dots lead to nested mappings.
-        path: replaces path and query, if a response has the next page's address; encoded.
-        expect: statuses that mean that there is no such page.
+        place: of the keys in the configuration.
+        find: fails for an entry that is to be skipped.
     """
-
-    query: Mapping[str, str | int] = field(default_factory=dict)
-    body: Mapping[str, str | int] = field(default_factory=dict)
-    path: str = ""
-    expect: frozenset[int] = frozenset()
+    pages = Pages(keys)
+    turn: Turn | None = pages.first()
+    while turn is not None:
+        request = request_of(keys, values, turn)
+        response = yield from received(request)
+        if response.status in turn.expect:
+            return pages.end(response.status)
+        body = body_of(f"{place}.error", keys, response)
+        entries = look(f"{place}.items", keys.items, body)
+        if not isinstance(entries, list):
+            raise invalid(response, f"{place}.items: the value is not a list")
+        for entry in entries if pages.add(body, entries) else ():
+            try:
+                found = tuple(find(entry))
+            except Failure as failure:
+                pages.tally.skipped[failure.detail] += 1
+            else:
+                yield from found
+        turn = pages.after(request, response, body)
+    return pages.end()
 
 
 class Pages:
@@ -51,13 +64,13 @@ class Pages:
         tally: counts the entries.
     """
 
-    def __init__(self, discover: JsonDiscover) -> None:
-        self.tally = Tally(discover.paging.size if discover.paging is not None else None)
+    def __init__(self, keys: ListKeys) -> None:
         from exporter.expressions import whole_list  # noqa: PLC0415  # as in config_types
 
-        self._items, self._paging = discover.items, discover.paging
-        self._whole = whole_list(discover.items.source)
-        self._number = discover.paging.first if discover.paging is not None else 0
+        self.tally = Tally(keys.paging.size if keys.paging is not None else None)
+        self._items, self._paging = keys.items, keys.paging
+        self._whole = whole_list(keys.items.source)
+        self._number = keys.paging.first if keys.paging is not None else 0
         self._pages = self._rows = 0
         self._is_new = True
         self._listing = ""
@@ -123,6 +136,8 @@ class Pages:
         expect = BEYOND if paging.page is not None and self._pages else frozenset[int]()
         if paging.into == "body":
             return Turn(body={name: value}, expect=expect)
+        if paging.into == "path":
+            return Turn(keys={name: value}, expect=expect)
         return Turn(query={name: value}, expect=expect)
 
     def _numbered(self, paging: Paging, name: str, response: Response) -> Turn | None:
@@ -180,7 +195,7 @@ def _next_value(paging: Paging, response: Response, body: Any) -> str | int:
         value = look("paging.next", paging.next, body)
     if value is None or value is False:
         return ""
-    if isinstance(value, int) and 0 <= value < MAX_NUMBER and value is not True:
+    if isinstance(value, int) and 0 <= value < MAX_INT and value is not True:
         return value
     # JSON can contain half a surrogate pair, which cannot be encoded.
     if not isinstance(value, str) or len(value) > MAX_TOKEN or not value.isprintable():
@@ -212,3 +227,34 @@ def look(name: str, expression: Expression, value: Any) -> Any:
         return expression.find(value)
     except ValueError as error:
         raise Failure(Reason.INVALID_RESPONSE, f"{name}: its expression {error}") from None
+
+
+def keys_of(place: str, keys: Mapping[str, Expression], entry: Any) -> dict[str, str]:
+    """The keys in an entry.
+
+    Raises:
+        Failure: one of them is not valid as a key of a job; its detail is the same for all entries.
+    """
+    own = {}
+    for name, expression in keys.items():
+        value = look(f"{place}.{name}", expression, entry)
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_INT:
+            value = str(value)
+        checked = key(value)
+        if checked is None:
+            why = "nothing" if value is None else "a value that is not valid as a key"
+            raise Failure(Reason.INVALID_RESPONSE, f"{place}.{name}: the expression found {why}")
+        own[name] = checked
+    return own
+
+
+def body_of(name: str, request: RequestKeys, response: Response) -> Any:
+    """The JSON of a response.
+
+    Raises:
+        Failure: ``invalid_response``, it is not JSON, or the expression ``error`` finds something.
+    """
+    body = response.json()
+    if request.error is not None and look(name, request.error, body):
+        raise invalid(response, f"{name}: the expression found something")
+    return body

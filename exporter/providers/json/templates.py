@@ -6,13 +6,20 @@ of GraphQL in a query parameter, is filled in as JSON, so a key cannot break it.
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from exporter.model.failure import Failure, Reason
+from exporter.model.http import Request
+from exporter.providers.json.keys import KEY, RequestKeys
 
-KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})(:number)?\}")
+_JSON = ("Content-Type", "application/json")
+_SINCE_SECONDS = 60
+
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?", re.ASCII)
 
 Values = Mapping[str, str | int]
@@ -93,3 +100,65 @@ def put(target: dict[str, Any], names: Sequence[str], value: str | int) -> None:
         inner = target.get(name)
         target[name] = target = dict(inner) if isinstance(inner, dict) else {}
     target[names[-1]] = value
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the request of one page adds to the configuration.
+
+    Args:
+        query: parameters in addition to those of the configuration, by place: a name, or with dots a place
+            inside the JSON of a parameter.
+        body: the same, for the body, in which dots lead to nested mappings.
+        keys: names in braces and their values.
+        path: replaces path and query, if a response has the next page's address; encoded.
+        expect: statuses that mean that there is no such page.
+    """
+
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: Mapping[str, str | int] = field(default_factory=dict)
+    keys: Mapping[str, str | int] = field(default_factory=dict)
+    path: str = ""
+    expect: frozenset[int] = frozenset()
+
+
+def request_of(request: RequestKeys, keys: Values, turn: Turn) -> Request:
+    """A request with the keys of a job, each encoded for its place."""
+    keys = {**keys, **turn.keys}
+    path = filled(request.path, {name: quote(str(value), safe="") for name, value in keys.items()})
+    query = {name: [filled(each, keys) for each in values] for name, values in request.query.items()}
+    for place, value in turn.query.items():
+        _put_into_query(query, place, value)
+    if turn.path:
+        path = turn.path
+    elif query:
+        path = f"{path}?{urlencode(query, doseq=True, quote_via=quote)}"
+    body = filled_in(request.body, keys)
+    for place, value in turn.body.items():
+        body = body or {}
+        put(body, place.split("."), value)
+    headers = tuple(request.headers.items())
+    if body is None:
+        return Request(path, headers, turn.expect, request.method)
+    if not any(name.lower() == "content-type" for name in request.headers):
+        headers = (*headers, _JSON)
+    return Request(path, headers, turn.expect, request.method, json.dumps(body).encode())
+
+
+def _put_into_query(query: dict[str, list[str]], place: str, value: str | int) -> None:
+    """Sets a parameter; a place such as ``variables.cursor`` is inside the JSON of a parameter."""
+    name, *inside = place.split(".")
+    content = parsed(query[name][0]) if inside and name in query else None
+    if isinstance(content, dict):
+        content = dict(content)
+        put(content, inside, value)
+        query[name] = [json.dumps(content)]
+    else:
+        query[place] = [str(value)]
+
+
+def since_of(moment: float) -> Values:
+    """A time in three notations for requests, rounded so that these stay the same for a minute."""
+    seconds = max(0, int(moment // _SINCE_SECONDS * _SINCE_SECONDS))
+    written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return {"since": written, "since_s": seconds, "since_ms": seconds * 1000}

@@ -1,0 +1,88 @@
+"""Several listings of one system, and listings of what has other listings, on the wire."""
+
+from pathlib import Path
+
+from tests.vendor import Asked, Told, exporter, vendor
+
+HEAD = """systems:
+  ci:
+    provider: json
+    base_url: {url}
+    min_interval: 0s
+    read:
+      path: "/projects/{{project}}/runs/{{id}}"
+      state: s
+      ended_at: end
+"""
+SEVERAL = (
+    HEAD
+    + """
+    discover:
+      - {{path: /open, items: runs, keys: {{project: p, id: id}}, state: s}}
+      - path: /ended
+        query: {{after: "{{since}}"}}
+        items: runs
+        keys: {{project: p, id: id}}
+        state: s
+        newer_than: 1d
+"""
+)
+PARENTS = (
+    HEAD
+    + """
+    discover:
+      parents:
+        path: "/projects/page/{{page}}"
+        items: projects
+        keys: {{project: name}}
+        paging: {{page: page, into: path}}
+      path: "/projects/{{project}}/runs"
+      items: runs
+      keys: {{id: id}}
+      state: s
+"""
+)
+
+
+def run(name: str, state: str, **more: object) -> dict[str, object]:
+    return {"p": "web", "id": name, "s": state, **more}
+
+
+async def test_what_has_not_ended_and_what_ended_lately_are_two_listings_of_one_system(
+    tmp_path: Path,
+) -> None:
+    old = run("old", "queued"), run("same", "running")
+    new = run("same", "succeeded", end="2026-03-01T10:00:00Z"), run("done", "failed")
+    pages = {"/open": Told({"runs": old}), "/ended": Told({"runs": new})}
+    async with (
+        vendor(lambda asked: pages[asked.path.partition("?")[0]]) as ci,
+        exporter(SEVERAL.format(url=ci.url), tmp_path) as running,
+    ):
+        samples = await running.scrape()
+        states = {each: samples.state(f"web/{each}") for each in ("old", "same", "done")}
+        assert states == {"old": "queued", "same": "running", "done": "failed"}
+        assert {path.partition("?")[0] for path in ci.count()} == {"/open", "/ended"}
+
+        pages["/ended"] = Told(status=500)
+        broken = await running.scrape()
+        assert broken.get_one("remote_job_system_up", system="ci") == 0
+        assert broken.get_one("remote_job_exporter_jobs", system="ci") == 3
+
+
+async def test_the_jobs_of_each_parent_are_found_and_one_closed_parent_hides_no_other(
+    tmp_path: Path,
+) -> None:
+    def answer(asked: Asked) -> Told:
+        projects = {"/projects/page/1": ["web", "a/b"], "/projects/page/2": ["closed"]}
+        if asked.path.startswith("/projects/page/"):
+            return Told({"projects": [{"name": name} for name in projects.get(asked.path, [])]})
+        if asked.path == "/projects/closed/runs":
+            return Told(status=403)
+        return Told({"runs": [{"id": 7, "s": "running"}]})
+
+    async with vendor(answer) as ci, exporter(PARENTS.format(url=ci.url), tmp_path) as running:
+        samples = await running.scrape()
+        assert samples.state("web/7") == samples.state("a/b/7") == "running"
+        assert "/projects/a%2Fb/runs" in ci.count()
+        assert samples.get_one("remote_job_system_up", system="ci") == 1
+        assert samples.get_one("remote_job_system_read_error_info", reason="incomplete") == 1
