@@ -155,8 +155,9 @@ class LoginKeys(fields.Keys):
     )
     lifetime: Lifetime | None = Field(
         None,
-        description="a duration, or an expression that finds seconds or a time in the response: how long the "
-        "login is valid; without it `exp` of a JWT, else 5m for a token, and cookies until they are rejected",
+        description="a duration, or an expression that finds seconds, a duration or a time in the response: "
+        "how long the login is valid; without it `exp` of a JWT, else 5m for a token, and cookies until they "
+        "are rejected",
     )
     send: SecretHeaders | None = Field(
         None,
@@ -286,6 +287,8 @@ class Login(CookieCredential):
             token, where = response.headers.get(keys.token_header), f"in the header {keys.token_header}"
         else:
             return ""
+        if isinstance(token, int) and not isinstance(token, bool):
+            token = str(token)
         if isinstance(token, str) and token[:7].lower() == "bearer ":
             token = token[7:].strip()  # `send` names the scheme
         if not usable(token):
@@ -313,11 +316,13 @@ def _filled(value: Any, values: Mapping[Secret, str]) -> Any:
 
 def _content(response: Response) -> Any:
     """The JSON value of a body, or its text, since some responses are the token alone; nothing for a page."""
+    text = response.content.decode(errors="replace").strip()
+    if text[:1].isdigit():  # a token such as 12e45 is not a number
+        return text
     try:
         return parsed(response.content, response.headers)
     except (ValueError, RecursionError):
-        text = response.content.decode(errors="replace").strip()
-    return None if text.startswith("<") else text
+        return None if text.startswith("<") else text
 
 
 def _find(expression: fields.Expression, content: Any) -> Any:

@@ -26,6 +26,16 @@ FORCED_SECONDS = 30.0, 300.0
 FIRST_MOMENT = 1e9
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,12})?", re.ASCII)
+# ISO 8601 (PT1H30M), and without its letters as in Go and Prometheus (1h30m, 3600s).
+_ISO_DURATION = re.compile(
+    r"P?(?:(?P<d>\d{1,9})D)?T?(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,15}(?:\.\d{1,12})?)S)?",
+    re.ASCII | re.IGNORECASE,
+)
+# hours:minutes:seconds, after days if there are any, as .NET and Python write them.
+_CLOCK_DURATION = re.compile(
+    r"(?:(?P<d>\d{1,9})(?:\.| days?, ))?(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d(?:\.\d{1,12})?)", re.ASCII
+)
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _TOKEN = re.compile(r"[\x21-\x7e\xa1-\xff]+")
 
 
@@ -187,8 +197,9 @@ class TokenCredential(Credential):
         """For how many seconds to use the token of a response.
 
         Args:
-            values: candidates; each is a lifetime in seconds, or an end as `moment` reads it. A number may be
-                text. The first that gives more than 0 seconds counts.
+            values: candidates; each is a lifetime in seconds, a text such as ``1h``, ``PT1H`` or
+                ``01:00:00``, or an end as `moment` reads it. A number may be text. The first that gives more
+                than 0 seconds counts.
 
         Returns:
             At most a day; the default if there is no such value.
@@ -225,9 +236,14 @@ def usable(token: object) -> TypeGuard[str]:
 
 
 def _number(value: object) -> float:
-    """A positive number, or text with one; 0 for anything else."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        return float(value)
+    """A positive number, or text with one or with a duration, in seconds; 0 for anything else."""
+    if isinstance(value, str):
+        text = value.strip()
+        if _NUMBER.fullmatch(text):
+            return float(text)
+        match = _ISO_DURATION.fullmatch(text) or _CLOCK_DURATION.fullmatch(text)
+        parts = match.groupdict().items() if match else ()
+        return sum(float(number) * _UNITS[unit] for unit, number in parts if number)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     return float(min(value, 1e300))  # an integer of JSON can be too large for a float

@@ -139,6 +139,24 @@ def test_a_token_is_the_whole_response(body: bytes) -> None:
     assert sent(credential)["Authorization"] == f"Bearer {TOKEN}"
 
 
+@pytest.mark.parametrize("token", ["1234", "0012", "12e45678", "1e5", "12.50"])
+def test_a_token_of_digits_is_no_number(token: str) -> None:
+    credential = renewed(login(**{**AIRFLOW, "token": "@"}), body=token.encode())
+    assert sent(credential)["Authorization"] == f"Bearer {token}"
+
+
+def test_a_session_id_can_be_a_number() -> None:
+    credential = renewed(login(**{**AIRFLOW, "token": "sid"}), json={"sid": 2**70})
+    assert sent(credential)["Authorization"] == f"Bearer {2**70}"
+
+
+@pytest.mark.parametrize("body", ["true", "null", "[1]", '""', "<1>"])
+def test_other_values_are_not_a_token(body: str) -> None:
+    with responses.RequestsMock() as mock, Session() as session:
+        mock.post(f"{BASE}/auth/token", body=body)
+        renewal_failure(login(**{**AIRFLOW, "token": "@"}), session)
+
+
 @pytest.mark.parametrize(
     ("keys", "body", "renewed_after"),
     [
@@ -154,6 +172,13 @@ def test_a_token_is_the_whole_response(body: bytes) -> None:
         ({"lifetime": "expires"}, {"expires": NOON + 3600}, 3240),
         ({"lifetime": "expires"}, {"access_token": jwt(exp=NOON + 3600)}, 3240),
         ({"lifetime": "expires"}, {"expires": 10**9}, 270),
+        *(
+            ({"lifetime": "ttl"}, {"ttl": text}, 3240)
+            for text in ("1h", "60m", "3600s", "PT1H", "PT60M", "P0DT3600.0S", "01:00:00", "0:59:60.0")
+        ),
+        ({"lifetime": "ttl"}, {"ttl": "0.12:00:00"}, 38880),
+        ({"lifetime": "ttl"}, {"ttl": "1 day, 0:00:00"}, 77760),
+        *(({"lifetime": "ttl"}, {"ttl": text}, 270) for text in ("", "P", "PT", "0s", "-1h", "00:00:00")),
     ],
 )
 def test_a_login_lives_as_long_as_is_configured_or_the_response_says(
