@@ -97,6 +97,32 @@ async def test_an_early_renewal_that_hangs_makes_no_read_wait(tmp_path: Path) ->
         assert issuer.calls == 2
 
 
+@pytest.mark.parametrize(
+    ("status", "retry_after", "date", "seconds"),
+    [
+        (429, "60", "", 60),
+        (503, "Sun, 01 Mar 2026 12:01:00 GMT", "Sun, 01 Mar 2026 12:00:00 GMT", 60),
+        (429, "86400", "", 900),
+        (429, "1", "", 5),
+        (429, "soon", "", 5),
+        (401, "60", "", 5),
+    ],
+)
+async def test_a_token_endpoint_that_asks_to_wait_gets_no_request_before(
+    status: int, retry_after: str, date: str, seconds: float, tmp_path: Path
+) -> None:
+    headers = {"Retry-After": retry_after, **({"Date": date} if date else {})}
+    issuer, clock = Issuer(lambda _: Told({}, status, headers)), FakeClock()
+    async with vendor(issuer) as docs, exporter(with_oauth2(docs.url), tmp_path, clock=clock) as running:
+        await running.scrape()
+        clock.turn(seconds - 0.5)
+        await running.scrape()
+        assert issuer.calls == 1
+        clock.turn(1)
+        await running.scrape()
+        assert issuer.calls == 2
+
+
 async def test_an_early_renewal_that_fails_is_told_when_the_old_token_has_ended(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

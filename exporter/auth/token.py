@@ -191,7 +191,20 @@ class TokenCredential(Credential):
     def check_status(self, response: Response, reason: str = "") -> None:
         """Raises a `failure` with `reason` for any status but 2xx."""
         if not 200 <= (status := response.status_code) < 300:
-            raise self.failure(f"HTTP status {status}{reason}", status)
+            failure = self.failure(f"HTTP status {status}{reason}", status)
+            if status in (429, 503):
+                failure.retry_after = self._retry_after(response)
+            raise failure
+
+    def _retry_after(self, response: Response) -> float | None:
+        value = response.headers.get("Retry-After", "")
+        until = http_date(value)
+        return _number(value) if until is None else until - self._server_time(response)
+
+    def _server_time(self, response: Response) -> float:
+        """Unix time by the clock of the server if possible: that of this machine may be wrong."""
+        now = http_date(response.headers.get("Date", ""))
+        return self._clock() if now is None else now
 
     def life(self, response: Response, *values: object) -> float:
         """For how many seconds to use the token of a response.
@@ -208,9 +221,7 @@ class TokenCredential(Credential):
             number = _number(value)
             end = None if 0 < number < FIRST_MOMENT else moment(value)
             if end is not None:
-                # By the clock of the server if possible: that of this machine may be wrong.
-                now = http_date(response.headers.get("Date", ""))
-                number = end - (self._clock() if now is None else now)
+                number = end - self._server_time(response)
             if number > 0:
                 return min(max(number, 1.0), MAX_LIFE_SECONDS)
         return DEFAULT_LIFE_SECONDS

@@ -10,6 +10,7 @@ from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemInstrumentation
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
+from exporter.model.pacing import MAX_RETRY_AFTER
 from exporter.runtime.tasks import log_failure
 from exporter.transport import ConnectionSettings, blocking_session
 
@@ -89,7 +90,7 @@ class Renewal:
             version = self._credential.version()
             await _in_thread(lambda: self._credential.renew(self._session, self._clock.monotonic()))
         except Failure as failure:
-            self._failed(version, failure.detail or failure.reason)
+            self._failed(version, failure.detail or failure.reason, failure.retry_after)
         except Exception as error:  # noqa: BLE001  only its type is shown: its text may contain a secret
             self._failed(version, f"the credential could not be renewed ({type(error).__name__})")
         else:
@@ -97,12 +98,12 @@ class Renewal:
         finally:
             self._task = None
 
-    def _failed(self, version: object, error: str) -> None:
+    def _failed(self, version: object, error: str, retry_after: float | None = None) -> None:
         now = self._clock.monotonic()
         valid = self._credential.valid(now)
         self._error, self._failed_with = error, (version, valid)
         self._wait = min(self._wait * 2, BACKOFF[1]) or BACKOFF[0]
-        self._not_before = now + self._wait
+        self._not_before = now + max(self._wait, min(retry_after or 0.0, MAX_RETRY_AFTER))
         if valid:  # an early renewal is retried before the credential expires: not an error yet
             return
         self._instrumentation.failed(Reason.AUTH)
