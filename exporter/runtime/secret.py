@@ -25,13 +25,14 @@ _PARAMETER = re.compile(r"([^&;=]*)=([^&;]*)")
 LOOK_AGAIN_SECONDS = 1.0
 
 
-def masked_url(url: str) -> str:
-    """A URL without the values of parameters whose names suggest a secret."""
+def masked_url(url: str, *, every: bool = False) -> str:
+    """A URL without the values of parameters whose names suggest a secret, or of every parameter."""
     address, mark, query = url.partition("?")
 
     def masked(parameter: re.Match[str]) -> str:
         name = parameter[1]
-        return f"{name}={MASK}" if SECRET_PARAMETER.search(unquote_plus(name)) else parameter[0]
+        secret = every or SECRET_PARAMETER.search(unquote_plus(name))
+        return f"{name}={MASK}" if secret else parameter[0]
 
     return address + mark + _PARAMETER.sub(masked, query)
 

@@ -49,7 +49,8 @@ class CurlAdapter(BaseAdapter):
         Raises:
             Failure: there is no complete response.
         """
-        handle = Handle(self._settings)
+        # Each parameter of a login is a secret, whatever its name.
+        handle = Handle(self._settings, hides_query=True)
         try:
             handle.load(request, self._deadline(timeout), self._max_bytes)
             return self._response(request, handle.response(_perform(handle.curl)))

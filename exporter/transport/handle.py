@@ -28,11 +28,15 @@ class Handle:
 
     For each transfer: ``load`` the request, let libcurl perform it, read the ``response``, and ``clear``
     whatever happened.
+
+    Args:
+        hides_query: no value in the query of a URL is logged, whatever its name.
     """
 
-    def __init__(self, settings: ConnectionSettings) -> None:
+    def __init__(self, settings: ConnectionSettings, *, hides_query: bool = False) -> None:
         self.curl = pycurl.Curl()
         self._settings = settings
+        self._hides_query = hides_query
         self._method = self._url = ""
         self._body: list[bytes] = []
         self._head: list[bytes] = []
@@ -102,7 +106,8 @@ class Handle:
         )
 
     def _log(self, failure: Failure | None) -> None:
-        fields: dict[str, object] = {"method": self._method, "url": masked_url(self._url)}
+        url = masked_url(self._url, every=self._hides_query)
+        fields: dict[str, object] = {"method": self._method, "url": url}
         if failure is None:
             fields["status"] = self.curl.getinfo(pycurl.RESPONSE_CODE)
         else:

@@ -110,11 +110,14 @@ def test_a_form_parameters_headers_and_basic_go_with_the_login(server: Server, s
     assert "Authorization" not in headers
 
 
-def test_a_login_can_be_a_get(server: Server, session: Session) -> None:
+def test_a_login_can_be_a_get(server: Server, session: Session, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
     server.answer({"token": TOKEN})
-    login(server.url, url="/token", method="GET", query={"key": SECRET}, token="token").renew(session, 0)
+    login(server.url, url="/token", method="GET", query={"p": SECRET}, token="token").renew(session, 0)
     (asked,) = server.asked
-    assert (asked.method, asked.path, asked.body) == ("GET", f"/token?key={SECRET}", b"")
+    assert (asked.method, asked.path, asked.body) == ("GET", f"/token?p={SECRET}", b"")
+    (shown,) = (vars(record)["url"] for record in caplog.records if record.getMessage() == "request")
+    assert shown == f"{server.url}/token?p=***"
 
 
 def test_headers_of_the_system_do_not_go_to_a_login_on_another_host(server: Server, session: Session) -> None:
