@@ -73,10 +73,11 @@ class Headers(Mapping[str, str]):
     The raw lines are parsed on first use: the headers of most responses are never read.
     """
 
-    __slots__ = ("_fields", "_lines", "_lower")
+    __slots__ = ("_fields", "_lines", "_lower", "_older")
 
-    def __init__(self, lines: Sequence[bytes] = ()) -> None:
+    def __init__(self, lines: Sequence[bytes] = (), older: "Headers | None" = None) -> None:
         self._lines = lines
+        self._older = older
         self._lower: bytes | None = None
         self._fields: dict[str, list[str]] | None = None
 
@@ -91,15 +92,12 @@ class Headers(Mapping[str, str]):
         """The lines as they were received."""
         return b"".join(self._lines)
 
-    def updated(self, newer: "Headers") -> "Headers":
-        """These with each header of a 304 instead of the same one, except for those of the body.
+    def over(self, older: "Headers") -> "Headers":
+        """These, of a 304, and those of the older response that it confirms, except for the same ones.
 
-        The raw lines are those of the 304.
+        What describes the body stays as it was. The raw lines are those of the 304.
         """
-        headers = Headers([newer.raw])
-        changed = {name: newer.every(name) for name in newer if not name.startswith("content-")}
-        headers._fields = {**self._parsed(), **changed}
-        return headers
+        return Headers(self._lines, older)
 
     def every(self, name: str) -> list[str]:
         """Each value of a header that may be repeated (``set-cookie``)."""
@@ -121,6 +119,9 @@ class Headers(Mapping[str, str]):
     def _parsed(self) -> dict[str, list[str]]:
         if self._fields is None:
             self._fields = _fields(self._lines)
+            if self._older is not None:
+                newer = {name: self.every(name) for name in self._fields if not name.startswith("content-")}
+                self._fields = {**{name: self._older.every(name) for name in self._older}, **newer}
         return self._fields
 
 

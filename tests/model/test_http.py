@@ -65,7 +65,7 @@ def test_a_304_replaces_headers_except_those_of_the_body() -> None:
 
     stored = headers(b"Content-Type: application/json", b"Link: <a>", b"Age: 1", b"Link: <b>")
     newer = headers(b"Content-Type: text/html", b"Content-Length: 0", b"Age: 7", b"Date: now")
-    assert dict(stored.updated(newer)) == {
+    assert dict(newer.over(stored)) == {
         "content-type": "application/json",
         "link": "<a>, <b>",
         "age": "7",
