@@ -17,7 +17,8 @@ MAX_BODY = 1 << 20
 MAX_BYTES = 16 << 20
 OVERHEAD = 1 << 10
 """What a stored response needs besides its body and headers, in bytes; so their number is limited too."""
-KEPT_SECONDS = 3600.0
+KEPT_SECONDS = 1200.0
+"""Twice the default of `final_interval`, and longer than a vendor may delay a read."""
 
 _OWN = ("If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "Range")
 # Also without quotes, as some servers send it. An empty one identifies nothing, and `*` would match anything.
@@ -76,8 +77,9 @@ class Stored:
 class StoredResponses:
     """The stored responses of one system, limited in bytes.
 
-    If there is no space left, the one that was not used for longest makes space, but none that was used in
-    the last hour: of more jobs than fit, each would otherwise remove the response that is needed next.
+    One that was not used for `KEPT_SECONDS` is removed: the URL of a listing may have the time in it, and its
+    response is then of use for a minute only. No other one makes space: of more jobs than fit, each would
+    otherwise remove the response that is needed next.
 
     Attributes:
         bytes: about how much memory all of them need.
@@ -138,10 +140,11 @@ class StoredResponses:
         return None
 
     def _has_space(self, size: int) -> bool:
-        """Removes responses that were not used for long until ``size`` bytes fit, if they can."""
-        while self.bytes + size > MAX_BYTES:
+        """Whether ``size`` bytes fit, after those are removed that were not used for long."""
+        unused_since = self._clock.monotonic() - KEPT_SECONDS
+        while self._by_request:
             request, (_, used_at) = next(iter(self._by_request.items()))
-            if self._clock.monotonic() - used_at < KEPT_SECONDS:
-                return False
+            if used_at > unused_since:
+                break
             self.forget(request)
-        return True
+        return self.bytes + size <= MAX_BYTES

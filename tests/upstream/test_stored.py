@@ -314,7 +314,7 @@ def test_a_large_response_is_not_stored() -> None:
     assert responses.find(Request("/a"), 1) is not None
 
 
-def test_a_response_used_in_the_last_hour_keeps_its_space(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_is_used_keeps_its_space(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "MAX_BYTES", 3 * (OVERHEAD + 200))
     clock = FakeClock()
     responses = StoredResponses(clock)
@@ -334,6 +334,16 @@ def test_a_response_used_in_the_last_hour_keeps_its_space(monkeypatch: pytest.Mo
     store("d")
     store("e")
     assert kept(*"abcde") == ["b", "c", "d"]
+
+
+def test_responses_that_are_never_used_again_do_not_fill_the_space() -> None:
+    clock = FakeClock()
+    responses = StoredResponses(clock)
+    for minute in range(100):
+        responses.store(Request(f"/runs?since={minute}"), 1, PREPARED, response(b"x" * 1000, ETag=ETAG))
+        assert responses.find(Request(f"/runs?since={minute}"), 1) is not None
+        clock.turn(60)
+    assert responses.bytes < (KEPT_SECONDS / 60 + 1) * (1000 + OVERHEAD + 200)
 
 
 class Store(RuleBasedStateMachine):
