@@ -29,6 +29,9 @@ UNKNOWN_WAIT = 60.0
 _FIRST_MOMENT = 1e9
 # Confluence demands to wait for 9223372036854775807 seconds where it allows no request at all.
 _DIGITS = re.compile(r"\d{1,100}", re.ASCII)
+# GitHub: "You have exceeded a secondary rate limit", without any header. Google: "rateLimitExceeded".
+_WORDS = re.compile(rb"rate[ _-]?limit", re.IGNORECASE)
+_SEARCHED = 4096
 _PARAMETER = re.compile(r"(?:^|[;\s])(r|remaining|t|reset)=(\d{1,16})(?![\w.])")
 
 
@@ -76,12 +79,14 @@ class RateLimit:
         """How many calls are left in the current window, the least of several; ``None``: not known."""
         return _least(self.windows(headers, 0.0))
 
-    def forbids(self, headers: Mapping[str, str]) -> bool:
-        """Whether a 403 is a rate limit: no call is left, or the response has a time to wait (GitHub).
+    def forbids(self, headers: Mapping[str, str], body: bytes = b"") -> bool:
+        """Whether a 403 is a rate limit: no call is left, it has a time to wait, or its text names one.
 
         Jira and Confluence have ``Retry-After: 0`` in every response while calls are left.
         """
-        return self.calls_left(headers) == 0 or bool(self._retry_after(headers, 0.0))
+        if self.calls_left(headers) == 0 or self._retry_after(headers, 0.0):
+            return True
+        return _WORDS.search(body, 0, _SEARCHED) is not None
 
     def wait(self, status: int, headers: Mapping[str, str], now: float) -> float | None:
         """How many seconds to wait after a response; ``None``: no time is demanded, or it is not known.
@@ -106,10 +111,10 @@ class RateLimit:
         if ends and not left:
             return min(end for _, end in ends)
         # Many vendors send the end of the window with every response. While calls are left, a 503 is no
-        # reason to wait for it, and a 429 is of another limit (GitHub's secondary one) that may end earlier.
-        if ends and status == 429:
+        # reason to wait for it. Others are of another limit (GitHub's secondary one) that may end earlier.
+        if ends and status != 503:
             return min(UNKNOWN_WAIT, *(end for _, end in ends))
-        return UNKNOWN_WAIT if left == 0 else None
+        return UNKNOWN_WAIT if left == 0 or status == 403 else None
 
     def _retry_after(self, headers: Mapping[str, str], now: float) -> float | None:
         for name in (*self.retry_after, *(name for name in headers if "retry-after" in name)):

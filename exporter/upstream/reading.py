@@ -242,8 +242,11 @@ class Upstream:
     def _http_error(self, response: Response) -> Failure:
         status, reason = response.status, reason_of_status(response.status)
         detail = f"HTTP status {status}"
-        if reason is Reason.FORBIDDEN and self._rate_limit.forbids(response.headers):
-            reason, detail = Reason.RATE_LIMITED, f"{detail}, which is a rate limit by its headers"
+        if reason is Reason.FORBIDDEN and self._rate_limit.forbids(response.headers, response.body):
+            reason, detail = (
+                Reason.RATE_LIMITED,
+                f"{detail}, which is a rate limit by its headers or its text",
+            )
         if is_sign_in_redirect(response):
             detail = f"{detail}, a redirect to a sign-in page"
             reason = Reason.UNAUTHORIZED if self._client.authenticates else reason

@@ -148,6 +148,22 @@ def test_a_403_is_a_rate_limit_only_if_its_headers_show_one(
     assert USUAL.forbids(headers) is limited
 
 
+@pytest.mark.parametrize(
+    ("body", "limited"),
+    [
+        (b'{"message": "You have exceeded a secondary rate limit. Please wait a few minutes."}', True),
+        (b'{"error": {"code": 403, "errors": [{"reason": "userRateLimitExceeded"}]}}', True),
+        (b'{"message": "Resource not accessible by personal access token"}', False),
+        (b"<html>" + b" " * 5000 + b"rate limit", False),
+    ],
+)
+def test_a_403_without_headers_is_a_rate_limit_if_its_text_names_one(body: bytes, *, limited: bool) -> None:
+    assert USUAL.forbids({}, body) is limited
+    assert USUAL.wait(403, {}, NOW) == UNKNOWN_WAIT
+    usual = {"x-ratelimit-remaining": "4000", "x-ratelimit-reset": "1795903600"}
+    assert USUAL.wait(403, usual, NOW) == UNKNOWN_WAIT
+
+
 def test_headers_with_names_of_their_own_are_configured() -> None:
     limit = json_limit(scope="system", remaining_header="X-Quota-Left", reset_header="X-Quota-End")
     headers = {"x-quota-left": "0", "x-quota-end": "1795900030"}

@@ -305,6 +305,7 @@ NO_CALLS = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1795889224"}
         (Told(status=403, headers={"Retry-After": "60", "X-RateLimit-Remaining": "9"}), "rate_limited", 1),
         (Told(status=403, headers={"X-RateLimit-Remaining": "9", "X-RateLimit-Reset": "30"}), "forbidden", 3),
         (Told(status=403), "forbidden", 3),
+        (Told({"message": "You have exceeded a secondary rate limit."}, 403), "rate_limited", 1),
         (Told(status=429, headers={"RateLimit-Reset": "60"}), "rate_limited", 1),
         (Told(status=503, headers={"RateLimit-Reset": "60"}), "server_error", 1),
         (Told(status=500, headers=NO_CALLS), "server_error", 3),
