@@ -16,7 +16,7 @@ MAX_TEXT = 128
 MAX_COUNT = 2**53
 _YEAR_9999 = 253_370_764_800
 _COUNT = re.compile(r"\d{1,16}(\.0+)?", re.ASCII)
-_NUMBER = re.compile(r"[+-]?\d{1,16}(\.\d{1,16})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d{1,16}(\.\d{1,24})?([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def text(value: object, limit: int = MAX_TEXT) -> str:
@@ -59,10 +59,10 @@ def count(value: object) -> int | None:
 
 
 def number(value: object) -> float | None:
-    """A finite number, as number or as text."""
+    """A finite number, as number or as the text that JSON has for it."""
     if isinstance(value, str):
         value = value.strip()
-        return float(value) if _NUMBER.fullmatch(value) else None
+        value = float(value) if _NUMBER.fullmatch(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

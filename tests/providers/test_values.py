@@ -63,7 +63,12 @@ def test_a_count_is_a_whole_number_from_zero_as_number_or_text(value: object, ex
         ("-3", -3.0),
         (False, None),
         (10**400, None),
-        ("1e5", None),
+        ("1e5", 1e5),
+        (" 0.30000000000000004", 0.1 + 0.2),
+        ("1e", None),
+        ("9e999", None),
+        ("0x1f", None),
+        ("1_0", None),
         (math.nan, None),
         (-math.inf, None),
         ({}, None),
@@ -157,6 +162,11 @@ def test_no_value_however_odd_raises_or_gives_an_impossible_one(value: object) -
 @given(st.integers(0, 2**53))
 def test_a_count_is_the_same_as_number_as_text_and_through_json(value: int) -> None:
     assert fields.count(value) == fields.count(str(value)) == fields.count(json.loads(str(value))) == value
+
+
+@given(st.floats(-1e15, 1e15))
+def test_a_number_is_the_same_as_number_and_as_text(value: float) -> None:
+    assert fields.number(value) == fields.number(repr(value)) == value
 
 
 @given(st.datetimes(datetime(1970, 1, 2), datetime(9998, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001  # hypothesis wants naive bounds
