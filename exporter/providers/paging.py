@@ -18,10 +18,10 @@ MAX_EMPTY = 10
 """Empty pages in a row that each have a next one. A system that filters its pages may have some."""
 STALLED = f"it has more pages after {MAX_EMPTY} without an entry"
 NO_ID = "an entry has no valid id"
-BEYOND = frozenset({400, 404, 416, 422})
+BEYOND = frozenset({204, 400, 404, 416, 422})
 """Responses to the number of a page that does not exist, or that is more than the system allows."""
 
-_NO_SUCH_PAGE = frozenset({404, 416})
+_NO_SUCH_PAGE = frozenset({204, 404, 416})
 # RFC 3986 sections 3.3 and 3.4, and % of what is encoded already.
 _PATH = "%:/@!$&'()*+,;=-._~"
 _QUERY = _PATH + "?"

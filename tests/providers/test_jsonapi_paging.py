@@ -146,7 +146,7 @@ def by_page(bodies: list[Any], name: str = "p", first: int = 1) -> Callable[[Req
     return page
 
 
-@pytest.mark.parametrize("status", [400, 404, 416, 422])
+@pytest.mark.parametrize("status", [204, 400, 404, 416, 422])
 @pytest.mark.parametrize(("rows", "size"), [(2, 2), (1, 2), (2, None)])
 def test_a_number_without_a_page_is_the_end(status: int, rows: int, size: int | None) -> None:
     pages = [{"jobs": [{"id": n} for n in range(rows)]}, status]
