@@ -199,7 +199,7 @@ def _next_value(paging: Paging, response: Response, body: Any) -> str | int:
         return value
     # JSON can contain half a surrogate pair, which cannot be encoded.
     if not isinstance(value, str) or len(value) > MAX_TOKEN or not value.isprintable():
-        raise invalid(response, "paging: the value for the next page is not text")
+        raise invalid(response, "paging: the value for the next page is not text, or too long")
     return value
 
 
