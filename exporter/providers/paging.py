@@ -17,6 +17,7 @@ MAX_ADDRESS = 8192
 MAX_EMPTY = 10
 """Empty pages in a row that each have a next one. A system that filters its pages may have some."""
 STALLED = f"it has more pages after {MAX_EMPTY} without an entry"
+REPEATED = "a page repeats an earlier one"
 NO_ID = "an entry has no valid id"
 BEYOND = frozenset({204, 400, 404, 416, 422})
 """Responses to the number of a page that does not exist, or that is more than the system allows."""
@@ -137,8 +138,8 @@ def paged(
         first: the response with the first page, if there is one already.
 
     Raises:
-        Failure: a page is not understood, repeats an earlier one although more should follow, or is
-            one of more than `MAX_PAGES`.
+        Failure: a page is not understood, the second one repeats the first although more should follow, or
+            there are more than `MAX_PAGES`.
     """
     tally = Tally(PAGE_SIZE)
     seen: set[str] = set()
@@ -158,7 +159,9 @@ def paged(
         if page.rows and content in pages:
             if tally.short:
                 return tally.end()  # some systems show the last page for every number after it
-            raise invalid(response, "a page of the listing repeats an earlier one")
+            if number > 1:
+                return tally.end(REPEATED)
+            raise invalid(response, "the second page of the listing repeats the first")
         pages.add(content)
         tally.add(page.rows, page.total)
         yield from (each for job_id, each in page.found.items() if each is not None and job_id not in seen)

@@ -293,6 +293,19 @@ def test_a_server_that_repeats_full_pages_has_no_listing(api: str) -> None:
     assert "repeats" in refused.detail
 
 
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_a_last_page_that_is_full_and_shown_again_ends_the_listing(api: str) -> None:
+    def page(request: Request) -> Response:
+        query = parse_qs(urlsplit(request.path).query)
+        first = min(100, int((query.get("start") or query["offset"])[0]))
+        sites = [{"siteId": f"site-{each}"} for each in range(first, first + 100)]
+        return response_of({"response": {"code": 0}, "sites": sites})
+
+    got = listed(crafter(api), page)
+    assert (len(site_ids(got)), len(got.requests)) == (200, 3)
+    assert got.end.incomplete == "a page repeats an earlier one"
+
+
 @pytest.mark.parametrize("api", ["v1", "v2", "auto"])
 def test_a_server_with_smaller_pages_is_read_to_its_total(api: str) -> None:
     def page(request: Request) -> Response:

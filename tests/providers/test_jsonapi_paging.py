@@ -176,8 +176,15 @@ def test_the_rest_is_left_unread_where_the_config_says_so() -> None:
 
 
 def test_a_listing_that_shows_the_same_page_for_ever_is_refused() -> None:
-    with pytest.raises(Failure, match="repeats the one before"):
+    with pytest.raises(Failure, match="the second page repeats the first"):
         listed({"paging": {"page": "page"}}, response_of({"jobs": [{"id": 1}]}))
+
+
+@pytest.mark.parametrize(("total", "why"), [(None, "a page repeats an earlier one"), (4, ""), ("4", "")])
+def test_a_full_page_that_is_shown_again_ends_the_listing(total: object, why: str) -> None:
+    one, two = ({"jobs": [{"id": n}, {"id": n + 1}], "total": total} for n in (1, 3))
+    found = listed({"paging": {"page": "p", "size": 2}}, by_page([one, two, two]))
+    assert (found.ids, found.end.incomplete) == (["1", "2", "3", "4"], why)
 
 
 def test_a_short_page_that_is_shown_for_every_later_number_is_the_end() -> None:

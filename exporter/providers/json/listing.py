@@ -10,7 +10,7 @@ from exporter.model.http import Request, Response
 from exporter.providers.base import Found, ListingEnd, invalid, received
 from exporter.providers.json.keys import ListKeys, Paging, RequestKeys
 from exporter.providers.json.templates import Turn, Values, request_of
-from exporter.providers.paging import BEYOND, STALLED, Tally, next_path
+from exporter.providers.paging import BEYOND, REPEATED, STALLED, Tally, next_path
 from exporter.providers.values import count, key, mapping
 
 MAX_TOKEN = 8192
@@ -142,12 +142,16 @@ class Pages:
 
     def _numbered(self, paging: Paging, name: str, response: Response) -> Turn | None:
         if not self._is_new:
-            if self.tally.short:
-                return None  # some systems show the last page for every number after it
-            raise invalid(response, "paging: a page repeats the one before")
+            # Some systems show the last page for every number after it.
+            if self.tally.short or self.tally.complete:
+                return None
+            if self._pages > 2:
+                self._why = REPEATED
+                return None
+            raise invalid(response, "paging: the second page repeats the first")
         if not self._rows or (paging.total is not None and self.tally.complete):
             return None
-        # The system may limit its pages to fewer entries. With more than the step, `items` flattens them.
+        # The step is 1 for a number of pages; for an offset, the system may limit its pages to fewer entries.
         self._number += min(paging.step, self._rows)
         return self._turn(paging, name)
 
