@@ -17,6 +17,7 @@ ORIGIN = "http://replay.invalid"
 
 MIN_SECRET = 4
 MIN_ID = 3
+MIN_FOREIGN = 8
 
 _HOST = "replay.invalid"
 _SLASH = r"(?:\\?/|%2[fF]|\\u002[fF])"
@@ -25,7 +26,18 @@ _URL = re.compile(
     r"(?P<authority>(?:[A-Za-z0-9._~!$*+=:@\[\]-]|%3[aA]|%40){1,300})",
     re.IGNORECASE,
 )
-_EMAIL = r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,63}"
+_AT = r"(?:@|%(?:25)?40|\\u0040|&#64;)"
+_EMAIL = rf"[A-Za-z0-9._%+-]{{1,64}}{_AT}(?:[A-Za-z0-9-]{{1,63}}\.){{1,8}}[A-Za-z]{{2,63}}"
+# Secrets of the vendor: in signed URLs, in fields with such a name, and any JSON Web Token (RFC 7519).
+_SENSITIVE = (
+    r"(?:[a-z0-9_-]{0,40}(?:access_?key|api_?key|authorization|credentials?|jwt|passw(?:or)?d|private_?key|secret"
+    r"|signature|token)|sig)"
+)
+_FIELD = re.compile(_SENSITIVE, re.IGNORECASE)
+_VALUE = rf"[^\s?&;#{{}}\"'<>\\]{{{MIN_FOREIGN},2000}}"
+_PARAMETER = rf"[?&;]{_SENSITIVE}={_VALUE}"
+_JWT = r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
+_PLACEHOLDER = re.compile(r"secret-\d+")
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]|%2[BbFf]|\\/){6,}(?:=|%3[Dd]){0,2}")
 _BEFORE = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))"
 _IN_PATH = r"(?:(?<=/)|(?<=%2F))"
@@ -45,6 +57,7 @@ class Masks:
 
     def __init__(self) -> None:
         self._secrets: dict[str, str] = {}
+        self._foreign: dict[str, str] = {}
         self._ids: dict[str, str] = {}
         self._paths: dict[str, str] = {}
         self._hosts: dict[str, str] = {}
@@ -61,7 +74,7 @@ class Masks:
             Its placeholder.
         """
         self._pattern = None
-        return self._secrets.setdefault(value, f"secret-{len(self._secrets) + 1}")
+        return self._secrets.setdefault(value, self._next_secret())
 
     def add_id(self, value: str) -> None:
         """Masks an id where it is a whole word; the placeholder has the form of the id.
@@ -103,13 +116,18 @@ class Masks:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {self.text(name): self.json(each) for name, each in value.items()}
+            return {self.text(name): self._field(name, each) for name, each in value.items()}
         if isinstance(value, list):
             return [self.json(each) for each in value]
         if isinstance(value, int) and not isinstance(value, bool):
             written = self.text(str(value))
             return int(written) if re.fullmatch(r"-?[0-9]+", written) else written
         return value
+
+    def _field(self, name: str, value: Any) -> Any:
+        if isinstance(value, str) and len(value) >= MIN_FOREIGN and _FIELD.fullmatch(name):
+            return self._foreign_secret(value)
+        return self.json(value)
 
     def _compile(self) -> None:
         parts: list[tuple[str, Callable[[str], str]]] = []
@@ -120,6 +138,7 @@ class Masks:
                 parts += [(form, _constant(placeholder)) for form in forms]
                 self._cores |= dict.fromkeys(_cores(secret), placeholder)
         parts += [(_URL.pattern, self._url), (_EMAIL, self._email)]
+        parts += [(_PARAMETER, self._parameter), (_JWT, self._new_secret)]
         places = ((self._hosts, _BEFORE), (self._paths, _IN_PATH), (self._ids, _BEFORE))
         words = [(word, before, to) for known, before in places for word, to in known.items() if word]
         for word, before, placeholder in sorted(words, key=lambda each: -len(each[0])):
@@ -158,7 +177,24 @@ class Masks:
 
     def _email(self, found: str) -> str:
         number = len(self._emails) + 1
-        return self._emails.setdefault(found.lower(), f"mail-{number}@mail.invalid")
+        address = re.sub(_AT, "@", found).lower()
+        return self._emails.setdefault(address, f"mail-{number}@mail.invalid")
+
+    def _parameter(self, found: str) -> str:
+        name, _, value = found.partition("=")
+        return f"{name}={self._foreign_secret(value)}"
+
+    def _foreign_secret(self, value: str) -> str:
+        """The placeholder of what is a secret by the name before it; the known one if it has one."""
+        masked = self.text(value)
+        known = _PLACEHOLDER.fullmatch(masked) or masked in self._ids.values()
+        return masked if known else self._new_secret(value)
+
+    def _new_secret(self, value: str) -> str:
+        return self._foreign.setdefault(unquote(value), self._next_secret())
+
+    def _next_secret(self) -> str:
+        return f"secret-{len(self._secrets) + len(self._foreign) + 1}"
 
 
 def _placeholder(value: str, number: int) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from exporter.upstream.masks import Masks
 
 SECRETS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=4, max_size=24)
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 AROUND = st.text('abcXYZ019 /=.:%"\\', max_size=6)
 
 
@@ -118,6 +119,49 @@ def test_hosts_and_addresses_are_masked(text: str, masked: str) -> None:
     masks.add_system("https://ci.example.com:8443/acme/api/v1")
     masks.add_host("ims.example.net")
     assert masks.text(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("/logs?x=1&X-Amz-Signature=0a1b2c3d&y=2", "/logs?x=1&X-Amz-Signature=secret-2&y=2"),
+        (r"/logs?sig=a%2Fb%3D12345\u0026se=2026", r"/logs?sig=secret-2\u0026se=2026"),
+        ("?accessToken=issued-12;token=issued-12", "?accessToken=secret-2;token=secret-2"),
+        ("?token=my+secret%21&api_key=455644833", "?token=secret-1&api_key=900000001"),
+        ("?token=short&design=some-long-word", "?token=short&design=some-long-word"),
+        (f"id: {JWT}?token={JWT}", "id: secret-2?token=secret-2"),
+        ("mailto:a.b%40example.com, a.b@example.com", "mailto:mail-1@mail.invalid, mail-1@mail.invalid"),
+    ],
+)
+def test_what_is_a_secret_or_an_address_by_its_form_is_masked(text: str, masked: str) -> None:
+    masks = Masks()
+    masks.add_secret("my secret!")
+    masks.add_id("455644833")
+    assert masks.text(text) == masked
+
+
+def test_a_field_of_json_with_the_name_of_a_secret_is_masked() -> None:
+    masks = Masks()
+    masks.add_secret("my secret!")
+    assert masks.json(
+        {
+            "clientSecret": "issued-12",
+            "next_page_token": "abc/def=",
+            "password": "my secret!",
+            "token": 123456789,
+        }
+    ) == {
+        "clientSecret": "secret-2",
+        "next_page_token": "secret-3",
+        "password": "secret-1",
+        "token": 123456789,
+    }
+    assert masks.text("/list?page_token=abc/def=&x") == "/list?page_token=secret-3&x"
+    assert masks.json({"token": "", "tokens": "several words", "secret": None}) == {
+        "token": "",
+        "tokens": "several words",
+        "secret": None,
+    }
 
 
 def test_a_short_secret_is_masked_where_it_is_the_whole_text() -> None:
