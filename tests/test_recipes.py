@@ -477,6 +477,38 @@ MEANINGS = [
         for result in ("SUCCESS", "FAILED", "CANCELED")
     ),
     *words(
+        "databricks-jobs",
+        "status.state",
+        {
+            "BLOCKED": "queued",
+            "PENDING": "queued",
+            "QUEUED": "queued",
+            "RUNNING": "running",
+            "TERMINATING": "running",
+            "WAITING": "queued",
+        },
+    ),
+    *(
+        (
+            "databricks-jobs",
+            {
+                "state": None,
+                "status": {"state": "TERMINATED", "termination_details": {"code": code}},
+            },
+            meaning,
+        )
+        for code, meaning in (
+            ("SUCCESS", "succeeded"),
+            ("SUCCESS_WITH_FAILURES", "succeeded_with_errors"),
+            ("USER_CANCELED", "canceled"),
+            ("SKIPPED", "canceled"),
+            ("DISABLED", "canceled"),
+            ("CANCELED", "failed"),
+            ("RUN_EXECUTION_ERROR", "failed"),
+            ("MAX_JOB_QUEUE_SIZE_EXCEEDED", "failed"),
+        )
+    ),
+    *words(
         "github-actions",
         "status",
         {
@@ -531,6 +563,10 @@ MEANINGS = [
             "ABORTED": "canceled",
         },
     ),
+    ("jenkins", {"lastBuild": {"building": True, "result": "UNSTABLE"}}, "running"),
+    ("jenkins", {"lastBuild": {"building": False, "result": None}}, "running"),
+    ("jenkins", {"lastBuild": None, "inQueue": True}, "queued"),
+    ("jenkins", {"lastBuild": None, "inQueue": False}, "idle"),
 ]
 
 
