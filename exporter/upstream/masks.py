@@ -1,6 +1,6 @@
 """Replaces what must not leave the machine in texts and JSON: secrets, ids, host names, e-mail addresses.
 
-The same value has the same placeholder everywhere (``secret-1``, ``id-1``, ``host-1.invalid``), so a masked
+The same value has the same placeholder everywhere (``secret-1``, ``id_1``, ``host-1.invalid``), so a masked
 recording still fits together. What is masked first has the lowest number.
 """
 
@@ -205,7 +205,8 @@ def _placeholder(value: str, number: int) -> str:
         return f"00000000-0000-4000-8000-{number:012}"
     if len(value) >= 16 and value.isascii() and value.isalnum():
         return f"{number:0{len(value)}}"
-    return f"id-{number}"
+    # With no hyphen: an id can be a word of an expression in the configuration.
+    return f"id_{number}"
 
 
 def _host(netloc: str) -> str:

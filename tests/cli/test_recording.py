@@ -65,6 +65,21 @@ def test_a_recording_is_masked_and_replays_the_same_read(config: Path, tmp_path:
     assert explained(replayed.stdout) == explained(recorded.stdout) != ""
 
 
+def test_an_id_that_is_a_word_of_an_expression_leaves_a_configuration_that_is_read(
+    tmp_path: Path, run: Run
+) -> None:
+    with vendor_beside(lambda _: Told({"build": {"word": "BUSY"}})) as ci:
+        read = "read: {path: '/x/{job}', state: build.word, states: {running: [BUSY]}}"
+        file = tmp_path / "config.yaml"
+        file.write_text(
+            f"systems: {{ci: {{provider: json, base_url: '{ci.url}', {read}, jobs: [{{job: build}}]}}}}\n"
+        )
+        assert run("probe", "--record", str(tmp_path / "it"), str(file), "ci", "job=build").returncode == 0
+    assert run("check", str(tmp_path / "it" / "config.yaml")).returncode == 0
+    (entry,) = yaml.safe_load((tmp_path / "it" / "exchanges.yaml").read_text())
+    assert entry["response"]["json"] == {"id_1": {"word": "BUSY"}}
+
+
 def test_nothing_is_overwritten(config: Path, tmp_path: Path, run: Run) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()

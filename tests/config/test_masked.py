@@ -44,18 +44,18 @@ systems:
                     "min_interval": "5s",
                     "headers": {
                         "X-Tenant": "***",
-                        "Accept": "application/vnd.id-4+json",
+                        "Accept": "application/vnd.id_4+json",
                         "User-Agent": "robot",
                     },
                     "read": {
-                        "path": "/orgs/path-1/repos/path-1/id-6/runs/{run}",
-                        "query": {"api_key": "secret-2", "tenant": "id-4", "page": "1", "ref": "{ref}"},
+                        "path": "/orgs/path-1/repos/path-1/id_6/runs/{run}",
+                        "query": {"api_key": "secret-2", "tenant": "id_4", "page": "1", "ref": "{ref}"},
                         "headers": {"X-Api-Key": "***"},
                         "state": "status",
                         "states": {"failed": ["Broken"]},
                     },
                     "expect": {"run_within": "1h"},
-                    "jobs": [{"run": "900000001", "ref": "id-2"}],
+                    "jobs": [{"run": "900000001", "ref": "id_2"}],
                 }
             },
         },

@@ -70,7 +70,7 @@ def test_the_same_value_has_the_same_placeholder_in_texts_and_numbers() -> None:
             "other": "second-secret, first-secret, second-secret",
         }
     ) == {
-        "of id-2": [900000001, "run 900000001 of id-2", True, 4, 0.5, None],
+        "of id_2": [900000001, "run 900000001 of id_2", True, 4, 0.5, None],
         "uuid": "/00000000-0000-4000-8000-000000000003/00000000000000000000000000000004",
         "other": "secret-2, secret-1, secret-2",
     }
@@ -79,11 +79,11 @@ def test_the_same_value_has_the_same_placeholder_in_texts_and_numbers() -> None:
 @pytest.mark.parametrize(
     ("text", "masked"),
     [
-        ("web", "id-1"),
-        ("/site/web/index?site=web&x=web1", "/site/id-1/index?site=id-1&x=web1"),
-        ("%2Fweb%2F", "%2Fid-1%2F"),
-        ("website, cobweb and web-7", "website, cobweb and id-1-7"),
-        ("the ids a%2Fb c, a/b%20c", "the ids id-2, id-2"),
+        ("web", "id_1"),
+        ("/site/web/index?site=web&x=web1", "/site/id_1/index?site=id_1&x=web1"),
+        ("%2Fweb%2F", "%2Fid_1%2F"),
+        ("website, cobweb and web-7", "website, cobweb and id_1-7"),
+        ("the ids a%2Fb c, a/b%20c", "the ids id_2, id_2"),
         ("5", "5"),
         ("commit 1f0c6d4e0b7a4b0e9a553f0d6e3f2b11", "commit 00000000000000000000000000000003"),
     ],
