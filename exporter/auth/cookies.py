@@ -27,6 +27,10 @@ _VALUE = re.compile(r"[\x21-\x3a\x3c-\x7e]+")
 class CookieCredential(TokenCredential):
     """A credential that sends the cookies of a session to one host.
 
+    After a login, requests are sent one at a time until there is a response. Spring Security, for example,
+    replaces the id of a session with the first request after a login that an application wrote itself
+    (``SessionManagementFilter``), and the old id is invalid from then on.
+
     Args:
         secrets: of the login.
     """
@@ -39,6 +43,7 @@ class CookieCredential(TokenCredential):
         self._base_url = ""
         self._headers: Mapping[str, str] = {}
         self._changes = 0
+        self._confirmed: object = None
 
     def bind(self, base_url: str, headers: Mapping[str, str]) -> None:
         """Keeps both for the login: if it is on the system itself, it is behind the same gateways."""
@@ -54,12 +59,23 @@ class CookieCredential(TokenCredential):
         """Changes with every login and with every cookie that a response changed."""
         return super().version(), self._changes
 
+    def is_unconfirmed(self, version: object) -> bool:
+        """Whether there was no response yet to a request with the cookies of this login."""
+        login = super().version()
+        return login != self._confirmed and self._is_of(login, version) and bool(self.grant.cookies)
+
     def store_cookies(self, version: object, cookies: Sequence[str]) -> None:
         """Stores cookies that replace or extend those of this login; none is removed."""
-        if not cookies or not isinstance(version, tuple) or version[0] != super().version():
+        login = super().version()
+        if not self._is_of(login, version):
             return
-        if kept := self.grant.cookies:
+        self._confirmed = login
+        if cookies and (kept := self.grant.cookies):
             self._changes += sum(_keep(kept, cookie) for cookie in _read(cookies, self._base_url))
+
+    @staticmethod
+    def _is_of(login: object, version: object) -> bool:
+        return isinstance(version, tuple) and version[0] == login
 
     def session_cookies(self, response: Response, first: str) -> dict[str, str]:
         """The cookies of a login that the system may receive; the one named `first` comes first."""

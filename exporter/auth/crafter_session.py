@@ -2,6 +2,10 @@
 
 Source: the Studio's ``security/login.json`` and its CSRF protection, which requires the same arbitrary value
 in a cookie and in a header. Studio 4 has access tokens instead (``bearer``).
+
+A session of Studio 3.1 has two attributes: that of Spring Security, and ``Authentication`` with the user
+and a token. The second is not ``Serializable``, so Tomcat restores only the first when it has been restarted.
+The requests of such a session get status 500 and code 1000, never 401, and they prevent its timeout.
 """
 
 from collections.abc import Mapping
@@ -32,6 +36,7 @@ class CrafterSession(CookieCredential):
 
     kind: ClassVar[str] = "crafter_session"
     Keys: ClassVar[type[fields.Keys]] = CrafterSessionKeys
+    doubts: ClassVar[frozenset[int]] = frozenset({500})
 
     def __init__(self, keys: CrafterSessionKeys) -> None:
         super().__init__(keys.password)

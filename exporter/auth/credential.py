@@ -29,6 +29,7 @@ class Credential(AuthBase, ABC):
             after all other changes.
         keeps_cookies: `store_cookies` gets the cookies of responses.
         rejections: the HTTP statuses with which the system rejects what `apply` sets.
+        doubts: the HTTP statuses with which it may do so, but which have other causes too.
     """
 
     kind: ClassVar[str]
@@ -36,6 +37,7 @@ class Credential(AuthBase, ABC):
     signs: ClassVar[bool] = False
     keeps_cookies: ClassVar[bool] = False
     rejections: ClassVar[frozenset[int]] = frozenset({401})
+    doubts: ClassVar[frozenset[int]] = frozenset()
 
     @abstractmethod
     def __init__(self, keys: Any) -> None:
@@ -83,8 +85,24 @@ class Credential(AuthBase, ABC):
         """
         return False
 
+    def doubted(self, version: object) -> bool:
+        """Reports that a request with `version` got a response with one of the `doubts`.
+
+        Returns:
+            Whether to renew it if `must_renew` is true then, and to send the request again if it has changed.
+        """
+        return False
+
+    def is_unconfirmed(self, version: object) -> bool:
+        """Whether a request with `version` is sent alone: its response may change what `apply` sets."""
+        return False
+
     def store_cookies(self, version: object, cookies: Sequence[str]) -> None:
-        """Receives the ``Set-Cookie`` values of a successful response to a request with `version`."""
+        """Receives the ``Set-Cookie`` values of a response to a request with `version`.
+
+        There are none if the response may belong to another session: it was rejected, or it is an error and
+        `version` is not unconfirmed.
+        """
 
     def expires_at(self) -> float | None:
         """Unix time at which it expires; ``None``: never, not known, or renewed automatically."""

@@ -22,6 +22,7 @@ MAX_LIFE_SECONDS = 86400.0
 EARLY_SECONDS = 30.0
 EARLY_SHARE = 0.1
 FORCED_SECONDS = 30.0, 300.0
+DOUBT_SECONDS = 300.0
 # Numbers from here on are Unix times: no token lives for 30 years.
 FIRST_MOMENT = 1e9
 
@@ -93,8 +94,9 @@ class TokenCredential(Credential):
         self._secrets = SecretSet(*secrets)
         self._token: _Token | None = None
         self._serial = 0
-        self._rejected = self._rejected_again = False
+        self._rejected = self._rejected_again = self._doubted = False
         self._pause = FORCED_SECONDS[0]
+        self._tried_at = 0.0
         self._now = 0.0
 
     @abstractmethod
@@ -127,7 +129,7 @@ class TokenCredential(Credential):
     def must_renew(self, now: float) -> bool:
         """Whether a token has to be fetched: there is no valid one, or it expires soon."""
         self._now = now
-        return self._token is None or now >= self._token.renew_at or not self.valid(now)
+        return self._token is None or now >= self._token.renew_at or self._doubted or not self.valid(now)
 
     def valid(self, now: float) -> bool:
         """Whether the token has not expired, was not rejected, and belongs to the current secrets."""
@@ -142,11 +144,15 @@ class TokenCredential(Credential):
         Raises:
             Failure: reason ``auth``, without text of the request or the response.
         """
-        self._secrets.look_again()
-        secret_version, secrets = self._secrets.read()
-        for secret in secrets:
-            secret_bytes(secret)
-        grant = self.fetch(session, secrets)
+        self._tried_at = now
+        try:
+            self._secrets.look_again()
+            secret_version, secrets = self._secrets.read()
+            for secret in secrets:
+                secret_bytes(secret)
+            grant = self.fetch(session, secrets)
+        finally:
+            self._doubted = False
         early = min(max(EARLY_SECONDS, grant.seconds * EARLY_SHARE), grant.seconds / 2)
         ends_at = now + grant.seconds
         again = self._rejected and self._rejected_again
@@ -168,6 +174,16 @@ class TokenCredential(Credential):
             self._rejected_again = True
             return False
         self._rejected = True
+        return True
+
+    def doubted(self, version: object) -> bool:
+        """Has a token fetched, but not within some minutes of the last attempt; until then it stays in use.
+
+        So a system that is out of order is not sent a request for a token with every read.
+        """
+        if version == self.version() and not self._rejected and not self._doubted:
+            self._doubted = self._now - self._tried_at >= DOUBT_SECONDS
+            return self._doubted
         return True
 
     def send(self, session: Session, method: str = "POST", **options: Any) -> Response:

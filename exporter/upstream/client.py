@@ -1,7 +1,9 @@
 """The HTTP client of one system: sends requests with its credential over its connection pool."""
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -29,6 +31,20 @@ USER_AGENT = f"remote-job-exporter/{__version__}"
 
 EXPIRY_HEADER = "github-authentication-token-expiration"
 """When the token of the request expires: ``2026-12-01 10:00:00 UTC``, or with an offset such as ``-0700``."""
+
+
+@asynccontextmanager
+async def _held(lock: asyncio.Lock, seconds: float) -> AsyncIterator[None]:
+    """Holds a lock, or nothing if that would take longer."""
+    held = False
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            held = await lock.acquire()
+    try:
+        yield
+    finally:
+        if held:
+            lock.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,7 @@ class Client:
         self._prepared = PreparedRequests(base_url, headers, credential)
         self.expect_jobs = self._prepared.expect_jobs
         self._renewal = Renewal(credential, connection, timeout, instrumentation, clock)
+        self._alone: tuple[object, asyncio.Lock] = None, asyncio.Lock()
         self._pool = ReloadingPool(connection, clock, max_connections=settings.concurrency, grace=timeout)
         self.in_use = self._pool.in_use
         # A signature is for the headers of one request, so none may be added.
@@ -107,7 +124,8 @@ class Client:
     ) -> Response:
         """Sends a request; if its credential is rejected, renews that and sends it a second time.
 
-        It is rejected with a status of its ``rejections``, with a sign-in page or a redirect to one.
+        It is rejected with a status of its ``rejections``, with a sign-in page or a redirect to one, and
+        possibly with one of its ``doubts``.
 
         Args:
             deadline: monotonic time, for the renewal of the credential too.
@@ -120,12 +138,34 @@ class Client:
         Raises:
             Failure: there is no response; reason ``auth``: there is no valid credential.
         """
-        version = await self._renewal.ready(deadline)
-        response = await self._send_once(request, version, deadline, max_bytes, trace)
-        if self._rejects(request, response) and self._credential.rejected(version):
-            version = await self._renewal.ready(deadline)
-            response = await self._send_once(request, version, deadline, max_bytes, trace)
+        version, response = await self._send_ready(request, deadline, max_bytes, trace)
+        if self._rejects(request, response):
+            again = self._credential.rejected(version)
+        else:
+            again = response.status in self._credential.doubts and self._credential.doubted(version)
+            again = again and await self._renewal.again(deadline) != version
+        if again:
+            _, response = await self._send_ready(request, deadline, max_bytes, trace)
         return response
+
+    async def _send_ready(
+        self, request: Request, deadline: float, max_bytes: int, trace: Trace | None
+    ) -> tuple[object, Response]:
+        """Sends a request with a valid credential; returns also the version of that.
+
+        While that is unconfirmed, other requests wait for the response; after a failure, the next one is
+        sent. Each waits at most half of its time, so a request that hangs does not stop the others.
+        """
+        version = await self._renewal.ready(deadline)
+        while self._credential.is_unconfirmed(version):
+            if self._alone[0] != version:
+                self._alone = version, asyncio.Lock()
+            seconds = min(deadline - self.clock.monotonic(), self.timeout) / 2
+            async with _held(self._alone[1], seconds):
+                waited_for, version = version, await self._renewal.ready(deadline)
+                if version == waited_for and self._credential.is_unconfirmed(version):
+                    return version, await self._send_once(request, version, deadline, max_bytes, trace)
+        return version, await self._send_once(request, version, deadline, max_bytes, trace)
 
     def _rejects(self, request: Request, response: Response) -> bool:
         """Whether a response rejects the credential."""
@@ -154,14 +194,19 @@ class Client:
         if trace is not None and confirmed is not None:
             trace.confirmed(len(confirmed.body))
         succeeded = 200 <= response.status < 300 and not is_sign_in_page(request, response)
-        # The cookies of an error or a sign-in page may belong to another, anonymous session.
-        if self._credential.keeps_cookies and (succeeded or confirmed is not None):
-            self._credential.store_cookies(version, response.headers.every("set-cookie"))
+        if self._credential.keeps_cookies:
+            keep = succeeded or confirmed is not None or self._changes_session(request, response, version)
+            self._credential.store_cookies(version, response.headers.every("set-cookie") if keep else ())
         if confirmed is not None:
             return confirmed.confirmed(response)
         if self._stored is not None and succeeded:
             self._stored.store(request, version, prepared, response)
         return response
+
+    def _changes_session(self, request: Request, response: Response, version: object) -> bool:
+        """Whether an error has cookies of this session: later ones may be for an anonymous one."""
+        first = self._credential.is_unconfirmed(version)
+        return first and response.status != HTTPStatus.UNAUTHORIZED and not asks_to_sign_in(request, response)
 
     async def _exchange(
         self, sent: PreparedRequest, seconds: float, max_bytes: int, trace: Trace | None

@@ -67,6 +67,13 @@ class Renewal:
                 await self._wait_for_renewal(deadline - now)
         return self._credential.version()
 
+    async def again(self, deadline: float) -> object:
+        """As `ready`, but also waits for an early renewal; if that fails, the version is as before."""
+        await self.ready(deadline)
+        if self._task is not None:
+            await asyncio.wait((self._task,), timeout=max(0.0, deadline - self._clock.monotonic()))
+        return self._credential.version()
+
     def _in_backoff(self, now: float, *, valid: bool) -> bool:
         """Whether the last failure is too recent to retry.
 

@@ -132,6 +132,32 @@ def test_rejections_of_each_new_token_renew_it_less_and_less_often(
             credential.renew(session, now)
 
 
+def test_a_doubted_token_is_in_use_until_there_is_another_and_replaced_every_five_minutes(
+    make: Make, kind: str, server: Server, session: Session
+) -> None:
+    issue(server, kind, "t1")
+    credential = make()
+    credential.renew(session, 0)
+    tried = []
+    for now in range(0, 900, 10):
+        credential.must_renew(now)
+        if credential.doubted(credential.version()):
+            assert credential.doubted(credential.version())  # of another read
+            assert credential.must_renew(now)
+            assert credential.valid(now) or now >= 300  # a token is valid for five minutes
+            server.status = 500
+            renewal_failure(credential, session, now)
+            tried.append(now)
+    assert tried == [300, 600]
+    issue(server, kind, "t2")
+    old = credential.version()
+    credential.must_renew(900)
+    assert credential.doubted(old)
+    credential.renew(session, 900)
+    assert credential.doubted(old)
+    assert not credential.doubted(credential.version())
+
+
 def test_a_rejected_token_is_not_kept_when_there_is_no_other(
     make: Make, kind: str, server: Server, session: Session
 ) -> None:
