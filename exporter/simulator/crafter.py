@@ -148,28 +148,25 @@ class Crafter30:
     def routes(self) -> list[BaseRoute]:
         """Its paths, below the system's prefix."""
         return [
-            Route(V1, self.status),
-            Route(SITES_V1, self.sites),
+            Route(V1, self.sessions.required(self.status)),
+            Route(SITES_V1, self.sessions.required(self.sites)),
             Route(LOGIN, self.sessions.login, methods=["POST"]),
             Route("/{rest:path}", self.nothing),
         ]
 
     async def status(self, request: Request) -> Response:
         """v1: ``status`` and ``message``."""
-        started_at = self.sessions.check(request)
         site_id = request.query_params.get("site_id")
         if not site_id:
             raise refusal(400, {"message": "Invalid parameter: site_id"})
         for site in sites(self.world, "3.0"):
             if site.id == site_id:
                 word, text = publishing.message(site.moment)
-                response = JSONResponse({"status": word, "message": text})
-                return self.sessions.prolong(request, response, started_at)
+                return JSONResponse({"status": word, "message": text})
         raise refusal(404, {"message": "Site not found"})
 
     async def sites(self, request: Request) -> Response:
         """v1: a page of the sites of a user, with status and message in one text, or none."""
-        started_at = self.sessions.check(request)
         username = request.query_params.get("username")
         start, size = number(request, "start", 0), number(request, "number", 25)
         if start is None or size is None or not username:
@@ -178,8 +175,7 @@ class Crafter30:
             raise refusal(404, {"message": "User not found"})
         there = [site for site in sites(self.world, "3.0") if site.state == "READY"]
         rows = [_row_3_0(index, site) for index, site in enumerate(there)]
-        response = JSONResponse({"sites": rows[start : start + size], "total": len(rows)})
-        return self.sessions.prolong(request, response, started_at)
+        return JSONResponse({"sites": rows[start : start + size], "total": len(rows)})
 
     async def nothing(self, request: Request) -> Response:
         """The servlet container's page."""

@@ -19,7 +19,7 @@ from exporter.model.http import Headers, Request, Response
 from exporter.model.job import Job, Status
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Found, Provider
-from exporter.simulator import config, create_app, huawei
+from exporter.simulator import config, crafter, create_app, huawei
 from exporter.web.server import Server
 
 NOON = 1_772_366_400.0  # 2026-03-01T12:00:00Z
@@ -96,7 +96,9 @@ class Simulated:
                 timeout=60,
             )
             assert answer.status_code == 200, answer.text
-            self.tokens[url] = answer.cookies["JSESSIONID"]
+            login = {"Cookie": f"JSESSIONID={answer.cookies['JSESSIONID']}"}
+            first = self.session.get(settings["base_url"] + crafter.V1, headers=login, timeout=60)
+            self.tokens[url] = first.cookies["JSESSIONID"]
         return self.tokens[url]
 
     def token(self, system: str) -> str:

@@ -85,7 +85,18 @@ def test_a_login_of_3_0_gives_a_session_for_the_studio_alone(simulated: Simulate
         r"JSESSIONID=[0-9A-F]{32}; HttpOnly; Path=/crafter-v1/studio; SameSite=lax",
         response.headers["Set-Cookie"],
     )
-    assert v1(simulated, "alumni", Cookie=f"JSESSIONID={response.cookies['JSESSIONID']}").status_code == 200
+
+
+@pytest.mark.parametrize(("site", "status"), [("alumni", 200), ("", 400), ("nowhere", 404)])
+def test_the_first_request_after_a_login_of_3_0_gets_a_new_id(
+    site: str, status: int, simulated: Simulated
+) -> None:
+    cookie = f"JSESSIONID={login(simulated).cookies['JSESSIONID']}"
+    first = v1(simulated, site, Cookie=cookie)
+    assert first.status_code == status
+    assert v1(simulated, "alumni", Cookie=cookie).status_code == 401
+    second = v1(simulated, "alumni", Cookie=f"JSESSIONID={first.cookies['JSESSIONID']}")
+    assert (second.status_code, "Set-Cookie" in second.headers) == (200, False)
 
 
 @pytest.mark.parametrize(
