@@ -78,9 +78,9 @@ def echo(asked: Asked) -> bytes:
     return json.dumps({"you sent": dict(asked.headers), "body": asked.body.decode()}).encode()
 
 
-def login(asked: Asked) -> Told:
+def elsewhere(asked: Asked) -> Told:
     token = quote(asked.headers.get("authorization", ""))
-    named = {"Location": f"/login?token={token}", "Set-Cookie": f"a={token}", "X-Echo": token}
+    named = {"Location": f"/elsewhere?token={token}", "Set-Cookie": f"a={token}", "X-Echo": token}
     return Told(echo(asked), 302, named)
 
 
@@ -91,7 +91,7 @@ def status(code: int) -> Callable[[Asked], Told]:
 
 MISHAPS: dict[str, Callable[[Asked], Told]] = {
     "ok": lambda _: Told(caps()),
-    "redirect": login,
+    "redirect": elsewhere,
     "html": lambda asked: Told(b"<html>" + echo(asked)),
     "large": lambda asked: Told(echo(asked) * 10_000),
     "cut": lambda asked: Told(echo(asked), headers={"Transfer-Encoding": "chunked"}),
