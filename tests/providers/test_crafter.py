@@ -395,7 +395,6 @@ def test_a_publish_whose_server_was_killed_is_lost_and_the_log_names_it_once(
         (response_of({"response": {"code": 2001}}), False, 1),
         (Response(403), False, 1),
         (Response(404), False, 1),
-        (Failure(Reason.TIMEOUT), False, 1),
     ],
 )
 def test_a_cycle_that_is_over_has_succeeded_for_certain_where_its_package_is_completed(
@@ -409,6 +408,21 @@ def test_a_cycle_that_is_over_has_succeeded_for_certain_where_its_package_is_com
         assert (read.status.unseen_within is None) is certain
     assert len(caplog.records) == logged
     assert drive(provider, KEYS, {V2: rest}, previous=read.status).paths == [V2]
+
+
+@pytest.mark.parametrize("reason", [Reason.TIMEOUT, Reason.CONNECT, Reason.SERVER_ERROR])
+def test_packages_that_cannot_be_read_for_the_moment_are_requested_once_again(
+    reason: Reason, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider, rest, failing = Crafter(CrafterOptions(api="v2")), file("v2_4_0_ready"), Failure(reason)
+    listed = response_of({"response": {"code": 0}, "packages": [{"id": "7f3a"}]})
+    for answer in (listed, failing, listed):
+        with pytest.raises(Failure) as caught:
+            drive(provider, KEYS, {V2: rest, COMPLETED: failing}, previous=counted(3, 40))
+        assert caught.value.reason is reason
+        status = drive(provider, KEYS, {V2: rest, COMPLETED: answer}, previous=counted(3, 40)).status
+        assert (status.unseen_within is None) is (answer is listed)
+    assert len(caplog.records) == 1
 
 
 def test_a_rate_limit_of_packages_is_one_of_the_read() -> None:

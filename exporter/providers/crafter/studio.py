@@ -53,6 +53,10 @@ _CODE_REASONS = {
 
 # States after a cycle of 4.x of which the status does not show how it ended.
 _OVER = frozenset({State.IDLE, State.QUEUED, State.STOPPED})
+# The same request can succeed in the next read.
+_PASSING = frozenset(
+    {Reason.TIMEOUT, Reason.DNS, Reason.CONNECT, Reason.UNAUTHORIZED, Reason.SERVER_ERROR, Reason.AUTH}
+)
 # All packages of a cycle are completed at the same time, and the list begins with the newest.
 _NEWEST_PACKAGES = 50
 
@@ -114,6 +118,7 @@ class Crafter(Provider):
         # Found out once for all sites of the system, and again after a restart.
         self._speaks_v2 = False
         self._refused = False
+        self._asked_again: set[str] = set()
 
     @classmethod
     def identify(cls, keys: Mapping[str, str]) -> tuple[str, Kind]:
@@ -141,18 +146,24 @@ class Crafter(Provider):
         """Asks whether a package of a cycle that is over is among those that were published last.
 
         Without that, the end is certain only for reads that follow each other soon: where publishing was
-        started again after an error, the status is that after a success.
+        started again after an error, the status is that after a success. A read that fails leaves the status
+        of the cycle, so the next read asks again.
         """
         try:
             packages = _body_v2((yield Request(_path_completed(job.keys["site_id"])))).get("packages")
         except Failure as failure:
             if failure.reason is Reason.RATE_LIMITED:
                 raise
+            if failure.reason in _PASSING and job.id not in self._asked_again:
+                # Once, since the server can have a lasting error for this request alone.
+                self._asked_again.add(job.id)
+                raise
             if not self._refused:
                 fields = {"system": job.system, "job_id": job.id, "reason": failure.reason}
                 _log.warning("cannot read which packages are published", extra=fields)
             self._refused = True
-            return status
+            packages = None
+        self._asked_again.discard(job.id)
         completed = [mapping(package).get("id") for package in packages] if isinstance(packages, list) else []
         return (
             replace(status, unseen_end=State.SUCCEEDED, unseen_within=None)
