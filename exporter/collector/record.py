@@ -123,7 +123,7 @@ class JobRecord(Source[Reading]):
         known = self.status
         if self.in_listing or known is None or known.state is not status.state:
             self._pace.final = status.final
-            self._observe(status)
+            self._observe(status, read_at)
             self.detail = ""
             self._show(status, None, read_at, seconds)
 
@@ -145,7 +145,7 @@ class JobRecord(Source[Reading]):
             failure, status = None, self.status
         if status is not None:
             self._pace.read(self.status, status)
-            self._observe(status)
+            self._observe(status, result.read_at)
         elif failure is not None:
             self._pace.failed(self._clock.monotonic(), failure)
         self.detail = failure.detail if failure else ""
@@ -153,9 +153,9 @@ class JobRecord(Source[Reading]):
         reason = failure.reason if failure else None
         self._show(status, reason, result.read_at, result.seconds, error=error)
 
-    def _observe(self, status: Status) -> None:
+    def _observe(self, status: Status, read_at: float) -> None:
         notes = self.status.notes if self.status is not None else ()
-        self._history.observe(status, round(self._clock.time(), 3))
+        self._history.observe(status, round(self._clock.time(), 3), read_at=read_at)
         # Only a change is logged, as for failures.
         if status.notes and status.notes != notes:
             _log.debug("values are left out", extra={**self._fields, "detail": "; ".join(status.notes)})

@@ -82,10 +82,11 @@ class History:
         """End of the newest run known to have failed."""
         return self._failure.at
 
-    def observe(self, status: Status, now: float) -> None:
-        """Adds the status of a read at Unix time ``now``."""
+    def observe(self, status: Status, now: float, *, read_at: float | None = None) -> None:
+        """Adds the status of a read at Unix time ``now``; ``read_at``: when the read began, if not then."""
         before, seen = self.status, self._seen
-        self._seen = now
+        # A slow response can be of any moment since the request.
+        self._seen = now if read_at is None else read_at
         # Most reads bring nothing new, and thousands of jobs are read in each scrape.
         if status == before:
             return
@@ -96,8 +97,7 @@ class History:
             self._note_unseen(status, now, since_seen=now - seen)
         if status.state in RESULTS:
             self._note_result(before, status, now)
-        elif status.state is not State.UNKNOWN:
-            # Behind a word that is not in the table, the run may still be the one that ended.
+        elif not _shows_no_run(status):
             self._left = True
         if status.state in ACTIVE:
             self._active = status
@@ -169,8 +169,9 @@ class History:
 
     def _note_unseen(self, status: Status, now: float, *, since_seen: float) -> None:
         """Handles the end of the run that was active in the status read ``since_seen`` seconds ago."""
-        result = status.unseen_end
-        if result is not None and (status.unseen_within is None or since_seen <= status.unseen_within):
+        result, within = status.unseen_end, status.unseen_within
+        # A clock that was set back makes the time between two reads unknown.
+        if result is not None and (within is None or 0 <= since_seen <= within):
             self.finished[result] += 1
             self._newest(result).ended(None, now, same_run=False)
 
@@ -186,6 +187,12 @@ def _same_run(before: Status, status: Status) -> bool:
         return False
     same = _identified(before, status)
     return same if same is not None else not (before.state in RESULTS and status.state in ACTIVE)
+
+
+def _shows_no_run(status: Status) -> bool:
+    """Whether the run that ended before may still be the newest one."""
+    # Behind a word that is not in the table is any state. While a job is disabled, nothing starts.
+    return status.state is State.UNKNOWN or (status.state is State.STOPPED and status.enabled is False)
 
 
 def _ended_before(status: Status, shown: Status) -> bool:

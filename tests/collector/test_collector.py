@@ -40,6 +40,7 @@ class FakeUpstream:
         self.listed = asyncio.Event()
         self.listed.set()
         self.answer = asyncio.Event()
+        self.takes = 0.0
         self._clock = clock
         if not slow:
             self.answer.set()
@@ -50,7 +51,9 @@ class FakeUpstream:
         await self.answer.wait()
         result = self.results.get(job.id, RUNNING)
         status, failure = (None, result) if isinstance(result, Failure) else (result, None)
-        return Outcome(status, failure, self._clock.time(), 0.1)
+        read_at = self._clock.time()
+        self._clock.turn(self.takes)
+        return Outcome(status, failure, read_at, 0.1)
 
     async def list_jobs(self, keys: DiscoverKeys, trace: object = None) -> Listed:
         self.asked.append("listing")
@@ -123,6 +126,22 @@ async def test_a_job_is_asked_again_once_its_interval_has_passed(
         clock.turn(seconds)
         assert (await scrape(collector))["remote_job_up", "a"] == 1
         assert len(upstream.asked) == asked
+
+
+@pytest.mark.parametrize(("takes", "certain"), [(1.0, True), (3.0, False)])
+async def test_an_end_that_is_certain_for_a_short_time_is_not_after_a_slow_read(
+    takes: float, collector: Collector, upstream: FakeUpstream, clock: FakeClock, *, certain: bool
+) -> None:
+    collector.replace([plan(upstream, "a")])
+    upstream.takes = takes
+    await scrape(collector)
+    clock.turn(10)
+    upstream.takes, upstream.results["a"] = (
+        0.0,
+        Status(State.IDLE, unseen_end=State.SUCCEEDED, unseen_within=12.0),
+    )
+    samples = await scrape(collector)
+    assert (("remote_job_last_success_timestamp_seconds", "a") in samples) is certain
 
 
 async def test_two_scrapes_at_a_time_share_a_read(collector: Collector, clock: FakeClock) -> None:

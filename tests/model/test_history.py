@@ -128,6 +128,15 @@ def test_a_conclusion_that_is_certain_after_a_short_time_only_counts_nothing_aft
         assert counted(history) == runs
 
 
+def test_the_time_between_two_reads_begins_with_the_request_of_the_first() -> None:
+    ends = concluded(State.IDLE, unseen_within=2.0)
+    for read_at, now, runs in ((1_000.0, 1_001.0, 1), (992.0, 1_001.0, 0), (1_000.0, 995.0, 0)):
+        history = History(watched_since=SINCE)
+        history.observe(Status(State.RUNNING), 1_000.0, read_at=read_at)
+        history.observe(ends, now, read_at=now)
+        assert history.finished[State.SUCCEEDED] == runs
+
+
 def test_a_run_that_the_provider_concludes_to_be_over_is_followed_by_another_one() -> None:
     for within in (0.0, None):
         history = lived(
@@ -172,6 +181,13 @@ def test_a_run_that_is_told_again_after_something_else_is_still_one_run(between:
 def test_a_word_nobody_knows_between_two_sights_of_an_end_makes_no_second_run() -> None:
     history = lived(Status(State.FAILED), Status(State.UNKNOWN), Status(State.FAILED))
     assert (counted(history), history.last_failure) == ({}, 1_010.0)
+
+
+@pytest.mark.parametrize("result", [State.FAILED, State.SUCCEEDED_WITH_ERRORS])
+def test_an_end_that_is_shown_again_after_the_job_was_disabled_makes_no_second_run(result: State) -> None:
+    disabled = Status(State.STOPPED, enabled=False)
+    history = lived(Status(State.RUNNING), Status(result), disabled, Status(result))
+    assert counted(history) == {result.value: 1}
 
 
 @pytest.mark.parametrize("between", [State.RUNNING, State.QUEUED, State.IDLE, State.STOPPED])
