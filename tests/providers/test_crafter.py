@@ -17,7 +17,8 @@ from tests.providers.conftest import DATA, assert_read_or_refused, drive, job, m
 KEYS = {"site_id": "my-site"}
 V1 = "/api/1/services/api/1/publish/status.json?site_id=my-site"
 V2 = "/api/2/publish/status?siteId=my-site"
-COMPLETED = "/api/2/publish/packages?siteId=my-site&states=COMPLETED&offset=0&limit=50"
+PACKAGES = "/api/2/publish/packages?siteId=my-site&states={}&offset=0&limit=200"
+COMPLETED, WAITING = PACKAGES.format("COMPLETED"), PACKAGES.format("READY_FOR_LIVE%2CPROCESSING")
 NOON = datetime(2019, 1, 9, 12, 34, tzinfo=UTC).timestamp()
 NAMES = sorted(path.stem for path in (DATA / "crafter").glob("*.json"))
 MOVED = response_of(stored("crafter/v1_moved_301.json"), 301, location="/studio/api/2/publish/status")
@@ -386,28 +387,60 @@ def test_a_publish_whose_server_was_killed_is_lost_and_the_log_names_it_once(
     assert [record.getMessage() for record in caplog.records] == ["a publish was lost with its server"]
 
 
+def packages(*ids: object, **fields: object) -> Response:
+    shown = [{"id": each, "state": "COMPLETED"} for each in ids]
+    return response_of({"response": {"code": 0}, "packages": shown, "total": len(ids), **fields})
+
+
 @pytest.mark.parametrize(
-    ("answer", "certain", "logged"),
+    ("waiting", "completed", "certain"),
     [
-        (response_of({"response": {"code": 0}, "packages": [{"id": "x"}, {"id": "7f3a"}]}), True, 0),
-        (response_of({"response": {"code": 0}, "packages": [{"id": "x"}, None]}), False, 0),
-        (response_of({"response": {"code": 0}, "packages": None}), False, 0),
-        (response_of({"response": {"code": 2001}}), False, 1),
-        (Response(403), False, 1),
-        (Response(404), False, 1),
+        (packages(), packages("x", "7f3a"), True),
+        (packages("y"), packages("x", "7f3a", total=900), True),
+        (packages(), packages("x", None), False),
+        (packages(), packages("7f3a-2"), False),
+        (packages(), packages(), False),
+        # Another part of the package waits, or cannot be excluded to wait.
+        (packages("7f3a"), None, False),
+        (packages("y", total=2), None, False),
     ],
 )
-def test_a_cycle_that_is_over_has_succeeded_for_certain_where_its_package_is_completed(
-    answer: Response | Failure, *, certain: bool, logged: int, caplog: pytest.LogCaptureFixture
+def test_a_cycle_that_is_over_has_succeeded_for_certain_where_its_whole_package_is_completed(
+    waiting: Response, completed: Response | None, *, certain: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    provider, running, rest = Crafter(CrafterOptions(api="v2")), counted(3, 40), file("v2_4_0_ready")
+    provider, responses = Crafter(CrafterOptions(api="v2")), {V2: file("v2_4_0_ready"), WAITING: waiting}
+    responses |= {} if completed is None else {COMPLETED: completed}
+    read = drive(provider, KEYS, responses, previous=counted(3, 40))
+    assert read.paths == list(responses)
+    assert (read.status.state, read.status.unseen_end) == (State.IDLE, State.SUCCEEDED)
+    assert (read.status.unseen_within is None) is certain
+    assert drive(provider, KEYS, responses, previous=read.status).paths == [V2]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response_of({"response": {"code": 2001}}),
+        packages(packages=None),
+        packages(packages={"id": "7f3a"}),
+        Response(200, b"<html>"),
+        Response(200, b"[]"),
+        Response(403),
+        Response(404),
+    ],
+)
+@pytest.mark.parametrize("failing", [WAITING, COMPLETED])
+def test_packages_that_cannot_be_read_cost_no_status_and_are_logged_once(
+    failing: str, answer: Response | Failure, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = Crafter(CrafterOptions(api="v2"))
+    responses = {V2: file("v2_4_0_ready"), WAITING: packages(), failing: answer}
     for _ in range(2):
-        read = drive(provider, KEYS, {V2: rest, COMPLETED: answer}, previous=running)
-        assert read.paths == [V2, COMPLETED]
-        assert (read.status.state, read.status.unseen_end) == (State.IDLE, State.SUCCEEDED)
-        assert (read.status.unseen_within is None) is certain
-    assert len(caplog.records) == logged
-    assert drive(provider, KEYS, {V2: rest}, previous=read.status).paths == [V2]
+        read = drive(provider, KEYS, responses, previous=counted(3, 40))
+        assert (read.status.state, read.status.unseen_within) == (State.IDLE, 1.5)
+        assert drive(provider, KEYS, responses, previous=read.status).paths == [V2]
+    assert [record.getMessage() for record in caplog.records] == ["cannot read which packages are published"]
 
 
 @pytest.mark.parametrize("reason", [Reason.TIMEOUT, Reason.CONNECT, Reason.SERVER_ERROR])
@@ -415,12 +448,13 @@ def test_packages_that_cannot_be_read_for_the_moment_are_requested_once_again(
     reason: Reason, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider, rest, failing = Crafter(CrafterOptions(api="v2")), file("v2_4_0_ready"), Failure(reason)
-    listed = response_of({"response": {"code": 0}, "packages": [{"id": "7f3a"}]})
+    listed = packages("7f3a")
     for answer in (listed, failing, listed):
         with pytest.raises(Failure) as caught:
-            drive(provider, KEYS, {V2: rest, COMPLETED: failing}, previous=counted(3, 40))
+            drive(provider, KEYS, {V2: rest, WAITING: failing}, previous=counted(3, 40))
         assert caught.value.reason is reason
-        status = drive(provider, KEYS, {V2: rest, COMPLETED: answer}, previous=counted(3, 40)).status
+        responses = {V2: rest, WAITING: packages(), COMPLETED: answer}
+        status = drive(provider, KEYS, responses, previous=counted(3, 40)).status
         assert (status.unseen_within is None) is (answer is listed)
     assert len(caplog.records) == 1
 
@@ -431,7 +465,7 @@ def test_a_rate_limit_of_packages_is_one_of_the_read() -> None:
         drive(
             Crafter(CrafterOptions(api="v2")),
             KEYS,
-            {V2: file("v2_4_0_ready"), COMPLETED: limited},
+            {V2: file("v2_4_0_ready"), WAITING: limited},
             previous=counted(3, 40),
         )
     assert caught.value is limited

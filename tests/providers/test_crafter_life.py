@@ -5,7 +5,7 @@ the steps of the server's code, which are listed on the page of the system.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -25,13 +25,25 @@ from tests.providers.conftest import DATA, drive, response_of
 KEYS = {"site_id": "my-site"}
 V1 = "/api/1/services/api/1/publish/status.json?site_id=my-site"
 V2 = "/api/2/publish/status?siteId=my-site"
-COMPLETED = "/api/2/publish/packages?siteId=my-site&states=COMPLETED&offset=0&limit=50"
-FORBIDDEN = Failure(Reason.FORBIDDEN, status=403)
+PACKAGES = "/api/2/publish/packages?siteId=my-site&states={}&offset=0&limit=200"
+COMPLETED, WAITING = PACKAGES.format("COMPLETED"), PACKAGES.format("READY_FOR_LIVE%2CPROCESSING")
+FORBIDDEN: Mapping[str, Response | Failure] = dict.fromkeys(
+    (COMPLETED, WAITING), Failure(Reason.FORBIDDEN, status=403)
+)
 NOON = 1_772_366_400.0
 
 
 def v2_of(status: Mapping[str, Any]) -> Response:
     return response_of({"response": {"code": 0}, "publishingStatus": status})
+
+
+def packages_of(waiting: Iterable[str], completed: Iterable[str]) -> Mapping[str, Response | Failure]:
+    """The responses of a server whose packages are these."""
+    shown = {WAITING: sorted(set(waiting)), COMPLETED: sorted(set(completed))}
+    return {
+        path: response_of({"response": {"code": 0}, "packages": [{"id": each} for each in ids]})
+        for path, ids in shown.items()
+    }
 
 
 class Reader:
@@ -41,8 +53,10 @@ class Reader:
         self.provider = Crafter(CrafterOptions.model_validate({"api": api}))
         self.history = History(watched_since=NOON)
 
-    def read(self, response: Response, now: float, completed: Response | Failure = FORBIDDEN) -> Status:
-        responses = {V1: response, V2: response, COMPLETED: completed}
+    def read(
+        self, response: Response, now: float, packages: Mapping[str, Response | Failure] = FORBIDDEN
+    ) -> Status:
+        responses = {V1: response, V2: response, **packages}
         status = drive(self.provider, KEYS, responses, previous=self.history.status).status
         assert status.progress is None or 0 <= status.progress < 1
         assert status.items.total is None or (status.items.processed or 0) <= status.items.total
@@ -96,10 +110,10 @@ def recorded(name: str) -> list[tuple[float, Response]]:
     return [(entry["after_ms"] / 1000, v2_of(entry["publishingStatus"])) for entry in entries]
 
 
-def completed_at(story: Story, seconds: float) -> Response:
+def packages_at(story: Story, seconds: float) -> Mapping[str, Response | Failure]:
     number = max((done for at, done in story.packages.items() if at <= seconds), default=0)
-    ids = [f"00000000-0000-4000-8000-{each:012}" for each in range(1, number + 1)]
-    return response_of({"response": {"code": 0}, "packages": [{"id": each} for each in ids]})
+    ids = [f"00000000-0000-4000-8000-{each:012}" for each in range(1, 4)]
+    return packages_of(ids[number:], ids[:number])
 
 
 def replayed(name: str, interval: float, phase: float, *, packages: bool = False) -> Reader:
@@ -109,7 +123,7 @@ def replayed(name: str, interval: float, phase: float, *, packages: bool = False
     while seconds <= entries[-1][0] + 2 * interval:
         while index + 1 < len(entries) and entries[index + 1][0] <= seconds:
             index += 1
-        shown = completed_at(STORIES[name], seconds) if packages else FORBIDDEN
+        shown = packages_at(STORIES[name], seconds) if packages else FORBIDDEN
         reader.read(entries[index][1], NOON + seconds, shown)
         seconds += interval
     return reader
@@ -162,13 +176,20 @@ class Counted:
     counter: dict[str, Any] | None = None
     due: list[tuple[str, int]] = field(default_factory=list)
     planned: int = 0
+    running: list[tuple[str, int]] = field(default_factory=list)
     completed: list[str] = field(default_factory=list)
     good: int = 0
     bad: int = 0
     failing: bool = False
+    resetting: bool = False
     submitted: int = 0
     ends_undated: int = 0
     now: float = NOON
+
+    @property
+    def waits(self) -> bool:
+        """Whether the end of a cycle leaves the site queued."""
+        return self.planned > 0
 
     def submit(self, items: int, *, later: bool) -> None:
         self.submitted += 1
@@ -178,7 +199,13 @@ class Counted:
             self.due.append((f"p{self.submitted}", items))
         self.word = "queued"
 
+    def arrive(self, items: int) -> None:
+        """More items of the last package, whose first items may be published already."""
+        self.due.append((f"p{self.submitted}", items))
+
     def cancel(self) -> None:
+        canceled = {name for name, _ in self.due}
+        self.completed = [name for name in self.completed if name not in canceled]
         self.due.clear()
         self.planned = 0
 
@@ -186,7 +213,7 @@ class Counted:
         self.enabled, self.word = False, "stopped"
 
     def start(self) -> None:
-        self.enabled, self.word = True, "queued" if self.due else "ready"
+        self.enabled, self.word = True, "queued" if self.waits else "ready"
 
     def publish_all_with_errors(self) -> bool:
         """Whether this version has a word for it."""
@@ -197,6 +224,7 @@ class Counted:
         """One task: all due packages in one cycle, then those that became due meanwhile."""
         while self.due and self.enabled:
             packages, self.due = self.due, []
+            self.running = packages
             ids = [name for name, items in packages for _ in range(items)]
             self.count(target, ids)
             yield
@@ -213,16 +241,28 @@ class Counted:
                 yield from self.pass_all(ids)
                 yield
             if self.failing:
-                self.bad += 1
-                self.due, self.failing = packages + self.due, False
-                self.enabled, self.word = False, "error"
-                yield
+                yield from self.fail_twice(packages)
                 break
+            self.running = []
             self.completed += [name for name, _ in packages]
             self.good += 1
-            self.word = "queued" if self.due or self.planned else "ready"
+            self.word = "queued" if self.waits else "ready"
             yield
         self.counter = None
+
+    def fail_twice(self, packages: list[tuple[str, int]]) -> Iterator[None]:
+        """The error of an item is written once more when all items of the cycle are reset."""
+        self.bad += 1
+        self.failing, self.resetting = False, True
+        self.fail(packages[-1][0])
+        yield
+        self.due, self.running, self.resetting = packages + self.due, [], False
+        self.fail(packages[-1][0])
+        yield
+
+    def fail(self, name: str) -> None:
+        del name
+        self.enabled, self.word = False, "error"
 
     def count(self, target: str, ids: list[str]) -> None:
         self.counter = {
@@ -240,9 +280,8 @@ class Counted:
                 self.counter["submissionId"] = name
                 self.counter["numberOfItems"] += 1
 
-    def packages(self) -> Response:
-        ids = [{"id": name} for name in reversed(self.completed)]
-        return response_of({"response": {"code": 0}, "packages": ids})
+    def packages(self) -> Mapping[str, Response | Failure]:
+        return packages_of([name for name, _ in self.due + self.running], self.completed)
 
     def response(self) -> Response:
         nothing = {"publishingTarget": None, "submissionId": None, "numberOfItems": 0, "totalItems": 0}
@@ -272,7 +311,7 @@ class Messages(Counted):
 
     def start(self) -> None:
         super().start()
-        self.message = "Items are queued for publishing" if self.due else "Ready"
+        self.message = "Items are queued for publishing" if self.waits else "Ready"
 
     def steps(self, target: str, targets: int) -> Iterator[None]:
         del target, targets
@@ -283,10 +322,7 @@ class Messages(Counted):
                 self.item(name, index, len(ids))
                 yield
             if self.failing:
-                self.bad += 1
-                self.due, self.failing = packages + self.due, False
-                self.fail(ids[-1])
-                yield
+                yield from self.fail_twice(packages)
                 return
             self.end(ids)
             yield
@@ -297,13 +333,12 @@ class Messages(Counted):
         self.message = f"{text} Item {index} of {total} is being published"
 
     def fail(self, name: str) -> None:
-        del name
-        self.enabled, self.word = False, "error"
+        super().fail(name)
         self.message = "Publishing is disabled due to errors. Check logs for error details"
 
     def end(self, ids: list[str]) -> None:
         self.good += 1
-        if self.due or self.planned:
+        if self.waits:
             self.ends_undated += 1
             self.word, self.message = "queued", "Items are queued for publishing"
         else:
@@ -324,6 +359,10 @@ class Oldest(Messages):
     api: ClassVar[str] = "v1"
     word: str = "idle"
     message: str = "Idle"
+
+    @property
+    def waits(self) -> bool:
+        return bool(self.due)
 
     def start(self) -> None:
         self.enabled, self.word = True, "started"
@@ -403,6 +442,18 @@ class Life(RuleBasedStateMachine):
     def submits(self, items: int, *, later: bool) -> None:
         self.server.submit(items, later=later and not self.server.planned)
 
+    @precondition(lambda self: self.server.running)
+    @rule(items=st.integers(1, 4))
+    def more_items_of_a_package_arrive(self, items: int) -> None:
+        self.server.arrive(items)
+
+    @precondition(lambda self: self.server.enabled and self.studio is not Oldest)
+    @rule(seconds=st.sampled_from([0.0, 1.0]))
+    def is_copied(self, seconds: float) -> None:
+        self.server.enabled = False
+        self.is_read(seconds)
+        self.server.enabled = True
+
     @precondition(lambda self: self.task is None)
     @rule()
     def cancels(self) -> None:
@@ -412,10 +463,14 @@ class Life(RuleBasedStateMachine):
     def stops(self) -> None:
         self.server.stop()
 
-    @precondition(lambda self: self.server.word != "error" or self.server.counter is None)
-    @rule()
-    def starts(self) -> None:
-        self.wait(2.0)  # a person sees first that publishing has stopped
+    @precondition(lambda self: not self.server.resetting)
+    @rule(seen=st.booleans())
+    def starts(self, *, seen: bool) -> None:
+        # A person sees first that publishing has stopped.
+        self.wait(1.0)
+        if seen:
+            self.is_read(0.0)
+        self.wait(1.0)
         self.server.start()
 
     @rule(
@@ -445,7 +500,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.task is not None)
     @rule()
     def is_killed(self) -> None:
-        self.task, self.server.counter = None, None
+        self.task, self.server.counter, self.server.resetting = None, None, False
         self.wait(10.0)
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 3.0, 30.0]))
@@ -497,7 +552,7 @@ CYCLES = st.lists(
         items=st.integers(1, 3),
         fails=st.booleans(),
         targets=st.integers(1, 2),
-        act=st.sampled_from(["", "submit", "stop", "stop and start"]),
+        act=st.sampled_from(["", "submit", "plan", "stop", "stop and start"]),
         at=st.integers(1, 3),
     ),
     min_size=1,
@@ -528,14 +583,15 @@ def test_every_end_is_counted_where_every_step_is_read(studio: type[Counted], cy
         if not server.enabled:
             server.start()
             step(5.0)
+        server.cancel()
     assert (reader.good, reader.bad) == (server.good - server.ends_undated, server.bad)
 
 
 def act(server: Counted, what: str, step: Callable[[], None]) -> None:
-    if what == "submit":
-        server.submit(2, later=False)
+    if what in ("submit", "plan"):
+        server.submit(2, later=what == "plan")
         step()
     for each in what.split(" and "):
-        if each in ("stop", "start"):
+        if each in ("stop", "start") and not server.resetting:
             getattr(server, each)()
             step()

@@ -50,12 +50,14 @@ class Cycle:
         package: one of its packages; the response shows one after another.
         deploying: all items are prepared, so the next response without a counter is that of the end.
         items: the counter, not limited to the total.
+        enabled: whether publishing was enabled.
     """
 
     package: str
     target: str
     deploying: bool
     items: Items
+    enabled: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,9 @@ def _of_message(body: Fields, previous: Status | None, state_of: StateOf) -> Sta
     ):
         # The message of the end of the cycle before was not read.
         status, previous = replace(status, unseen_end=State.SUCCEEDED, unseen_within=SOON), None
+    if state is State.QUEUED and previous is not None and previous.state in (State.FAILED, State.QUEUED):
+        # A submission can come between the two messages of a failure.
+        status = replace(status, failed_at=previous.failed_at)
     return replace(status, **_times(state, message, previous))
 
 
@@ -141,7 +146,7 @@ def _start(moment: float, previous: Status | None) -> float:
 
 def _failure(moment: float, previous: Status) -> float:
     """The time of the failure whose message was written at ``moment``."""
-    known = previous.failed_at if previous.state is State.FAILED else None
+    known = previous.failed_at
     if known is not None and known <= moment <= known + _WRITTEN_TWICE_SECONDS:
         return known
     # A time of whole minutes can be before the start.
@@ -184,7 +189,7 @@ def _running(status: Status, package: str, body: Fields, before: Cycle | None) -
     # With a staging target the items are counted for each target.
     shown = done if done is None or total is None else min(done, total)
     progress = _share(done, total) if deploying else None
-    memory = Cycle(package, target, deploying, items)
+    memory = Cycle(package, target, deploying, items, status.enabled)
     return replace(status, items=replace(items, processed=shown), progress=progress, memory=memory)
 
 
@@ -201,7 +206,10 @@ def _deploying(word: str, items: Items, before: Cycle | None) -> bool:
 def _over(status: Status, cycle: Cycle) -> Status:
     """The status after a cycle that is over."""
     # A submission while items are prepared leaves the response of an end for a moment.
-    return replace(status, unseen_end=State.SUCCEEDED, unseen_within=SOON if cycle.deploying else NEVER)
+    # Publishing that is disabled can have been so by an error, whose word a submission has replaced.
+    started = cycle.enabled is False and status.enabled is not False
+    within = SOON if cycle.deploying and not started else NEVER
+    return replace(status, unseen_end=State.SUCCEEDED, unseen_within=within)
 
 
 def _another(before: Cycle, target: str, items: Items, *, deploying: bool) -> bool:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
@@ -58,7 +58,7 @@ _PASSING = frozenset(
     {Reason.TIMEOUT, Reason.DNS, Reason.CONNECT, Reason.UNAUTHORIZED, Reason.SERVER_ERROR, Reason.AUTH}
 )
 # All packages of a cycle are completed at the same time, and the list begins with the newest.
-_NEWEST_PACKAGES = 50
+_MAX_PACKAGES = 200
 
 # 3.0 to 3.1.10 have no state of a site; the last 3.1 have CREATED where later ones have READY.
 _READY = frozenset({"", "READY", "CREATED"})
@@ -132,7 +132,10 @@ class Crafter(Provider):
             yield ("base_url",), "does not end in /studio, the path of Studio; write https://HOST/studio"
 
     def read(self, job: Job, previous: Status | None) -> Steps:
-        """One request; two with ``api: auto`` until the version is known, one more after a cycle of 4.x."""
+        """One request; two with ``api: auto`` until the version is known.
+
+        After a cycle of 4.x, up to two more.
+        """
         site = job.keys["site_id"]
         status = yield from self._read(site, previous)
         if isinstance(status.memory, Lost) and previous is not None and previous.state is State.RUNNING:
@@ -143,14 +146,21 @@ class Crafter(Provider):
         return status
 
     def _confirmed(self, job: Job, status: Status, cycle: Cycle) -> Steps:
-        """Asks whether a package of a cycle that is over is among those that were published last.
+        """Asks whether a package of a cycle that is over is published.
 
         Without that, the end is certain only for reads that follow each other soon: where publishing was
-        started again after an error, the status is that after a success. A read that fails leaves the status
-        of the cycle, so the next read asks again.
+        started again after an error, the status is that after a success. A package whose items arrive while
+        others are published is published in several cycles, so none of its items must wait any more.
+
+        A read that fails leaves the status of the cycle, so the next read asks again.
         """
+        site = job.keys["site_id"]
         try:
-            packages = _body_v2((yield Request(_path_completed(job.keys["site_id"])))).get("packages")
+            waiting = yield from _packages(site, "READY_FOR_LIVE", "PROCESSING")
+            if waiting.all_shown and cycle.package not in waiting.ids:
+                completed = yield from _packages(site, "COMPLETED")
+                if cycle.package in completed.ids:
+                    status = replace(status, unseen_end=State.SUCCEEDED, unseen_within=None)
         except Failure as failure:
             if failure.reason is Reason.RATE_LIMITED:
                 raise
@@ -162,14 +172,8 @@ class Crafter(Provider):
                 fields = {"system": job.system, "job_id": job.id, "reason": failure.reason}
                 _log.warning("cannot read which packages are published", extra=fields)
             self._refused = True
-            packages = None
         self._asked_again.discard(job.id)
-        completed = [mapping(package).get("id") for package in packages] if isinstance(packages, list) else []
-        return (
-            replace(status, unseen_end=State.SUCCEEDED, unseen_within=None)
-            if cycle.package in completed
-            else status
-        )
+        return status
 
     def _read(self, site: str, previous: Status | None) -> Steps:
         match self.options.api:
@@ -238,9 +242,22 @@ def _path_v2(site: str) -> str:
     return path("api", "2", "publish", "status", siteId=site)
 
 
-def _path_completed(site: str) -> str:
-    query = {"siteId": site, "states": "COMPLETED", "offset": "0", "limit": str(_NEWEST_PACKAGES)}
-    return path("api", "2", "publish", "packages", **query)
+class _Packages(NamedTuple):
+    """The ids of packages with an item in one of some states, and whether these are all such packages."""
+
+    ids: frozenset[str]
+    all_shown: bool
+
+
+def _packages(site: str, *states: str) -> Generator[Any, Any, _Packages]:
+    query = {"siteId": site, "states": ",".join(states), "offset": "0", "limit": str(_MAX_PACKAGES)}
+    response = yield Request(path("api", "2", "publish", "packages", **query))
+    body = _body_v2(response)
+    packages = body.get("packages")
+    if not isinstance(packages, list):
+        raise invalid(response, "the response has no list of packages")
+    ids = frozenset(text(mapping(package).get("id")) for package in packages)
+    return _Packages(ids, all_shown=len(packages) >= (count(body.get("total")) or 0))
 
 
 def _fallback(v2: Generator[Any, Any, T], v1_status: int, does: str) -> Generator[Any, Any, T]:
