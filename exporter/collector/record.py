@@ -1,7 +1,7 @@
 """What is known of a job, the rows that show it, and the making of records."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from exporter.collector.outages import Example, Outages
@@ -46,10 +46,15 @@ class JobRecord(Source[Reading]):
         self._outages = outages
         self._dropped = False
         self._reason: Reason | None = None
+        self._vendor_labels: Mapping[str, str] = {}
+        self._has_labels = False
+        self._upstream = plan.upstream
         self._set_labels(plan)
 
     def reconfigure(self, job: Job, plan: Plan) -> None:
         """Applies a changed configuration, and shows a dropped record again. The history stays."""
+        if plan.upstream is not self._upstream:
+            self._upstream, self._has_labels = plan.upstream, False
         if (job, plan.rules, plan.current_only) != (self.job, self._pace.rules, self._current_only):
             self.job = job
             self._pace.rules = plan.rules
@@ -91,9 +96,24 @@ class JobRecord(Source[Reading]):
 
     def _set_labels(self, plan: Plan) -> None:
         self._fields = {"system": self.job.system, "job_id": self.job.id}
-        self._identity = label_text({**self._fields, **self.job.labels})
         self._current_only = plan.current_only
+        self._identify()
+
+    def _identify(self) -> None:
+        self._identity = label_text({**self._fields, **self._vendor_labels, **self.job.labels})
         self._row: Row | None = None
+
+    def add_labels(self, labels: Mapping[str, str]) -> None:
+        """Adds the labels that the vendor reports. The first ones stay until a reload changes the system.
+
+        Series with other labels are other series, so a change would end alerts and begin counters anew.
+        """
+        if not labels or self._has_labels:
+            return
+        self._has_labels = True
+        if labels != self._vendor_labels:
+            self._vendor_labels = labels
+            self._identify()
 
     @property
     def status(self) -> Status | None:
@@ -156,6 +176,7 @@ class JobRecord(Source[Reading]):
     def _observe(self, status: Status, read_at: float) -> None:
         notes = self.status.notes if self.status is not None else ()
         self._history.observe(status, round(self._clock.time(), 3), read_at=read_at)
+        self.add_labels(status.labels)
         # Only a change is logged, as for failures.
         if status.notes and status.notes != notes:
             _log.debug("values are left out", extra={**self._fields, "detail": "; ".join(status.notes)})

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from exporter.config.models import NEVER, JobKeys
+from exporter.config.models import NEVER, JobKeys, label_name
 from exporter.config.registry import Registry
 from exporter.config.system_config import own_keys
 from exporter.config.yaml import ItemList, Section
@@ -48,6 +48,11 @@ class Check:
         if (options := self._valid(kind.Options, given)) is None:
             return
         provider = self.providers[name] = kind(options)
+        for place, label in provider.vendor_labels():
+            try:
+                label_name(label)
+            except ValueError as error:
+                yield place, str(error)
         if provider.Discover is not None and "discover" in system:
             yield from self._listings(provider, provider.Discover, system["discover"])
         if isinstance(jobs, ItemList):

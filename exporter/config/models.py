@@ -55,7 +55,12 @@ def _system_name(value: str) -> str:
     return value
 
 
-def _label_name(value: str) -> str:
+def label_name(value: str) -> str:
+    """The same name.
+
+    Raises:
+        ValueError: no label of a job may have this name.
+    """
     if not re.fullmatch(_LABEL_NAME, value):
         allowed = "A-Z a-z 0-9 _, no digit first, at most 128 characters"
         raise ValueError(f"not a label name; allowed are {allowed}")
@@ -102,7 +107,7 @@ _LABELS = {
     "propertyNames": {"pattern": f"^{_LABEL_NAME}$"},
     "additionalProperties": _SHORT,
 }
-Labels = Annotated[dict[Annotated[str, AfterValidator(_label_name)], ShortText], WithJsonSchema(_LABELS)]
+Labels = Annotated[dict[Annotated[str, AfterValidator(label_name)], ShortText], WithJsonSchema(_LABELS)]
 Within = Annotated[
     float,
     BeforeValidator(_within),

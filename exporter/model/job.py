@@ -115,6 +115,7 @@ class Status:
             before; else the run is over and how it ended is not known. ``None``: it is certain.
         memory: what the provider keeps of this status for the next read; it means nothing to anybody else.
         name, type, level: the vendor's words for what the job is; they do not change in its life.
+        labels: labels that the configuration takes from the response.
         notes: the fields that were left out because of their value: one line for each, with the reason and
             without any text of the response.
     """
@@ -144,6 +145,7 @@ class Status:
     name: str = ""
     type: str = ""
     level: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

@@ -36,6 +36,7 @@ class Found:
         status: its status, if the listing has it.
         complete: the listing has all that a read of the job has, so the job itself is not read.
         name: the vendor's name of the job, for listings without a status.
+        labels: as those of a status, for listings without one.
         failure: why its entry of the listing cannot be read. The job then counts as failed, and no other.
     """
 
@@ -44,6 +45,7 @@ class Found:
     complete: bool = False
     name: str = ""
     failure: Failure | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 Counting = Generator[Request, Response, Mapping[State, int]]
@@ -171,6 +173,10 @@ class Provider(ABC):
 
         A class method if it does not depend on the options.
         """
+
+    def vendor_labels(self) -> Iterator[tuple[Place, str]]:
+        """The names of labels that statuses have, each with its place in the options."""
+        yield from ()
 
     def check_keys(self, keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Errors between the options and the keys of a configured job: each key, and a sentence."""

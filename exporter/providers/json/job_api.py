@@ -73,6 +73,7 @@ class JsonApi(Provider):
         self.words = options.read.words()
         given = {name: getattr(options.read, name) for name in _READERS}
         self._given = {name: expression for name, expression in given.items() if expression is not None}
+        self._labels = {f"labels_from.{name}": each for name, each in options.read.labels_from.items()}
 
     def rate_limit(self) -> RateLimit:
         """As configured, and the usual headers."""
@@ -86,6 +87,11 @@ class JsonApi(Provider):
     def identify(self, keys: Mapping[str, str]) -> tuple[str, Kind]:
         """All its keys, joined; the kind is configured."""
         return "/".join(keys[name] for name in self._names), Kind(self._read.kind)
+
+    def vendor_labels(self) -> Iterator[tuple[Place, str]]:
+        """Those of ``labels_from``."""
+        for name in self._read.labels_from:
+            yield ("read", "labels_from", name), name
 
     def check_keys(self, keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """A key that the body has as a number must be one."""
@@ -112,6 +118,8 @@ class JsonApi(Provider):
     @classmethod
     def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
         """``foo-bar`` subtracts two fields, which is probably not intended."""
+        for name in sorted(system.labels.keys() & system.read.labels_from.keys()):
+            yield ("read", "labels_from", name), "is in labels of the system as well, which count; remove one"
         # As in config_types.
         from exporter.expressions import calculates_text, compiled, tight_minus  # noqa: PLC0415
 
@@ -177,15 +185,20 @@ class JsonApi(Provider):
     def _found(self, job_id: str, own: Mapping[str, str], entry: Any, state: Expression | None) -> Found:
         if state is None:
             given = {name: each for name, each in self._given.items() if name == "name"}
-            return Found(own, name=_word(_results(given, entry), "name"))
+            results = _results({**given, **self._labels}, entry)
+            return Found(own, name=_word(results, "name"), labels=self._labels_in(results))
         try:
             return Found(own, self._status(job_id, entry, state), complete=True)
         except Failure as failure:
             # Another one, since this has the frames of its traceback, and the entry in them.
             return Found(own, complete=True, failure=Failure(failure.reason, failure.detail))
 
+    def _labels_in(self, results: Fields) -> dict[str, str]:
+        found = {place.partition(".")[2]: _word(results, place) for place in self._labels}
+        return {name: value for name, value in found.items() if value}
+
     def _status(self, job_id: str, value: Any, word: Expression) -> Status:
-        results = _results({"state": word, **self._given}, value)
+        results = _results({"state": word, **self._given, **self._labels}, value)
         raw = _word(results, "state")
         if not raw:
             why = results.why_left_out("state") or "state: the expression found nothing"
@@ -193,8 +206,9 @@ class JsonApi(Provider):
         state = self.state_of(raw)
         found = {name: _READERS[name](results, name) for name in self._given}
         items = Items(**{_ITEMS[name]: found.pop(name) for name in _ITEMS if name in found})
-        complete = found.pop("items_sending_complete", None)
-        status = Status(state, raw, items=items, sending_complete=complete, notes=results.notes, **found)
+        found["sending_complete"] = found.pop("items_sending_complete", None)
+        labels = self._labels_in(results)
+        status = Status(state, raw, items=items, labels=labels, notes=results.notes, **found)
         if state is State.QUEUED:
             # A queued run has not started: these are of an earlier attempt or run, or of its creation. An
             # attempt is queued after the start of the one before, also where the vendor keeps the first time.
@@ -216,7 +230,7 @@ class JsonApi(Provider):
 def _is_text(place: Place) -> bool:
     """Whether the expression at a place in ``read`` or ``discover`` should find a text."""
     names = [part for part in place if isinstance(part, str)]
-    return names[1] in ("state", "keys", *_TEXTS) or names[-2] == "keys"
+    return names[1] in ("state", *_TEXTS) or names[-2] in ("keys", "labels_from")
 
 
 def _results(expressions: Mapping[str, Expression], value: Any) -> Fields:

@@ -28,6 +28,7 @@ from exporter.providers.state_words import StateName, StateWords, by_word
 
 MAX_TEMPLATE = 4096
 MAX_WORD = 128
+MAX_LABELS = 10
 RESERVED = frozenset({"name", "labels", "expect", "system", "debug"})
 """Names with another meaning in ``jobs:`` or in the query of ``/probe``."""
 
@@ -182,6 +183,11 @@ class ReadKeys(RequestKeys):
     name: Expr | None = Field(None, description="the vendor's name for the job")
     type: Expr | None = Field(None, description="type of the job")
     level: Expr | None = Field(None, description="environment or stage of the job")
+    labels_from: dict[str, Expr] = Field(
+        default_factory=dict,
+        max_length=MAX_LABELS,
+        description="labels of all series of the job, for routing alerts: an expression by the name of each",
+    )
 
     @field_validator("final")
     @classmethod
