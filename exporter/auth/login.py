@@ -5,6 +5,7 @@ other names.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urljoin, urlsplit
@@ -31,6 +32,10 @@ from exporter.model.json_body import parsed
 from exporter.runtime.secret import MASK, Secret
 
 PLACE = "{token}"
+# The last segment of the page after a failed login: /user/error (Rundeck), /users/sign_in, /loginFailed.jsp.
+_FAILED_PAGE = re.compile(
+    r"(?:(?:log|sign)[-_]?in(?:[-_]?(?:error|fail\w*))?|error|denied)(?:\.\w+)?", re.IGNORECASE | re.ASCII
+)
 _DEFAULT = {"Authorization": Secret.plain(f"Bearer {PLACE}")}
 
 
@@ -263,14 +268,15 @@ class Login(CookieCredential):
             self.check_status(response)
         # Without the name of the cookie, only the target of the redirect shows a failed login.
         elif self._keys.session_cookie is None and self._leads_back(response):
-            raise self.failure(f"HTTP status {status}, a redirect to the login itself", status)
+            raise self.failure(f"HTTP status {status}, a redirect to a login or error page", status)
 
     def _leads_back(self, response: Response) -> bool:
         try:
             target = urlsplit(urljoin(self.endpoint, response.headers.get("Location", "")))
         except ValueError:  # it is not a URL
             return False
-        return target.path == urlsplit(self.endpoint).path
+        last = target.path.rstrip("/").rpartition("/")[2]
+        return target.path == urlsplit(self.endpoint).path or _FAILED_PAGE.fullmatch(last) is not None
 
     def _cookies(self, response: Response) -> dict[str, str]:
         name = self._keys.session_cookie

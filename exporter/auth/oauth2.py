@@ -15,7 +15,8 @@ _OWN_FIELDS = frozenset(
     {"grant_type", "client_id", "client_secret", "username", "password", "scope", "audience"}
 )
 _CLIENT, _USER = ("client_id", "client_secret"), ("username", "password")
-# RFC 6749 sections 5.2 and 4.1.2.1 and RFC 8707; any other value would be text of the response.
+# RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707, OpenID Connect Core section 3.1.2.6 (for a user who has to do
+# more than send a password); any other value would be text of the response.
 _ERRORS = frozenset(
     {
         "invalid_request",
@@ -28,6 +29,9 @@ _ERRORS = frozenset(
         "server_error",
         "temporarily_unavailable",
         "invalid_target",
+        "interaction_required",
+        "login_required",
+        "consent_required",
     }
 )
 # The registered types (RFC 6749 section 11.1) that are not sent as a bearer token, and that of a draft.

@@ -227,6 +227,8 @@ def test_a_login_without_a_token_is_a_failure(
         (204, {}),
         (302, {"Location": "/"}),
         (303, {"Location": "/jobs?from=%2Fapi%2Flogin"}),
+        (302, {"Location": "/login/done"}),
+        (302, {"Location": "/errors"}),
         (302, {"Location": "http://[chatter"}),
     ],
 )
@@ -262,10 +264,14 @@ def sent_to(credential: Login, url: str) -> dict[str, str]:
             302,
             "/api/login?error=chatter",
             ["session=s1"],
-            "HTTP status 302, a redirect to the login itself",
+            "HTTP status 302, a redirect to a login or error page",
         ),
-        ({}, 303, "login", ["session=s1"], "HTTP status 303, a redirect to the login itself"),
-        ({}, 302, "", ["session=s1"], "HTTP status 302, a redirect to the login itself"),
+        ({}, 303, "login", ["session=s1"], "HTTP status 303, a redirect to a login or error page"),
+        ({}, 302, "", ["session=s1"], "HTTP status 302, a redirect to a login or error page"),
+        *(
+            ({}, 302, page, ["session=s1"], "HTTP status 302, a redirect to a login or error page")
+            for page in ("/user/error", "/users/sign_in?x", "/loginFailed.jsp", "/Signin/", "/denied")
+        ),
         ({}, 200, "", [], "the response has no usable cookie"),
         ({}, 302, "/", ["session=; Max-Age=0"], "the response has no usable cookie"),
         ({"session_cookie": "session"}, 200, "", ["theme=dark"], "the response has no usable cookie session"),

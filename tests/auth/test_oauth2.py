@@ -217,6 +217,7 @@ def test_the_end_of_a_token_is_read_where_the_lifetime_is_missing(
     ("status", "body", "detail"),
     [
         (400, {"error": "invalid_scope", "error_description": "chatter"}, "HTTP status 400 (invalid_scope)"),
+        (400, {"error": "interaction_required"}, "HTTP status 400 (interaction_required)"),
         (401, {"error": "invalid_client"}, "HTTP status 401 (invalid_client)"),
         (401, {"error": f"chatter {TOKEN}"}, "HTTP status 401"),
         (400, {"error": ["invalid_client"]}, "HTTP status 400"),
