@@ -53,6 +53,8 @@ _OVER = frozenset({"over", "completed"})
 _UNOBTAINABLE = frozenset({Reason.NOT_FOUND, Reason.FORBIDDEN})
 _OF_PROGRESS = "progress."
 """What the notes about a progress begin with; each read replaces them."""
+_NOT_READ = "job: not read"
+"""The beginning of the note about a job of which only the progress can be read."""
 
 # Their API has version 1, that of the others version 2.
 _OLDER_SERVICES = frozenset({"contextcapture", "realitydataanalysis", "realityconversion"})
@@ -174,7 +176,9 @@ class ITwin(Provider):
         try:
             return (yield from self._read_details(job))
         except Failure as failure:
-            return replace(known, settled=failure.reason in _UNOBTAINABLE)
+            before = [note for note in known.status.notes if not note.startswith(_NOT_READ)]
+            status = replace(known.status, notes=(*before, f"{_NOT_READ} ({failure})"))
+            return _Details(status, settled=failure.reason in _UNOBTAINABLE)
 
     def discover(self, keys: ITwinDiscover, now: float) -> Listing:
         """One request for each 1,000 jobs, with their states; one more for the progress of a running job.

@@ -295,6 +295,15 @@ def test_a_value_of_another_type_costs_that_value_and_is_noted_as_long_as_it_is_
     assert times.notes == ("job.executionInformation: the value is not an object",)
 
 
+def test_a_job_of_which_only_the_progress_can_be_read_is_noted_once() -> None:
+    denied = read("progress", response_of(status=403)).status
+    assert denied.notes == ("job: not read (forbidden)",)
+    odd = read("progress", response_of({"job": "x"}), previous=read("progress", TIMEOUT).status).status
+    assert (odd.state, odd.progress) == (State.RUNNING, denied.progress)
+    assert odd.notes == ("job: not read (invalid_response: the response has no job)",)
+    assert read("progress", "job_v1_active", previous=odd).status.notes == ()
+
+
 @pytest.mark.parametrize("word", [None, "", 5, ["active"]])
 def test_the_job_has_the_state_where_the_progress_has_no_word_for_it(word: object) -> None:
     odd = response_of({"progress": {"percentage": 50, "state": word}})
