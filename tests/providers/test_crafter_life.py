@@ -163,6 +163,70 @@ def test_a_cycle_that_was_seen_to_run_is_counted_at_a_usual_interval_where_packa
     assert replayed("second_package_submitted_while_first_publishes", 5, 0).good == 0
 
 
+# Written by hand: steps that look like an end, at reads once a second
+
+
+def shown(line: str) -> Response:
+    """A response by its word, ``off`` if publishing is disabled, and ``done/total`` of a counter."""
+    word, *rest = line.split()
+    done, total = next((each.split("/") for each in rest if "/" in each), (0, 0))
+    target, package = ("live", "p1") if total else (None, None)
+    fields = {"numberOfItems": int(done), "totalItems": int(total)}
+    body = {"enabled": "off" not in rest, "status": word, "publishingTarget": target, "submissionId": package}
+    return v2_of(body | fields)
+
+
+@pytest.mark.parametrize(
+    ("lines", "ends"),
+    [
+        (("processing 2/2", "publishing 0/2", "publishing 2/2", "ready 2/2", "ready"), (1, 0)),
+        (("publishing 2/2", "publishing 4/2", "queued"), (1, 0)),
+        # Stopped, and the cycle goes on.
+        (("publishing 1/2", "stopped off 2/2", "ready off"), (1, 0)),
+        (("publishing 1/4", "stopped off 2/4", "ready 3/4", "ready"), (1, 0)),
+        # The next cycle.
+        (("publishing 2/2", "queued 0/2", "processing 1/2"), (1, 0)),
+        (("publishing 4/4", "publishing 1/2"), (1, 0)),
+        # A submission in the moment without a counter.
+        (("processing 2/4", "queued", "publishing 1/4"), (0, 0)),
+        # A submission replaces the word of an error, with and without the counter that is left.
+        (("publishing 2/2", "queued off", "ready"), (0, 0)),
+        (("publishing 2/2", "queued off 2/2", "ready"), (0, 0)),
+        (("publishing 2/2", "queued off 2/2", "processing 0/2"), (0, 0)),
+        (("publishing 2/2", "error off 2/2", "queued off 2/2", "error off", "queued off"), (0, 1)),
+        (("publishing 2/2", "error off 2/2", "queued off", "error off"), (0, 1)),
+        (("publishing 2/2", "error off", "ready", "publishing 1/2", "error off"), (0, 2)),
+        # Publishing is disabled for a moment while the site is copied.
+        (("ready", "readyWithErrors", "readyWithErrors off", "readyWithErrors"), (1, 0)),
+        # The server was killed.
+        (("publishing 2/2", "publishing", "publishing", "ready"), (0, 0)),
+        # Another word than the server has.
+        (("publishing 2/2", "paused", "ready"), (0, 0)),
+    ],
+)
+def test_only_an_end_is_an_end(lines: tuple[str, ...], ends: tuple[int, int]) -> None:
+    reader = Reader("v2")
+    for seconds, line in enumerate(lines):
+        reader.read(shown(line), NOON + seconds)
+    assert (reader.good, reader.bad) == ends
+
+
+def test_a_cycle_runs_since_its_first_read_through_all_its_phases() -> None:
+    reader = Reader("v2")
+    lines = ("ready", "processing 1/2", "publishing 0/2", "queued 1/2", "stopped off 3/2", "ready 4/2")
+    for seconds, line in enumerate(lines):
+        reader.read(shown(line), NOON + seconds)
+    assert reader.history.state_since == NOON + 1
+
+
+def test_a_large_package_of_which_a_part_is_published_has_not_succeeded() -> None:
+    for waiting, good in (((), 1), (("p1",), 0)):
+        reader = Reader("v2")
+        for seconds, line in ((0, "processing 1/2"), (30, "ready")):
+            reader.read(shown(line), NOON + seconds, packages_of(waiting, ["p1"]))
+        assert reader.good == good
+
+
 # By the code
 
 
