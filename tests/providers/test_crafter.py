@@ -426,6 +426,7 @@ def test_a_cycle_that_is_over_has_succeeded_for_certain_where_its_whole_package_
         packages(packages={"id": "7f3a"}),
         Response(200, b"<html>"),
         Response(200, b"[]"),
+        Response(401),
         Response(403),
         Response(404),
     ],

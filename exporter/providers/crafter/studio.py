@@ -54,9 +54,7 @@ _CODE_REASONS = {
 # States after a cycle of 4.x of which the status does not show how it ended.
 _OVER = frozenset({State.IDLE, State.QUEUED, State.STOPPED})
 # The same request can succeed in the next read.
-_PASSING = frozenset(
-    {Reason.TIMEOUT, Reason.DNS, Reason.CONNECT, Reason.UNAUTHORIZED, Reason.SERVER_ERROR, Reason.AUTH}
-)
+_PASSING = frozenset({Reason.TIMEOUT, Reason.DNS, Reason.CONNECT, Reason.SERVER_ERROR, Reason.AUTH})
 # All packages of a cycle are completed at the same time, and the list begins with the newest.
 _MAX_PACKAGES = 200
 
