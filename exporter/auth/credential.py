@@ -36,7 +36,7 @@ class Credential(AuthBase, ABC):
     Keys: ClassVar[type[Keys]]
     signs: ClassVar[bool] = False
     keeps_cookies: ClassVar[bool] = False
-    rejections: ClassVar[frozenset[int]] = frozenset({401})
+    rejections: frozenset[int] = frozenset({401})
     doubts: ClassVar[frozenset[int]] = frozenset()
 
     @abstractmethod

@@ -164,6 +164,13 @@ class LoginKeys(fields.Keys):
         "how long the login is valid; without it `exp` of a JWT, else 5m for a token, and cookies until they "
         "are rejected",
     )
+    renew_on: (
+        Annotated[list[Annotated[int, Field(ge=300, le=499)]], Field(min_length=1, max_length=20)] | None
+    ) = Field(
+        None,
+        description="statuses of other requests after which it logs in again; without it 401, 403, 419, 440, "
+        "498, 302 and 303",
+    )
     send: SecretHeaders | None = Field(
         None,
         description="headers of all other requests, each a secret in which the token replaces `{token}`; "
@@ -213,10 +220,12 @@ class Login(CookieCredential):
     Keys: ClassVar[type[fields.Keys]] = LoginKeys
     # When a session has ended, many systems respond with a redirect to their login, Django and Spring with
     # 403, others with the unregistered 419 (Laravel), 440 (IIS) and 498 (ArcGIS).
-    rejections: ClassVar[frozenset[int]] = frozenset({401, 403, 419, 440, 498, 302, 303})
+    rejections = frozenset({401, 403, 419, 440, 498, 302, 303})
 
     def __init__(self, keys: LoginKeys) -> None:
         self._keys = keys
+        if keys.renew_on is not None:
+            self.rejections = frozenset(keys.renew_on)
         self._sent = keys.sent()
         inside = (secret for _, secret in fields.inside(keys, Secret))
         self._sources = tuple(dict.fromkeys((*inside, *self._sent.values())))

@@ -459,3 +459,8 @@ def test_an_answer_however_odd_is_a_login_or_a_failure(
     assert all(value.isprintable() for value in headers.values())
     assert not credential.must_renew(0.4)
     assert credential.must_renew(86400)
+
+
+def test_the_statuses_that_lead_to_another_login_can_be_configured() -> None:
+    assert {401, 403, 302} <= login(url="/login", token="t").rejections
+    assert login(url="/login", token="t", renew_on=[401, 418]).rejections == {401, 418}
