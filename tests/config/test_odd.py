@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from exporter.config import ConfigError, load
 from exporter.config.models import Defaults, JobKeys, SystemKeys
-from exporter.providers.json.keys import JsonDiscover, ReadKeys
+from exporter.providers.json.discover_keys import JsonDiscover
+from exporter.providers.json.keys import ReadKeys
 from tests.config.conftest import BAD, GOOD
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from exporter.model.failure import Failure
 from exporter.model.http import Request, Response
+from exporter.providers.json.discover_keys import JsonDiscover
 from exporter.providers.json.job_api import JsonApi, JsonOptions
-from exporter.providers.json.keys import JsonDiscover
 from exporter.providers.json.templates import as_number, filled, parsed
 from tests.providers.conftest import discover, drive, response_of
 

@@ -28,7 +28,8 @@ from exporter.providers.base import (
     invalid,
 )
 from exporter.providers.fields import Fields
-from exporter.providers.json.keys import JsonDiscover, JsonParents, RateLimitKeys, ReadKeys
+from exporter.providers.json.discover_keys import JsonDiscover, JsonParents
+from exporter.providers.json.keys import RateLimitKeys, ReadKeys
 from exporter.providers.json.listing import MAX_INT, body_of, keys_of, listed, look
 from exporter.providers.json.templates import Turn, Values, as_number, numbers, request_of, since_of
 from exporter.providers.rate_limit import RateLimit
@@ -131,14 +132,44 @@ class JsonApi(Provider):
                 yield place, f"calculates a number where a text belongs; {_SLASH}"
 
     def read(self, job: Job, previous: Status | None) -> Steps:
-        """One request."""
-        response = yield request_of(self._read, job.keys, Turn())
-        value = body_of("error", self._read, response)
-        if self._read.root is not None:
-            value = look("root", self._read.root, value)
-            if value is None:
-                raise invalid(response, "root: the expression found nothing")
-        return self._status(job.id, value, self._read.state)
+        """One request, and one for each entry of `also`."""
+        read = self._read
+        response = yield request_of(read, job.keys, Turn())
+        value = None
+        if read.missing is None or response.body.strip():
+            value = body_of("error", read, response)
+        if read.root is not None:
+            value = look("root", read.root, value)
+        if value is None and read.missing is not None:
+            return Status(read.missing)
+        if value is None and read.root is not None:
+            raise invalid(response, "root: the expression found nothing")
+        notes: tuple[str, ...] = ()
+        if read.also:
+            value, notes = yield from self._with_others(job, value, response)
+        status = self._status(job.id, value, read.state)
+        return replace(status, notes=(*notes, *status.notes)) if notes else status
+
+    def _with_others(
+        self, job: Job, value: Any, response: Response
+    ) -> Generator[Request, Response, tuple[dict[str, Any], tuple[str, ...]]]:
+        """The value with the JSON of the further responses, and a note for each that cannot be had."""
+        if not isinstance(value, dict):
+            raise invalid(response, "the value is not an object, to which also could add responses")
+        together, notes = dict(value), []
+        for name, request in self._read.also.items():
+            place = f"also.{name}"
+            together.pop(name, None)
+            try:
+                together[name] = body_of(
+                    f"{place}.error", request, (yield request_of(request, job.keys, Turn()))
+                )
+            except Failure as failure:
+                # The others may succeed in the next read.
+                if failure.reason not in (Reason.NOT_FOUND, Reason.FORBIDDEN):
+                    raise
+                notes.append(f"{place}: {failure.reason}")
+        return together, tuple(notes)
 
     def discover(self, keys: JsonDiscover, now: float) -> Listing:
         """One request for each page; with `parents`, for each page of them and of the jobs of each."""
@@ -178,17 +209,18 @@ class JsonApi(Provider):
             # Of several entries with one id the first counts: listings begin with the newest.
             if job_id not in seen:
                 seen.add(job_id)
-                yield self._found(job_id, own, entry, keys.state)
+                yield self._found(job_id, own, entry, keys)
 
         return (yield from listed("discover", keys, values, find))
 
-    def _found(self, job_id: str, own: Mapping[str, str], entry: Any, state: Expression | None) -> Found:
-        if state is None:
+    def _found(self, job_id: str, own: Mapping[str, str], entry: Any, keys: JsonDiscover) -> Found:
+        if keys.state is None:
             given = {name: each for name, each in self._given.items() if name == "name"}
             results = _results({**given, **self._labels}, entry)
             return Found(own, name=_word(results, "name"), labels=self._labels_in(results))
         try:
-            return Found(own, self._status(job_id, entry, state), complete=True)
+            status = self._status(job_id, entry, keys.state)
+            return Found(own, status, complete=not (keys.read_active and status.state in ACTIVE))
         except Failure as failure:
             # Another one, since this has the frames of its traceback, and the entry in them.
             return Found(own, complete=True, failure=Failure(failure.reason, failure.detail))
@@ -200,6 +232,8 @@ class JsonApi(Provider):
     def _status(self, job_id: str, value: Any, word: Expression) -> Status:
         results = _results({"state": word, **self._given, **self._labels}, value)
         raw = _word(results, "state")
+        if not raw and self._read.missing is not None and not results.why_left_out("state"):
+            return Status(self._read.missing, notes=results.notes)
         if not raw:
             why = results.why_left_out("state") or "state: the expression found nothing"
             raise Failure(Reason.INVALID_RESPONSE, why)

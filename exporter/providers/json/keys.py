@@ -1,4 +1,4 @@
-"""The keys of ``read:`` and ``discover:`` of the provider ``json``.
+"""The keys of ``read:`` of the provider ``json``, and those of every request.
 
 Requests are templates: ``{name}`` in path, query or body is a key of the job. Expressions are compiled
 with the configuration, so that an error in one is reported with its place.
@@ -17,27 +17,27 @@ from exporter.config_types import (
     HeaderName,
     Headers,
     Keys,
-    PositiveDuration,
     has_control_characters,
     inside,
 )
 from exporter.model.job import RESULTS, State
-from exporter.providers.base import DiscoverKeys
 from exporter.providers.rate_limit import RateLimit
 from exporter.providers.state_words import StateName, StateWords, by_word
 
 MAX_TEMPLATE = 4096
 MAX_WORD = 128
 MAX_LABELS = 10
+MAX_ALSO = 4
+NAME = "^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 RESERVED = frozenset({"name", "labels", "expect", "system", "debug"})
 """Names with another meaning in ``jobs:`` or in the query of ``/probe``."""
-
-SINCE = ("since", "since_s", "since_ms")
-"""The names in braces that a listing's request can have: the time ``newer_than`` ago, in three notations."""
 
 KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})(:number)?\}")
 # RFC 3986 section 3.3: segments of pchar, and keys in braces.
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za-z_][A-Za-z0-9_]{0,63}\})*)+")
+# These are about the credential and the rate limit, not about the job.
+_NEVER_ACCEPTED = frozenset({401, 407, 429})
+_MISSING = frozenset({State.IDLE, State.STOPPED})
 _ENDED = frozenset({*RESULTS, State.STOPPED})
 
 
@@ -88,6 +88,15 @@ QueryValues = Annotated[
 Body = Annotated[
     Any, PlainValidator(_body), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array"}]})
 ]
+
+
+def _accepted(status: int) -> int:
+    if not 300 <= status <= 599 or status in _NEVER_ACCEPTED:
+        raise ValueError("not a status that can be accepted; allowed are 300 to 599 except 401, 407 and 429")
+    return status
+
+
+Accepted = Annotated[int, AfterValidator(_accepted)]
 Word = Annotated[str, Field(min_length=1, max_length=MAX_WORD)]
 
 
@@ -115,6 +124,12 @@ class RequestKeys(Keys):
         None,
         description="if it finds anything but null, false, 0 or an empty value in the response, the request "
         "has failed; for APIs that report errors under HTTP status 200",
+    )
+
+    accept: Annotated[list[Accepted], Field(max_length=10)] = Field(
+        default_factory=list,
+        description="statuses beside 2xx whose responses are read, as 404 where that means that there is no "
+        "run; not 401, 407 or 429",
     )
 
     @field_validator("body")
@@ -150,6 +165,17 @@ class ReadKeys(RequestKeys):
         default_factory=lambda: list(RESULTS),
         description="the states in which a run has ended for good; without it succeeded, "
         "succeeded_with_errors, failed and canceled",
+    )
+    missing: StateName | None = Field(
+        None,
+        description="state of a slot in whose response root or state finds nothing, idle or stopped: there "
+        "is no run yet; without it the read fails",
+    )
+    also: dict[Annotated[str, Field(pattern=NAME)], RequestKeys] = Field(
+        default_factory=dict,
+        max_length=MAX_ALSO,
+        description="further requests of a read by name: the expressions find the JSON of each response "
+        "under its name, beside the fields of the job",
     )
     step: Expr | None = Field(None, description="the vendor's word for the step of the run")
     run: Expr | None = Field(None, description="identity of a run of a slot")
@@ -196,6 +222,18 @@ class ReadKeys(RequestKeys):
             raise ValueError(f"contains a state in which no run ends; allowed: {', '.join(sorted(_ENDED))}")
         return states
 
+    def names(self) -> tuple[str, ...]:
+        """The keys in braces, also those of further requests, each once."""
+        own, others = super().names(), (each.names() for each in self.also.values())
+        return tuple(dict.fromkeys((*own, *(name for names in others for name in names))))
+
+    @field_validator("missing")
+    @classmethod
+    def _only_without_a_run(cls, state: State | None) -> State | None:
+        if state is not None and state not in _MISSING:
+            raise ValueError("must be idle or stopped: there is no run")
+        return state
+
     @model_validator(mode="after")
     def _has_keys(self) -> "ReadKeys":
         names = self.names()
@@ -207,6 +245,8 @@ class ReadKeys(RequestKeys):
             raise ValueError(f"{min(taken)} has another meaning; choose another name for this key")
         if self.kind == "slot" and "final" in self.model_fields_set:
             raise ValueError("a slot never ends: final is for kind: run")
+        if self.kind == "run" and self.missing is not None:
+            raise ValueError("missing is for kind: slot; a run that is not there is not_found")
         return self
 
     def words(self) -> dict[str, State]:
@@ -231,150 +271,3 @@ class RateLimitKeys(Keys):
         """The same for reading responses."""
         remaining, reset = ((name or "").lower() for name in (self.remaining_header, self.reset_header))
         return RateLimit(self.scope, remaining=remaining, reset=reset)
-
-
-class Paging(Keys):
-    """How a listing continues after its first page: by number, by a token, or by the next page's address."""
-
-    page: Word | None = Field(None, description="parameter for the number of the page, or for an offset")
-    first: int = Field(1, ge=0, le=1, description="the number of the first page")
-    step: int = Field(
-        1, ge=1, le=100_000, description="difference from one page to the next; more than 1 for an offset"
-    )
-    size: int | None = Field(
-        None,
-        ge=1,
-        le=100_000,
-        description="entries that a page is requested to have; after a page with fewer, a repeated page or a "
-        "status 400, 404, 416 or 422 is the end",
-    )
-    token: Word | None = Field(None, description="parameter for the token of the next page")
-    next: Expr | None = Field(
-        None, description="the token in the response; without token: the address of the next page"
-    )
-    header: HeaderName | None = Field(
-        None, description="the same in a response header; in Link (RFC 8288) the address with rel=next"
-    )
-    total: Expr | None = Field(
-        None,
-        description="the number of entries on all pages, in each response; a listing that ends with fewer is "
-        "incomplete. Without it, usual names beside the list are tried",
-    )
-    into: Literal["query", "body", "path"] = Field(
-        "query",
-        description="place of the parameter, whose name can lead into it by dots: variables.cursor is cursor "
-        "in the mapping variables of a body, or in a query parameter that is JSON. In path its name is in "
-        "braces",
-    )
-    max_pages: int | None = Field(
-        None, ge=1, le=500, description="limit of pages, for listings that begin with the newest"
-    )
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "Paging":
-        sources = (self.next is not None) + (self.header is not None)
-        ways = sources + (self.page is not None)
-        only_total = ways == 0 and self.token is None and self.total is not None
-        if (ways != 1 and not only_total) or (self.page is not None and self.token is not None):
-            raise ValueError(
-                "allowed is one of: page; token with next or header; next or header alone, for an address; "
-                "total alone, for one page"
-            )
-        numbers = {"first", "step", "size"} & self.model_fields_set
-        if numbers and self.page is None:
-            raise ValueError(f"{min(numbers)} goes with page only")
-        if self.into == "body" and self.page is None and self.token is None:
-            raise ValueError("into: body goes with page or token only")
-        if self.into == "path" and self.page is None:
-            raise ValueError("into: path goes with page only")
-        return self
-
-
-class ListKeys(RequestKeys):
-    """A list in the response, page by page."""
-
-    items: Expr = Field(description="the list in a page")
-    keys: dict[str, Expr] = Field(
-        default_factory=dict, description="keys by name, each an expression for its entry of the list"
-    )
-    paging: Paging | None = Field(None, description="the next page; without it there is one page")
-
-    def check_place(self) -> None:
-        """Checks that the parameter of a page has a place.
-
-        Raises:
-            ValueError: it has none.
-        """
-        paging, names = self.paging, KEY.findall(self.path)
-        if paging is None or paging.into == "query":
-            return
-        place = paging.page or paging.token or ""
-        if paging.into == "path":
-            if (place, "") not in names:
-                raise ValueError(f"paging into the path needs {{{place}}} in path")
-            return
-        if self.method == "GET":
-            raise ValueError("paging into the body needs method: POST")
-        inside = self.body or {}
-        for name in place.split("."):
-            if not isinstance(inside, dict):
-                raise ValueError("paging into the body needs a mapping where the parameter goes")  # noqa: TRY004
-            inside = inside.get(name) or {}
-
-    def check_names(self, *allowed: str) -> frozenset[str]:
-        """Checks the names in braces, and returns them.
-
-        Raises:
-            ValueError: one is not allowed.
-        """
-        names = set(self.names())
-        if self.paging is not None and self.paging.into == "path":
-            names -= {self.paging.page}
-        if not names.issubset(allowed):
-            raise ValueError(f"has a name in braces that is not known; allowed: {', '.join(allowed)}")
-        return frozenset(names)
-
-
-class JsonParents(ListKeys):
-    """What has listings of jobs, such as the projects of a system."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "JsonParents":
-        if not self.keys:
-            raise ValueError("keys is missing: the names in braces of the listings")
-        self.check_place()
-        self.check_names(*SINCE)
-        return self
-
-
-class JsonDiscover(DiscoverKeys, ListKeys):
-    """The jobs in a list of the response."""
-
-    parents: JsonParents | None = Field(
-        None,
-        description="a listing of parents, such as projects: the jobs of each are listed, with its keys as "
-        "names in braces and as keys of the jobs",
-    )
-    state: Expr | None = Field(
-        None,
-        description="the word for the state in an entry; the other expressions of read are then evaluated "
-        "in the entry too, and the job itself is not read",
-    )
-    interval: PositiveDuration = Field(
-        "1m", validate_default=True, description="interval of a listing without states"
-    )
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "JsonDiscover":
-        parents = self.parents
-        self.check_place()
-        names = self.check_names(*SINCE, *(parents.keys if parents is not None else ()))
-        if not self.keys and parents is None:
-            raise ValueError("keys is missing: the keys of a job")
-        if parents is not None:
-            names |= parents.check_names(*SINCE)
-            if both := self.keys.keys() & parents.keys.keys():
-                raise ValueError(f"{min(both)} is a key of parents already")
-        if names.intersection(SINCE) and self.newer_than is None:
-            raise ValueError("since in braces needs newer_than")
-        return self

@@ -8,7 +8,8 @@ from exporter.config_types import Expression
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.providers.base import Found, ListingEnd, invalid, received
-from exporter.providers.json.keys import ListKeys, Paging, RequestKeys
+from exporter.providers.json.discover_keys import ListKeys, Paging
+from exporter.providers.json.keys import RequestKeys
 from exporter.providers.json.templates import Turn, Values, request_of
 from exporter.providers.paging import BEYOND, REPEATED, STALLED, Tally, next_path
 from exporter.providers.values import count, key, mapping

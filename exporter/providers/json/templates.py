@@ -138,11 +138,12 @@ def request_of(request: RequestKeys, keys: Values, turn: Turn) -> Request:
         body = body or {}
         put(body, place.split("."), value)
     headers = tuple(request.headers.items())
+    expect = turn.expect.union(request.accept)
     if body is None:
-        return Request(path, headers, turn.expect, request.method)
+        return Request(path, headers, expect, request.method)
     if not any(name.lower() == "content-type" for name in request.headers):
         headers = (*headers, _JSON)
-    return Request(path, headers, turn.expect, request.method, json.dumps(body).encode())
+    return Request(path, headers, expect, request.method, json.dumps(body).encode())
 
 
 def _put_into_query(query: dict[str, list[str]], place: str, value: str | int) -> None:
