@@ -1,5 +1,6 @@
 """Every recipe, as it stands, through a whole exporter and against answers of the documented shape."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from exporter.config import load
+from exporter.config import load, warnings
+from exporter.model.failure import Failure, Reason
 from exporter.model.job import RESULTS, State, Status
 from exporter.providers.values import instant
 from tests.providers.conftest import drive, response_of
@@ -22,9 +24,20 @@ DATA = Path(__file__).parent / "data" / "recipes"
 CREATED, STARTED, ENDED = 1_772_359_200, 1_772_359_320, 1_772_359_650
 """10:00:00, 10:02:00 and 10:07:30 of 2026-03-01."""
 
+
+def at(time: str) -> float:
+    """A time of the day on which the answers of real servers were recorded."""
+    found = instant(f"2026-11-28T{time}Z")
+    assert found is not None
+    return found
+
+
 QUEUED_AT = "remote_job_queued_timestamp_seconds"
 STARTED_AT = "remote_job_start_timestamp_seconds"
 ENDED_AT = "remote_job_end_timestamp_seconds"
+
+MAPPED = "manual__2026-11-28T18:31:04.204030+00:00"
+"""A run of Airflow with mapped tasks, which was cleared after it had failed."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +45,14 @@ class Recipe:
     """What one recipe asks and what it makes of the answers.
 
     Args:
-        answers: files by path; after a ``?`` the parameters that the request must have, the first that
-            fits is answered.
+        answers: files by path; after a ``?`` the parameters that the request must have, in its query or, with
+            dots, in its body; the first that fits is answered.
         states: of every job, by ``job_id``.
         samples: values by metric and ``job_id``; ``None`` is no series.
         info: labels of ``remote_job_info`` of one job.
         headers: of the answer to a path.
         query: what the request of the listing must hold besides.
+        methods: of all requests.
     """
 
     answers: Mapping[str, str]
@@ -47,7 +61,8 @@ class Recipe:
     info: tuple[str, Mapping[str, str]]
     headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    authorization: str = "Bearer sesame"
+    authorization: str | None = "Bearer sesame"
+    methods: frozenset[str] = frozenset({"GET"})
 
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z"
@@ -165,25 +180,73 @@ TABLE: dict[str, Recipe] = {
     "airflow": Recipe(
         answers={
             "/api/v2/dags/billing/dagRuns/manual__2026-03-01T06:00:00+00:00": "run.json",
-            "/api/v2/dags/~/dagRuns?offset=0": "runs.json",
+            "/api/v2/dags/~/dagRuns?offset=0&state=queued&state=running": "active.json",
+            "/api/v2/dags/~/dagRuns?offset=0": "updated.json",
             "/auth/token": "",
         },
         states={
             "billing/manual__2026-03-01T06:00:00+00:00": "succeeded",
-            "billing/scheduled__2026-03-01T00:00:00+00:00": "failed",
-            "import/scheduled__2026-03-01T00:00:00+00:00": "running",
-            "import/manual__2026-03-01T09:59:59.123456+00:00": "queued",
+            "paused/manual__2026-11-28T18:31:04.178674+00:00": "queued",
+            "poolzero/manual__2026-11-28T18:31:04.149620+00:00": "running",
+            "retrying/manual__2026-11-28T18:31:04.125412+00:00": "running",
+            "many/manual__2026-11-28T18:42:33.355789+00:00": "succeeded",
+            f"mapped/{MAPPED}": "failed",
+            "skipped/manual__2026-11-28T18:31:04.135620+00:00": "succeeded",
+            "long/manual__2026-11-28T18:31:04.113476+00:00": "failed",
+            "bad/manual__2026-11-28T18:31:04.068797+00:00": "failed",
+            "good/manual__2026-11-28T18:31:04.030216+00:00": "succeeded",
+            "daily/scheduled__2026-11-28T00:00:00+00:00": "succeeded",
+            "daily/backfill__2026-11-25T00:00:00+00:00": "succeeded",
         },
         samples={
-            (QUEUED_AT, "billing/scheduled__2026-03-01T00:00:00+00:00"): CREATED,
-            (STARTED_AT, "billing/scheduled__2026-03-01T00:00:00+00:00"): STARTED,
-            (ENDED_AT, "billing/scheduled__2026-03-01T00:00:00+00:00"): ENDED,
-            (ENDED_AT, "import/scheduled__2026-03-01T00:00:00+00:00"): None,
+            (QUEUED_AT, f"mapped/{MAPPED}"): at("19:21:18.250845"),
+            (STARTED_AT, f"mapped/{MAPPED}"): at("19:21:18.292485"),
+            (ENDED_AT, f"mapped/{MAPPED}"): at("19:21:30.290402"),
+            (QUEUED_AT, "paused/manual__2026-11-28T18:31:04.178674+00:00"): at("18:31:04.181191"),
+            (STARTED_AT, "paused/manual__2026-11-28T18:31:04.178674+00:00"): None,
+            (ENDED_AT, "poolzero/manual__2026-11-28T18:31:04.149620+00:00"): None,
         },
         info=(
-            "billing/scheduled__2026-03-01T00:00:00+00:00",
-            {"job_name": "Billing", "job_type": "scheduled"},
+            "daily/scheduled__2026-11-28T00:00:00+00:00",
+            {"job_name": "daily", "job_type": "scheduled"},
         ),
+        query={"limit": "100", "updated_at_gte": ISO},
+    ),
+    "airflow-dags": Recipe(
+        answers={
+            "/api/v2/dags?offset=0": "dags.json",
+            "/api/v2/dags/bad/dagRuns?limit=1": "newest.json",
+            "/api/v2/dags/daily/dagRuns?limit=1": "none.json",
+            "/auth/token": "",
+        },
+        states={"bad": "failed", "daily": "idle"},
+        samples={
+            (QUEUED_AT, "bad"): at("18:37:35.749327"),
+            (ENDED_AT, "bad"): at("18:37:36.953990"),
+            ("remote_job_last_failure_timestamp_seconds", "bad"): at("18:37:36.953990"),
+            (STARTED_AT, "daily"): None,
+        },
+        info=("bad", {"job_name": "bad", "job_type": "manual", "job_kind": "slot"}),
+        query={"limit": "1", "order_by": "-run_after"},
+    ),
+    "airflow-tasks": Recipe(
+        answers={
+            "/api/v2/dags/~/dagRuns?offset=0&state=queued&state=running": "active.json",
+            "/api/v2/dags/~/dagRuns?offset=0": "updated.json",
+            f"/api/v2/dags/mapped/dagRuns/{MAPPED}/taskInstances": "tasks.json",
+            "/auth/token": "",
+        },
+        states={f"mapped/{MAPPED}": "failed"},
+        samples={
+            ("remote_job_items", f"mapped/{MAPPED}"): 4,
+            ("remote_job_items_succeeded", f"mapped/{MAPPED}"): 3,
+            ("remote_job_items_failed", f"mapped/{MAPPED}"): 1,
+            ("remote_job_items_skipped", f"mapped/{MAPPED}"): 0,
+            ("remote_job_progress_ratio", f"mapped/{MAPPED}"): 1,
+            (STARTED_AT, f"mapped/{MAPPED}"): at("18:32:31.894637"),
+            (ENDED_AT, f"mapped/{MAPPED}"): at("19:21:29.642521"),
+        },
+        info=(f"mapped/{MAPPED}", {"job_name": "mapped"}),
         query={"limit": "100", "updated_at_gte": ISO},
     ),
     "argo-workflows": Recipe(
@@ -214,6 +277,71 @@ TABLE: dict[str, Recipe] = {
         },
         info=("build-aaaaa", {"job_name": "build", "job_kind": "run"}),
         query={"listOptions.limit": "100", "fields": r"metadata\.continue,items\.metadata\.name,.*"},
+    ),
+    "kubernetes-jobs": Recipe(
+        answers={
+            "/apis/batch/v1/namespaces/jobs/jobs/parallel": "job.json",
+            "/apis/batch/v1/jobs?continue=CONTINUE": "jobs-2.json",
+            "/apis/batch/v1/jobs": "jobs.json",
+        },
+        states={
+            "jobs/deadline": "failed",
+            "jobs/done": "succeeded",
+            "jobs/fails": "failed",
+            "jobs/hangs-29931564": "failed",
+            "jobs/indexed": "running",
+            "jobs/many-0": "succeeded",
+            "jobs/nightly-29931563": "succeeded",
+            "jobs/parallel": "running",
+            "jobs/pending": "queued",
+            "jobs/retry": "running",
+            "jobs/run": "running",
+            "jobs/stopping": "queued",
+            "jobs/suspended": "stopped",
+        },
+        samples={
+            (QUEUED_AT, "jobs/pending"): at("19:22:41"),
+            (STARTED_AT, "jobs/pending"): None,
+            (STARTED_AT, "jobs/done"): at("19:22:41"),
+            (ENDED_AT, "jobs/done"): at("19:23:22"),
+            (ENDED_AT, "jobs/deadline"): at("19:23:32"),
+            (ENDED_AT, "jobs/parallel"): None,
+            ("remote_job_items", "jobs/parallel"): 5,
+            ("remote_job_items_succeeded", "jobs/parallel"): 1,
+            ("remote_job_progress_ratio", "jobs/parallel"): 0.2,
+            ("remote_job_items_succeeded", "jobs/run"): 0,
+            ("remote_job_items_failed", "jobs/retry"): None,
+        },
+        info=(
+            "jobs/nightly-29931563",
+            {"job_name": "nightly", "job_type": "CronJob", "job_level": "jobs", "job_kind": "run"},
+        ),
+        query={"limit": "250"},
+    ),
+    "kubernetes-cronjobs": Recipe(
+        answers={
+            "/apis/batch/v1/namespaces/jobs/cronjobs/nightly": "cronjob.json",
+            "/apis/batch/v1/cronjobs": "cronjobs.json",
+        },
+        states={
+            "jobs/hangs": "failed",
+            "jobs/nightly": "succeeded",
+            "jobs/sleeping": "idle",
+            "jobs/yearly": "idle",
+        },
+        samples={
+            (STARTED_AT, "jobs/nightly"): at("19:24:00"),
+            (ENDED_AT, "jobs/nightly"): at("19:24:01"),
+            ("remote_job_last_success_timestamp_seconds", "jobs/nightly"): at("19:24:01"),
+            ("remote_job_last_success_timestamp_seconds", "jobs/hangs"): None,
+            ("remote_job_enabled", "jobs/sleeping"): 0,
+            ("remote_job_enabled", "jobs/yearly"): 1,
+        },
+        info=(
+            "jobs/nightly",
+            {"job_name": "nightly", "job_type": "* * * * *", "job_level": "jobs", "job_kind": "slot"},
+        ),
+        query={"limit": "250"},
     ),
     "databricks-jobs": Recipe(
         answers={
@@ -271,20 +399,40 @@ TOKEN = Told({"access_token": "sesame", "token_type": "Bearer", "expires_in": 36
 
 def config(name: str, url: str, folder: Path) -> str:
     """The recipe's text, at the vendor's address, with a secret that is there and no old runs left out."""
+    return configured((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"), url, folder)
+
+
+def configured(text: str, url: str, folder: Path) -> str:
+    """The same for a text."""
     secret = folder / "secret"
     secret.write_text("sesame\n")
-    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
     found = re.search(r"base_url: (https://[^/\s]+)", text)
     assert found is not None
     text = text.replace(found[1], url)
+    text = re.sub(r"\n    tls: .*", "", text)
     text = re.sub(r"\{file: [^}]+\}", f"{{file: {secret}}}", text)
     return re.sub(r"newer_than: \w+", "newer_than: 50y", text)
+
+
+def parameters(asked: Asked) -> dict[str, str]:
+    """What a request has in its query, and by dots in its body; a list as JSON."""
+    is_json = asked.headers.get("content-type") == "application/json"
+    body = json.loads(asked.body) if asked.body and is_json else {}
+    found = dict(parse_qsl(urlsplit(asked.path).query, keep_blank_values=True))
+    inside: list[tuple[str, Any]] = list(body.items())
+    while inside:
+        name, value = inside.pop()
+        if isinstance(value, dict):
+            inside += [(f"{name}.{each}", inner) for each, inner in value.items()]
+        else:
+            found[name] = value if isinstance(value, str) else json.dumps(value)
+    return found
 
 
 def told(name: str, asked: Asked) -> Told:
     recipe = TABLE[name]
     url = urlsplit(asked.path)
-    given = set(parse_qsl(url.query))
+    given = {*parse_qsl(url.query), *parameters(asked).items()}
     for place, file in recipe.answers.items():
         path, _, query = place.partition("?")
         wanted = {tuple(pair.split("=", 1)) for pair in query.split("&") if pair}
@@ -315,6 +463,7 @@ async def test_a_recipe_reads_and_lists_what_its_vendor_documents(name: str, tmp
     assert jobs == set(recipe.states)
     assert all(value == 1 for _, value in samples.all("remote_job_up"))
     assert [value for _, value in samples.all("remote_job_system_up")] == [1]
+    assert not samples.all("remote_job_system_read_error_info")
     for (metric, job_id), value in recipe.samples.items():
         got = samples.get_one(metric, job_id=job_id)
         assert got == (None if value is None else pytest.approx(value, abs=1e-3)), (metric, job_id)
@@ -329,13 +478,19 @@ async def test_a_recipe_costs_one_call_a_page_and_one_a_job_by_hand(name: str, t
     _, playing = await scraped(name, tmp_path)
     calls = [asked for asked in playing.asked if not asked.path.startswith(("/oidc/", "/auth/token"))]
     assert len(calls) == len([file for file in recipe.answers.values() if file])
-    assert {asked.headers["authorization"] for asked in calls} == {recipe.authorization}
-    assert {asked.method for asked in calls} == {"GET"}
-    queries = [dict(parse_qsl(urlsplit(asked.path).query)) for asked in calls]
+    assert {asked.headers.get("authorization") for asked in calls} == {recipe.authorization}
+    assert {asked.method for asked in calls} == recipe.methods
     assert any(
-        all(re.fullmatch(value, query.get(key, "")) for key, value in recipe.query.items())
-        for query in queries
+        all(re.fullmatch(value, given.get(key, "")) for key, value in recipe.query.items())
+        for given in map(parameters, calls)
     )
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_recipe_has_no_warnings(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(config(name, "https://vendor.example.com", tmp_path))
+    assert warnings(load(file)) == []
 
 
 @pytest.mark.parametrize(
@@ -374,9 +529,24 @@ def words(name: str, place: str, meanings: Mapping[str, str]) -> list[tuple[str,
     for word, state in meanings.items():
         body: Any = word
         for key in reversed(place.split(".")):
-            body = {key: body}
+            body = {key.removesuffix("[0]"): [body] if key.endswith("[0]") else body}
         found.append((name, body, state))
     return found
+
+
+FIRST, AGAIN = "2026-03-01T10:00:00Z", "2026-03-06T10:00:00Z"
+
+
+def tasks(*states: str | None) -> dict[str, Any]:
+    """A run of Airflow whose tasks are in these states; those that succeeded or failed have started."""
+    begun = "running", "up_for_retry", "success", "failed"
+    found = [{"state": state, "start_date": FIRST if state in begun else None} for state in states]
+    return {"task_instances": found, "total_entries": len(states)}
+
+
+def conditions(*types: str) -> dict[str, Any]:
+    """The status of a Job of Kubernetes with these conditions, and no pod that is ready."""
+    return {"conditions": [{"type": each, "status": "True"} for each in types], "ready": 0}
 
 
 # All words of the enumerations that the recipes cite, in their order.
@@ -385,6 +555,57 @@ MEANINGS = [
         "airflow",
         "state",
         {"queued": "queued", "running": "running", "success": "succeeded", "failed": "failed"},
+    ),
+    *words(
+        "airflow-dags",
+        "dag_runs[0].state",
+        {"queued": "queued", "running": "running", "success": "succeeded", "failed": "failed"},
+    ),
+    *(
+        ("airflow-tasks", tasks(*states), state)
+        for states, state in [
+            ((), "queued"),
+            ((None, None), "queued"),
+            (("scheduled", None), "queued"),
+            (("queued",), "queued"),
+            (("running", "failed"), "running"),
+            (("up_for_retry", None), "running"),
+            (("success", None), "running"),
+            (("success", "restarting"), "running"),
+            (("success", "up_for_reschedule"), "running"),
+            (("success", "deferred"), "running"),
+            (("failed", "scheduled"), "running"),
+            (("success", "skipped", "removed"), "succeeded"),
+            (("success", "failed"), "failed"),
+            (("success", "upstream_failed"), "failed"),
+        ]
+    ),
+    *(
+        ("kubernetes-jobs", {"status": status}, state)
+        for status, state in [
+            ({}, "queued"),
+            ({"active": 1, "ready": 0}, "queued"),
+            ({"active": 1, "ready": 1}, "running"),
+            ({"active": 1, "ready": 0, "failed": 1}, "running"),
+            ({"active": 1, "ready": 0, "succeeded": 1}, "running"),
+            (conditions("SuccessCriteriaMet"), "running"),
+            (conditions("FailureTarget"), "running"),
+            (conditions("SuccessCriteriaMet", "Complete"), "succeeded"),
+            (conditions("FailureTarget", "Failed"), "failed"),
+            (conditions("Suspended"), "stopped"),
+            ({"conditions": [{"type": "Suspended", "status": "False"}], "ready": 1}, "running"),
+        ]
+    ),
+    *(
+        ("kubernetes-cronjobs", {"status": status}, state)
+        for status, state in [
+            ({}, "idle"),
+            ({"active": [{"name": "a"}]}, "running"),
+            ({"active": [{"name": "a"}], "lastScheduleTime": FIRST}, "running"),
+            ({"lastScheduleTime": FIRST}, "failed"),
+            ({"lastScheduleTime": FIRST, "lastSuccessfulTime": AGAIN}, "succeeded"),
+            ({"lastScheduleTime": AGAIN, "lastSuccessfulTime": FIRST}, "failed"),
+        ]
     ),
     *words(
         "argo-workflows",
@@ -570,6 +791,9 @@ MEANINGS = [
 ]
 
 
+SLOTS = {"jenkins", "kubernetes-cronjobs", "airflow-dags", "prefect-flows", "buildbot-builders"}
+
+
 def status_of(name: str, body: object, folder: Path) -> Status:
     """What a recipe makes of the response to the request for one job."""
     file = folder / "recipe.yaml"
@@ -582,10 +806,7 @@ def status_of(name: str, body: object, folder: Path) -> Status:
 def test_a_recipe_knows_every_word_of_its_vendor(name: str, body: object, state: str, tmp_path: Path) -> None:
     status = status_of(name, body, tmp_path)
     assert status.state == state
-    assert status.final is (name != "jenkins" and status.state in RESULTS)
-
-
-FIRST, AGAIN = "2026-03-01T10:00:00Z", "2026-03-06T10:00:00Z"
+    assert status.final is (name not in SLOTS and status.state in RESULTS)
 
 
 @pytest.mark.parametrize(
@@ -647,6 +868,21 @@ def test_a_run_that_is_started_again_has_the_times_of_its_new_attempt(
     [
         ("github-actions", {"status": "queued", "run_attempt": 1}, {"status": "queued", "run_attempt": 2}),
         ("airflow", {"state": "queued", "queued_at": FIRST}, {"state": "queued", "queued_at": AGAIN}),
+        (
+            "airflow-dags",
+            {"dag_runs": [{"state": "queued", "queued_at": FIRST}]},
+            {"dag_runs": [{"state": "queued", "queued_at": AGAIN}]},
+        ),
+        (
+            "kubernetes-jobs",
+            {"metadata": {"uid": "364aa85e"}, "status": {}},
+            {"metadata": {"uid": "b5420ca6"}, "status": {}},
+        ),
+        (
+            "kubernetes-cronjobs",
+            {"status": {"lastScheduleTime": FIRST}},
+            {"status": {"lastScheduleTime": AGAIN}},
+        ),
         ("argo-workflows", {"status": {"startedAt": FIRST}}, {"status": {"startedAt": AGAIN}}),
     ],
 )
@@ -654,6 +890,39 @@ def test_a_run_that_is_started_again_is_another_run(
     name: str, first: object, again: object, tmp_path: Path
 ) -> None:
     assert status_of(name, first, tmp_path).run != status_of(name, again, tmp_path).run
+
+
+def test_a_run_of_airflow_with_more_tasks_than_a_page_is_not_counted(tmp_path: Path) -> None:
+    body = {**tasks("success", "success"), "total_entries": 3}
+    with pytest.raises(Failure) as failed:
+        status_of("airflow-tasks", body, tmp_path)
+    assert failed.value.reason is Reason.INVALID_RESPONSE
+
+
+async def test_airflow_is_also_listed_by_cursor(tmp_path: Path) -> None:
+    text = (RECIPES / "airflow.yaml").read_text(encoding="utf-8")
+    hint = re.search(r"write: (paging: \{token.*\})", text)
+    assert hint is not None
+    text = re.sub(r"(query: \{limit: 100,)", r'\1 cursor: "",', text)
+    text = re.sub(r"paging: &paging .*", hint[1].replace("paging:", "paging: &paging"), text)
+    pages = [["paused", "long"], ["bad"], []]
+
+    def answer(asked: Asked) -> Told:
+        if asked.path == "/auth/token":
+            return TOKEN
+        given = parameters(asked)
+        if "cursor" not in given:
+            return Told({"detail": "not found"}, status=404)  # the job under jobs:
+        page = int(given["cursor"] or 0)
+        runs = [{"dag_id": dag, "dag_run_id": "r", "state": "queued"} for dag in pages[page]]
+        more = str(page + 1) if "updated_at_gte" not in given and page < 2 else None
+        return Told({"dag_runs": runs, "total_entries": 2, "next_cursor": more})
+
+    async with vendor(answer) as playing:
+        async with exporter(configured(text, playing.url, tmp_path), tmp_path) as running:
+            samples = await running.scrape()
+        jobs = {labels["job_id"] for labels, value in samples.all("remote_job_up") if value}
+        assert jobs == {"paused/r", "long/r", "bad/r"}
 
 
 POSTED = """
