@@ -343,6 +343,166 @@ TABLE: dict[str, Recipe] = {
         ),
         query={"limit": "250"},
     ),
+    "prefect": Recipe(
+        answers={
+            "/api/flow_runs/f6768032-b362-44bd-9477-affade16c8f6": "run.json",
+            "/api/flow_runs/filter?sort=ID_DESC&offset=0": "active.json",
+            "/api/flow_runs/filter?sort=ID_DESC&offset=6": "none.json",
+            "/api/flow_runs/filter?sort=END_TIME_DESC&offset=0": "ended.json",
+            "/api/flow_runs/filter?sort=END_TIME_DESC&offset=5": "none.json",
+        },
+        states={
+            "f6768032-b362-44bd-9477-affade16c8f6": "idle",  # Scheduled
+            "e8f27a0f-b122-42bd-9a5a-bea4adf58d3e": "idle",  # Paused
+            "21163e79-5f49-4b5b-9812-d413fb1a51b8": "idle",  # Suspended
+            "e42261c3-fff1-4eb6-bff0-3d90349451b3": "queued",  # Late
+            "c9d75a63-4743-472f-a655-dd1c63b5393a": "queued",  # AwaitingRetry
+            "1f4ea0b0-f2a2-4d26-8bfb-3c31ee3cc1f1": "queued",
+            "29f267a0-b3e5-4563-8431-bdf7eacf9ae2": "running",
+            "ff9e06b4-5bff-4e9f-a5a4-d4950d74f85b": "succeeded",
+            "d5f4e739-a1ec-4c7d-a5e2-dcf3645ca3f6": "canceled",
+            "5c9fa0cf-ada8-49ef-a4a1-a89e62e01e35": "failed",
+            "561b5339-1ea4-4684-a924-363eb3fb5cec": "failed",  # TimedOut
+            "191ea32e-3736-4456-92d9-d2d0ff2c0063": "failed",  # Crashed
+        },
+        samples={
+            (STARTED_AT, "561b5339-1ea4-4684-a924-363eb3fb5cec"): at("18:38:33.518921"),
+            (ENDED_AT, "561b5339-1ea4-4684-a924-363eb3fb5cec"): at("18:38:34.558874"),
+            (STARTED_AT, "29f267a0-b3e5-4563-8431-bdf7eacf9ae2"): at("18:38:35.283020"),
+            (ENDED_AT, "29f267a0-b3e5-4563-8431-bdf7eacf9ae2"): None,
+            # A retry that waits is queued since its first attempt began.
+            (QUEUED_AT, "c9d75a63-4743-472f-a655-dd1c63b5393a"): at("18:38:35.810868"),
+            (STARTED_AT, "c9d75a63-4743-472f-a655-dd1c63b5393a"): None,
+            ("remote_job_run_number", "c9d75a63-4743-472f-a655-dd1c63b5393a"): 1,
+        },
+        info=("561b5339-1ea4-4684-a924-363eb3fb5cec", {"job_name": "private-swift", "job_kind": "run"}),
+        query={"limit": "200", "flow_runs.end_time.after_": ISO},
+        authorization="Basic YWRtaW46c2VzYW1l",
+        methods=frozenset({"GET", "POST"}),
+    ),
+    "prefect-flows": Recipe(
+        answers={
+            "/api/flows/filter?offset=0": "flows.json",
+            "/api/flows/filter?offset=4": "none.json",
+            '/api/flow_runs/filter?flows.name.any_=["good"]': "newest-good.json",
+            '/api/flow_runs/filter?flows.name.any_=["bad"]': "newest-bad.json",
+            '/api/flow_runs/filter?flows.name.any_=["slow"]': "newest-slow.json",
+            '/api/flow_runs/filter?flows.name.any_=["unused"]': "none.json",
+        },
+        states={"good": "succeeded", "bad": "failed", "slow": "failed", "unused": "idle"},
+        samples={
+            (STARTED_AT, "slow"): at("18:38:33.518921"),
+            (ENDED_AT, "slow"): at("18:38:34.558874"),
+            ("remote_job_last_failure_timestamp_seconds", "bad"): at("18:38:33.394976"),
+            (STARTED_AT, "unused"): None,
+        },
+        info=("slow", {"job_kind": "slot"}),
+        query={"limit": "1", "sort": "START_TIME_DESC"},
+        authorization="Basic YWRtaW46c2VzYW1l",
+        methods=frozenset({"POST"}),
+    ),
+    "dagster": Recipe(
+        answers={
+            "/graphql?variables.id=1cefff85-5a5d-43e4-acd2-34a799ca0a28": "run.json",
+            "/graphql?variables.steps=true": "active.json",
+            "/graphql?variables.steps=false": "updated.json",
+        },
+        states={
+            "1cefff85-5a5d-43e4-acd2-34a799ca0a28": "running",
+            "dff6fdea-b882-437e-91ec-3a2e3affaf2c": "running",
+            "fc78c603-1196-4ddc-a13f-ae834a3a7fbc": "running",  # STARTING
+            "f1c32149-8225-4d39-b4d9-c269e91cc8ed": "canceling",
+            "55f76bce-61e0-4fea-87b6-b56291010961": "queued",  # NOT_STARTED
+            "c2d4f4e1-4ef5-4350-ad8c-af25e519491a": "idle",  # MANAGED
+            "0a92f7ec-d2ab-474f-8c91-42fe0fb0b40e": "failed",
+            "2c3ee8c8-bafa-45ee-bb14-d5e0d6c01b09": "failed",
+            "00cb444d-26b3-4b7a-a400-1a6cf54f93ce": "succeeded",
+            "7457fac8-5441-451f-b414-b2d3c64a7d92": "canceled",
+        },
+        samples={
+            ("remote_job_items_succeeded", "1cefff85-5a5d-43e4-acd2-34a799ca0a28"): 2,
+            ("remote_job_items_failed", "1cefff85-5a5d-43e4-acd2-34a799ca0a28"): 0,
+            ("remote_job_items_failed", "2c3ee8c8-bafa-45ee-bb14-d5e0d6c01b09"): None,
+            (QUEUED_AT, "55f76bce-61e0-4fea-87b6-b56291010961"): 1795891590.223721,
+            (STARTED_AT, "2c3ee8c8-bafa-45ee-bb14-d5e0d6c01b09"): 1795891512.827518,
+            (ENDED_AT, "2c3ee8c8-bafa-45ee-bb14-d5e0d6c01b09"): 1795891517.235735,
+            ("remote_job_cancelable", "dff6fdea-b882-437e-91ec-3a2e3affaf2c"): 1,
+        },
+        info=("2c3ee8c8-bafa-45ee-bb14-d5e0d6c01b09", {"job_name": "bad_job", "job_kind": "run"}),
+        query={"variables.filter.updatedAfter": r"\d+"},
+        authorization=None,
+        methods=frozenset({"POST"}),
+    ),
+    "buildbot": Recipe(
+        answers={
+            "/api/v2/builds/1": "build.json",
+            "/api/v2/builds?complete=false&offset=0": "active.json",
+            "/api/v2/builds?offset=0": "ended.json",
+        },
+        states={
+            "187": "running",
+            "186": "succeeded",
+            "185": "succeeded",
+            "114": "canceled",
+            "4": "succeeded",
+            "3": "failed",
+            "2": "failed",
+            "1": "succeeded",
+        },
+        samples={
+            ("remote_job_run_number", "185"): 180,
+            (STARTED_AT, "187"): 1795893351,
+            (ENDED_AT, "187"): None,
+            (STARTED_AT, "3"): 1795892432,
+            (ENDED_AT, "3"): 1795892435,
+        },
+        info=("187", {"job_name": "long", "job_kind": "run"}),
+        query={"limit": "100", "property": "buildername", "complete_at__ge": r"\d+"},
+        authorization=None,
+    ),
+    "buildbot-builders": Recipe(
+        answers={
+            "/api/v2/builders": "builders.json",
+            "/api/v2/builders/bad/builds?limit=1&order=-number": "newest.json",
+            "/api/v2/builders/long/builds?limit=1&order=-number": "running.json",
+            "/api/v2/builders/noworker/builds?limit=1&order=-number": "none.json",
+        },
+        states={"bad": "failed", "long": "running", "noworker": "idle"},
+        samples={
+            ("remote_job_run_number", "long"): 2,
+            ("remote_job_last_failure_timestamp_seconds", "bad"): 1795892433,
+            (STARTED_AT, "noworker"): None,
+        },
+        info=("bad", {"job_kind": "slot"}),
+        authorization=None,
+    ),
+    "flower": Recipe(
+        answers={
+            "/api/task/info/7870b941-74ab-4a34-aaac-0fe6ff71535f": "task.json",
+            "/api/tasks?offset=0": "tasks.json",
+            "/api/tasks?offset=5": "none.json",
+        },
+        states={
+            "7870b941-74ab-4a34-aaac-0fe6ff71535f": "running",
+            "f172d207-1cff-4db0-b543-a7af30b8ad73": "queued",
+            "0dc0304a-c241-4c3c-93ec-01e838c0ef80": "queued",  # RETRY
+            "b545cbf4-aed8-4a8c-9f9f-780dfde85e6f": "failed",
+            "71e69aad-3c9a-4eac-b64e-c6f300eb6117": "succeeded",
+        },
+        samples={
+            (QUEUED_AT, "f172d207-1cff-4db0-b543-a7af30b8ad73"): 1795892755.1090975,
+            (STARTED_AT, "7870b941-74ab-4a34-aaac-0fe6ff71535f"): 1795892755.1153014,
+            (STARTED_AT, "71e69aad-3c9a-4eac-b64e-c6f300eb6117"): 1795892752.2039146,
+            (ENDED_AT, "71e69aad-3c9a-4eac-b64e-c6f300eb6117"): 1795892752.2078521,
+            (ENDED_AT, "b545cbf4-aed8-4a8c-9f9f-780dfde85e6f"): 1795892752.2396154,
+        },
+        info=(
+            "b545cbf4-aed8-4a8c-9f9f-780dfde85e6f",
+            {"job_name": "tasks.bad", "job_type": "celery", "job_level": "celery@vm"},
+        ),
+        query={"limit": "1000", "sort_by": "-received"},
+        authorization="Basic ZXhwb3J0ZXI6c2VzYW1l",
+    ),
     "databricks-jobs": Recipe(
         answers={
             "/oidc/v1/token": "",
@@ -606,6 +766,77 @@ MEANINGS = [
             ({"lastScheduleTime": FIRST, "lastSuccessfulTime": AGAIN}, "succeeded"),
             ({"lastScheduleTime": AGAIN, "lastSuccessfulTime": FIRST}, "failed"),
         ]
+    ),
+    *words(
+        "dagster",
+        "data.runOrError.status",
+        {
+            "QUEUED": "queued",
+            "NOT_STARTED": "queued",
+            "MANAGED": "idle",
+            "STARTING": "running",
+            "STARTED": "running",
+            "SUCCESS": "succeeded",
+            "FAILURE": "failed",
+            "CANCELING": "canceling",
+            "CANCELED": "canceled",
+        },
+    ),
+    *(
+        (name, {"builds": [{"complete": True, "results": result, "number": 1}]}, state)
+        for name in ("buildbot", "buildbot-builders")
+        for result, state in enumerate(
+            [
+                "succeeded",
+                "succeeded_with_errors",
+                "failed",
+                "canceled",
+                "failed",
+                "canceled",
+                "canceled",
+            ]
+        )
+    ),
+    ("buildbot", {"builds": [{"complete": False, "results": None}]}, "running"),
+    *words(
+        "flower",
+        "state",
+        {
+            "PENDING": "queued",
+            "RECEIVED": "queued",
+            "STARTED": "running",
+            "SUCCESS": "succeeded",
+            "FAILURE": "failed",
+            "REVOKED": "canceled",
+            "REJECTED": "failed",
+            "RETRY": "queued",
+        },
+    ),
+    *(
+        each
+        for type_, state in {
+            "SCHEDULED": "idle",
+            "PENDING": "queued",
+            "RUNNING": "running",
+            "COMPLETED": "succeeded",
+            "FAILED": "failed",
+            "CANCELLED": "canceled",
+            "CRASHED": "failed",
+            "PAUSED": "idle",
+            "CANCELLING": "canceling",
+        }.items()
+        for each in (
+            ("prefect", {"state_type": type_, "state_name": type_.capitalize()}, state),
+            (
+                "prefect-flows",
+                [{"state_type": type_, "state_name": "Late"}],
+                "queued" if type_ == "SCHEDULED" else state,
+            ),
+        )
+    ),
+    *(
+        ("prefect", {"state_type": "SCHEDULED", "state_name": name}, "queued")
+        for name in ("Late", "AwaitingRetry", "AwaitingConcurrencySlot", "Resuming")
     ),
     *words(
         "argo-workflows",
@@ -923,6 +1154,25 @@ async def test_airflow_is_also_listed_by_cursor(tmp_path: Path) -> None:
             samples = await running.scrape()
         jobs = {labels["job_id"] for labels, value in samples.all("remote_job_up") if value}
         assert jobs == {"paused/r", "long/r", "bad/r"}
+
+
+async def test_more_than_a_hundred_runs_of_dagster_are_listed(tmp_path: Path) -> None:
+    runs = [{"runId": str(number), "status": "SUCCESS"} for number in range(101)]
+
+    def answer(asked: Asked) -> Told:
+        given = parameters(asked)
+        after = given.get("variables.cursor")
+        first = 0 if after is None else int(after) + 1
+        page = runs[first : first + 100] if given.get("variables.steps") == "false" else []
+        return Told({"data": {"runsOrError": {"results": page}, "runOrError": None}})
+
+    async with (
+        vendor(answer) as playing,
+        exporter(config("dagster", playing.url, tmp_path), tmp_path) as running,
+    ):
+        samples = await running.scrape()
+        assert sum(value for _, value in samples.all("remote_job_up")) == 101
+        assert not samples.all("remote_job_system_read_error_info")
 
 
 POSTED = """
