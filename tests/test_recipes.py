@@ -36,6 +36,9 @@ QUEUED_AT = "remote_job_queued_timestamp_seconds"
 STARTED_AT = "remote_job_start_timestamp_seconds"
 ENDED_AT = "remote_job_end_timestamp_seconds"
 
+NOT_ENDED = "inProgress,cancelling,postponed,notStarted"
+"""The states of builds in Azure Pipelines before their end."""
+
 MAPPED = "manual__2026-11-28T18:31:04.204030+00:00"
 """A run of Airflow with mapped tasks, which was cleared after it had failed."""
 
@@ -71,9 +74,14 @@ TABLE: dict[str, Recipe] = {
     "github-actions": Recipe(
         answers={
             "/repos/octo-org/octo-repo/actions/runs/30433642": "run.json",
+            "/repos/octo-org/octo-repo/actions/runs?status=in_progress": "none.json",
+            "/repos/octo-org/octo-repo/actions/runs?status=queued": "queued.json",
+            "/repos/octo-org/octo-repo/actions/runs?status=waiting": "none.json",
+            "/repos/octo-org/octo-repo/actions/runs?status=pending": "none.json",
             "/repos/octo-org/octo-repo/actions/runs": "runs.json",
         },
         states={
+            "30400001": "queued",  # for longer than newer_than
             "30433642": "succeeded",
             "30433700": "running",
             "30433701": "queued",
@@ -103,9 +111,12 @@ TABLE: dict[str, Recipe] = {
     "gitlab-pipelines": Recipe(
         answers={
             "/api/v4/projects/21/pipelines/287": "pipeline.json",
+            "/api/v4/projects/21/pipelines?scope=running": "none.json",
+            "/api/v4/projects/21/pipelines?scope=pending": "pending.json",
             "/api/v4/projects/21/pipelines": "pipelines.json",
         },
         states={
+            "280": "queued",  # for longer than newer_than
             "287": "succeeded",
             "288": "running",
             "289": "queued",
@@ -155,6 +166,7 @@ TABLE: dict[str, Recipe] = {
     "azure-pipelines": Recipe(
         answers={
             "/fabrikam/Fiber/_apis/build/builds/506": "build.json",
+            f"/fabrikam/Fiber/_apis/build/builds?statusFilter={NOT_ENDED}": "active.json",
             "/fabrikam/Fiber/_apis/build/builds?continuationToken=2026/03": "builds-2.json",
             "/fabrikam/Fiber/_apis/build/builds": "builds.json",
         },
@@ -507,11 +519,13 @@ TABLE: dict[str, Recipe] = {
         answers={
             "/oidc/v1/token": "",
             "/api/2.2/jobs/runs/get?run_id=455644833": "run.json",
+            "/api/2.2/jobs/runs/list?active_only=true": "active.json",
             "/api/2.2/jobs/runs/list?page_token=CAEomPuciYcxMKbM9JvMlwU=": "runs-2.json",
             "/api/2.2/jobs/runs/list": "runs.json",
         },
         states={
             "455644833": "succeeded",
+            "1": "queued",  # for longer than newer_than
             "900000000000000001": "running",
             "2": "running",
             "3": "failed",
@@ -664,7 +678,15 @@ async def test_a_listing_without_jobs_is_understood(
     monkeypatch.setitem(
         TABLE,
         name,
-        Recipe({**recipe.answers, listing: file}, recipe.states, {}, recipe.info),
+        Recipe(
+            {
+                place: file if place.partition("?")[0] == listing else own
+                for place, own in recipe.answers.items()
+            },
+            recipe.states,
+            {},
+            recipe.info,
+        ),
     )
     samples, _ = await scraped(name, tmp_path)
     assert [value for _, value in samples.all("remote_job_system_up")] == [1]
