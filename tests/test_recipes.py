@@ -36,6 +36,9 @@ QUEUED_AT = "remote_job_queued_timestamp_seconds"
 STARTED_AT = "remote_job_start_timestamp_seconds"
 ENDED_AT = "remote_job_end_timestamp_seconds"
 
+MLFLOW = "/api/2.0/mlflow"
+UNFINISHED = "status != 'FINISHED' AND status != 'FAILED' AND status != 'KILLED'"
+
 NOT_ENDED = "inProgress,cancelling,postponed,notStarted"
 """The states of builds in Azure Pipelines before their end."""
 
@@ -56,6 +59,7 @@ class Recipe:
         headers: of the answer to a path.
         query: what the request of the listing must hold besides.
         methods: of all requests.
+        repeated: the number of further requests with the same answers.
     """
 
     answers: Mapping[str, str]
@@ -66,6 +70,7 @@ class Recipe:
     query: Mapping[str, str] = field(default_factory=dict)
     authorization: str | None = "Bearer sesame"
     methods: frozenset[str] = frozenset({"GET"})
+    repeated: int = 0
 
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z"
@@ -542,6 +547,34 @@ TABLE: dict[str, Recipe] = {
         info=("3", {"job_name": "Nightly load", "job_type": "JOB_RUN"}),
         query={"limit": "25", "start_time_from": r"\d+"},
     ),
+    "mlflow": Recipe(
+        answers={
+            f"{MLFLOW}/experiments/search?page_token=cDI=": "experiments-2.json",
+            f"{MLFLOW}/experiments/search": "experiments.json",
+            f"{MLFLOW}/runs/search?max_results=1": "run.json",
+            f'{MLFLOW}/runs/search?experiment_ids=["1"]&filter={UNFINISHED}': "active.json",
+            f'{MLFLOW}/runs/search?experiment_ids=["1"]': "ended.json",
+            f'{MLFLOW}/runs/search?experiment_ids=["0"]': "none.json",
+        },
+        states={
+            "1/4f8c2d1e9b7a4c0f8e6d5b3a2c1f0e9d": "succeeded",
+            "1/a1": "running",
+            "1/a2": "queued",
+            "1/b1": "succeeded",
+            "1/b2": "failed",
+            "1/b3": "canceled",
+        },
+        samples={
+            (STARTED_AT, "1/b2"): STARTED,
+            (ENDED_AT, "1/b2"): ENDED,
+            (ENDED_AT, "1/a1"): None,
+        },
+        info=("1/b2", {"job_name": "train", "job_kind": "run"}),
+        query={"max_results": "1000", "filter": r"end_time >= \d+"},
+        authorization="Basic ZXhwb3J0ZXI6c2VzYW1l",
+        methods=frozenset({"POST"}),
+        repeated=3,  # each listing has its own request for each page of experiments, and for experiment 0
+    ),
     "awx": Recipe(
         answers={
             "/api/v2/jobs/1042/": "job.json",
@@ -651,7 +684,7 @@ async def test_a_recipe_costs_one_call_a_page_and_one_a_job_by_hand(name: str, t
     recipe = TABLE[name]
     _, playing = await scraped(name, tmp_path)
     calls = [asked for asked in playing.asked if not asked.path.startswith(("/oidc/", "/auth/token"))]
-    assert len(calls) == len([file for file in recipe.answers.values() if file])
+    assert len(calls) == len([file for file in recipe.answers.values() if file]) + recipe.repeated
     assert {asked.headers.get("authorization") for asked in calls} == {recipe.authorization}
     assert {asked.method for asked in calls} == recipe.methods
     assert any(
@@ -859,6 +892,17 @@ MEANINGS = [
     *(
         ("prefect", {"state_type": "SCHEDULED", "state_name": name}, "queued")
         for name in ("Late", "AwaitingRetry", "AwaitingConcurrencySlot", "Resuming")
+    ),
+    *words(
+        "mlflow",
+        "runs[0].info.status",
+        {
+            "RUNNING": "running",
+            "SCHEDULED": "queued",
+            "FINISHED": "succeeded",
+            "FAILED": "failed",
+            "KILLED": "canceled",
+        },
     ),
     *words(
         "argo-workflows",
