@@ -225,7 +225,7 @@ TABLE: dict[str, Recipe] = {
         },
         info=(
             "daily/scheduled__2026-11-28T00:00:00+00:00",
-            {"job_name": "daily", "job_type": "scheduled"},
+            {"job_name": "daily", "job_type": "scheduled", "dag": "daily"},
         ),
         query={"limit": "100", "updated_at_gte": ISO},
     ),
@@ -263,7 +263,7 @@ TABLE: dict[str, Recipe] = {
             (STARTED_AT, f"mapped/{MAPPED}"): at("18:32:31.894637"),
             (ENDED_AT, f"mapped/{MAPPED}"): at("19:21:29.642521"),
         },
-        info=(f"mapped/{MAPPED}", {"job_name": "mapped"}),
+        info=(f"mapped/{MAPPED}", {"job_name": "mapped", "dag": "mapped"}),
         query={"limit": "100", "updated_at_gte": ISO},
     ),
     "argo-workflows": Recipe(
@@ -331,7 +331,12 @@ TABLE: dict[str, Recipe] = {
         },
         info=(
             "jobs/nightly-29931563",
-            {"job_name": "nightly", "job_type": "CronJob", "job_level": "jobs", "job_kind": "run"},
+            {
+                "job_name": "nightly",
+                "job_type": "CronJob",
+                "kubernetes_namespace": "jobs",
+                "cronjob": "nightly",
+            },
         ),
         query={"limit": "250"},
     ),
@@ -356,7 +361,12 @@ TABLE: dict[str, Recipe] = {
         },
         info=(
             "jobs/nightly",
-            {"job_name": "nightly", "job_type": "* * * * *", "job_level": "jobs", "job_kind": "slot"},
+            {
+                "job_name": "nightly",
+                "job_type": "* * * * *",
+                "kubernetes_namespace": "jobs",
+                "job_kind": "slot",
+            },
         ),
         query={"limit": "250"},
     ),
@@ -445,7 +455,7 @@ TABLE: dict[str, Recipe] = {
             (ENDED_AT, "2c3ee8c8-bafa-45ee-bb14-d5e0d6c01b09"): 1795891517.235735,
             ("remote_job_cancelable", "dff6fdea-b882-437e-91ec-3a2e3affaf2c"): 1,
         },
-        info=("2c3ee8c8-bafa-45ee-bb14-d5e0d6c01b09", {"job_name": "bad_job", "job_kind": "run"}),
+        info=("2c3ee8c8-bafa-45ee-bb14-d5e0d6c01b09", {"job_name": "bad_job", "dagster_job": "bad_job"}),
         query={"variables.filter.updatedAfter": r"\d+"},
         authorization=None,
         methods=frozenset({"POST"}),
@@ -473,7 +483,7 @@ TABLE: dict[str, Recipe] = {
             (STARTED_AT, "3"): 1795892432,
             (ENDED_AT, "3"): 1795892435,
         },
-        info=("187", {"job_name": "long", "job_kind": "run"}),
+        info=("187", {"job_name": "long", "builder": "long"}),
         query={"limit": "100", "property": "buildername", "complete_at__ge": r"\d+"},
         authorization=None,
     ),
@@ -515,7 +525,7 @@ TABLE: dict[str, Recipe] = {
         },
         info=(
             "b545cbf4-aed8-4a8c-9f9f-780dfde85e6f",
-            {"job_name": "tasks.bad", "job_type": "celery", "job_level": "celery@vm"},
+            {"job_name": "tasks.bad", "job_type": "celery", "job_level": "celery@vm", "task": "tasks.bad"},
         ),
         query={"limit": "1000", "sort_by": "-received"},
         authorization="Basic ZXhwb3J0ZXI6c2VzYW1l",
