@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -1197,6 +1197,29 @@ def test_a_run_that_is_started_again_is_another_run(
     name: str, first: object, again: object, tmp_path: Path
 ) -> None:
     assert status_of(name, first, tmp_path).run != status_of(name, again, tmp_path).run
+
+
+@pytest.mark.parametrize("name", ["kubernetes-jobs", "kubernetes-cronjobs"])
+async def test_the_jobs_of_one_namespace_have_the_same_ids(name: str, tmp_path: Path) -> None:
+    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"path: \S+ +# one namespace: (\S+)", r"path: \1", text).replace("NAMESPACE", "jobs")
+    place = f"/apis/batch/v1/namespaces/jobs/{name.removeprefix('kubernetes-')}"
+    asked_for: set[str] = set()
+
+    def answer(asked: Asked) -> Told:
+        path = urlsplit(asked.path).path
+        asked_for.add(path)
+        if path == place:  # the recorded listing is that of all namespaces
+            asked = replace(asked, path=asked.path.replace("/namespaces/jobs", "", 1))
+        return told(name, asked)
+
+    async with (
+        vendor(answer) as playing,
+        exporter(configured(text, playing.url, tmp_path), tmp_path) as running,
+    ):
+        samples = await running.scrape()
+    assert {labels["job_id"] for labels, _ in samples.all("remote_job_up")} == set(TABLE[name].states)
+    assert all(path.startswith(place) for path in asked_for)
 
 
 def test_a_run_of_airflow_with_more_tasks_than_a_page_is_not_counted(tmp_path: Path) -> None:
