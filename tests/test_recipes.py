@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 
 from exporter.config import load, warnings
-from exporter.model.failure import Failure, Reason
 from exporter.model.job import RESULTS, State, Status
 from exporter.providers.values import instant
 from tests.providers.conftest import drive, response_of
@@ -234,6 +233,8 @@ TABLE: dict[str, Recipe] = {
             "/api/v2/dags?offset=0": "dags.json",
             "/api/v2/dags/bad/dagRuns?limit=1": "newest.json",
             "/api/v2/dags/daily/dagRuns?limit=1": "none.json",
+            "/api/v2/dags/bad": "dag-bad.json",
+            "/api/v2/dags/daily": "dag-daily.json",
             "/auth/token": "",
         },
         states={"bad": "failed", "daily": "idle"},
@@ -242,6 +243,8 @@ TABLE: dict[str, Recipe] = {
             (ENDED_AT, "bad"): at("18:37:36.953990"),
             ("remote_job_last_failure_timestamp_seconds", "bad"): at("18:37:36.953990"),
             (STARTED_AT, "daily"): None,
+            ("remote_job_enabled", "bad"): 1,
+            ("remote_job_enabled", "daily"): 0,
         },
         info=("bad", {"job_name": "bad", "job_type": "manual", "job_kind": "slot"}),
         query={"limit": "1", "order_by": "-run_after"},
@@ -250,6 +253,7 @@ TABLE: dict[str, Recipe] = {
         answers={
             "/api/v2/dags/~/dagRuns?offset=0&state=queued&state=running": "active.json",
             "/api/v2/dags/~/dagRuns?offset=0": "updated.json",
+            f"/api/v2/dags/mapped/dagRuns/{MAPPED}": "run.json",
             f"/api/v2/dags/mapped/dagRuns/{MAPPED}/taskInstances": "tasks.json",
             "/auth/token": "",
         },
@@ -260,8 +264,8 @@ TABLE: dict[str, Recipe] = {
             ("remote_job_items_failed", f"mapped/{MAPPED}"): 1,
             ("remote_job_items_skipped", f"mapped/{MAPPED}"): 0,
             ("remote_job_progress_ratio", f"mapped/{MAPPED}"): 1,
-            (STARTED_AT, f"mapped/{MAPPED}"): at("18:32:31.894637"),
-            (ENDED_AT, f"mapped/{MAPPED}"): at("19:21:29.642521"),
+            (STARTED_AT, f"mapped/{MAPPED}"): at("19:21:18.292485"),
+            (ENDED_AT, f"mapped/{MAPPED}"): at("19:21:30.290402"),
         },
         info=(f"mapped/{MAPPED}", {"job_name": "mapped", "dag": "mapped"}),
         query={"limit": "100", "updated_at_gte": ISO},
@@ -762,13 +766,6 @@ def words(name: str, place: str, meanings: Mapping[str, str]) -> list[tuple[str,
 FIRST, AGAIN = "2026-03-01T10:00:00Z", "2026-03-06T10:00:00Z"
 
 
-def tasks(*states: str | None) -> dict[str, Any]:
-    """A run of Airflow whose tasks are in these states; those that succeeded or failed have started."""
-    begun = "running", "up_for_retry", "success", "failed"
-    found = [{"state": state, "start_date": FIRST if state in begun else None} for state in states]
-    return {"task_instances": found, "total_entries": len(states)}
-
-
 def conditions(*types: str) -> dict[str, Any]:
     """The status of a Job of Kubernetes with these conditions, and no pod that is ready."""
     return {"conditions": [{"type": each, "status": "True"} for each in types], "ready": 0}
@@ -785,25 +782,6 @@ MEANINGS = [
         "airflow-dags",
         "dag_runs[0].state",
         {"queued": "queued", "running": "running", "success": "succeeded", "failed": "failed"},
-    ),
-    *(
-        ("airflow-tasks", tasks(*states), state)
-        for states, state in [
-            ((), "queued"),
-            ((None, None), "queued"),
-            (("scheduled", None), "queued"),
-            (("queued",), "queued"),
-            (("running", "failed"), "running"),
-            (("up_for_retry", None), "running"),
-            (("success", None), "running"),
-            (("success", "restarting"), "running"),
-            (("success", "up_for_reschedule"), "running"),
-            (("success", "deferred"), "running"),
-            (("failed", "scheduled"), "running"),
-            (("success", "skipped", "removed"), "succeeded"),
-            (("success", "failed"), "failed"),
-            (("success", "upstream_failed"), "failed"),
-        ]
     ),
     *(
         ("kubernetes-jobs", {"status": status}, state)
@@ -1222,11 +1200,51 @@ async def test_the_jobs_of_one_namespace_have_the_same_ids(name: str, tmp_path: 
     assert all(path.startswith(place) for path in asked_for)
 
 
-def test_a_run_of_airflow_with_more_tasks_than_a_page_is_not_counted(tmp_path: Path) -> None:
-    body = {**tasks("success", "success"), "total_entries": 3}
-    with pytest.raises(Failure) as failed:
-        status_of("airflow-tasks", body, tmp_path)
-    assert failed.value.reason is Reason.INVALID_RESPONSE
+@pytest.mark.parametrize(
+    ("tasks", "step", "progress"),
+    [
+        (["success", "running", "up_for_retry", None], "one1", 0.25),
+        (["success", "up_for_retry"], "up_for_retry", 0.5),
+        (["upstream_failed", "removed", "skipped", "failed", "scheduled"], "", 0.8),
+        ([None], "", 0),
+    ],
+)
+async def test_the_tasks_of_a_run_are_counted_and_a_waiting_retry_is_shown(
+    tasks: list[str | None], step: str, progress: float, tmp_path: Path
+) -> None:
+    found = [{"task_id": f"one{number}", "state": state} for number, state in enumerate(tasks)]
+    samples = await samples_of_tasks({"task_instances": found, "total_entries": len(found)}, tmp_path)
+    job_id = f"mapped/{MAPPED}"
+    assert samples.state(job_id) == "running"
+    assert samples.get_one("remote_job_progress_ratio", job_id=job_id) == progress
+    (info,) = samples.all("remote_job_status_info", job_id=job_id)
+    assert info[0].get("step", "") == step
+
+
+async def test_a_run_with_more_tasks_than_a_page_is_not_counted(tmp_path: Path) -> None:
+    found = [{"task_id": "one", "state": "success"}]
+    samples = await samples_of_tasks({"task_instances": found, "total_entries": 2}, tmp_path)
+    assert samples.reason(f"mapped/{MAPPED}") == "invalid_response"
+
+
+async def samples_of_tasks(tasks: object, folder: Path) -> Samples:
+    """The samples of a running run of Airflow with these task instances."""
+
+    def answer(asked: Asked) -> Told:
+        path = urlsplit(asked.path).path
+        if path == "/auth/token":
+            return TOKEN
+        if path.endswith("/taskInstances"):
+            return Told(tasks)
+        if path.endswith("/~/dagRuns"):
+            return Told({"dag_runs": [], "total_entries": 0})
+        return Told({"dag_id": "mapped", "state": "running"})
+
+    async with (
+        vendor(answer) as playing,
+        exporter(config("airflow-tasks", playing.url, folder), folder) as running,
+    ):
+        return await running.scrape()
 
 
 async def test_airflow_is_also_listed_by_cursor(tmp_path: Path) -> None:
