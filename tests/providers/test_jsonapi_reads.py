@@ -120,3 +120,30 @@ def test_a_listing_may_leave_what_has_not_ended_to_its_own_read() -> None:
         found = discover(made(), {**keys, "read_active": read_active}, response_of(jobs), now=NOW).found
         assert [each.complete for each in found] == complete
         assert [each.status and each.status.state for each in found] == ["running", "queued", "failed"]
+
+
+LISTED = {"path": "/jobs", "items": "jobs", "keys": {"id": "id"}}
+ENTRIES = response_of({"jobs": [{"id": "1", "s": "failed"}, {"id": "2"}]})
+
+
+def test_a_listing_has_the_states_that_read_finds_in_its_entries() -> None:
+    one, two = discover(made(), LISTED, ENTRIES, now=NOW).found
+    assert (one.complete, one.status and one.status.state) == (True, State.FAILED)
+    assert (two.complete, two.status, two.failure) == (False, None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        ({}, {"state": None}),
+        ({}, {"interval": "1m"}),
+        ({"kind": "slot", "root": "runs[0]"}, {}),
+        ({"state": "s || 'idle'"}, {}),
+        ({"state": "abs('x')"}, {}),
+    ],
+)
+def test_a_state_that_need_not_be_that_of_the_job_is_not_taken_from_an_entry(
+    options: dict[str, Any], keys: dict[str, Any]
+) -> None:
+    found = discover(made(**options), {**LISTED, **keys}, ENTRIES, now=NOW).found
+    assert [(each.complete, each.status) for each in found] == [(False, None)] * 2

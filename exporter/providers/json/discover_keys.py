@@ -137,7 +137,8 @@ class JsonDiscover(DiscoverKeys, ListKeys):
     state: Expr | None = Field(
         None,
         description="the word for the state in an entry; the other expressions of read are then evaluated "
-        "in the entry too, and the job itself is not read",
+        "in the entry too, and the job itself is not read. Without it that of read is tried, unless interval "
+        "is set; null: the listing only names jobs",
     )
     read_active: bool = Field(
         default=False,
@@ -148,12 +149,17 @@ class JsonDiscover(DiscoverKeys, ListKeys):
         "1m", validate_default=True, description="interval of a listing without states"
     )
 
+    @property
+    def names_only(self) -> bool:
+        """Whether the listing only names jobs on purpose: ``state`` is null, or ``interval`` is set."""
+        return self.state is None and not {"state", "interval"}.isdisjoint(self.model_fields_set)
+
     @model_validator(mode="after")
     def _fits_together(self) -> "JsonDiscover":
         parents = self.parents
         self.check_place()
         names = self.check_names(*SINCE, *(parents.keys if parents is not None else ()))
-        if self.read_active and self.state is None:
+        if self.read_active and self.names_only:
             raise ValueError("read_active goes with state only; without state all jobs are read")
         if not self.keys and parents is None:
             raise ValueError("keys is missing: the keys of a job")

@@ -74,6 +74,7 @@ class JsonApi(Provider):
         self.words = options.read.words()
         given = {name: getattr(options.read, name) for name in _READERS}
         self._given = {name: expression for name, expression in given.items() if expression is not None}
+        self._entry_state = _state_of_entries(options.read)
         self._labels = {f"labels_from.{name}": each for name, each in options.read.labels_from.items()}
 
     def rate_limit(self) -> RateLimit:
@@ -202,6 +203,7 @@ class JsonApi(Provider):
             parent: keys of each job that are not in its entry.
             seen: the ids of jobs that were found before; those of this listing are added.
         """
+        state = None if keys.names_only else keys.state or self._entry_state
 
         def find(entry: Any) -> Iterator[Found]:
             own = {**parent, **keys_of("discover.keys", keys.keys, entry)}
@@ -209,21 +211,24 @@ class JsonApi(Provider):
             # Of several entries with one id the first counts: listings begin with the newest.
             if job_id not in seen:
                 seen.add(job_id)
-                yield self._found(job_id, own, entry, keys)
+                yield self._found(job_id, own, entry, state, keys)
 
         return (yield from listed("discover", keys, values, find))
 
-    def _found(self, job_id: str, own: Mapping[str, str], entry: Any, keys: JsonDiscover) -> Found:
-        if keys.state is None:
-            given = {name: each for name, each in self._given.items() if name == "name"}
-            results = _results({**given, **self._labels}, entry)
-            return Found(own, name=_word(results, "name"), labels=self._labels_in(results))
-        try:
-            status = self._status(job_id, entry, keys.state)
-            return Found(own, status, complete=not (keys.read_active and status.state in ACTIVE))
-        except Failure as failure:
-            # Another one, since this has the frames of its traceback, and the entry in them.
-            return Found(own, complete=True, failure=Failure(failure.reason, failure.detail))
+    def _found(
+        self, job_id: str, own: Mapping[str, str], entry: Any, state: Expression | None, keys: JsonDiscover
+    ) -> Found:
+        if state is not None:
+            try:
+                status = self._status(job_id, entry, state)
+                return Found(own, status, complete=not (keys.read_active and status.state in ACTIVE))
+            except Failure as failure:
+                if keys.state is not None:
+                    # Another one, since this has the frames of its traceback, and the entry in them.
+                    return Found(own, complete=True, failure=Failure(failure.reason, failure.detail))
+        given = {name: each for name, each in self._given.items() if name == "name"}
+        results = _results({**given, **self._labels}, entry)
+        return Found(own, name=_word(results, "name"), labels=self._labels_in(results))
 
     def _labels_in(self, results: Fields) -> dict[str, str]:
         found = {place.partition(".")[2]: _word(results, place) for place in self._labels}
@@ -259,6 +264,20 @@ class JsonApi(Provider):
             run=job_id if is_run and self._read.run is None else status.run,
             state_since=status.state_since or since.get(state, status.result_at),
         )
+
+
+def _state_of_entries(read: ReadKeys) -> Expression | None:
+    """The expression of ``read`` for the state, if it can be tried in the entries of a listing.
+
+    Not that of a slot whose run is inside of it: its entries are no runs. Nor one that finds something in
+    an empty object, such as ``status || 'never'``: it would find that in every entry.
+    """
+    if read.kind == "slot" and read.root is not None:
+        return None
+    try:
+        return read.state if read.state.find({}) is None else None
+    except ValueError:
+        return None
 
 
 def _is_text(place: Place) -> bool:
