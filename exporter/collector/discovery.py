@@ -10,7 +10,7 @@ from exporter.collector.record import JobRecord, Records
 from exporter.collector.source import Source, Waiter
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
-from exporter.model.job import Job, State, Status
+from exporter.model.job import ACTIVE, Job, State, Status
 from exporter.model.pacing import Why
 from exporter.model.retention import too_old
 from exporter.providers.base import DiscoverKeys, Found, ListingEnd
@@ -18,6 +18,8 @@ from exporter.upstream.reading import Listed, Outcome, Reading, Upstream
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
+
+_GONE = frozenset({Reason.NOT_FOUND, Reason.FORBIDDEN})
 
 
 class Discovery(Source[Listed]):
@@ -209,6 +211,8 @@ class Discovery(Source[Listed]):
         found = {job_id: each for job_id, each in listed.value.items() if job_id not in configured}
         if listed.end.incomplete:
             found |= {job_id: each for job_id, each in self._missing().items() if job_id not in found}
+        elif new and self._listed is not None and any(keys.reads_unlisted for keys in self._listings):
+            found |= {job_id: each for job_id, each in self._left().items() if job_id not in found}
         # Of what an earlier configuration left out, a failed run that only a listing knew may be wanted.
         former = {job_id: record for job_id, record in self.former.items() if record.in_listing}
         keep, self.dropped = chosen(
@@ -233,11 +237,17 @@ class Discovery(Source[Listed]):
 
     def _missing(self) -> dict[str, Found]:
         """Jobs that an incomplete listing may lack, to be read by themselves: those that may go on."""
+        return self._to_read(lambda record: not record.ended_for_good)
+
+    def _left(self) -> dict[str, Found]:
+        """Jobs that a listing named while they ran, to be read by themselves until they have ended."""
+        return self._to_read(lambda record: record.status is not None and record.status.state in ACTIVE)
+
+    def _to_read(self, wanted: Callable[[JobRecord], bool]) -> dict[str, Found]:
         return {
             job_id: Found(record.job.keys, name=record.job.name)
             for job_id, record in self.jobs.items()
-            if not record.ended_for_good
-            and (record.view is None or record.view.reason is not Reason.NOT_FOUND)
+            if wanted(record) and (record.view is None or record.view.reason not in _GONE)
         }
 
     def _keep_deleted(self, job_id: str) -> None:

@@ -97,6 +97,11 @@ class DiscoverKeys(Keys):
         None, description="leave out runs that ended longer ago; runs that have not ended stay"
     )
 
+    @property
+    def reads_unlisted(self) -> bool:
+        """Whether active jobs that are no longer listed are read by themselves until they have ended."""
+        return False
+
     def names_the_jobs_of(self, other: "DiscoverKeys") -> bool:
         """Whether both listings have the same jobs, except for the age of runs and the interval."""
         names = type(self).model_fields.keys() - {"newer_than", "interval"}

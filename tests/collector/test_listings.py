@@ -86,3 +86,35 @@ async def test_the_jobs_of_each_parent_are_found_and_one_closed_parent_hides_no_
         assert "/projects/a%2Fb/runs" in ci.count()
         assert samples.get_one("remote_job_system_up", system="ci") == 1
         assert samples.get_one("remote_job_system_read_error_info", reason="incomplete") == 1
+
+
+ACTIVE_ONLY = (
+    HEAD
+    + """
+    discover:
+      {{path: /open, items: runs, keys: {{project: p, id: id}}, state: s, read_unlisted: true}}
+"""
+)
+
+
+async def test_a_run_that_leaves_the_listing_at_its_end_is_read_to_its_end(tmp_path: Path) -> None:
+    there = {name: Told(run(name, "running")) for name in ("good", "bad", "gone")}
+
+    def answer(asked: Asked) -> Told:
+        if asked.path == "/open":
+            running = [each.body for each in there.values() if b"running" in each.render()]
+            return Told({"runs": running})
+        return there.get(asked.path.rpartition("/")[2], Told(status=404))
+
+    async with vendor(answer) as ci, exporter(ACTIVE_ONLY.format(url=ci.url), tmp_path) as running:
+        await running.scrape()
+        assert set(ci.count()) == {"/open"}
+        there |= {"good": Told(run("good", "succeeded")), "bad": Told(run("bad", "failed"))}
+        del there["gone"]
+        samples = await running.scrape()
+        assert (samples.state("web/good"), samples.state("web/bad")) == ("succeeded", "failed")
+        assert samples.reason("web/gone") == "not_found"
+        # A success and a deleted run leave with the next listing; a failure stays for a day.
+        samples = await running.scrape()
+        jobs = {labels["job_id"] for labels, _ in samples.all("remote_job_up")}
+        assert jobs == {"web/bad"}

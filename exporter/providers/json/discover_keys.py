@@ -145,9 +145,19 @@ class JsonDiscover(DiscoverKeys, ListKeys):
         description="with state: read jobs that have not ended by themselves too, for what only their own "
         "response has",
     )
+    read_unlisted: bool = Field(
+        default=False,
+        description="read active jobs that are no longer listed by themselves until they have ended; for "
+        "listings that leave out what has ended, or what began long ago",
+    )
     interval: PositiveDuration = Field(
         "1m", validate_default=True, description="interval of a listing without states"
     )
+
+    @property
+    def reads_unlisted(self) -> bool:
+        """As configured."""
+        return self.read_unlisted
 
     @property
     def names_only(self) -> bool:
