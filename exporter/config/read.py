@@ -110,9 +110,26 @@ def read(
     found = list(document.problems)
     for more in (
         [Problem(yaml.line_of(root, place), place, text) for place, text in refused],
-        document.empty,
+        [] if validated is None else [each for each in document.empty if not _is_json(validated, each.path)],
     ):
         known = {problem.path for problem in found}
         found += [problem for problem in more if problem.path not in known]
     errors = tuple(Finding(path, each.line, shown(each.path), each.text) for each in found)
     return File(path, root, validated, errors)
+
+
+def _is_json(validated: Keys, place: Place) -> bool:
+    """Whether a place without a value is inside a plain mapping or list, whose validator accepted the null.
+
+    That of a body, which is sent as JSON. As a key of a model it is more likely forgotten than intended.
+    """
+    parent: Any = validated
+    for name in place[:-1]:
+        match parent:
+            case dict():
+                parent = parent.get(name)
+            case list():
+                parent = parent[int(name)]
+            case _:
+                parent = getattr(parent, str(name), None)
+    return isinstance(parent, dict | list)

@@ -397,3 +397,18 @@ def test_the_authorities_of_the_environment_are_looked_at_with_the_other_files_o
         return
     with pytest.raises(ConfigError, match="the environment variable SSL_CERT_FILE: cannot read"):
         load(file)
+
+
+def test_null_in_a_body_stays_null_without_an_error(config: Load) -> None:
+    text = """
+systems:
+  other:
+    provider: json
+    base_url: https://ci.example.com
+    read: {path: "/jobs/{id}", state: state}
+    discover:
+      - {method: POST, path: /jobs, body: {after: null, ids: [~, [null]]}, items: "@", keys: {id: id}}
+"""
+    (system,) = config(text).systems
+    (discover,) = system.discover
+    assert discover.model_dump()["body"] == {"after": None, "ids": [None, [None]]}
