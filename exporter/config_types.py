@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -53,7 +53,13 @@ class ErrorsInside(ValueError):
 
 
 class Keys(BaseModel):
-    """A mapping of the configuration: unknown keys and wrong types are errors."""
+    """A mapping of the configuration: unknown keys and wrong types are errors.
+
+    Attributes:
+        nullable: the keys for which null is a value of its own.
+    """
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True

@@ -110,7 +110,7 @@ def read(
     found = list(document.problems)
     for more in (
         [Problem(yaml.line_of(root, place), place, text) for place, text in refused],
-        [] if validated is None else [each for each in document.empty if not _is_json(validated, each.path)],
+        [] if validated is None else [one for one in document.empty if not _may_be_null(validated, one.path)],
     ):
         known = {problem.path for problem in found}
         found += [problem for problem in more if problem.path not in known]
@@ -118,10 +118,10 @@ def read(
     return File(path, root, validated, errors)
 
 
-def _is_json(validated: Keys, place: Place) -> bool:
-    """Whether a place without a value is inside a plain mapping or list, whose validator accepted the null.
+def _may_be_null(validated: Keys, place: Place) -> bool:
+    """Whether null has a meaning at a place: inside of a body, which is sent as JSON, or for some keys.
 
-    That of a body, which is sent as JSON. As a key of a model it is more likely forgotten than intended.
+    The validator of a plain mapping or list has accepted it. For any other key, a value is forgotten.
     """
     parent: Any = validated
     for name in place[:-1]:
@@ -132,4 +132,4 @@ def _is_json(validated: Keys, place: Place) -> bool:
                 parent = parent[int(name)]
             case _:
                 parent = getattr(parent, str(name), None)
-    return isinstance(parent, dict | list)
+    return isinstance(parent, dict | list) or (isinstance(parent, Keys) and place[-1] in parent.nullable)

@@ -412,3 +412,17 @@ systems:
     (system,) = config(text).systems
     (discover,) = system.discover
     assert discover.model_dump()["body"] == {"after": None, "ids": [None, [None]]}
+
+
+def test_a_listing_that_only_names_jobs_has_null_as_its_state(config: Load) -> None:
+    text = """
+systems:
+  other:
+    provider: json
+    base_url: https://ci.example.com
+    read: {path: "/jobs/{id}", state: state}
+    discover: [{path: /jobs, items: "@", keys: {id: id}, state: null}]
+"""
+    (system,) = config(text).systems
+    (discover,) = system.discover
+    assert "state" in discover.model_fields_set

@@ -1,6 +1,6 @@
 """The keys of ``discover:`` of the provider ``json``: listings, their pages and their parents."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -128,6 +128,8 @@ class JsonParents(ListKeys):
 
 class JsonDiscover(DiscoverKeys, ListKeys):
     """The jobs in a list of the response."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset({"state"})
 
     parents: JsonParents | None = Field(
         None,
