@@ -6,6 +6,7 @@ and memory are limited.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -25,6 +26,10 @@ _OF_VALUE = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten"}
 )
 """Nodes that look for something in the value of their first child."""
+
+_BEFORE_TEXT = frozenset({"eq", "ne", "and", "or", "comma", "lbracket"})
+_INTO = frozenset({"dot", "lbracket", "filter", "flatten", "colon"})
+_PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII).fullmatch
 
 Node = Mapping[str, Any]
 """A node of jmespath's syntax tree: ``type``, ``children`` and often ``value``."""
@@ -109,6 +114,20 @@ def tight_minus(source: str) -> int | None:
         is_name = left["type"] == right["type"] == "unquoted_identifier" and after["type"] != "lparen"
         at: int = minus["start"]
         if is_name and source[at] == "-" and left["end"] == at and right["start"] == at + 1:
+            return at
+    return None
+
+
+def quoted_name(source: str) -> int | None:
+    """The index of the first name in needless double quotes where a text is usual; ``None`` if there is none.
+
+    In ``state == "OK"`` a text is intended, but double quotes are for fields.
+    """
+    tokens = list(Lexer().tokenize(source))
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        is_name = token["type"] == "quoted_identifier" and _PLAIN(token["value"])
+        if is_name and before["type"] in _BEFORE_TEXT and after["type"] not in _INTO:
+            at: int = token["start"]
             return at
     return None
 

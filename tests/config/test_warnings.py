@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter import simulator
 from exporter.config import load, warnings
 from exporter.config.errors import MAX_ERRORS
-from exporter.expressions import calculates_text, compiled, tight_minus
+from exporter.expressions import calculates_text, compiled, quoted_name, tight_minus
 from tests.config.conftest import HERE, Load
 
 ODD = sorted((HERE / "odd").glob("*.yaml"))
@@ -186,6 +186,18 @@ def test_no_other_minus_is_warned_of(context: str, parts: tuple[str, ...]) -> No
     assert tight_minus(context.format("".join(parts))) is None
 
 
+operators = st.sampled_from([" == ", "!=", " && 'x' || ", "|| ", " && "])
+
+
+@given(contexts, names, operators, names)
+def test_a_text_in_double_quotes_is_found(context: str, left: str, operator: str, text: str) -> None:
+    source = context.format(f'{left}{operator}"{text}"')
+    assert quoted_name(source) == source.index('"')
+    assert quoted_name(context.format(f"{left}{operator}'{text}'")) is None
+    assert quoted_name(context.format(f'{left}{operator}a."{text}"')) is None
+    assert quoted_name(context.format(f'{left}{operator}"{text}-1"')) is None
+
+
 @given(st.text(st.sampled_from("ab_1-.[]()`'\"{}:,|&?* $@"), max_size=20))
 @example("a-b")
 def test_what_is_found_in_any_expression_is_a_minus_between_two_names(source: str) -> None:
@@ -197,6 +209,8 @@ def test_what_is_found_in_any_expression_is_a_minus_between_two_names(source: st
     if at is not None:
         assert source[at] == "-"
         assert (source[at - 1] + source[at + 1]).replace("_", "a").isalnum()
+    at = quoted_name(source)
+    assert at is None or source[at] == '"'
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from exporter.providers.rate_limit import RateLimit
 from exporter.providers.values import text
 
 _MINUS = 'write a name that contains a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
+_QUOTES = "write a text in single quotes, as in 'OK', and a name as this one without quotes"
 _SLASH = (
     "write a name that contains / or another operator in quotes, as in "
     '"app.kubernetes.io/name", and a number that is meant as to_string(a / b)'
@@ -119,11 +120,11 @@ class JsonApi(Provider):
 
     @classmethod
     def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
-        """``foo-bar`` subtracts two fields, which is probably not intended."""
+        """Expressions that are valid, but find something else than what is probably intended."""
         for name in sorted(system.labels.keys() & system.read.labels_from.keys()):
             yield ("read", "labels_from", name), "is in labels of the system as well, which count; remove one"
         # As in config_types.
-        from exporter.expressions import calculates_text, compiled, tight_minus  # noqa: PLC0415
+        from exporter.expressions import calculates_text, compiled, quoted_name, tight_minus  # noqa: PLC0415
 
         for place, expression in inside({"read": system.read, "discover": system.discover}, Expression):
             at = tight_minus(expression.source)
@@ -131,6 +132,8 @@ class JsonApi(Provider):
                 yield place, f"the minus at character {at + 1} subtracts one field from another; {_MINUS}"
             elif _is_text(place) and calculates_text(compiled(expression.source)):
                 yield place, f"calculates a number where a text belongs; {_SLASH}"
+            if (at := quoted_name(expression.source)) is not None:
+                yield place, f"the double quotes at character {at + 1} make a field; {_QUOTES}"
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request, and one for each entry of `also`."""
