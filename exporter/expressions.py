@@ -167,7 +167,9 @@ def found(tree: Node, value: Any) -> Any:
         raise
     except JMESPathTypeError as error:
         detail = f"{error.function_name}() does not accept a value of this type"
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
+    except TypeError:
+        detail = "cannot be evaluated for these types; compare a text with a number as in to_number(a) > `1`"
+    except (ValueError, LookupError, AttributeError, ArithmeticError, RecursionError):
         detail = "cannot be evaluated for these values"
     # Outside of the handler, since the library's exceptions contain the value.
     raise Misfit(detail)
