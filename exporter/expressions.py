@@ -50,6 +50,34 @@ def finder(source: str) -> Callable[[Any], Any]:
     return partial(_walk, names) if names else partial(found, tree)
 
 
+def place_of_loss(source: str, value: Any) -> Any:
+    """The part of a value in which an expression that finds nothing looks last, such as ``a`` for ``a.b``.
+
+    ``None`` if it finds null.
+    """
+    return _lost(compiled(source), value)
+
+
+def _lost(node: Node, value: Any) -> Any:
+    children: list[Node] = [child for child in node["children"] if isinstance(child, dict)]
+    is_path = node["type"] in _OF_VALUE or node["type"] == "pipe"
+    if node["type"] == "field" and isinstance(value, dict) and node["value"] in value:
+        return None
+    try:
+        for child in children:
+            inner = found(child, value)
+            is_list = child["type"] == "multi_select_list" and isinstance(inner, list)
+            if inner is None or (is_list and None in inner):
+                return _lost(child, value)
+            if is_path:
+                if node["type"].endswith("projection"):
+                    break  # the others are for its elements
+                value = inner
+    except Misfit:
+        pass  # also for a $variable, which is known only inside of its let
+    return value
+
+
 def _names(tree: Node) -> list[str]:
     """The names of an expression like ``a.b``, the most frequent form; nothing for any other."""
     parts = tree["children"] if tree["type"] == "subexpression" else [tree]

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from exporter import __version__, config
 from exporter.collector.collector import Collector
+from exporter.collector.explain_listing import ReadListing, read_listings
 from exporter.collector.plan import Plan
 from exporter.collector.probed import Probe
 from exporter.collector.query import Pairs
@@ -181,6 +182,24 @@ class Service:
         loaded = await self._load()
         try:
             return await self.collector.probe(pairs, seconds, trace), loaded
+        finally:
+            await self._end()
+
+    async def list_jobs(self, system: str) -> tuple[list[ReadListing], config.Config]:
+        """Reads each listing of one system once without listening. Use it instead of `start` and `stop`.
+
+        Returns:
+            The result of each, and the configuration that was loaded for them.
+
+        Raises:
+            ConfigError: the configuration has errors.
+            QueryError: the system is not configured, or has no listing.
+        """
+        loaded = await self._load()
+        try:
+            return await read_listings(
+                system, {name: plan for name, (_, plan) in self._plans.items()}
+            ), loaded
         finally:
             await self._end()
 

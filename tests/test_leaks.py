@@ -73,6 +73,26 @@ AUTHS = {
 }
 
 
+LISTED = """
+  listed:
+    provider: json
+    base_url: %s
+    auth: %s
+    read:
+      path: /{id}
+      state: state
+      started_at: '"you sent".authorization'
+      items: '"you sent"'
+    discover:
+      path: /listed
+      items: '[@]'
+      keys: {id: to_string(`1`)}
+      state: to_string(`2`)
+      paging: {total: body}
+"""
+"""A listing whose expressions find what was sent; none of it is of a type that is used."""
+
+
 def echo(asked: Asked) -> bytes:
     """All that we sent, as a server shows it that means well."""
     return json.dumps({"you sent": dict(asked.headers), "body": asked.body.decode()}).encode()
@@ -110,6 +130,8 @@ def answer(asked: Asked) -> Told:
             return Told({"access_token": ISSUED, "you sent": asked.body.decode()}, 201)
         case path if path.startswith("/cookies?"):
             return Told(echo(asked), 302, {"Set-Cookie": f"session={SESSION}; Path=/", "Location": "/hush"})
+        case "/listed":
+            return Told(echo(asked))
         case "/denied":
             return Told({"error": "invalid_client", "error_description": asked.body.decode()}, 401)
         case "/nonsense":
@@ -151,6 +173,7 @@ def full_of_secrets(folder: Path, vendor: str, distrusted: str) -> Path:
             "    jobs:",
         ]
         lines += [f"      - {{project_id: p, build_job_id: '{mishap}', locale: en}}" for mishap in MISHAPS]
+    lines.append(LISTED % (vendor, AUTHS["headers"]))
     file = folder / "config.yaml"
     file.write_text("\n".join(lines))
     return file
@@ -232,7 +255,13 @@ def shown(exporter: Running, address: str) -> dict[str, str]:
 
 def printed(config: Path, web: Path) -> dict[str, str]:
     """What the commands that only read say of the same config."""
-    commands = (("check", str(config), "--web.config.file", str(web)), ("docs", "config"), ("schema",))
+    commands = (
+        ("check", str(config), "--web.config.file", str(web)),
+        ("docs", "config"),
+        ("schema",),
+        ("list", str(config), "listed", "--body"),
+        ("probe", str(config), "listed", "id=listed"),
+    )
     ends = {command: run(*command, **ENV) for command in commands}
     return {" ".join(command): ended.stdout + ended.stderr for command, ended in ends.items()}
 
@@ -279,6 +308,9 @@ def test_no_secret_is_shown_whatever_goes_wrong(format_: str, tmp_path: Path) ->
     assert reasons(first["/metrics"]) == {str(reason) for reason in Reason} - {"dns", "deadline"}
     assert reasons(first["/metrics"], "distrusted") == {"tls"}
     assert "KeyError" in last["stderr"]
+    listed = next(text for command, text in checked.items() if command.startswith("list"))
+    assert 'started_at: "you sent".authorization → "***"' in listed
+    assert '"x-key": "***"' in listed
     assert all("***" in text for page, text in first.items() if page.startswith("/probe?system=bearer"))
     for texts in (first, checked, second, last):
         assert_hushed(texts, tmp_path)

@@ -12,6 +12,7 @@ COMMANDS = {
     "check": "Checks the configuration without network access.",
     "demo": "Runs simulator and exporter in one process, preconfigured.",
     "docs": "Prints a reference table as Markdown, generated from the code.",
+    "list": "Lists the jobs of a system once and explains the result.",
     "probe": "Reads one job of a system once and explains the result.",
     "schema": "Prints the JSON Schema of the configuration file, for editors.",
     "serve": "Runs the exporter, which reads jobs when it is scraped.",

@@ -1,7 +1,7 @@
 """The types of flags, and the flags and arguments that several commands have."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,6 +111,20 @@ seed = option(
     metavar="N",
     help="Seed of the simulation: another seed results in other jobs.",
 )
+
+
+def first_argument(config_file: Path | None) -> str:
+    """Which argument comes first, for an error of use."""
+    if config_file is None:
+        return "without --config.file the first argument is F"
+    return "with --config.file the first argument is SYSTEM"
+
+
+def config_and_words(config_file: Path | None, words: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """The configuration and the other arguments: without ``--config.file`` the first one is F."""
+    if config_file is not None:
+        return config_file, words
+    return config_path(next(map(Path, words), None), None), words[1:]
 
 
 def config_path(file: Path | None, config_file: Path | None) -> Path:

@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from exporter import config, service
-from exporter.cli import COMMAND, options, recording
-from exporter.cli.user_errors import load_plugins, user_errors
+from exporter.cli import options, recording
+from exporter.cli.user_errors import load_plugins, query_errors, user_errors
 from exporter.collector.explain import explain
-from exporter.collector.query import Pairs, QueryError
-from exporter.config.masked import MaskedConfig
+from exporter.collector.explain_expressions import expression_lines
+from exporter.collector.query import Pairs
+from exporter.config.masked import MaskedConfig, secret_masks
 from exporter.runtime import logging as log
 from exporter.upstream.recording import Recorder
-from exporter.upstream.trace import Trace
 
 # More than the longest timeout that a configuration allows.
 PROBE_SECONDS = 600.0
@@ -30,10 +30,11 @@ PROBE_SECONDS = 600.0
     help="Write what was asked and answered into this new or empty folder, masked.",
 )
 @click.argument("words", nargs=-1, metavar="[F] SYSTEM [KEY=VALUE]...")
-def command(config_file: Path | None, record: Path | None, words: Sequence[str]) -> None:
+def command(*, config_file: Path | None, record: Path | None, words: Sequence[str]) -> None:
     """Reads one job of a system once and explains the result.
 
-    Prints the requests, the responses and the fields that were read. Secrets are masked. The keys are those
+    Prints the requests, the responses, the fields that were read, and what each expression of the
+    configuration finds (provider json). Secrets are masked. The keys are those
     of jobs: in the configuration. With --config.file, or its environment variable, the first argument is
     SYSTEM.
 
@@ -42,10 +43,8 @@ def command(config_file: Path | None, record: Path | None, words: Sequence[str])
     Exit codes: 0 read, 1 not read or not recorded, the configuration is wrong or a plug-in is broken,
     2 wrong arguments.
     """
-    file, hint = config_file, "with --config.file the first argument is SYSTEM"
-    if file is None:
-        hint = "without --config.file the first argument is F"
-        file, words = options.config_path(next(map(Path, words), None), None), words[1:]
+    hint = options.first_argument(config_file)
+    file, words = options.config_and_words(config_file, words)
     if not words or "=" in words[0]:
         raise click.UsageError(f"SYSTEM is missing, the name of a system; {hint}")
     system, *keys = words
@@ -54,24 +53,21 @@ def command(config_file: Path | None, record: Path | None, words: Sequence[str])
     log.setup("error", "logfmt")
     registry, _ = load_plugins()
     pairs = [("system", system), *(pair.split("=", 1) for pair in keys)]
-    with user_errors():
+    with user_errors(), query_errors("probe"):
         if record is not None:
             recording.check_folder(record)
-        _probe(file, [(name, value) for name, value in pairs], registry, record)
+        sys.exit(_probe(file, [(name, value) for name, value in pairs], registry, record))
 
 
-def _probe(file: Path, pairs: Pairs, registry: config.Registry, record: Path | None) -> None:
+def _probe(file: Path, pairs: Pairs, registry: config.Registry, record: Path | None) -> int:
     running = service.Service(file, service.Options(registry=registry))
     recorder = Recorder()
-    try:
-        probed, loaded = asyncio.run(
-            running.probe(pairs, PROBE_SECONDS, recorder if record is not None else Trace())
-        )
-    except QueryError as error:
-        for line in error.lines:
-            click.echo(f"{COMMAND} probe: {line}", err=True)
-        sys.exit(2)
-    click.echo(explain(probed), nl=False)
+    probed, loaded = asyncio.run(running.probe(pairs, PROBE_SECONDS, recorder))
+    job = probed.record.job
+    masks = secret_masks(loaded, job.system)
+    recorder.add_issued(masks)
+    provider = next(system.provider for system in loaded.systems if system.name == job.system)
+    click.echo(explain(probed, expression_lines(provider.explain(recorder.responses()), masks)), nl=False)
     if record is not None:
-        click.echo(recording.write(record, MaskedConfig(loaded, probed.record.job), recorder))
-    sys.exit(0 if probed.success else 1)
+        click.echo(recording.write(record, MaskedConfig(loaded, job), recorder))
+    return 0 if probed.success else 1

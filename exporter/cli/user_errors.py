@@ -8,6 +8,7 @@ import click
 
 from exporter import plugins
 from exporter.cli import COMMAND
+from exporter.collector.query import QueryError
 from exporter.config import ConfigError, Registry
 from exporter.web.listen import ListenError
 
@@ -25,6 +26,17 @@ def user_errors() -> Iterator[None]:
         for line in str(error).splitlines():
             click.echo(f"{COMMAND}: {line}", err=True)
         sys.exit(1)
+
+
+@contextmanager
+def query_errors(command: str) -> Iterator[None]:
+    """Ends the process where the arguments of a command name nothing that is configured."""
+    try:
+        yield
+    except QueryError as error:
+        for line in error.lines:
+            click.echo(f"{COMMAND} {command}: {line}", err=True)
+        sys.exit(2)
 
 
 def load_plugins() -> tuple[Registry, tuple[plugins.Plugin, ...]]:

@@ -1,6 +1,6 @@
 """A probe explained for people: the requests, the responses, and what was understood."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,8 +26,12 @@ _NO_REQUEST = (
 )
 
 
-def explain(probe: Probe) -> str:
-    """Requests, responses, timing, fields and samples of one read, without secrets."""
+def explain(probe: Probe, expressions: Iterable[str] = ()) -> str:
+    """Requests, responses, timing, fields and samples of one read, without secrets.
+
+    Args:
+        expressions: lines about what the expressions of the configuration find.
+    """
     job = probe.record.job
     keys = " ".join(f"{name}={value}" for name, value in job.keys.items())
     lines = [
@@ -37,6 +41,7 @@ def explain(probe: Probe) -> str:
         *_requests(probe),
         *_result(probe),
         "",
+        *expressions,
         "Samples",
         "",
         probe.render(Format.TEXT).decode(),

@@ -97,6 +97,12 @@ def _is_text(value: str) -> bool:
     return True
 
 
+def check_system(system: str, known: Iterable[str]) -> None:
+    """Raises a `QueryError` for a system that is not configured."""
+    if system not in known:
+        raise QueryError([f"system: is not configured; {_allowed(known)}"])
+
+
 def _allowed(names: Iterable[str]) -> str:
     listed = list(names)
     more = ["…"] if len(listed) > MAX_NAMES else []

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from exporter.config.load import Config
+from exporter.config.read import File
 from exporter.config_types import inside
 from exporter.model.job import Job
 from exporter.runtime.secret import MASK, SECRET_PARAMETER, Secret, SecretError
@@ -42,7 +43,7 @@ class MaskedConfig:
     """
 
     def __init__(self, loaded: Config, job: Job) -> None:
-        file = next(file for file in loaded.files if job.system in file.root.get("systems", {}))
+        file = _file(loaded, job.system)
         self._section: Mapping[str, Any] = file.root["systems"][job.system]
         found = (file.root["defaults"] for file in loaded.files if "defaults" in file.root)
         self._defaults: Mapping[str, Any] = next(found, {})
@@ -50,20 +51,10 @@ class MaskedConfig:
         self._job = job
         self.masks = Masks()
         provider = next(system.provider for system in loaded.systems if system.name == job.system)
-        self._add_secrets()
+        _add_secrets(self.masks, self._keys, self._section)
         self._add_hosts()
         self._add_ids(provider.JobKeys.model_fields)
         self.named = frozenset(text.casefold() for text, _ in _texts(self._section))
-
-    def _add_secrets(self) -> None:
-        for _, secret in inside(self._keys, Secret):
-            # One that cannot be read was not sent either.
-            with contextlib.suppress(SecretError):
-                self.masks.add_secret(secret.reveal())
-        # One in a query or a header of the configuration is not read as a secret.
-        for _, name, text in self._sent():
-            if SECRET_PARAMETER.search(name) and len(text) >= MIN_PARAMETER:
-                self.masks.add_secret(text)
 
     def _add_hosts(self) -> None:
         self.masks.add_system(self._keys.base_url)
@@ -78,20 +69,13 @@ class MaskedConfig:
                 self.masks.add_id(value)
         sent = (
             text
-            for kind, name, text in self._sent()
+            for kind, name, text in _sent(self._section)
             if _ID_NAME.fullmatch(name) or (kind == "headers" and name.lower() not in _HARMLESS)
         )
         paths = (text for text, place in _texts(self._section) if place[-1] == "path")
         owners = (name for text in paths for found in _OWNERS.findall(text) for name in found)
         for text in (*_ids(self._keys.auth), *_ids(self._keys), *sent, *owners):
             self.masks.add_id(text)
-
-    def _sent(self) -> Iterator[tuple[str, str, str]]:
-        """What the configuration adds to requests, without templates: the kind of place, name and value."""
-        for text, place in _texts(self._section):
-            kind = next((part for part in place[:-1] if part in _SENT), None)
-            if kind is not None and place[0] != "auth" and "{" not in text:
-                yield kind, place[-1], text
 
     def text(self) -> str:
         """It as YAML. The system is named after its provider, and only the recorded job is in it."""
@@ -127,6 +111,40 @@ class MaskedConfig:
         if isinstance(value, list):
             return [self._masked(each, place) for each in value]
         return self.masks.text(value) if isinstance(value, str) else value
+
+
+def secret_masks(loaded: Config, system: str) -> Masks:
+    """The secrets of a system and what it has in headers, for texts that are shown where they are made."""
+    file, masks = _file(loaded, system), Masks(secrets_only=True)
+    section = file.root["systems"][system]
+    _add_secrets(masks, file.model.systems[system], section)
+    for kind, name, text in _sent(section):
+        if kind == "headers" and name.lower() not in _HARMLESS:
+            masks.add_secret(text)
+    return masks
+
+
+def _file(loaded: Config, system: str) -> File:
+    return next(file for file in loaded.files if system in file.root.get("systems", {}))
+
+
+def _add_secrets(masks: Masks, keys: Any, section: Mapping[str, Any]) -> None:
+    for _, secret in inside(keys, Secret):
+        # One that cannot be read was not sent either.
+        with contextlib.suppress(SecretError):
+            masks.add_secret(secret.reveal())
+    # One in a query or a header of the configuration is not read as a secret.
+    for _, name, text in _sent(section):
+        if SECRET_PARAMETER.search(name) and len(text) >= MIN_PARAMETER:
+            masks.add_secret(text)
+
+
+def _sent(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """What the configuration adds to requests, without templates: the kind of place, name and value."""
+    for text, place in _texts(section):
+        kind = next((part for part in place[:-1] if part in _SENT), None)
+        if kind is not None and place[0] != "auth" and "{" not in text:
+            yield kind, place[-1], text
 
 
 def _texts(value: object, place: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:

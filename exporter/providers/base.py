@@ -6,7 +6,7 @@ thrown into it as a `Failure` at the yield.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -46,6 +46,29 @@ class Found:
     name: str = ""
     failure: Failure | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What one expression of the configuration finds in a response. For people, never for a read.
+
+    Args:
+        key: of the configuration, such as ``state`` or ``keys.id``.
+        source: the expression.
+        value: what it finds; ``None`` for nothing.
+        note: what becomes of the value, or why it is not used, in the exporter's own words.
+        there: if it finds nothing, the part of the response in which its path ends, or ``None`` for null.
+    """
+
+    key: str
+    source: str
+    value: Any
+    note: str = ""
+    there: Any = None
+
+
+Explanation = tuple[str, Sequence[Explained]]
+"""A title, such as ``Entry 1``, and the expressions that are evaluated there."""
 
 
 Counting = Generator[Request, Response, Mapping[State, int]]
@@ -227,6 +250,19 @@ class Provider(ABC):
             Failure: a page cannot be read. The caller drops the jobs of the pages before it.
         """
         raise NotImplementedError(f"{self.name} has no listing")
+
+    def explain(
+        self, responses: Mapping[int, Response], listing: Any = None, first: int = 3
+    ) -> Iterator[Explanation]:
+        """What the expressions of the configuration find; nothing for a provider without expressions.
+
+        Args:
+            responses: of one read or listing in their order, by the number of the request.
+            listing: the keys of the listing; ``None`` for the read of a job.
+            first: how many entries of the listing.
+        """
+        del responses, listing, first
+        yield from ()
 
     def summary(self) -> Counting | None:
         """Counts all jobs of the system by state; ``None`` if it cannot or the options do not want it.

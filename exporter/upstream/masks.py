@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from exporter.runtime.secret import MASK
+
 ORIGIN = "http://replay.invalid"
 """What the address of the recorded system becomes; the top-level domain never resolves (RFC 6761)."""
 
@@ -53,9 +55,14 @@ _TECHNICAL = re.compile(r"api|apis|rest|studio|v?\d{1,3}(\.\d{1,3})*", re.IGNORE
 
 
 class Masks:
-    """The values to mask, and their placeholders."""
+    """The values to mask, and their placeholders.
 
-    def __init__(self) -> None:
+    Args:
+        secrets_only: masks nothing else, and with ``***``, for text that stays on the machine.
+    """
+
+    def __init__(self, *, secrets_only: bool = False) -> None:
+        self._secrets_only = secrets_only
         self._secrets: dict[str, str] = {}
         self._foreign: dict[str, str] = {}
         self._ids: dict[str, str] = {}
@@ -137,13 +144,15 @@ class Masks:
                 forms = _encoded(secret), secret.encode("utf-8", "surrogateescape").hex()
                 parts += [(form, _constant(placeholder)) for form in forms]
                 self._cores |= dict.fromkeys(_cores(secret), placeholder)
-        parts += [(_URL.pattern, self._url), (_EMAIL, self._email)]
+        if not self._secrets_only:
+            parts += [(_URL.pattern, self._url), (_EMAIL, self._email)]
         parts += [(_PARAMETER, self._parameter), (_JWT, self._new_secret)]
         places = ((self._hosts, _BEFORE), (self._paths, _IN_PATH), (self._ids, _BEFORE))
         words = [(word, before, to) for known, before in places for word, to in known.items() if word]
         for word, before, placeholder in sorted(words, key=lambda each: -len(each[0])):
             parts.append((f"{before}{_encoded(word)}{_AFTER}", _constant(placeholder)))
-        parts.append((f"{_BEFORE}(?:{_OPAQUE}){_AFTER}", self._id))
+        if not self._secrets_only:
+            parts.append((f"{_BEFORE}(?:{_OPAQUE}){_AFTER}", self._id))
         self._replacements = [replace for _, replace in parts]
         # Named groups, since the one of a URL has groups in it.
         joined = "|".join(f"(?P<m{index}>{part})" for index, (part, _) in enumerate(parts))
@@ -194,7 +203,7 @@ class Masks:
         return self._foreign.setdefault(unquote(value), self._next_secret())
 
     def _next_secret(self) -> str:
-        return f"secret-{len(self._secrets) + len(self._foreign) + 1}"
+        return MASK if self._secrets_only else f"secret-{len(self._secrets) + len(self._foreign) + 1}"
 
 
 def _placeholder(value: str, number: int) -> str:

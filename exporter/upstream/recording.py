@@ -69,6 +69,25 @@ class Recorder(Trace):
         if not self.more:
             self._sent[-1].failure = str(failure.reason)
 
+    def responses(self) -> dict[int, Response]:
+        """The responses by number, without those after which a request was sent a second time."""
+        found: dict[int, Response] = {}
+        before = None
+        for number, each in enumerate(self._sent, 1):
+            sent = (each.request.method, each.request.url, each.request.body)
+            if sent == before:
+                found.pop(number - 1, None)
+            if each.response is not None:
+                found[number] = each.response
+            before = sent
+        return found
+
+    def add_issued(self, masks: Masks) -> None:
+        """Masks the values that the credential set."""
+        for value in self._issued:
+            if len(value) >= MIN_ISSUED:
+                masks.add_secret(value)
+
     def recorded(self, masks: Masks, named: frozenset[str]) -> list[dict[str, Any]]:
         """The exchanges as they are written to a file, in the order of the requests.
 
@@ -76,9 +95,7 @@ class Recorder(Trace):
             masks: gets the values that the credential set in addition.
             named: lower-case words of the configuration: response headers with such a name are recorded.
         """
-        for value in self._issued:
-            if len(value) >= MIN_ISSUED:
-                masks.add_secret(value)
+        self.add_issued(masks)
         exchanges, left = [], MAX_BYTES
         for sent, shown in zip(self._sent, self.exchanges, strict=True):
             headers = {name: masks.text(value) for name, value in shown.headers}

@@ -89,7 +89,7 @@ def test_a_level_that_there_is_not_is_refused_with_those_there_are() -> None:
 KEYS = ("project_id=p", "build_job_id=0", "locale=en")
 
 
-@pytest.mark.parametrize("command", ["check", "serve", "probe"])
+@pytest.mark.parametrize("command", ["check", "serve", "probe", "list"])
 def test_a_configuration_that_is_not_named_is_an_error_of_use_that_names_both_ways(command: str) -> None:
     done = ended(command)
     assert done.exit_code == 2

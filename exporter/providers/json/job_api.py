@@ -7,7 +7,7 @@ nothing is an absent series. So is one that finds a value of a wrong type, which
 
 import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -20,6 +20,8 @@ from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
 from exporter.providers.base import (
     DiscoverKeys,
+    Explained,
+    Explanation,
     Found,
     Listing,
     ListingEnd,
@@ -29,6 +31,7 @@ from exporter.providers.base import (
 )
 from exporter.providers.fields import Fields
 from exporter.providers.json.discover_keys import JsonDiscover, JsonParents
+from exporter.providers.json.explained import Replay, explained, explained_keys, replayed, why
 from exporter.providers.json.keys import RateLimitKeys, ReadKeys
 from exporter.providers.json.listing import MAX_INT, body_of, keys_of, listed, look
 from exporter.providers.json.templates import Turn, Values, as_number, numbers, request_of, since_of
@@ -137,25 +140,29 @@ class JsonApi(Provider):
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request, and one for each entry of `also`."""
+        value, notes = yield from self._value(job.keys)
+        if value is None and self._read.missing is not None:
+            return Status(self._read.missing)
+        status = self._status(job.id, value, self._read.state)
+        return replace(status, notes=(*notes, *status.notes)) if notes else status
+
+    def _value(self, keys: Values) -> Generator[Request, Response, tuple[Any, tuple[str, ...]]]:
+        """What the expressions of a job start in, and a note for each response that is missing in it."""
         read = self._read
-        response = yield request_of(read, job.keys, Turn())
+        response = yield request_of(read, keys, Turn())
         value = None
         if read.missing is None or response.body.strip():
             value = body_of("error", read, response)
         if read.root is not None:
             value = look("root", read.root, value)
         if value is None and read.missing is not None:
-            return Status(read.missing)
+            return None, ()
         if value is None and read.root is not None:
             raise invalid(response, "root: the expression found nothing")
-        notes: tuple[str, ...] = ()
-        if read.also:
-            value, notes = yield from self._with_others(job, value, response)
-        status = self._status(job.id, value, read.state)
-        return replace(status, notes=(*notes, *status.notes)) if notes else status
+        return (yield from self._with_others(keys, value, response)) if read.also else (value, ())
 
     def _with_others(
-        self, job: Job, value: Any, response: Response
+        self, keys: Values, value: Any, response: Response
     ) -> Generator[Request, Response, tuple[dict[str, Any], tuple[str, ...]]]:
         """The value with the JSON of the further responses, and a note for each that cannot be had."""
         if not isinstance(value, dict):
@@ -165,15 +172,58 @@ class JsonApi(Provider):
             place = f"also.{name}"
             together.pop(name, None)
             try:
-                together[name] = body_of(
-                    f"{place}.error", request, (yield request_of(request, job.keys, Turn()))
-                )
+                together[name] = body_of(f"{place}.error", request, (yield request_of(request, keys, Turn())))
             except Failure as failure:
                 # The others may succeed in the next read.
                 if failure.reason not in (Reason.NOT_FOUND, Reason.FORBIDDEN):
                     raise
                 notes.append(f"{place}: {failure.reason}")
         return together, tuple(notes)
+
+    def explain(
+        self, responses: Mapping[int, Response], listing: Any = None, first: int = 3
+    ) -> Iterator[Explanation]:
+        """What each expression of the read finds, or of the listing and of its first entries."""
+        if listing is None:
+            yield from self._explain_read(tuple(responses.values()))
+            return
+        replay = Replay(responses)
+        if listing.parents is not None:
+            left = first
+            for page, entries in replay.pages("discover.parents", listing.parents):
+                yield page
+                for entry in entries[:left]:
+                    yield f"Parent {first - left + 1}", explained_keys(listing.parents.keys, entry)
+                    left -= 1
+        number = 0
+        while replay:
+            for page, entries in replay.pages("discover", listing):
+                yield page
+                for entry in entries[: first - number]:
+                    number += 1
+                    keys = explained_keys(listing.keys, entry)
+                    yield f"Entry {number}", [*keys, *self._explain_job(entry, listing.state)]
+
+    def _explain_read(self, responses: Sequence[Response]) -> Iterator[Explanation]:
+        for response in responses[:1]:
+            yield "Response", explained({"error": self._read.error, "root": self._read.root}, response, {})
+        found = replayed(self._value({}), responses)
+        if found is not None and found[0] is not None:
+            yield "Job", self._explain_job(found[0], self._read.state)
+
+    def _explain_job(self, value: Any, state: Expression | None) -> list[Explained]:
+        if state is None:
+            named = {name: each for name, each in self._given.items() if name == "name"}
+            return explained({**named, **self._labels}, value, {})
+        notes: dict[str, str] = {}
+        try:
+            status = self._status("", value, state)
+        except Failure as failure:
+            notes["state"] = why(failure)
+        else:
+            notes.update((place, text) for place, _, text in (each.partition(": ") for each in status.notes))
+            notes["state"] = f"→ {status.state}"
+        return explained({"state": state, **self._given, **self._labels}, value, notes)
 
     def discover(self, keys: JsonDiscover, now: float) -> Listing:
         """One request for each page; with `parents`, for each page of them and of the jobs of each."""
