@@ -1,14 +1,13 @@
 """The command ``list``."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from exporter import config, service
-from exporter.cli import options
+from exporter.cli import options, watching
 from exporter.cli.user_errors import load_plugins, query_errors, user_errors
 from exporter.collector.explain_listing import explain_listings
 from exporter.config.masked import secret_masks
@@ -25,8 +24,9 @@ from exporter.runtime import logging as log
     help="How many entries to show, with what each expression finds in them (provider json).",
 )
 @options.option("--body", is_flag=True, help="Show the beginning of each body as well, masked.")
+@watching.watch
 @click.argument("words", nargs=-1, metavar="[F] SYSTEM")
-def command(*, config_file: Path | None, first: int, body: bool, words: Sequence[str]) -> None:
+def command(*, config_file: Path | None, first: int, body: bool, watch: bool, words: Sequence[str]) -> None:
     """Lists the jobs of a system once and explains the result.
 
     Prints the requests and responses, what each expression of the configuration finds in the first entries,
@@ -43,8 +43,12 @@ def command(*, config_file: Path | None, first: int, body: bool, words: Sequence
         raise click.UsageError(f"{what}, the name of a system; {hint}")
     log.setup("error", "logfmt")
     registry, _ = load_plugins()
-    with user_errors(), query_errors("list"):
-        sys.exit(_list(file, words[0], registry, first=first, bodies=body))
+
+    def once() -> int:
+        with user_errors(), query_errors("list"):
+            return _list(file, words[0], registry, first=first, bodies=body)
+
+    watching.run(file, once, repeat=watch)
 
 
 def _list(file: Path, system: str, registry: config.Registry, *, first: int, bodies: bool) -> int:

@@ -1,14 +1,13 @@
 """The command ``probe``."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from exporter import config, service
-from exporter.cli import options, recording
+from exporter.cli import options, recording, watching
 from exporter.cli.user_errors import load_plugins, query_errors, user_errors
 from exporter.collector.explain import explain
 from exporter.collector.explain_expressions import expression_lines
@@ -29,8 +28,9 @@ PROBE_SECONDS = 600.0
     metavar="DIR",
     help="Write what was asked and answered into this new or empty folder, masked.",
 )
+@watching.watch
 @click.argument("words", nargs=-1, metavar="[F] SYSTEM [KEY=VALUE]...")
-def command(*, config_file: Path | None, record: Path | None, words: Sequence[str]) -> None:
+def command(*, config_file: Path | None, record: Path | None, watch: bool, words: Sequence[str]) -> None:
     """Reads one job of a system once and explains the result.
 
     Prints the requests, the responses, the fields that were read, and what each expression of the
@@ -45,6 +45,8 @@ def command(*, config_file: Path | None, record: Path | None, words: Sequence[st
     """
     hint = options.first_argument(config_file)
     file, words = options.config_and_words(config_file, words)
+    if watch and record is not None:
+        raise click.UsageError("--watch and --record exclude each other: a recording is one read")
     if not words or "=" in words[0]:
         raise click.UsageError(f"SYSTEM is missing, the name of a system; {hint}")
     system, *keys = words
@@ -53,10 +55,14 @@ def command(*, config_file: Path | None, record: Path | None, words: Sequence[st
     log.setup("error", "logfmt")
     registry, _ = load_plugins()
     pairs = [("system", system), *(pair.split("=", 1) for pair in keys)]
-    with user_errors(), query_errors("probe"):
-        if record is not None:
-            recording.check_folder(record)
-        sys.exit(_probe(file, [(name, value) for name, value in pairs], registry, record))
+
+    def once() -> int:
+        with user_errors(), query_errors("probe"):
+            if record is not None:
+                recording.check_folder(record)
+            return _probe(file, [(name, value) for name, value in pairs], registry, record)
+
+    watching.run(file, once, repeat=watch)
 
 
 def _probe(file: Path, pairs: Pairs, registry: config.Registry, record: Path | None) -> int:

@@ -1,4 +1,4 @@
-"""``list`` and ``probe`` as users run them to try out expressions: what they print and mask."""
+"""``list`` and ``probe`` as users run them to try out expressions: what they print, mask and repeat."""
 
 import json
 import re
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.cli import watching
 from exporter.collector import explain_expressions, explain_listing
 from exporter.collector.explain_expressions import expression_lines
 from exporter.expressions import place_of_loss
@@ -263,6 +264,7 @@ def test_a_secret_is_masked_wherever_an_expression_finds_it(
             "more than SYSTEM is given, the name of a system; with --",
         ),
         (("list", "F", "docs", "--first", "101"), "101 is not in the range"),
+        (("probe", "--watch", "--record", "x", "F", "docs"), "--watch and --record exclude each other"),
     ],
 )
 def test_wrong_arguments_are_exit_code_2(
@@ -283,6 +285,46 @@ def test_any_provider_with_a_listing_can_be_listed(tmp_path: Path, run: Run) -> 
         done = run("list", str(file), "xmc")
     assert (done.returncode, done.stderr) == (0, "")
     assert ": 1 job found\n  skipped: 1 entry (an entry has no valid id)\n" in done.stdout
+
+
+class Saved:
+    """The pauses of ``--watch``: after every other one, the next text is in the file."""
+
+    def __init__(self, file: Path, *texts: str) -> None:
+        self._file = file
+        self._texts = list(texts)
+        self._is_new = False
+
+    def __call__(self, seconds: float) -> None:
+        assert seconds == watching.POLL_SECONDS
+        self._is_new = not self._is_new
+        if self._is_new:  # the next pause finds the file as it is
+            if not self._texts:
+                raise KeyboardInterrupt
+            self._file.write_text(self._texts.pop(0))
+
+
+@pytest.mark.parametrize("command", [("list",), ("probe", "id=1")])
+def test_with_watch_each_save_is_a_new_run_errors_included(
+    command: tuple[str, ...],
+    write: Callable[..., Path],
+    vendor: Vendor,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = write()
+    first = file.read_text()
+    monkeypatch.setattr(
+        "exporter.cli.watching.time.sleep", Saved(file, "systems: {", first.replace("status.state", "id"))
+    )
+    done = run(command[0], str(file), "ci", *command[1:], "--watch")
+    assert done.returncode == 0
+    before, broken, after, end = done.stdout.split(f"{'─' * 80}\nSave {file} to run again; Ctrl-C ends.\n\n")
+    assert '  state: status.state → "ok" (string) → succeeded\n' in before
+    assert broken == end == ""
+    assert done.stderr.count(f"remote-job-exporter: {file}:1: ") == 1
+    assert "  state: id → 1 (number) → unknown\n" in after
+    assert len(vendor.asked) == 2
 
 
 JSON = st.recursive(
