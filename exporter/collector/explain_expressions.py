@@ -43,7 +43,7 @@ def _lines(row: Explained, masks: Masks) -> list[str]:
 
 
 def wrapped(line: str) -> list[str]:
-    """A line that is indented by two, in as many as it needs."""
+    """A line in as many as it needs."""
     return textwrap.wrap(printable(line), WIDTH, subsequent_indent=" " * 6, break_on_hyphens=False)
 
 

@@ -119,7 +119,7 @@ def _body(recorded: Mapping[str, Any]) -> Iterator[str]:
 
 def _result(listed: Listed) -> Iterator[str]:
     if listed.failure is not None:
-        yield f"Not listed ({listed.failure})"
+        yield from wrapped(f"Not listed ({listed.failure})")
         return
     yield f"Listed in {listed.seconds * 1000:.1f} ms: {counted(len(listed.value), 'job')} found"
     for why, entries in listed.end.skipped.items():
@@ -130,8 +130,8 @@ def _result(listed: Listed) -> Iterator[str]:
     failures = [each.failure for each in listed.value.values() if each.failure is not None]
     if failures:
         yield from wrapped(f"  not readable: {counted(len(failures), 'job')}, the first: {failures[0]}")
-    if listed.value and not any(each.status or each.failure for each in listed.value.values()):
-        yield "  without a state: each job is read by itself"
+    if alone := sum(not each.complete for each in listed.value.values()):
+        yield f"  read by themselves as well: {counted(alone, 'job')}"
 
 
 def _watched(listings: Sequence[ReadListing]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """``list`` and ``probe`` as users run them to try out expressions: what they print, mask and repeat."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -51,9 +52,13 @@ def vendor(server: Server) -> Iterator[Vendor]:
         yield playing
 
 
+def _without_null(keys: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in keys.items() if value is not None}
+
+
 @pytest.fixture
 def write(vendor: Vendor, tmp_path: Path) -> Callable[..., Path]:
-    """Writes the configuration of one system, with the keys of ``discover:`` changed."""
+    """Writes the configuration of one system with changed keys; ``None`` removes one."""
 
     def write(read: dict[str, Any] | None = None, **discover: Any) -> Path:
         file = tmp_path / "config.yaml"
@@ -76,8 +81,8 @@ def write(vendor: Vendor, tmp_path: Path) -> Callable[..., Path]:
             "provider": "json",
             "base_url": vendor.url,
             "auth": {"type": "bearer", "token": TOKEN},
-            "read": {**own, **(read or {})},
-            "discover": {**listing, **discover},
+            "read": _without_null({**own, **(read or {})}),
+            "discover": _without_null({**listing, **discover}),
         }
         file.write_text(json.dumps({"systems": {"ci": system}}))
         return file
@@ -392,3 +397,74 @@ def test_a_probe_of_another_provider_has_no_table_of_expressions(tmp_path: Path,
         shown = run("probe", str(file), "docs", "project_id=p", "build_job_id=0", "locale=en").stdout
     assert "→ succeeded\n" in shown
     assert "(string)" not in shown
+
+
+def test_further_responses_of_a_read_are_part_of_what_its_expressions_find(
+    write: Callable[..., Path], server: Server, run: Run
+) -> None:
+    server.bodies["/runs/1/steps"] = {"done": 3}
+    also = {"steps": {"path": "/runs/{id}/steps"}, "gone": {"path": "/runs/{id}/gone"}}
+    shown = run(
+        "probe", str(write({"also": also, "items": "steps.done", "name": "gone.x"})), "ci", "id=1"
+    ).stdout
+    assert "  items: steps.done → 3 (number)\n" in shown
+    assert "  name: gone.x → nothing; keys there: id, status, started, by (null), steps\n" in shown
+
+
+def test_a_slot_without_a_run_is_shown_with_its_state(
+    write: Callable[..., Path], server: Server, run: Run
+) -> None:
+    server.bodies["/runs/1"] = {"run": {"status": {}}}
+    shown = run("probe", str(write({"kind": "slot", "missing": "idle"})), "ci", "id=1").stdout
+    assert "  state: status.state → nothing → idle; there: {} (object)\n" in shown
+
+
+def test_a_request_that_is_sent_again_with_another_token_is_explained_once(
+    write: Callable[..., Path], vendor: Vendor, server: Server, run: Run
+) -> None:
+    tokens = itertools.cycle(["old-token", "new-token"])
+
+    def answer(asked: Asked) -> Told:
+        if asked.path == "/token":
+            return Told({"access_token": next(tokens), "expires_in": 3600, "token_type": "Bearer"})
+        return server(asked) if "new-token" in asked.headers["authorization"] else Told({"runs": []}, 401)
+
+    vendor.answer = answer
+    file = write()
+    config = json.loads(file.read_text())
+    config["systems"]["ci"]["auth"] = {
+        "type": "oauth2",
+        "token_url": f"{vendor.url}/token",
+        "client_id": "me",
+        "client_secret": TOKEN,
+    }
+    file.write_text(json.dumps(config))
+    done = run("list", str(file), "ci", "--first", "1")
+    assert done.returncode == 0
+    assert [line for line in done.stdout.splitlines() if line.startswith(("Re", "Entry"))] == [
+        "Request 1",
+        "Request 2",
+        "Response 2 (discover)",
+        "Entry 1",
+    ]
+    assert "-token" not in done.stdout
+    read = run("probe", str(file), "ci", "id=1").stdout
+    assert "Request 2\n" in read
+    assert '  state: status.state → "ok" (string) → succeeded\n' in read
+
+
+def test_the_state_of_read_is_explained_in_the_entries_in_which_it_is_tried(
+    write: Callable[..., Path], server: Server, run: Run
+) -> None:
+    file = write({"root": None}, state=None)
+    shown = run("list", str(file), "ci").stdout
+    assert '  state: status.state → "ok" (string) → succeeded\n' in shown
+    assert "read by themselves" not in shown
+    server.bodies["/runs"] = {"runs": [{"id": 1, "started": "x"}]}
+    shown = run("list", str(file), "ci").stdout
+    assert "  state: status.state → nothing (so the job is read by itself); keys there: id,\n" in shown
+    assert "started_at:" not in shown
+    assert "  read by themselves as well: 1 job\n" in shown
+    names_only = run("list", str(write({"root": None}, state=None, interval="5m")), "ci").stdout
+    assert "  state:" not in names_only
+    assert "  read by themselves as well: 1 job\n" in names_only

@@ -78,6 +78,7 @@ class JsonApi(Provider):
         self.words = options.read.words()
         given = {name: getattr(options.read, name) for name in _READERS}
         self._given = {name: expression for name, expression in given.items() if expression is not None}
+        self._named = {name: each for name, each in self._given.items() if name == "name"}
         self._entry_state = _state_of_entries(options.read)
         self._labels = {f"labels_from.{name}": each for name, each in options.read.labels_from.items()}
 
@@ -201,8 +202,8 @@ class JsonApi(Provider):
                 yield page
                 for entry in entries[: first - number]:
                     number += 1
-                    keys = explained_keys(listing.keys, entry)
-                    yield f"Entry {number}", [*keys, *self._explain_job(entry, listing.state)]
+                    found = self._explain_job(entry, self._state_in(listing), tried=listing.state is None)
+                    yield f"Entry {number}", [*explained_keys(listing.keys, entry), *found]
 
     def _explain_read(self, responses: Sequence[Response]) -> Iterator[Explanation]:
         for response in responses[:1]:
@@ -211,19 +212,23 @@ class JsonApi(Provider):
         if found is not None and found[0] is not None:
             yield "Job", self._explain_job(found[0], self._read.state)
 
-    def _explain_job(self, value: Any, state: Expression | None) -> list[Explained]:
-        if state is None:
-            named = {name: each for name, each in self._given.items() if name == "name"}
-            return explained({**named, **self._labels}, value, {})
+    def _explain_job(self, value: Any, state: Expression | None, *, tried: bool = False) -> list[Explained]:
+        expressions: dict[str, Expression] = {"state": state, **self._given} if state else self._named
         notes: dict[str, str] = {}
-        try:
-            status = self._status("", value, state)
-        except Failure as failure:
-            notes["state"] = why(failure)
-        else:
-            notes.update((place, text) for place, _, text in (each.partition(": ") for each in status.notes))
-            notes["state"] = f"→ {status.state}"
-        return explained({"state": state, **self._given, **self._labels}, value, notes)
+        if state is not None:
+            try:
+                status = self._status("", value, state)
+            except Failure as failure:
+                notes["state"] = why(failure)
+                if tried:
+                    notes["state"] = "so the job is read by itself"
+                    expressions = {"state": state, **self._named}
+            else:
+                notes.update(
+                    (place, text) for place, _, text in (each.partition(": ") for each in status.notes)
+                )
+                notes["state"] = f"→ {status.state}"
+        return explained({**expressions, **self._labels}, value, notes)
 
     def discover(self, keys: JsonDiscover, now: float) -> Listing:
         """One request for each page; with `parents`, for each page of them and of the jobs of each."""
@@ -256,7 +261,7 @@ class JsonApi(Provider):
             parent: keys of each job that are not in its entry.
             seen: the ids of jobs that were found before; those of this listing are added.
         """
-        state = None if keys.names_only else keys.state or self._entry_state
+        state = self._state_in(keys)
 
         def find(entry: Any) -> Iterator[Found]:
             own = {**parent, **keys_of("discover.keys", keys.keys, entry)}
@@ -267,6 +272,10 @@ class JsonApi(Provider):
                 yield self._found(job_id, own, entry, state, keys)
 
         return (yield from listed("discover", keys, values, find))
+
+    def _state_in(self, keys: JsonDiscover) -> Expression | None:
+        """The expression for the state in the entries of a listing."""
+        return None if keys.names_only else keys.state or self._entry_state
 
     def _found(
         self, job_id: str, own: Mapping[str, str], entry: Any, state: Expression | None, keys: JsonDiscover
@@ -279,8 +288,7 @@ class JsonApi(Provider):
                 if keys.state is not None:
                     # Another one, since this has the frames of its traceback, and the entry in them.
                     return Found(own, complete=True, failure=Failure(failure.reason, failure.detail))
-        given = {name: each for name, each in self._given.items() if name == "name"}
-        results = _results({**given, **self._labels}, entry)
+        results = _results({**self._named, **self._labels}, entry)
         return Found(own, name=_word(results, "name"), labels=self._labels_in(results))
 
     def _labels_in(self, results: Fields) -> dict[str, str]:
