@@ -86,7 +86,7 @@ def _requests(recorder: Recorder, masks: Masks, *, bodies: bool) -> Iterator[str
     for number, exchange in enumerate(recorder.exchanges):
         sent: dict[str, Any] = recorded[number] if recorded else {}
         yield f"Request {number + 1}"
-        yield f"  {exchange.method} {exchange.url}"
+        yield f"  {exchange.method} {masks.text(exchange.url)}"
         yield from _body(sent.get("request", {}))
         yield f"  → {_response(exchange)}"
         yield from _body(sent.get("response", {}))

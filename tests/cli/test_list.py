@@ -468,3 +468,16 @@ def test_the_state_of_read_is_explained_in_the_entries_in_which_it_is_tried(
     names_only = run("list", str(write({"root": None}, state=None, interval="5m")), "ci").stdout
     assert "  state:" not in names_only
     assert "  read by themselves as well: 1 job\n" in names_only
+
+
+def test_a_secret_in_the_address_of_a_page_is_masked(
+    write: Callable[..., Path], server: Server, vendor: Vendor, run: Run
+) -> None:
+    server.bodies |= {
+        "/runs": {"runs": RUNS[:1], "more": f"/runs?x={TOKEN}"},
+        f"/runs?x={TOKEN}": {"runs": []},
+    }
+    done = run("list", str(write(paging={"next": "more"})), "ci")
+    assert done.returncode == 0
+    assert f"  GET {vendor.url}/runs?x=***\n" in done.stdout
+    assert "hush" not in done.stdout
