@@ -138,6 +138,7 @@ def test_a_listing_has_the_states_that_read_finds_in_its_entries() -> None:
         ({}, {"state": None}),
         ({}, {"interval": "1m"}),
         ({"kind": "slot", "root": "runs[0]"}, {}),
+        ({"kind": "slot", "missing": "idle", "state": "last.s"}, {}),
         ({"state": "s || 'idle'"}, {}),
         ({"state": "abs('x')"}, {}),
     ],

@@ -330,10 +330,10 @@ class JsonApi(Provider):
 def _state_of_entries(read: ReadKeys) -> Expression | None:
     """The expression of ``read`` for the state, if it can be tried in the entries of a listing.
 
-    Not that of a slot whose run is inside of it: its entries are no runs. Nor one that finds something in
-    an empty object, such as ``status || 'never'``: it would find that in every entry.
+    Not that of a slot whose run is inside of it: its entries are no runs. Nor where each entry would have a
+    state: with ``missing``, or if it finds something in an empty object, such as ``status || 'never'``.
     """
-    if read.kind == "slot" and read.root is not None:
+    if read.missing is not None or (read.kind == "slot" and read.root is not None):
         return None
     try:
         return read.state if read.state.find({}) is None else None
