@@ -268,7 +268,7 @@ class Discovery(Source[Listed]):
                     record.drop()
                 record = self.jobs[job_id] = self._record(found)
             record.follow_listing(complete=found.complete)
-            record.add_labels(found.labels)
+            record.add_labels(found.labels, complete=False)
             if found.failure is not None and (new or record.view is None):
                 record.apply(Outcome(None, found.failure, listed.read_at, listed.seconds))
             elif found.status is not None and (new or record.status is None):

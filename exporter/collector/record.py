@@ -47,6 +47,7 @@ class JobRecord(Source[Reading]):
         self._dropped = False
         self._reason: Reason | None = None
         self._vendor_labels: Mapping[str, str] = {}
+        self._listed_labels: Mapping[str, str] = {}
         self._has_labels = False
         self._upstream = plan.upstream
         self._set_labels(plan)
@@ -54,7 +55,7 @@ class JobRecord(Source[Reading]):
     def reconfigure(self, job: Job, plan: Plan) -> None:
         """Applies a changed configuration, and shows a dropped record again. The history stays."""
         if plan.upstream is not self._upstream:
-            self._upstream, self._has_labels = plan.upstream, False
+            self._forget_labels(plan.upstream)
         if (job, plan.rules, plan.current_only) != (self.job, self._pace.rules, self._current_only):
             self.job = job
             self._pace.rules = plan.rules
@@ -103,14 +104,29 @@ class JobRecord(Source[Reading]):
         self._identity = label_text({**self._fields, **self._vendor_labels, **self.job.labels})
         self._row: Row | None = None
 
-    def add_labels(self, labels: Mapping[str, str]) -> None:
+    def _forget_labels(self, upstream: Upstream) -> None:
+        """Lets the next response set the labels; those that are no longer configured go now."""
+        self._upstream, self._has_labels, self._listed_labels = upstream, False, {}
+        names = {name for _, name in upstream.provider.vendor_labels()}
+        kept = {name: each for name, each in self._vendor_labels.items() if name in names}
+        if kept != self._vendor_labels:
+            self._vendor_labels = kept
+            self._identify()
+            if self.view is not None:
+                self._put(self.view)
+
+    def add_labels(self, labels: Mapping[str, str], *, complete: bool) -> None:
         """Adds the labels that the vendor reports. The first ones stay until a reload changes the system.
 
         Series with other labels are other series, so a change would end alerts and begin counters anew.
+
+        Args:
+            complete: no other response has more of them: a listing may lack what the job's own read has.
         """
         if not labels or self._has_labels:
             return
-        self._has_labels = True
+        labels = {**labels, **self._listed_labels}
+        self._listed_labels, self._has_labels = labels, complete
         if labels != self._vendor_labels:
             self._vendor_labels = labels
             self._identify()
@@ -143,7 +159,7 @@ class JobRecord(Source[Reading]):
         known = self.status
         if self.in_listing or known is None or known.state is not status.state:
             self._pace.final = status.final
-            self._observe(status, read_at)
+            self._observe(status, read_at, complete=self.in_listing)
             self.detail = ""
             self._show(status, None, read_at, seconds)
 
@@ -173,10 +189,10 @@ class JobRecord(Source[Reading]):
         reason = failure.reason if failure else None
         self._show(status, reason, result.read_at, result.seconds, error=error)
 
-    def _observe(self, status: Status, read_at: float) -> None:
+    def _observe(self, status: Status, read_at: float, *, complete: bool = True) -> None:
         notes = self.status.notes if self.status is not None else ()
         self._history.observe(status, round(self._clock.time(), 3), read_at=read_at)
-        self.add_labels(status.labels)
+        self.add_labels(status.labels, complete=complete)
         # Only a change is logged, as for failures.
         if status.notes and status.notes != notes:
             _log.debug("values are left out", extra={**self._fields, "detail": "; ".join(status.notes)})

@@ -73,6 +73,38 @@ async def test_a_reload_applies_another_expression_with_the_next_read(tmp_path: 
         assert [labels["team"] for labels, _ in samples.all("remote_job_up")] == ["ada"]
 
 
+@pytest.mark.parametrize("jobs", [NAMED, LISTED.replace("s}", "s, read_active: true}")])
+async def test_a_label_that_an_entry_of_a_listing_lacks_is_that_of_the_job_itself(
+    jobs: str, tmp_path: Path
+) -> None:
+    def answer(asked: Asked) -> Told:
+        own = {"s": "running", "dag": "other", "team": "web"}
+        listed = {"id": "a", "dag": "daily", **({} if jobs == NAMED else {"s": "running"})}
+        return Told({"jobs": [listed]} if asked.path == "/jobs" else own)
+
+    async with (
+        vendor(answer) as ci,
+        exporter(CONFIG.format(url=ci.url, team="team", jobs=jobs), tmp_path) as running,
+    ):
+        for _ in range(2):
+            ((labels, _),) = (await running.scrape()).all("remote_job_up")
+            assert (labels["dag"], labels["team"]) == ("daily-x", "web")
+
+
+async def test_a_reload_without_labels_removes_them(tmp_path: Path) -> None:
+    text = CONFIG.replace("      labels_from: {{team: {team}, dag: \"join('-', [dag, 'x'])\"}}\n", "")
+    # A run that has ended is not read again, so its next read cannot remove them.
+    async with (
+        vendor(answering({"a": entry("a", s="failed")})) as ci,
+        exporter(CONFIG.format(url=ci.url, team="team", jobs=NAMED), tmp_path) as running,
+    ):
+        assert (await running.scrape()).all("remote_job_up", team="team-a")
+        (tmp_path / "config.yaml").write_text(text.format(url=ci.url, jobs=NAMED))
+        await running.service.reload()
+        ((labels, _),) = (await running.scrape()).all("remote_job_up")
+        assert not labels.keys() & {"team", "dag"}
+
+
 async def test_a_label_of_the_configuration_counts_before_that_of_the_response(tmp_path: Path) -> None:
     async with (
         vendor(answering({"a": entry("a"), "b": entry("b")})) as ci,
