@@ -12,7 +12,7 @@ from exporter.metrics.exposition import Format, Page, Row, label_text, render_ro
 from exporter.model.clock import Clock
 from exporter.model.failure import Reason
 from exporter.model.history import History
-from exporter.model.job import Job, Status
+from exporter.model.job import Job, State, Status
 from exporter.model.shard import Shard
 from exporter.upstream.reading import Reading, Upstream
 from exporter.upstream.trace import Trace
@@ -48,6 +48,7 @@ class JobRecord(Source[Reading]):
         self._reason: Reason | None = None
         self._vendor_labels: Mapping[str, str] = {}
         self._listed_labels: Mapping[str, str] = {}
+        self._listed_state: State | None = None
         self._has_labels = False
         self._upstream = plan.upstream
         self._set_labels(plan)
@@ -154,10 +155,15 @@ class JobRecord(Source[Reading]):
         """Remembers what a listing reports of the job.
 
         Where the listing does not report everything, it counts only if the state has changed: the job's
-        own read reports more.
+        own read reports more. A listing that is behind it, or has other words, repeats a state; that is no
+        change, except for a run that has ended, which is not read any more.
         """
-        known = self.status
-        if self.in_listing or known is None or known.state is not status.state:
+        known, before = self.status, self._listed_state
+        self._listed_state = status.state
+        is_change = known is None or (
+            known.state is not status.state and (known.final or status.state is not before)
+        )
+        if self.in_listing or is_change:
             self._pace.final = status.final
             self._observe(status, read_at, complete=self.in_listing)
             self.detail = ""

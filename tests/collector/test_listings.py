@@ -118,3 +118,20 @@ async def test_a_run_that_leaves_the_listing_at_its_end_is_read_to_its_end(tmp_p
         samples = await running.scrape()
         jobs = {labels["job_id"] for labels, _ in samples.all("remote_job_up")}
         assert jobs == {"web/bad"}
+
+
+async def test_a_listing_that_is_behind_the_own_read_of_a_slot_counts_no_run_twice(tmp_path: Path) -> None:
+    text = ACTIVE_ONLY.replace("read_unlisted", "read_active").replace(
+        "state: s\n", "state: s\n      kind: slot\n"
+    )
+    own = {"/open": Told({"runs": [run("nightly", "running")]})}
+
+    def answer(asked: Asked) -> Told:
+        return own.get(asked.path, Told(run("nightly", "failed")))
+
+    async with vendor(answer) as ci, exporter(text.format(url=ci.url), tmp_path) as running:
+        for _ in range(4):
+            samples = await running.scrape()
+            assert samples.state("web/nightly") == "failed"
+        finished = samples.all("remote_job_runs_finished_total", result="failed")
+        assert [value for _, value in finished] == [1]
