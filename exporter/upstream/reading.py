@@ -231,7 +231,9 @@ class Upstream:
             self._instrumentation.failed(reason)
             detail = f"HTTP status {response.status}, text/html: a sign-in page?"
             raise Failure(reason, detail, status=response.status)
-        if 200 <= response.status < 300 or response.status in request.expect:
+        if 200 <= response.status < 300 or (
+            response.status in request.expect and not self._is_about_the_client(response)
+        ):
             self._rejection_logged = False
             if response.headers.mention(b"retry-after"):  # Azure DevOps, when it begins to delay responses
                 wait = self._rate_limit.wait(response.status, response.headers, self._clock.time())
@@ -239,10 +241,19 @@ class Upstream:
             return response
         raise self._http_error(response)
 
+    def _is_about_the_client(self, response: Response) -> bool:
+        """Whether a response is a rate limit or a redirect to sign in, and so nothing that was requested."""
+        return is_sign_in_redirect(response) or self._is_rate_limit(response)
+
+    def _is_rate_limit(self, response: Response) -> bool:
+        """Whether a 403 is a rate limit."""
+        is_forbidden = reason_of_status(response.status) is Reason.FORBIDDEN
+        return is_forbidden and self._rate_limit.forbids(response.headers, response.body)
+
     def _http_error(self, response: Response) -> Failure:
         status, reason = response.status, reason_of_status(response.status)
         detail = f"HTTP status {status}"
-        if reason is Reason.FORBIDDEN and self._rate_limit.forbids(response.headers, response.body):
+        if self._is_rate_limit(response):
             reason, detail = (
                 Reason.RATE_LIMITED,
                 f"{detail}, which is a rate limit by its headers or its text",

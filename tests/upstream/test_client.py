@@ -323,6 +323,24 @@ async def test_a_vendor_that_limits_requests_gets_no_other_before_it_allows_them
     assert forge.count() == {"/runs/a": asked, "/runs/b": asked}
 
 
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (FORBIDDEN, None),
+        (Told(status=403, headers=NO_CALLS), "rate_limited"),
+        (Told(status=302, headers={"Location": "/login"}), "redirect"),
+    ],
+)
+async def test_an_accepted_status_is_no_missing_run_if_it_is_about_the_client(
+    told: Told, reason: str | None, tmp_path: Path
+) -> None:
+    read = "state: state, kind: slot, missing: idle, accept: [302, 403]"
+    async with vendor(lambda _: Told(b"", told.status, told.headers)) as forge:
+        config = json_config(forge.url, "a").replace("state: state", read)
+        async with exporter(config, tmp_path) as running:
+            assert (await running.scrape()).reason("a") == reason
+
+
 @pytest.mark.parametrize("scope", ["job", "system"])
 async def test_a_success_with_a_time_to_wait_delays_the_next_read_of_its_job(
     scope: str, tmp_path: Path
