@@ -74,7 +74,9 @@ class JsonApi(Provider):
         super().__init__(options)
         self._read = options.read
         self._names = options.read.names()
-        self._numbers = frozenset(numbers([options.read.body, *map(list, options.read.query.values())]))
+        requests = [options.read, *options.read.also.values()]
+        templates = [[each.body, *map(list, each.query.values())] for each in requests]
+        self._numbers = frozenset(numbers(templates))
         self.words = options.read.words()
         given = {name: getattr(options.read, name) for name in _READERS}
         self._given = {name: expression for name, expression in given.items() if expression is not None}

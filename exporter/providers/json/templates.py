@@ -20,7 +20,7 @@ from exporter.providers.json.keys import KEY, RequestKeys
 _JSON = ("Content-Type", "application/json")
 _SINCE_SECONDS = 60
 
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?", re.ASCII)
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,17})?", re.ASCII)
 
 Values = Mapping[str, str | int]
 """The value of each key by name. In JSON a number stays a number."""
