@@ -7,10 +7,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import Kind, State
+from exporter.providers.json.discover_keys import JsonDiscover
 from exporter.providers.json.job_api import JsonApi, JsonOptions
 from tests.providers.conftest import assert_listed_or_refused, discover, mutated, response_of
 
@@ -155,3 +157,35 @@ def test_whatever_a_listing_answers_it_ends(paging: dict[str, Any], data: st.Dat
 
     keys = {**LIST, "state": "s", "paging": paging}
     assert_listed_or_refused(made(states=STATES, progress="p"), keys, page, now=NOW)
+
+
+PARENTS = {"path": "/projects", "items": "@", "keys": {"project": "id"}}
+OF_PARENT = {"path": "/projects/{project}/jobs", "parents": PARENTS}
+
+
+def test_more_parents_than_a_listing_may_request_are_refused_before_their_jobs() -> None:
+    requests = []
+
+    def answer(request: Request) -> Response:
+        requests.append(request.path)
+        return response_of([{"id": number} for number in range(500)])
+
+    with pytest.raises(Failure, match=r"discover\.parents: more than 499 parents") as refused:
+        listed(OF_PARENT, answer, made(path="/projects/{project}/jobs/{id}"))
+    assert (refused.value.reason, requests) == (Reason.TOO_LARGE, ["/projects"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({**OF_PARENT, "path": "/jobs"}, "has no key of parents in braces"),
+        (
+            {**OF_PARENT, "paging": {"page": "project", "into": "path"}},
+            "project in braces cannot be the page",
+        ),
+        ({"path": "/jobs/{since}", "paging": {"page": "since", "into": "path"}}, "since in braces cannot be"),
+    ],
+)
+def test_the_names_of_parents_and_pages_do_not_hide_each_other(keys: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        JsonDiscover.model_validate({**LIST, **keys})

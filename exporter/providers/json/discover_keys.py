@@ -108,6 +108,8 @@ class ListKeys(RequestKeys):
         """
         names = set(self.names())
         if self.paging is not None and self.paging.into == "path":
+            if self.paging.page in allowed:
+                raise ValueError(f"{self.paging.page} in braces cannot be the page too; rename one of both")
             names -= {self.paging.page}
         if not names.issubset(allowed):
             raise ValueError(f"has a name in braces that is not known; allowed: {', '.join(allowed)}")
@@ -176,6 +178,8 @@ class JsonDiscover(DiscoverKeys, ListKeys):
         if not self.keys and parents is None:
             raise ValueError("keys is missing: the keys of a job")
         if parents is not None:
+            if names.isdisjoint(parents.keys):
+                raise ValueError("has no key of parents in braces: the request is the same for each parent")
             names |= parents.check_names(*SINCE)
             if both := self.keys.keys() & parents.keys.keys():
                 raise ValueError(f"{min(both)} is a key of parents already")

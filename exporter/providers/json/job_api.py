@@ -38,6 +38,9 @@ from exporter.providers.json.templates import Turn, Values, as_number, numbers, 
 from exporter.providers.rate_limit import RateLimit
 from exporter.providers.values import text
 
+# Each takes at least one of the requests that a listing may make.
+MAX_PARENTS = 499
+
 _MINUS = 'write a name that contains a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
 _QUOTES = "write a text in single quotes, as in 'OK', and a name as this one without quotes"
 _SLASH = (
@@ -392,4 +395,6 @@ _READERS: Mapping[str, Callable[[Fields, str], Any]] = {
 def _add(parents: dict[tuple[str, ...], dict[str, str]], keys: JsonParents, entry: Any) -> Iterator[Found]:
     own = keys_of("discover.parents.keys", keys.keys, entry)
     parents.setdefault(tuple(own.values()), own)
+    if len(parents) > MAX_PARENTS:
+        raise Failure(Reason.TOO_LARGE, f"discover.parents: more than {MAX_PARENTS} parents")
     return iter(())

@@ -34,7 +34,7 @@ def listed(
 
     Args:
         place: of the keys in the configuration.
-        find: fails for an entry that is to be skipped.
+        find: fails for an entry that is to be skipped, with ``too_large`` for the listing.
     """
     pages = Pages(keys)
     turn: Turn | None = pages.first()
@@ -51,6 +51,8 @@ def listed(
             try:
                 found = tuple(find(entry))
             except Failure as failure:
+                if failure.reason is Reason.TOO_LARGE:
+                    raise
                 pages.tally.skipped[failure.detail] += 1
             else:
                 yield from found
