@@ -99,8 +99,8 @@ def test_an_accepted_status_is_read_as_a_response() -> None:
     assert result.requests[0].expect == {404, 409}
 
 
-@pytest.mark.parametrize("status", [200, 401, 407, 429, 600])
-def test_no_status_of_the_credential_or_the_rate_limit_is_accepted(status: int) -> None:
+@pytest.mark.parametrize("status", [200, 304, 401, 407, 429, 600])
+def test_no_status_of_a_stored_response_the_credential_or_the_rate_limit_is_accepted(status: int) -> None:
     with pytest.raises(ValidationError, match="not a status that can be accepted"):
         made(accept=[status])
 

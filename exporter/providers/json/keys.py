@@ -35,8 +35,8 @@ RESERVED = frozenset({"name", "labels", "expect", "system", "debug"})
 KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})(:number)?\}")
 # RFC 3986 section 3.3: segments of pchar, and keys in braces.
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za-z_][A-Za-z0-9_]{0,63}\})*)+")
-# These are about the credential and the rate limit, not about the job.
-_NEVER_ACCEPTED = frozenset({401, 407, 429})
+# These are about a stored response, the credential and the rate limit, not about the job.
+_NEVER_ACCEPTED = frozenset({304, 401, 407, 429})
 _MISSING = frozenset({State.IDLE, State.STOPPED})
 _ENDED = frozenset({*RESULTS, State.STOPPED})
 
@@ -92,7 +92,9 @@ Body = Annotated[
 
 def _accepted(status: int) -> int:
     if not 300 <= status <= 599 or status in _NEVER_ACCEPTED:
-        raise ValueError("not a status that can be accepted; allowed are 300 to 599 except 401, 407 and 429")
+        raise ValueError(
+            "not a status that can be accepted; allowed are 300 to 599 except 304, 401, 407 and 429"
+        )
     return status
 
 
@@ -129,7 +131,7 @@ class RequestKeys(Keys):
     accept: Annotated[list[Accepted], Field(max_length=10)] = Field(
         default_factory=list,
         description="statuses beside 2xx whose responses are read, as 404 where that means that there is no "
-        "run; not 401, 407 or 429",
+        "run; not 304, 401, 407 or 429",
     )
 
     @field_validator("body")
