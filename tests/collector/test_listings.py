@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from exporter import config
 from tests.vendor import Asked, Told, exporter, vendor
 
 HEAD = """systems:
@@ -135,3 +136,12 @@ async def test_a_listing_that_is_behind_the_own_read_of_a_slot_counts_no_run_twi
             assert samples.state("web/nightly") == "failed"
         finished = samples.all("remote_job_runs_finished_total", result="failed")
         assert [value for _, value in finished] == [1]
+
+
+def test_a_further_request_that_no_listed_job_makes_gets_a_warning(tmp_path: Path) -> None:
+    file, url = tmp_path / "config.yaml", "https://ci.example.com"
+    text = SEVERAL.format(url=url).replace("ended_at: end", 'also: {tasks: {path: "/tasks/{id}"}}')
+    file.write_text(text.replace("state: s}", "state: s, read_active: true}"))
+    why = "jobs with this state are not read, so also adds nothing; add read_active: true"
+    found = config.warnings(config.load(file))
+    assert [(each.path, each.text) for each in found] == [("systems.ci.discover[1].state", why)]

@@ -132,6 +132,10 @@ class JsonApi(Provider):
         """Expressions that are valid, but find something else than what is probably intended."""
         for name in sorted(system.labels.keys() & system.read.labels_from.keys()):
             yield ("read", "labels_from", name), "is in labels of the system as well, which count; remove one"
+        for place, listing in inside(system.discover, JsonDiscover, ("discover",)):
+            if system.read.also and listing.state is not None and not listing.read_active:
+                why = "jobs with this state are not read, so also adds nothing; add read_active: true"
+                yield (*place, "state"), why
         # As in config_types.
         from exporter.expressions import calculates_text, compiled, quoted_name, tight_minus  # noqa: PLC0415
 
