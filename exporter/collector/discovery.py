@@ -334,7 +334,7 @@ def chosen(
         status = record.status
         if job_id in found or status is None or not status.final or status.state is not State.FAILED:
             continue
-        end = status.ended_at or record.state_since
+        end = status.result_at or record.state_since
         if not too_old(State.FAILED, end, longest, now):
             kept[job_id], ended[job_id] = None, end
     if len(kept) <= max_jobs:
@@ -346,7 +346,7 @@ def chosen(
 
 def _end(status: Status | None) -> float | None:
     """When a run ended for good; ``None`` if it has not, or if the vendor does not report it."""
-    return status.ended_at if status is not None and status.final else None
+    return status.result_at if status is not None and status.final else None
 
 
 def _name_the_same_jobs(listings: Sequence[DiscoverKeys], others: Sequence[DiscoverKeys]) -> bool:

@@ -44,6 +44,14 @@ def test_runs_that_ended_too_long_ago_are_left_out_and_those_that_go_on_stay() -
     assert names(listed) == ["old", "new", "running", "undated"]
 
 
+def test_the_time_of_a_result_is_the_end_of_a_run_that_has_no_other() -> None:
+    succeeded = Status(State.SUCCEEDED, final=True, succeeded_at=NOW - 2 * HOUR, failed_at=NOW)
+    failed = Status(State.FAILED, final=True, succeeded_at=NOW, failed_at=NOW - 30 * HOUR)
+    listed = {"succeeded": Found({}, succeeded), "failed": Found({}, failed)}
+    assert names(listed, newer_than=HOUR) == []
+    assert names(listed, newer_than=3 * HOUR) == ["succeeded"]
+
+
 def test_the_age_is_that_of_the_listing_that_found_a_run() -> None:
     listed = {name: found(State.SUCCEEDED, ended=2 * HOUR) for name in ("all", "new", "newer")}
     found_by = {"new": 1, "newer": 2}
