@@ -68,8 +68,8 @@ def test_a_key_that_is_no_number_is_not_sent_as_one(value: str) -> None:
 
 @given(st.text(max_size=30))
 def test_no_key_breaks_the_json_inside_a_parameter(key: str) -> None:
-    template = '{"id": "{id}", "all": [1, {"of": "the {id}."}]}'
-    assert json.loads(filled(template, {"id": key})) == {"id": key, "all": [1, {"of": f"the {key}."}]}
+    template = '{"id": "{id}", "all": [1, {"of {id}": "the {id}."}]}'
+    assert json.loads(filled(template, {"id": key})) == {"id": key, "all": [1, {f"of {key}": f"the {key}."}]}
 
 
 def test_the_variables_of_graphql_by_get_are_json() -> None:

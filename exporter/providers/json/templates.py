@@ -52,7 +52,7 @@ def filled_in(template: Any, values: Values) -> Any:
         value = values[whole[1]]
         return as_number(whole[1], value) if whole[2] else value
     if isinstance(template, dict):
-        return {name: filled_in(each, values) for name, each in template.items()}
+        return {filled(name, values): filled_in(each, values) for name, each in template.items()}
     return [filled_in(each, values) for each in template] if isinstance(template, list) else template
 
 
