@@ -5,10 +5,9 @@ nothing is an absent series. So is one that finds a value of a wrong type, which
 `state` and `root` must find something, else the job cannot be read.
 """
 
-import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -33,10 +32,10 @@ from exporter.providers.fields import Fields
 from exporter.providers.json.discover_keys import JsonDiscover, JsonParents
 from exporter.providers.json.explained import Replay, explained, explained_keys, replayed, why
 from exporter.providers.json.keys import RateLimitKeys, ReadKeys
-from exporter.providers.json.listing import MAX_INT, body_of, keys_of, listed, look
+from exporter.providers.json.listing import body_of, keys_of, listed, look
+from exporter.providers.json.results import ITEMS, READERS, TEXTS, results_of, word
 from exporter.providers.json.templates import Turn, Values, as_number, numbers, request_of, since_of
 from exporter.providers.rate_limit import RateLimit
-from exporter.providers.values import text
 
 # Each takes at least one of the requests that a listing may make.
 MAX_PARENTS = 499
@@ -81,7 +80,7 @@ class JsonApi(Provider):
         templates = [[each.body, *map(list, each.query.values())] for each in requests]
         self._numbers = frozenset(numbers(templates))
         self.words = options.read.words()
-        given = {name: getattr(options.read, name) for name in _READERS}
+        given = {name: getattr(options.read, name) for name in READERS}
         self._given = {name: expression for name, expression in given.items() if expression is not None}
         self._named = {name: each for name, each in self._given.items() if name == "name"}
         self._entry_state = _state_of_entries(options.read)
@@ -297,24 +296,24 @@ class JsonApi(Provider):
                 if keys.state is not None:
                     # Another one, since this has the frames of its traceback, and the entry in them.
                     return Found(own, complete=True, failure=Failure(failure.reason, failure.detail))
-        results = _results({**self._named, **self._labels}, entry)
-        return Found(own, name=_word(results, "name"), labels=self._labels_in(results))
+        results = results_of({**self._named, **self._labels}, entry)
+        return Found(own, name=word(results, "name"), labels=self._labels_in(results))
 
     def _labels_in(self, results: Fields) -> dict[str, str]:
-        found = {place.partition(".")[2]: _word(results, place) for place in self._labels}
+        found = {place.partition(".")[2]: word(results, place) for place in self._labels}
         return {name: value for name, value in found.items() if value}
 
-    def _status(self, job_id: str, value: Any, word: Expression) -> Status:
-        results = _results({"state": word, **self._given, **self._labels}, value)
-        raw = _word(results, "state")
+    def _status(self, job_id: str, value: Any, expression: Expression) -> Status:
+        results = results_of({"state": expression, **self._given, **self._labels}, value)
+        raw = word(results, "state")
         if not raw and self._read.missing is not None and not results.why_left_out("state"):
             return Status(self._read.missing, notes=results.notes)
         if not raw:
             why = results.why_left_out("state") or "state: the expression found nothing"
             raise Failure(Reason.INVALID_RESPONSE, why)
         state = self.state_of(raw)
-        found = {name: _READERS[name](results, name) for name in self._given}
-        items = Items(**{_ITEMS[name]: found.pop(name) for name in _ITEMS if name in found})
+        found = {name: READERS[name](results, name) for name in self._given}
+        items = Items(**{ITEMS[name]: found.pop(name) for name in ITEMS if name in found})
         found["sending_complete"] = found.pop("items_sending_complete", None)
         labels = self._labels_in(results)
         status = Status(state, raw, items=items, labels=labels, notes=results.notes, **found)
@@ -353,47 +352,7 @@ def _state_of_entries(read: ReadKeys) -> Expression | None:
 def _is_text(place: Place) -> bool:
     """Whether the expression at a place in ``read`` or ``discover`` should find a text."""
     names = [part for part in place if isinstance(part, str)]
-    return names[1] in ("state", *_TEXTS) or names[-2] in ("keys", "labels_from")
-
-
-def _results(expressions: Mapping[str, Expression], value: Any) -> Fields:
-    """The results of expressions for a value, each as a field with the key of its expression."""
-    found: dict[str, Any] = {}
-    results = Fields(found)
-    for name, expression in expressions.items():
-        try:
-            found[name] = expression.find(value)
-        except ValueError as error:
-            results.note(name, f"its expression {error}")
-    return results
-
-
-def _word(results: Fields, name: str) -> str:
-    """A text; numbers and booleans as JSON writes them."""
-    return results.read(name, _as_word, "text") or ""
-
-
-def _as_word(found: Any) -> str | None:
-    if isinstance(found, str):
-        return text(found)
-    return json.dumps(found) if isinstance(found, int | float) and abs(found) < MAX_INT else None
-
-
-_ITEMS = {"items": "total", **{f"items_{each.name}": each.name for each in fields(Items)[1:]}}
-"""The counts by their key of the configuration, with their name in `Items`."""
-
-_TIMES = "queued_at", "started_at", "ended_at", "reported_at", "state_since", "succeeded_at", "failed_at"
-
-_TEXTS = "step", "run", "name", "type", "level"
-
-_READERS: Mapping[str, Callable[[Fields, str], Any]] = {
-    **dict.fromkeys(_TEXTS, _word),
-    **dict.fromkeys(("run_number", *_ITEMS), Fields.count),
-    "progress": Fields.ratio,
-    **dict.fromkeys(("items_sending_complete", "cancelable", "enabled"), Fields.flag),
-    **dict.fromkeys(_TIMES, Fields.instant),
-}
-"""How the result of each expression except ``state`` is read."""
+    return names[1] in ("state", *TEXTS) or names[-2] in ("keys", "labels_from")
 
 
 def _add(parents: dict[tuple[str, ...], dict[str, str]], keys: JsonParents, entry: Any) -> Iterator[Found]:
