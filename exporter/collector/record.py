@@ -119,7 +119,7 @@ class JobRecord(Source[Reading]):
     def add_labels(self, labels: Mapping[str, str], *, complete: bool) -> None:
         """Adds the labels that the vendor reports. The first ones stay until a reload changes the system.
 
-        Series with other labels are other series, so a change would end alerts and begin counters anew.
+        Series with other labels are other series, so a change would end alerts and reset counters.
 
         Args:
             complete: no other response has more of them: a listing may lack what the job's own read has.

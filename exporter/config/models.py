@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from functools import cache
+from types import GenericAlias
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -255,7 +256,7 @@ class OneOrMore:
 
     def inside(self, tag: str) -> Any:
         """The type of the alternative with a tag in pydantic's locations."""
-        return list[self.model] if tag == "several" else self.model  # type: ignore[name-defined]
+        return GenericAlias(list, (self.model,)) if tag == "several" else self.model
 
 
 class Models:
