@@ -27,6 +27,7 @@ from exporter.model.job import Job
 from exporter.plugins import Plugin
 from exporter.runtime.tasks import log_failure
 from exporter.upstream.trace import Trace
+from exporter.web.cross_site import REFUSAL, is_cross_site
 from exporter.web.pages import landing
 
 TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
@@ -172,6 +173,8 @@ class App:
 
     async def _reload(self, request: Request) -> Response:
         """Reads the configuration again; 500 with every error if it has some."""
+        if is_cross_site(request):
+            return PlainTextResponse(f"{REFUSAL}\n", 403)
         try:
             await self._read_config_again()
         except ConfigError as error:
