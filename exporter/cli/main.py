@@ -1,5 +1,6 @@
 """The group of commands. A command is imported when it is used, since its imports are slow."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -56,6 +57,7 @@ def cli() -> None:
 
 def main() -> None:
     """Runs the command line; a wrong argument is one line on stderr and exit code 2."""
+    _open_standard_streams()
     try:
         sys.exit(cli.main(prog_name=COMMAND, standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
@@ -69,3 +71,12 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
+
+
+def _open_standard_streams() -> None:
+    """Opens those that are closed, so that no file or socket gets the descriptor of one of them."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest descriptor that is free: this one

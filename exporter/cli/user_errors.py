@@ -1,7 +1,7 @@
 """Errors that a user can correct: one line each on stderr, and exit code 1."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -10,6 +10,7 @@ from exporter import plugins
 from exporter.cli import COMMAND
 from exporter.collector.query import QueryError
 from exporter.config import ConfigError, Registry
+from exporter.runtime import logging
 from exporter.web.listen import ListenError
 
 
@@ -23,8 +24,7 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except (ConfigError, ListenError, plugins.PluginError, UserError) as error:
-        for line in str(error).splitlines():
-            click.echo(f"{COMMAND}: {line}", err=True)
+        _print(f"{COMMAND}: {line}" for line in str(error).splitlines())
         sys.exit(1)
 
 
@@ -34,9 +34,14 @@ def query_errors(command: str) -> Iterator[None]:
     try:
         yield
     except QueryError as error:
-        for line in error.lines:
-            click.echo(f"{COMMAND} {command}: {line}", err=True)
+        _print(f"{COMMAND} {command}: {line}" for line in error.lines)
         sys.exit(2)
+
+
+def _print(lines: Iterable[str]) -> None:
+    logging.flush()  # what was logged comes before the error that ends the process
+    for line in lines:
+        click.echo(line, err=True)
 
 
 def load_plugins() -> tuple[Registry, tuple[plugins.Plugin, ...]]:

@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client import generate_latest as generate_text
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
 from exporter.model.failure import Reason
 from exporter.model.pacing import Why
 from exporter.model.shard import Shard
+from exporter.runtime import logging
 
 # The first buckets separate kept connections from new ones; the last is the longest timeout allowed.
 _REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -113,6 +114,8 @@ class Instrumentation:
             "Time of the last successful reload of the configuration.",
         )
 
+        self.registry.register(_DroppedLogMessages())
+
     def _new(self, kind: Callable[..., Kind], name: str, help_: str, *labels: str, **options: Any) -> Kind:
         return kind(f"remote_job_exporter_{name}", help_, labels, registry=self.registry, **options)
 
@@ -142,6 +145,14 @@ class Instrumentation:
             instrumentation.forget()
         for metric in (self.requests, self.failures, self.skipped, self.durations, self.jobs):
             metric.remove_by_labels({"system": system})
+
+
+class _DroppedLogMessages(Collector):
+    """A counter of the process, since all exporters in it share its log."""
+
+    def collect(self) -> Iterator[Metric]:
+        name, help_ = "remote_job_exporter_log_messages_dropped", "Log messages that could not be written."
+        yield CounterMetricFamily(name, help_, value=logging.dropped())
 
 
 class _WithoutCreated(Collector):

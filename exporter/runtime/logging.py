@@ -9,10 +9,15 @@ import json
 import logging
 import math
 import re
+import sys
+import traceback
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from traceback import walk_tb
+from types import TracebackType
 from typing import Literal, TextIO
+
+from exporter.runtime.log_writer import LogWriter
 
 PACKAGE = __name__.partition(".")[0]
 MAX_VALUE_LENGTH = 4096
@@ -27,7 +32,7 @@ Value = str | int | float | bool | None
 
 
 def setup(level: str, format: Format = "logfmt", stream: TextIO | None = None) -> None:  # noqa: A002
-    """Makes the root logger print to ``stream`` (default: stderr) only.
+    """Makes the root logger print to ``stream`` (default: stderr) only, see `LogWriter`.
 
     ``level`` is the exporter's. Libraries log from ``warning`` upwards: below, some print URLs and headers.
 
@@ -42,10 +47,29 @@ def setup(level: str, format: Format = "logfmt", stream: TextIO | None = None) -
         raise ValueError(f"no such log format; allowed are {', '.join(formatters)}")
     # Otherwise a handler that fails prints message and arguments without a check.
     logging.raiseExceptions = False
-    handler = logging.StreamHandler(stream)
+    handler = LogWriter(stream or sys.stderr)
     handler.setFormatter(formatters[format]())
     logging.basicConfig(force=True, handlers=[handler], level=max(levels[level], logging.WARNING))
     logging.getLogger(PACKAGE).setLevel(levels[level])
+    sys.excepthook = partial(_crashed, handler)
+
+
+def _crashed(
+    handler: LogWriter, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Prints the traceback that ends the process after the lines before it, and as they are."""
+    handler.put("".join(traceback.format_exception(kind, error, trace)))
+
+
+def flush() -> None:
+    """Waits until all lines are written, for a second at most: before another text is printed to stderr."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
+def dropped() -> int:
+    """The number of lines that were not written since `setup`: stderr was full, or failed."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LogWriter))
 
 
 def counted(number: int, noun: str) -> str:
@@ -118,7 +142,7 @@ def _describe(error: BaseException) -> str:
     if kind.__module__.partition(".")[0] == PACKAGE:
         return f"{kind.__qualname__}: {error}"
     place = ""
-    for frame, line in walk_tb(error.__traceback__):
+    for frame, line in traceback.walk_tb(error.__traceback__):
         file = Path(frame.f_code.co_filename)
         if file.is_relative_to(_HOME / PACKAGE):
             place = f" at {file.relative_to(_HOME)}:{line}"

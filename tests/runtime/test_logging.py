@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.config_types import check_header_value
 from exporter.model.failure import Failure, Reason
-from exporter.runtime.logging import MAX_VALUE_LENGTH, Json, Logfmt, setup
+from exporter.runtime.logging import MAX_VALUE_LENGTH, Json, Logfmt, flush, setup
 from exporter.runtime.secret import Secret
 
 FIELD = re.compile(r'([A-Za-z0-9_.-]+)=(?:("(?:[^"\\]|\\.)*")|([^\s"=\\]+))(?: |$)')
@@ -65,7 +66,7 @@ def error_of(error: BaseException) -> str:
 @pytest.fixture
 def logs() -> Iterator[Callable[..., io.StringIO]]:
     root, own = logging.getLogger(), logging.getLogger("exporter")
-    before = root.handlers[:], root.level, own.level
+    before = root.handlers[:], root.level, own.level, sys.excepthook
 
     def start(level: str = "info", format: Literal["logfmt", "json"] = "logfmt") -> io.StringIO:  # noqa: A002  # as in setup
         root.handlers = []
@@ -76,6 +77,7 @@ def logs() -> Iterator[Callable[..., io.StringIO]]:
     yield start
     root.handlers[:], root.level = before[0], before[1]
     own.setLevel(before[2])
+    sys.excepthook = before[3]
 
 
 @given(texts, extras)
@@ -188,6 +190,7 @@ async def test_what_asyncio_tells_of_a_lost_task_holds_no_text_of_its_exception(
         {"message": "task failed", "exception": error, "future": "Task(ValueError('hunter2'))"}
     )
     await task
+    flush()
     fields = read_logfmt(stream.getvalue().rstrip("\n"))
     assert (fields["level"], fields["msg"], fields["error"]) == ("error", "task failed", "ValueError")
     assert "hunter2" not in stream.getvalue()
@@ -200,6 +203,7 @@ def test_setup_prints_own_records_from_the_level_and_libraries_from_warning(
     logging.getLogger("exporter.wire").debug("ours")
     logging.getLogger("urllib3").info("GET /?token=hunter2")
     logging.getLogger("urllib3").warning("theirs")
+    flush()
     messages = [json.loads(line)["msg"] for line in stream.getvalue().splitlines()]
     assert messages == ["ours", "theirs"]
 
@@ -210,6 +214,7 @@ def test_setup_again_replaces_what_was_before(logs: Callable[..., io.StringIO]) 
     setup("error", "logfmt", after)
     logging.getLogger("exporter").warning("too quiet")
     logging.getLogger("exporter").error("heard once")
+    flush()
     assert before.getvalue() == ""
     assert after.getvalue().count("\n") == 1
 
@@ -219,6 +224,7 @@ def test_a_record_with_wrong_arguments_prints_its_text_and_no_traceback(
 ) -> None:
     stream = logs()
     logging.getLogger("exporter").info("%d of %d", "hunter2")  # noqa: PLE1206  # the error meant
+    flush()
     assert 'msg="%d of %d"' in stream.getvalue()
     assert capfd.readouterr().err == ""
 
@@ -228,6 +234,7 @@ def test_a_stream_that_fails_is_no_reason_to_print_the_record_elsewhere(
 ) -> None:
     logs().close()
     logging.getLogger("exporter").error("hunter2")
+    flush()
     assert capfd.readouterr().err == ""
 
 
