@@ -90,7 +90,7 @@ class Service:
         revision = os.environ.get("REMOTE_JOB_EXPORTER_REVISION", "")  # set in the image
         self._instrumentation = Instrumentation(__version__, revision, shard=options.shard)
         self._plans: dict[str, tuple[SystemConfig, Plan]] = {}
-        self._reloading = asyncio.Lock()
+        self._reloads = tasks.SharedRuns(self._reload)
         self._closing: set[asyncio.Task[None]] = set()
         self._security: Security | None = None
         self.collector = Collector(self._instrumentation, options.shard, clock)
@@ -103,7 +103,7 @@ class Service:
             ListenError: an address cannot be listened on, or systemd passed no socket.
         """
         # A reload that is requested this early waits: its end notifies systemd that the exporter listens.
-        async with self._reloading:
+        async with self._reloads.alone:
             await self._start()
 
     async def _start(self) -> None:
@@ -137,26 +137,32 @@ class Service:
         Raises:
             ConfigError: it has errors; the previous one stays in force.
         """
-        async with self._reloading:
-            await self._notifier.reloading()
-            refused = ""
-            try:
-                await self._load()
-            except config.ConfigError as error:
-                first, more = error.errors[0], len(error.errors) - 1
-                _log.error(FAILED, extra={"error": str(first), "more_errors": more})
-                refused = f"failed to load configuration: {first}; still watching "
-                raise
-            except Exception as error:
-                _log.exception(FAILED)
-                refused = f"failed to load configuration: {type(error).__name__}; still watching "
-                raise
-            finally:
-                if refused:
-                    self._instrumentation.reloaded(worked=False)
-                # Loading leaves reference cycles, and `serve` makes their collection rare.
-                gc.collect()
-                await self._notifier.ready(refused + self.watched)
+        await self._reloads.wait()
+
+    def reload_soon(self) -> None:
+        """The same in the background; the result is in the log."""
+        self._reloads.soon()
+
+    async def _reload(self) -> None:
+        await self._notifier.reloading()
+        refused = ""
+        try:
+            await self._load()
+        except config.ConfigError as error:
+            first, more = error.errors[0], len(error.errors) - 1
+            _log.error(FAILED, extra={"error": str(first), "more_errors": more})
+            refused = f"failed to load configuration: {first}; still watching "
+            raise
+        except Exception as error:
+            _log.exception(FAILED)
+            refused = f"failed to load configuration: {type(error).__name__}; still watching "
+            raise
+        finally:
+            if refused:
+                self._instrumentation.reloaded(worked=False)
+            # Loading leaves reference cycles, and `serve` makes their collection rare.
+            gc.collect()
+            await self._notifier.ready(refused + self.watched)
 
     async def stop(self) -> None:
         """Lets scrapes in progress finish, then closes all connections."""
@@ -204,6 +210,7 @@ class Service:
             await self._end()
 
     async def _end(self) -> None:
+        await self._reloads.cancel()
         await self.collector.close()
         for _, plan in self._plans.values():
             self._close_later(plan.upstream, 0.0)
@@ -355,7 +362,7 @@ async def serve(file: Path, options: Options) -> None:
         # The watchdog ends a stuck process with SIGABRT: the journal then shows where it was stuck.
         faulthandler.enable()
     with stop_signals() as stop:
-        loop.add_signal_handler(signal.SIGHUP, lambda: tasks.start(reload(), running, "reload"))
+        loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
         loaded: object = None
         with contextlib.suppress(Exception):  # `_watch` logs it
             loaded = await asyncio.to_thread(config.stamp, file)

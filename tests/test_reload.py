@@ -4,9 +4,12 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -367,3 +370,50 @@ async def test_a_system_that_cannot_be_closed_is_logged_and_costs_nothing_else(
             assert (await running.scrape()).all("remote_job_up")[0][0]["system"] == "other"
     (record,) = (record for record in caplog.records if record.message == "task failed")
     assert vars(record)["task"] == "close a system"
+
+
+async def test_reloads_of_the_same_moment_are_one_and_each_client_sees_its_own_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, load, reload = tmp_path / "config.yaml", config.load, service.Service.reload
+    go_on, loads, asked = threading.Semaphore(0), 0, 0
+
+    def slow_load(*arguments: Any, **named: Any) -> config.Config:
+        nonlocal loads
+        loaded = load(*arguments, **named)  # what changes from here on is not in it
+        loads += 1
+        assert go_on.acquire(timeout=60)
+        return loaded
+
+    async def counted_reload(running: service.Service) -> None:
+        nonlocal asked
+        asked += 1
+        await reload(running)
+
+    monkeypatch.setattr(service.Service, "reload", counted_reload)
+    # Clients wait in threads, and must leave some for the exporter.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(16))
+    async with vendor(lambda _: Told(caps())) as docs:
+
+        def write(count: int) -> None:
+            file.write_text("systems:\n" + caps_config(docs.url, count))
+
+        async def post(count: int) -> None:
+            answer = await asyncio.to_thread(requests.post, f"{url}/-/reload", timeout=60)
+            assert (answer.status_code, answer.text) == (200, "reloaded\n")
+            assert len(jobs(read_samples(await page(url)))) >= count
+
+        write(1)
+        async with serving(file, caplog, watch=False) as url:
+            monkeypatch.setattr(config, "load", slow_load)
+            write(2)
+            clients = [asyncio.create_task(post(2))]
+            await seen(lambda: loads, "a load")
+            write(3)
+            clients += [asyncio.create_task(post(3)) for _ in range(5)]
+            for _ in range(20):
+                os.kill(os.getpid(), signal.SIGHUP)
+            await seen(lambda: asked == 6, "all requests")
+            go_on.release(2)
+            await asyncio.gather(*clients)
+            assert loads == 2

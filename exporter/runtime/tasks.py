@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -29,3 +29,50 @@ def log_failure(task: asyncio.Task[Any], name: str) -> None:
             _log.error("task failed", exc_info=error, extra={"task": name})
 
     task.add_done_callback(ended)
+
+
+class SharedRuns:
+    """Work that runs once for all who ask for it before it begins: one run is under way, and one is next.
+
+    So no result is older than the request for it, and any number of requests needs two runs at most.
+
+    Args:
+        work: one run. It logs its errors itself.
+
+    Attributes:
+        alone: what each run holds; no run begins while another holds it.
+    """
+
+    def __init__(self, work: Callable[[], Awaitable[None]]) -> None:
+        self.alone = asyncio.Lock()
+        self._work = work
+        self._next: asyncio.Task[None] | None = None
+        self._runs: set[asyncio.Task[None]] = set()
+
+    def soon(self) -> asyncio.Task[None]:
+        """The next run, which begins when the one under way has ended."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._run())
+            self._runs.add(self._next)
+            self._next.add_done_callback(self._ended)
+        return self._next
+
+    async def wait(self) -> None:
+        """Waits for the next run and raises its error. A caller that is cancelled does not cancel the run."""
+        await asyncio.shield(self.soon())
+
+    async def cancel(self) -> None:
+        """Cancels all runs."""
+        for run in self._runs:
+            run.cancel()
+        await asyncio.gather(*self._runs, return_exceptions=True)
+
+    async def _run(self) -> None:
+        async with self.alone:
+            self._next = None
+            await self._work()
+
+    def _ended(self, run: asyncio.Task[None]) -> None:
+        self._runs.discard(run)
+        if not run.cancelled():
+            run.exception()  # logged by the work; perhaps nothing waits for it
