@@ -38,6 +38,8 @@ from exporter.web.server import Server
 _log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 2.0
+# Besides its connections: two that libcurl wakes itself with, a request for a credential, a file of a secret.
+SYSTEM_DESCRIPTORS = 4
 WATCH_SECONDS = 1.0
 FAILED = "failed to load configuration; keeping the previous one"
 
@@ -123,8 +125,15 @@ class Service:
         if self._security is not None:
             app = Guard(app, self._security)
             tls = self._security.context if self._security.tls else None
-        self._server = Server(app, self._options.listen, ssl_context=tls)
+        self._server = Server(
+            app, self._options.listen, ssl_context=tls, count=self._instrumentation.connection_dropped
+        )
+        self._reserve_descriptors()
         await self._server.start()
+
+    def _reserve_descriptors(self) -> None:
+        plans = (plan for _, plan in self._plans.values())
+        self._server.reserve(sum(plan.concurrency + SYSTEM_DESCRIPTORS for plan in plans))
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -148,6 +157,7 @@ class Service:
         refused = ""
         try:
             await self._load()
+            self._reserve_descriptors()
         except config.ConfigError as error:
             first, more = error.errors[0], len(error.errors) - 1
             _log.error(FAILED, extra={"error": str(first), "more_errors": more})

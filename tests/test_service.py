@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -413,6 +413,34 @@ async def test_a_scrape_under_way_finishes_when_the_exporter_stops(tmp_path: Pat
         gate.set()
         assert (await scrape).state("p/0/en") == "succeeded"
         await stopping
+
+
+async def test_few_file_descriptors_are_left_to_the_reads_and_silent_clients_keep_no_scrape_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("exporter.web.limits.resource.getrlimit", lambda _: (64, 64))
+
+    def text(url: str, concurrency: int) -> str:
+        return "systems:\n" + caps_config(url, more=f"concurrency: {concurrency}")
+
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter(text(docs.url, 20), tmp_path) as running,
+        AsyncExitStack() as stack,
+    ):
+        port = int(running.url.rpartition(":")[2])
+        for _ in range(40):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            stack.callback(writer.close)
+        samples = await running.scrape()
+        assert samples.get_one("remote_job_up", job_id="p/0/en") == 1
+        dropped = "remote_job_exporter_connections_dropped_total"
+        assert samples.get_one(dropped, reason="no_request") == 40 + 1 - 16
+        assert samples.get_one(dropped, reason="refused") == 0
+        (tmp_path / "config.yaml").write_text(text(docs.url, 26))
+        await running.service.reload()
+    few = [record.__dict__ for record in caplog.records if record.getMessage().startswith("few file")]
+    assert [(each["connections"], each["for_systems"]) for each in few] == [(16, 24), (10, 30)]
 
 
 async def test_requests_name_the_exporter_and_keep_their_connection(tmp_path: Path) -> None:

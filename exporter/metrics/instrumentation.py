@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -23,6 +24,15 @@ OTHER = "other"
 _CODES = frozenset(status.value for status in HTTPStatus)
 
 Kind = TypeVar("Kind")
+
+
+class Drop(StrEnum):
+    """Why a connection of a client was closed at the limit of open connections."""
+
+    ENDING = "ending"
+    NO_REQUEST = "no_request"
+    IDLE = "idle"
+    REFUSED = "refused"
 
 
 class SystemInstrumentation:
@@ -84,6 +94,15 @@ class Instrumentation:
             "handler",
             buckets=_SCRAPE_BUCKETS,
         )
+        self.dropped = self._new(
+            Counter,
+            "connections_dropped",
+            "Client connections closed at the limit of open ones. reason: ending (had its last response), "
+            "no_request (had not sent a whole one), idle, or refused (a new one, while all were in use).",
+            "reason",
+        )
+        for drop in Drop:
+            self.dropped.labels(drop.value)  # starts at 0
         self.requests = self._new(
             Counter, "requests", "Requests with a response, by HTTP status.", "system", "code"
         )
@@ -118,6 +137,10 @@ class Instrumentation:
 
     def _new(self, kind: Callable[..., Kind], name: str, help_: str, *labels: str, **options: Any) -> Kind:
         return kind(f"remote_job_exporter_{name}", help_, labels, registry=self.registry, **options)
+
+    def connection_dropped(self, why: Drop) -> None:
+        """A connection of a client was closed at the limit."""
+        self.dropped.labels(why.value).inc()
 
     def reloaded(self, *, worked: bool) -> None:
         """The configuration was read."""

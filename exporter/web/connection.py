@@ -47,16 +47,26 @@ class Connection(asyncio.BufferedProtocol):
 
     Args:
         client: an accepted socket; the connection closes it.
+        changed: called after each change of the state.
 
     Attributes:
+        opened: the time of the event loop at which it was accepted.
         state: what it waits for.
+        served: whether it has sent a whole request.
         task: what serves it; done when it is closed.
     """
 
     _transport: asyncio.Transport
     _origin: dict[str, Any]
 
-    def __init__(self, app: ASGIApp, limits: Limits, client: socket.socket, tls: Tls) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        client: socket.socket,
+        tls: Tls,
+        changed: Callable[["Connection"], None] = lambda _: None,
+    ) -> None:
         self._app = app
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -70,8 +80,13 @@ class Connection(asyncio.BufferedProtocol):
         self._exchange: RequestCycle | None = None
         self._last = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._changed = changed
+        self.opened = self._loop.time()
         self.state = ConnectionState.OPENING
+        self.served = False
         self.task = self._loop.create_task(self._run(client, tls))
+        # A task that is cancelled before it has run does not close the socket it was made for.
+        self.task.add_done_callback(lambda _: client.close())
 
     def finish(self) -> None:
         """Closes: now when no whole request is being worked on, otherwise after its response."""
@@ -192,6 +207,7 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _respond(self, request: h11.Request, body: bytes) -> bool:
         """Calls the application; returns whether the connection can be kept."""
+        self.served = True
         self._enter(ConnectionState.WORKING)
         self._exchange = RequestCycle(request, body, self._origin, self._write)
         await self._exchange.run(self._app)
@@ -221,6 +237,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _enter(self, state: ConnectionState) -> None:
         self.state = state
+        self._changed(self)
         if self._deadline is not None:
             self._deadline.cancel()
         seconds = {

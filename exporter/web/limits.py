@@ -1,6 +1,14 @@
 """What one client of the HTTP server can use."""
 
+import resource
+import sys
 from dataclasses import dataclass
+
+# Standard streams, event loop and one listener: 7. The rest is for more listeners and for files to read.
+OTHER_DESCRIPTORS = 24
+# With fewer, a scraper and a probe of health would close each other's connections. So many are allowed even
+# where requests to systems then find no free descriptor: these fail with a reason that the scrape shows.
+FEWEST_CONNECTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,7 +16,8 @@ class Limits:
     """What one client can use.
 
     Args:
-        connections: open at the same time, over all listeners; one more is closed immediately.
+        connections: open at the same time, over all listeners. For one more, the longest waiting one without
+            a request under way is closed; if there is none, the new one is.
         handshake_timeout: seconds for the TLS handshake.
         read_timeout: seconds for a whole request, from its first byte (the first one of a connection:
             from the connection's start) to the end of its body.
@@ -28,3 +37,14 @@ class Limits:
     farewell_timeout: float = 2.0
     header_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024
+
+
+def descriptor_limit() -> int:
+    """How many files and sockets the process can have open: the soft limit ``RLIMIT_NOFILE``."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def connections_within(descriptors: int) -> int:
+    """How many clients can be connected while ``descriptors`` are in use for requests to systems."""
+    return max(FEWEST_CONNECTIONS, descriptor_limit() - OTHER_DESCRIPTORS - descriptors)

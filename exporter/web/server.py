@@ -1,19 +1,22 @@
 """The HTTP server on the event loop: listeners, and the open connections with their bound.
 
-A connection counts from its accept, so TLS handshakes count too. Each is served by a task of its own.
+A connection counts from its accept, so TLS handshakes count too. Each is served by a task of its own. At the
+limit a connection without a request under way is closed for each new one.
 """
 
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from exporter.metrics.instrumentation import Drop
 from exporter.web.connection import Connection, Tls
-from exporter.web.limits import Limits
+from exporter.web.limits import Limits, connections_within, descriptor_limit
 from exporter.web.listen import ListenError, listen_on, listeners_of_systemd, reason, shown
+from exporter.web.places import Places
 
 __all__ = ["Limits", "ListenError", "Server"]
 
@@ -31,6 +34,7 @@ class Server:
         app: an ASGI 3 application; the lifespan protocol is not used.
         listen: addresses, see `listen_on`; ``None``: the sockets that systemd passed.
         ssl_context: for new connections, or what returns it for each of them; may be replaced at any time.
+        count: called for each connection that is closed at the limit.
 
     Attributes:
         addresses: where it listens, once started: ``http://127.0.0.1:10072``, ``unix:/path``.
@@ -43,6 +47,7 @@ class Server:
         *,
         limits: Limits = Limits(),  # noqa: B008  # frozen
         ssl_context: Tls = None,
+        count: Callable[[Drop], None] = lambda _: None,
     ) -> None:
         self.ssl_context = ssl_context
         self.addresses: tuple[str, ...] = ()
@@ -50,8 +55,24 @@ class Server:
         self._listen = listen
         self._limits = limits
         self._listeners: list[socket.socket] = []
+        # Also those that do not count any more, until they are closed.
         self._open: dict[asyncio.Task[None], Connection] = {}
-        self._complain_from = 0.0
+        self._places = Places()
+        self._bound = limits.connections
+        self._count = count
+        self._complain_from: dict[str, float] = {}
+
+    def reserve(self, descriptors: int) -> None:
+        """Allows fewer connections where the limit of open files does not leave enough for all.
+
+        Args:
+            descriptors: file descriptors that the requests to all systems need at the same time.
+        """
+        bound = min(self._limits.connections, connections_within(descriptors))
+        if bound != self._bound and bound < self._limits.connections:
+            fields = {"connections": bound, "limit": descriptor_limit(), "for_systems": descriptors}
+            _log.warning("few file descriptors; fewer clients can connect", extra=fields)
+        self._bound = bound
 
     async def start(self) -> None:
         """Listens on every address. If one fails, it closes all of them.
@@ -114,20 +135,40 @@ class Server:
             return
         except OSError as error:
             self._complain("cannot accept a connection", reason=reason(error))
-            loop.remove_reader(listener)
-            loop.call_later(ACCEPT_PAUSE_SECONDS, self._watch, listener)
+            # One closed for it frees the descriptor that is missing; the listener stays readable.
+            if not self._make_way():
+                loop.remove_reader(listener)
+                loop.call_later(ACCEPT_PAUSE_SECONDS, self._watch, listener)
             return
-        if len(self._open) >= self._limits.connections:
+        while len(self._places) >= self._bound and self._make_way():
+            pass  # more than one only after the bound was lowered
+        if len(self._places) >= self._bound:
             client.close()
-            self._complain("too many connections, closing new ones", connections=len(self._open))
+            self._count(Drop.REFUSED)
+            self._complain("too many connections, closing new ones", connections=len(self._places))
             return
-        connection = Connection(self._app, self._limits, client, self.ssl_context)
+        connection = Connection(self._app, self._limits, client, self.ssl_context, self._places.update)
+        self._places.add(connection)
         self._open[connection.task] = connection
-        connection.task.add_done_callback(self._open.pop)
+        connection.task.add_done_callback(self._ended)
+
+    def _make_way(self) -> bool:
+        """Closes a connection without a request under way; returns whether there was one."""
+        made = self._places.pop(asyncio.get_running_loop().time())
+        if made is None:
+            return False
+        connection, why = made
+        connection.cut()
+        self._count(why)
+        self._complain("too many connections, closing those without a request", connections=len(self._open))
+        return True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._places.remove(self._open.pop(task))
 
     def _complain(self, message: str, **fields: object) -> None:
         # A client that opens thousands of connections must not fill the log.
         now = asyncio.get_running_loop().time()
-        if now >= self._complain_from:
-            self._complain_from = now + COMPLAINT_SECONDS
+        if now >= self._complain_from.get(message, 0.0):
+            self._complain_from[message] = now + COMPLAINT_SECONDS
             _log.warning(message, extra=fields)

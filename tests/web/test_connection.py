@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from exporter.web.connection import Connection
 from tests.waiting import seen
 from tests.web.clients import (
     CALM,
@@ -22,6 +23,7 @@ from tests.web.clients import (
     Start,
     connect,
     happens,
+    hello,
     is_served,
     reply,
     scrape,
@@ -104,18 +106,24 @@ async def test_half_a_second_request_is_closed_as_soon_as_half_a_first_one(
 
 @pytest.mark.parametrize("sent", [GET.replace(b"Host", b"Connection: close\r\nHost"), b"nonsense\r\n\r\n"])
 async def test_who_does_not_close_after_the_last_answer_is_cut_off(start: Start, sent: bytes) -> None:
-    patient = await start(limits=replace(CALM, connections=1, farewell_timeout=60))
+    def is_cut(client: Client) -> bool:
+        client.say(b"x")
+        return client.writer.transport.is_closing()
+
+    patient = await start(limits=replace(CALM, farewell_timeout=60))
     async with connect(patient) as client:
         client.say(sent)
         await client.answer()
         assert await client.closed() == b""
-        assert not await is_served(patient)
-    server = await start(limits=replace(CALM, connections=1, farewell_timeout=0.1))
+        for _ in range(3):
+            await scrape(patient)
+            assert not is_cut(client)
+    server = await start(limits=replace(CALM, farewell_timeout=0.1))
     async with connect(server) as client:
         client.say(sent)
         await client.answer()
         assert await client.closed() == b""
-        await seen(lambda: is_served(server), "a free connection")
+        await seen(lambda: is_cut(client), "the end of the connection")
 
 
 @pytest.mark.parametrize("head", [b"", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n"])
@@ -229,3 +237,14 @@ async def test_a_connection_whose_client_is_gone_counts_no_longer(start: Start) 
     server = await start(limits=replace(CALM, connections=1))
     for _ in range(3):
         await seen(lambda: is_served(server), "a free connection")
+
+
+async def test_a_connection_that_is_cut_before_it_has_run_closes_its_socket() -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+    theirs.settimeout(0)
+    with theirs:
+        connection = Connection(hello, CALM, ours, None)
+        connection.cut()
+        async with asyncio.timeout(SOON):
+            assert await asyncio.get_running_loop().sock_recv(theirs, 1) == b""

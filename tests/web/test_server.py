@@ -12,7 +12,6 @@ import pytest
 import trustme
 from starlette.types import Receive, Scope, Send
 
-from tests.waiting import seen
 from tests.web.clients import (
     CALM,
     FAST,
@@ -29,28 +28,12 @@ from tests.web.clients import (
 )
 
 
-async def test_one_connection_too_many_is_closed_at_once_and_told_once(
-    start: Start, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = await start(limits=replace(CALM, connections=2))
-    async with connect(server) as first:
-        async with connect(server) as second:
-            second.say(GET)
-            await second.answer()
-            for _ in range(3):
-                async with connect(server) as third:
-                    assert await third.closed() == b""
-        await seen(lambda: is_served(server), "a free connection")
-        first.say(GET)
-        assert (await first.answer()).status == 200
-    assert [record.getMessage() for record in caplog.records] == ["too many connections, closing new ones"]
-
-
 async def test_the_limit_is_over_all_listeners(start: Start) -> None:
-    server = await start(limits=replace(CALM, connections=1), listen=("127.0.0.1:0", "127.0.0.1:0"))
+    app = Slow()
+    server = await start(app, replace(CALM, connections=1), listen=("127.0.0.1:0", "127.0.0.1:0"))
     async with connect(server) as first:
         first.say(GET)
-        await first.answer()
+        await happens(app.begun)
         host, _, port = server.addresses[1].removeprefix("http://").rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         assert await Client(reader, writer).closed() == b""
@@ -158,17 +141,7 @@ async def test_the_last_response_over_tls_ends_with_a_close_of_tls(
         assert await client.reader.read() == b""
 
 
-async def test_silent_tls_clients_count_are_closed_and_hold_up_nobody(
-    start: Start, secure: ssl.SSLContext, trusting: ssl.SSLContext
-) -> None:
-    server = await start(limits=replace(CALM, connections=3), ssl_context=secure)
-    async with connect(server) as silent, connect(server) as half:
-        half.say(b"\x16\x03\x01")
-        async with connect(server, trusting) as client:
-            client.say(GET)
-            assert (await client.answer()).status == 200
-            async with connect(server) as fourth:
-                assert await fourth.closed() == b""
+async def test_silent_tls_clients_are_closed(start: Start, secure: ssl.SSLContext) -> None:
     server = await start(limits=FAST, ssl_context=secure)
     async with connect(server) as silent, connect(server) as half:
         half.say(b"\x16\x03\x01")
