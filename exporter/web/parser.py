@@ -1,8 +1,17 @@
 """Whole HTTP/1.1 requests from the bytes of one client, bounded in size. No I/O."""
 
+import re
+
 import h11
 
 from exporter.web.limits import Limits
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+_FOLDED = re.compile(rb"\n[ \t]")
+_FRAMING = re.compile(rb"^(content-length|transfer-encoding)[ \t]*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+# Control characters, slash and backslash. No path of the exporter contains them, and a router or a proxy can
+# read them in other ways than this server does: as the end of the path, or as the border of two segments.
+_UNSAFE = re.compile(rb"%([01][0-9a-f]|7f|2f|5c)", re.IGNORECASE)
 
 
 class Parser:
@@ -29,6 +38,8 @@ class Parser:
         Raises:
             RemoteProtocolError: the request is refused with the status ``error_status_hint``.
         """
+        if self._http.their_state is h11.IDLE:
+            self._check_framing()
         while True:
             match self._http.next_event():
                 case h11.Request() as request:
@@ -42,9 +53,36 @@ class Parser:
                 case _:
                     return None
 
+    def _check_framing(self) -> None:
+        """Refuses a head whose end, or whose body's end, a proxy in front could see elsewhere than h11 does.
+
+        https://www.rfc-editor.org/rfc/rfc9112: sections 5.2 (folded lines), 6.1 and 6.3 (length of the body).
+        """
+        data = self._http.trailing_data[0]
+        end = _HEAD_END.search(data)
+        if end is None:
+            return
+        head = data[: end.end()]
+        if _FOLDED.search(head):
+            raise h11.RemoteProtocolError("folded header line", 400)
+        framing = _FRAMING.findall(head)
+        if len(framing) > 1:
+            raise h11.RemoteProtocolError("several lengths of the body", 400)
+        for name, value in framing:
+            if name.lower() == b"content-length":
+                wrong = b"," in value
+            else:
+                last = value.lower().rpartition(b",")[2].strip()
+                wrong = last != b"chunked" or head.partition(b"\n")[0].rstrip().endswith(b"HTTP/1.0")
+            if wrong:
+                raise h11.RemoteProtocolError("the length of the body is not certain", 400)
+
     def _check(self, request: h11.Request) -> None:
         if request.http_version not in (b"1.0", b"1.1"):
             raise h11.RemoteProtocolError("neither HTTP/1.0 nor HTTP/1.1", 505)
+        path = request.target.partition(b"?")[0]
+        if not path.startswith(b"/") or _UNSAFE.search(path):
+            raise h11.RemoteProtocolError("not a path, or encoded control characters or slashes in it", 400)
         if sum(len(name) + len(value) for name, value in request.headers) > self._limits.header_bytes:
             raise h11.RemoteProtocolError("headers too large", 431)
         for name, value in request.headers:

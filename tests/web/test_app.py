@@ -89,6 +89,47 @@ async def test_other_paths_are_404_and_quote_nothing(path: str, tmp_path: Path) 
         assert docs.asked == []
 
 
+async def test_no_other_spelling_of_a_path_is_answered_in_its_place(tmp_path: Path) -> None:
+    signs = (
+        "%0a",
+        "%0D",
+        "%00",
+        "%09",
+        "%7f",
+        "%20",
+        "%2f",
+        "%2F.",
+        "/.",
+        "%5c",
+        ";x",
+        "%3f",
+        "%C2%85",
+        "%E2%80%A8",
+    )
+    paths = ["/metrics", "/probe", "/sd", "/-/healthy", "/-/ready", "/-/reload"]
+    spellings = [
+        *(path + sign for path in ["/", *paths] for sign in signs if path + sign != "//."),
+        *("/" + path for path in paths),
+        *(path.replace("/", "%2F") for path in paths),
+        *("/" + path.replace("/", "%2f") for path in paths),
+        *(f"/%0a{path}" for path in paths),
+        *(f"/.{path}" for path in paths),
+        *(path.removeprefix("/") for path in paths),
+        *("http://x" + path for path in paths),
+        *(path.replace("/", "\\") for path in paths),
+    ]
+    async with vendor(lambda _: Told(caps())) as docs, exporter(config(docs.url), tmp_path) as running:
+        port = int(running.url.rpartition(":")[2])
+        for spelling in spellings:
+            method = "POST" if "reload" in spelling else "GET"
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"{method} {spelling} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            status = (await reader.read()).split()[1]
+            writer.close()
+            assert status in (b"400", b"404"), spelling
+        assert docs.asked == []
+
+
 async def test_health_and_readiness_never_ask_a_vendor(tmp_path: Path) -> None:
     async with vendor(lambda _: Told(status=500)) as docs, exporter(config(docs.url), tmp_path) as running:
         await running.scrape()

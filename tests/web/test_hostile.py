@@ -150,7 +150,12 @@ async def test_who_sends_on_and_on_during_an_answer_is_cut_off(start: Start) -> 
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n", 400),
+        (b"GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /metrics%0a HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /-%2Fhealthy HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
@@ -160,6 +165,46 @@ async def test_nonsense_is_refused_without_asking_the_app(start: Start, sent: by
     async with connect(await start(app := Keep())) as client:
         client.say(sent)
         assert (await client.answer()).status == status
+        assert await client.closed() == b""
+    assert app.scopes == []
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 4",
+        b"transfer-encoding: CHUNKED\r\nX: y\r\ncontent-length: 4",
+        b"Content-Length: 4\nTransfer-Encoding: chunked",
+        b"Content-Length: 4\r\nContent-Length: 4",
+        b"Content-Length: 4, 4",
+        b"Content-Length: +4",
+        b"Content-Length: 4 4",
+        b"Content-Length:",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        b"Transfer-Encoding: identity",
+        b"Transfer-Encoding: gzip",
+        b"Transfer-Encoding: chunked, identity",
+        b"Transfer-Encoding:",
+        b"Transfer-Encoding:\r\n chunked",
+        b"Transfer-Encoding : chunked",
+        b"Transfer-Encoding: \x0bchunked",
+        b"X: y\rTransfer-Encoding: chunked",
+    ],
+)
+async def test_a_body_whose_length_is_not_certain_is_refused_and_closed(start: Start, framing: bytes) -> None:
+    async with connect(await start(app := Keep())) as client:
+        client.say(b"POST / HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n0\r\n\r\n" + GET)
+        assert (await client.answer()).status == 400
+        assert await client.closed() == b""
+    assert app.scopes == []
+
+
+async def test_a_chunked_body_of_http_1_0_is_refused_and_closed(start: Start) -> None:
+    async with connect(await start(app := Keep())) as client:
+        client.say(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        assert (await client.answer()).status == 400
         assert await client.closed() == b""
     assert app.scopes == []
 
