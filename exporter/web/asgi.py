@@ -5,7 +5,7 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
@@ -15,13 +15,30 @@ from starlette.types import ASGIApp, Message
 
 ResponseEvent = h11.Response | h11.Data | h11.EndOfMessage
 Write = Callable[[Sequence[ResponseEvent]], Awaitable[None]]
+# The landing page has a style element and nothing else that a browser loads.
+CONTENT_POLICY = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 _log = logging.getLogger(__name__)
 
 
-def date() -> tuple[bytes, bytes]:
-    """The header of the present time, which each response has (RFC 9110 section 6.6.1)."""
-    return b"date", formatdate(usegmt=True).encode()
+def completed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a response, with those that each response has.
+
+    These are the present time (RFC 9110 section 6.6.1) and, where the response has no other value, what
+    a browser is allowed to do with it: https://owasp.org/www-project-secure-headers/.
+    """
+    complete = [*headers, (b"date", formatdate(usegmt=True).encode())]
+    present = {name.lower() for name, _ in complete}
+    frames = b"" if b"x-frame-options" in present else b"; frame-ancestors 'none'"
+    for name, value in (
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-frame-options", b"DENY"),
+        # Browsers prefer `frame-ancestors` to X-Frame-Options, also to a configured one.
+        (b"content-security-policy", CONTENT_POLICY + frames),
+    ):
+        if name not in present:
+            complete.append((name, value))
+    return complete
 
 
 class RequestCycle:
@@ -80,7 +97,7 @@ class RequestCycle:
         match message["type"]:
             case "http.response.start" if self._unsent is None:
                 # Sent with the first part of the body: until then an error can still become a 500.
-                headers = [*message.get("headers", ()), date()]
+                headers = completed(message.get("headers", ()))
                 self._unsent = [h11.Response(status_code=message["status"], headers=headers)]
             case "http.response.body" if self._unsent is not None:
                 events, self._unsent = self._unsent, []

@@ -16,7 +16,7 @@ from typing import Any, cast
 import h11
 from starlette.types import ASGIApp
 
-from exporter.web.asgi import RequestCycle, ResponseEvent, date
+from exporter.web.asgi import RequestCycle, ResponseEvent, completed
 from exporter.web.limits import Limits
 from exporter.web.parser import Parser
 
@@ -221,7 +221,7 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _refuse(self, status: int) -> None:
         self._enter(ConnectionState.ENDING)
-        headers = [(b"content-length", b"0"), (b"connection", b"close"), date()]
+        headers = completed([(b"content-length", b"0"), (b"connection", b"close")])
         await self._write([h11.Response(status_code=status, headers=headers), h11.EndOfMessage()])
 
     async def _write(self, events: Sequence[ResponseEvent]) -> None:

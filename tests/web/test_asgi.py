@@ -97,3 +97,21 @@ async def test_what_is_sent_after_the_response_is_dropped(start: Start) -> None:
         await happens(ended)
         client.say(GET)
         assert (await client.answer()).body == b"ok"
+
+
+CONTENT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+@pytest.mark.parametrize("request_", [GET, b"nonsense\r\n\r\n"])
+async def test_each_response_forbids_browsers_to_guess_its_type_and_to_frame_it(
+    start: Start, request_: bytes
+) -> None:
+    async with connect(await start()) as client:
+        client.say(request_)
+        headers = (await client.answer()).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["content-security-policy"] == CONTENT_POLICY

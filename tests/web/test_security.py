@@ -171,6 +171,17 @@ http_server_config:
         assert "x-xss-protection" not in headers
 
 
+async def test_a_configured_header_replaces_the_default_one(secure_with: Secure) -> None:
+    secured = await secure_with("http_server_config: {headers: {X-Frame-Options: sameorigin}}\n")
+    async with connect(secured.server) as client:
+        client.say(GET.replace(b"Host", b"Connection: close\r\nHost"))
+        head = (await client.closed()).decode().lower()
+    assert head.count("x-frame-options:") == head.count("content-security-policy:") == 1
+    assert "x-frame-options: sameorigin" in head
+    # It would prevail over X-Frame-Options.
+    assert "frame-ancestors" not in head
+
+
 async def test_more_requests_than_the_rate_are_refused(secure_with: Secure) -> None:
     secured = await secure_with("rate_limit: {interval: 1h, burst: 2}\n")
     assert [(await secured.get()).status for _ in range(3)] == [200, 200, 429]
