@@ -26,6 +26,7 @@ from exporter.model.pacing import Rules
 from exporter.model.shard import Shard
 from exporter.plugins import Plugin
 from exporter.runtime import tasks
+from exporter.runtime.compute import Compute
 from exporter.runtime.logging import counted
 from exporter.runtime.systemd import Notifier
 from exporter.upstream.client import Client, ClientSettings
@@ -91,6 +92,7 @@ class Service:
         self._notifier = notifier or Notifier({})
         revision = os.environ.get("REMOTE_JOB_EXPORTER_REVISION", "")  # set in the image
         self._instrumentation = Instrumentation(__version__, revision, shard=options.shard)
+        self._compute = Compute()
         self._plans: dict[str, tuple[SystemConfig, Plan]] = {}
         self._reloads = tasks.SharedRuns(self._reload)
         self._closing: set[asyncio.Task[None]] = set()
@@ -222,6 +224,7 @@ class Service:
     async def _end(self) -> None:
         await self._reloads.cancel()
         await self.collector.close()
+        self._compute.close()
         for _, plan in self._plans.values():
             self._close_later(plan.upstream, 0.0)
         with contextlib.suppress(TimeoutError):
@@ -254,7 +257,7 @@ class Service:
             # An error of a plug-in is found here, before the configuration in force has changed.
             with self._set_up(system):
                 if before is None or plan is None or before.reach != system.reach:
-                    plan = _plan(system, _upstream(system, self._instrumentation, self._clock))
+                    plan = _plan(system, _upstream(system, self._instrumentation, self._clock, self._compute))
                 elif before != system:
                     plan = _plan(system, plan.upstream)
             plans[system.name] = system, plan
@@ -277,7 +280,9 @@ class Service:
         tasks.start(upstream.close(grace=grace), self._closing, "close a system")
 
 
-def _upstream(system: SystemConfig, instrumentation: Instrumentation, clock: Clock) -> Upstream:
+def _upstream(
+    system: SystemConfig, instrumentation: Instrumentation, clock: Clock, compute: Compute
+) -> Upstream:
     reach = system.reach
     client = Client(
         ClientSettings(
@@ -289,7 +294,7 @@ def _upstream(system: SystemConfig, instrumentation: Instrumentation, clock: Clo
         clock=clock,
         rate_limit=system.provider.rate_limit(),
     )
-    return Upstream(system.provider, client)
+    return Upstream(system.provider, client, compute)
 
 
 def _plan(system: SystemConfig, upstream: Upstream) -> Plan:

@@ -71,6 +71,9 @@ Explanation = tuple[str, Sequence[Explained]]
 """A title, such as ``Entry 1``, and the expressions that are evaluated there."""
 
 
+SHORT_BODY = 32 << 10
+"""Bytes of JSON that are parsed and read in 2 ms, whatever they contain."""
+
 Counting = Generator[Request, Response, Mapping[State, int]]
 """One count of a system's jobs: yields its requests, returns the number of jobs by state."""
 
@@ -155,7 +158,12 @@ class Provider(ABC):
 
     Attributes:
         words: ``states``, after the words that the configuration adds; `state_of` reads it.
+        short_body: bytes of the largest body after which a step surely takes less than 2 ms; 0 if every step
+            can take longer, as with expressions. Steps after a larger body run in a thread, while those of
+            other reads may run on the event loop.
     """
+
+    short_body: int = SHORT_BODY
 
     name: ClassVar[str]
     Options: ClassVar[type[Keys]]

@@ -15,9 +15,11 @@ from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Request, Response
 from exporter.model.job import Job, State, Status
 from exporter.model.pacing import bounded, retry_after
-from exporter.providers.base import Counting, DiscoverKeys, Found, ListingEnd, Provider
+from exporter.providers.base import SHORT_BODY, Counting, DiscoverKeys, Found, ListingEnd, Provider
+from exporter.runtime.compute import Compute
 from exporter.upstream.client import Client
 from exporter.upstream.sign_in import is_sign_in_page, is_sign_in_redirect
+from exporter.upstream.steps import Returned, Walk
 from exporter.upstream.trace import Trace
 from exporter.upstream.unknown_words import UnknownWords
 
@@ -36,14 +38,18 @@ class ReadLimits(NamedTuple):
     Args:
         seconds: for all its requests together; each has the system's timeout too.
         max_bytes: of one decoded response body.
+        short_body: bytes of the largest body that is read on the event loop.
     """
 
     seconds: float
     max_bytes: int = 1 << 20
     max_requests: int = 10
+    short_body: int = SHORT_BODY
 
 
-LISTING_LIMITS = ReadLimits(60.0, max_bytes=16 << 20, max_requests=500)
+# Each entry of a page costs as much as a job, so a page is short only up to 4 KiB. 4 MiB are 1,000 entries of
+# 4 kB; to parse them takes 20 ms, in which nothing else runs.
+LISTING_LIMITS = ReadLimits(60.0, max_bytes=4 << 20, max_requests=500, short_body=4 << 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,36 @@ class Listed(Outcome[Mapping[str, Found]]):
     found_by: Mapping[str, int] = field(default_factory=dict)
 
 
+class _Jobs:
+    """What the listings of one system find.
+
+    Attributes:
+        found: by ``job_id``; of several listings the first counts, of several entries of one the last.
+        found_by: as in `Listed`.
+        listing: the number of the one that is read now.
+    """
+
+    def __init__(self, provider: Provider, unknown: UnknownWords) -> None:
+        self.found: dict[str, Found] = {}
+        self.found_by: dict[str, int] = {}
+        self.listing = 0
+        self._provider = provider
+        self._unknown = unknown
+
+    def add(self, job: Found) -> None:
+        """Adds a job; fails with ``too_large`` if there are too many."""
+        job_id, _ = self._provider.identify(job.keys)
+        if job_id in self.found and self.found_by.get(job_id, 0) != self.listing:
+            return
+        self.found[job_id] = job
+        if self.listing:
+            self.found_by[job_id] = self.listing
+        if job.status is not None:
+            self._unknown.note(job_id, job.status)
+        if len(self.found) > MAX_FOUND:
+            raise Failure(Reason.TOO_LARGE, f"the listing has more than {MAX_FOUND} jobs")
+
+
 Reading = Outcome[Status | None]
 Counted = Outcome[Mapping[State, int] | None]
 
@@ -86,10 +122,12 @@ class Upstream:
     Attributes:
         not_before: monotonic time before which the vendor allows no request at all.
         place: the host and the proxy, for log lines.
+        compute: where responses are read.
     """
 
-    def __init__(self, provider: Provider, client: Client) -> None:
+    def __init__(self, provider: Provider, client: Client, compute: Compute | None = None) -> None:
         self.provider = provider
+        self.compute = compute or Compute()
         self.place = client.place
         self.not_before = -inf
         self._rate_limit = provider.rate_limit()
@@ -114,7 +152,7 @@ class Upstream:
 
     async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
         """Reads one job once, ``previous`` being its last status; any error is in the outcome."""
-        reading = await self._run(lambda: self.provider.read(job, previous), self._limits, {}, trace)
+        reading = await self._run(lambda: self.provider.read(job, previous), self._limits, trace)
         if reading.value is not None:
             self._unknown.note(job.id, reading.value)
         return reading
@@ -125,74 +163,71 @@ class Upstream:
         The first listing that names a job counts. If one listing fails, all do: without its jobs, the
         others are only a part.
         """
-        found: dict[str, Found] = {}
-        found_by: dict[str, int] = {}
+        jobs = _Jobs(self.provider, self._unknown)
         skipped: Counter[str] = Counter()
         incomplete, not_before = "", -inf
         read_at, began = self._clock.time(), self._clock.monotonic()
-        for number, keys in enumerate(listings):
+        for jobs.listing, keys in enumerate(listings):
             start = partial(self.provider.discover, keys, self._clock.time())
-            more: dict[str, Found] = {}
-            done = await self._run(start, LISTING_LIMITS, more, trace)
+            done = await self._run(start, LISTING_LIMITS, trace, jobs)
             not_before = max(not_before, done.not_before)
             if done.failure is not None:
                 seconds = self._clock.monotonic() - began
                 return Listed({}, done.failure, read_at, seconds, not_before=not_before)
-            if number:
-                found_by.update((job_id, number) for job_id in more if job_id not in found)
-            found |= {job_id: each for job_id, each in more.items() if job_id not in found}
             if isinstance(done.value, ListingEnd):
                 skipped.update(done.value.skipped)
                 incomplete = incomplete or done.value.incomplete
         end, seconds = ListingEnd(skipped, incomplete), self._clock.monotonic() - began
-        return Listed(found, None, read_at, seconds, end, found_by, not_before=not_before)
+        return Listed(jobs.found, None, read_at, seconds, end, jobs.found_by, not_before=not_before)
 
     async def count_jobs(self) -> Counted:
         """Counts the jobs of the system by state, if its provider can; any error is in the outcome."""
-        return await self._run(cast("Callable[[], Counting]", self.provider.summary), self._limits, {}, None)
+        return await self._run(cast("Callable[[], Counting]", self.provider.summary), self._limits)
 
     async def _run(
-        self, start: Callable[[], Steps[T]], limits: ReadLimits, found: dict[str, Found], trace: Trace | None
+        self,
+        start: Callable[[], Steps[T]],
+        limits: ReadLimits,
+        trace: Trace | None = None,
+        jobs: _Jobs | None = None,
     ) -> Outcome[T | None]:
         read_at, began = self._clock.time(), self._clock.monotonic()
         holds: list[float] = []
-        send = partial(
-            self._send, deadline=began + limits.seconds, max_bytes=limits.max_bytes, trace=trace, holds=holds
-        )
+        deadline = began + limits.seconds
+        send = partial(self._send, deadline=deadline, max_bytes=limits.max_bytes, trace=trace, holds=holds)
         value, failure = None, None
         try:
             with self._client.in_use():
-                value = await self._drive(start(), send, limits.max_requests, found)
+                short = min(limits.short_body, self.provider.short_body)
+                collect = (jobs or _Jobs(self.provider, self._unknown)).add
+                walk = Walk(start(), self.compute, collect, short_body=short)
+                value = await self._drive(walk, send, limits.max_requests, deadline)
         except Failure as error:
             # A failure is kept; the frames of its traceback, and the response in them, are not.
             failure = error.with_traceback(None)
+        except RecursionError:
+            failure = Failure(Reason.INVALID_RESPONSE, "the response is nested too deeply")
         except Exception as error:  # noqa: BLE001  a bug costs this read, not the scrape
             failure = Failure(Reason.INTERNAL, type(error).__name__)
             failure.__cause__ = error
         seconds = self._clock.monotonic() - began
         return Outcome(value, failure, read_at, seconds, not_before=max(holds, default=-inf))
 
-    async def _drive(self, steps: Steps[T], send: Send, max_requests: int, found: dict[str, Found]) -> T:
-        """Sends what a provider requests until it returns, and collects the jobs that it finds."""
+    async def _drive(self, walk: Walk[T], send: Send, max_requests: int, deadline: float) -> T:
+        """Sends what a provider requests until it returns."""
+        received: Response | Failure | None = None
         thrown: Failure | None = None
         requests: set[Request] = set()
         try:
-            item = next(steps)
             while True:
-                if isinstance(item, Found):
-                    self._collect(item, found)
-                    item = next(steps)
-                    continue
+                item = await walk.next(received, deadline - self._clock.monotonic())
+                if isinstance(item, Returned):
+                    return item.value
                 _count(item, requests, max_requests)
                 try:
-                    response = await send(item)
+                    received = await send(item)
                 except Failure as failure:
-                    thrown = failure
-                    item = steps.throw(failure)
-                else:
-                    item = steps.send(response)
-        except StopIteration as stop:
-            return cast("T", stop.value)
+                    received = thrown = failure
         except Failure as failure:
             if failure is not thrown:  # the provider rejects a response; `_send` counts the others
                 self._instrumentation.failed(failure.reason)
@@ -201,15 +236,7 @@ class Upstream:
                     self._client.forget(request)
             raise
         finally:
-            steps.close()
-
-    def _collect(self, item: Found, found: dict[str, Found]) -> None:
-        job_id, _ = self.provider.identify(item.keys)
-        found[job_id] = item
-        if item.status is not None:
-            self._unknown.note(job_id, item.status)
-        if len(found) > MAX_FOUND:
-            raise Failure(Reason.TOO_LARGE, f"the listing has more than {MAX_FOUND} jobs")
+            walk.close()
 
     async def _send(
         self,

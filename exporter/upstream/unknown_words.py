@@ -1,6 +1,7 @@
 """Logs each word of a system that no table of states has, with the line of configuration that adds it."""
 
 import logging
+import threading
 from collections.abc import Container
 
 from exporter.model.job import State, Status
@@ -29,6 +30,8 @@ class UnknownWords:
         self._system = system
         self._known = known
         self._seen: set[str] = set()
+        # The jobs of a large page are noted in a thread, others on the event loop.
+        self._lock = threading.Lock()
 
     def note(self, job_id: str, status: Status) -> None:
         """Logs the word of a status, unless it is known, missing or logged already."""
@@ -36,9 +39,10 @@ class UnknownWords:
             return
         shown = text(status.raw)  # text of a response: limited and printable, as in remote_job_status_info
         word = shown.casefold()
-        if not word or word in self._known or word in self._seen or len(self._seen) > MAX_WORDS:
-            return
-        self._seen.add(word)
+        with self._lock:
+            if not word or word in self._known or word in self._seen or len(self._seen) > MAX_WORDS:
+                return
+            self._seen.add(word)
         if len(self._seen) > MAX_WORDS:
             _log.warning("too many unknown states; no more are logged", extra={"system": self._system})
             return
