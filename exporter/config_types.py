@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -22,6 +22,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from exporter.expressions.budget import Find
 from exporter.model.clock import SYSTEM_CLOCK
 from exporter.model.http import CONNECTION_HEADERS, TOKEN
 from exporter.runtime import files
@@ -71,11 +72,11 @@ class Expression:
     """A compiled JMESPath expression; equal to another of the same text.
 
     Args:
-        find: its result for a value, ``None`` for nothing; ``ValueError`` if it cannot be evaluated.
+        find: its result for a value, ``None`` for nothing; see `Find`.
     """
 
     source: str
-    find: Callable[[Any], Any] = field(repr=False, compare=False)
+    find: Find = field(repr=False, compare=False)
 
 
 def inside(value: object, kind: type[T], place: Place = ()) -> Iterator[tuple[Place, T]]:
@@ -283,7 +284,7 @@ def expression(value: object) -> Expression:
     if not isinstance(value, str):
         # pydantic reports no TypeError.
         raise ValueError("must be text: a JMESPath expression, in quotes")  # noqa: TRY004
-    from exporter.expressions import finder  # noqa: PLC0415  # only where expressions are configured
+    from exporter.expressions.tree import finder  # noqa: PLC0415  # only where expressions are configured
 
     return Expression(value, finder(value))
 

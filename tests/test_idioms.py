@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from exporter import config
-from exporter.expressions import Misfit, finder
+from exporter.expressions.budget import Misfit
+from exporter.expressions.tree import finder
 from tests.clock import FakeClock
 from tests.generate import ROOT
 from tests.systems import rows

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from exporter.cli import watching
 from exporter.collector import explain_expressions, explain_listing
 from exporter.collector.explain_expressions import expression_lines
-from exporter.expressions import place_of_loss
+from exporter.expressions.budget import Budget
+from exporter.expressions.tree import place_of_loss
 from exporter.providers.base import Explained
 from exporter.upstream.masks import Masks
 from tests.cli.conftest import Run
@@ -356,7 +357,7 @@ SOURCES = st.sampled_from(
 @given(value=JSON, source=SOURCES)
 @settings(max_examples=60, deadline=None)
 def test_any_response_is_explained_in_lines_that_fit(value: object, source: str) -> None:
-    row = Explained("state", source, value, "", place_of_loss(source, value))
+    row = Explained("state", source, value, "", place_of_loss(source, value, Budget()))
     lines = [*expression_lines([("Job", [row])], Masks(secrets_only=True))]
     assert all(line.isprintable() and len(line) <= explain_expressions.WIDTH for line in lines)
 
@@ -378,7 +379,7 @@ def test_any_response_is_explained_in_lines_that_fit(value: object, source: str)
     ],
 )
 def test_the_place_of_a_loss_is_where_the_path_ends(source: str, place: object) -> None:
-    assert place_of_loss(source, {"a": {"b": 1, "n": None}, "l": [{"m": 1}]}) == place
+    assert place_of_loss(source, {"a": {"b": 1, "n": None}, "l": [{"m": 1}]}, Budget()) == place
 
 
 def test_a_plug_in_that_cannot_explain_costs_only_its_table() -> None:

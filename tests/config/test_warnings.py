@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter import simulator
 from exporter.config import load, warnings
 from exporter.config.errors import MAX_ERRORS
-from exporter.expressions import calculates_text, compiled, quoted_name, tight_minus
+from exporter.expressions.tree import calculates_text, compiled, quoted_name, tight_minus
 from tests.config.conftest import HERE, Load
 
 ODD = sorted((HERE / "odd").glob("*.yaml"))

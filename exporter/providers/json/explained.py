@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from exporter.config_types import Expression
+from exporter.expressions.budget import Budget, Misfit
 from exporter.model.failure import Failure, reason_of_status
 from exporter.model.http import Request, Response
 from exporter.providers.base import Explained, Explanation, Found
@@ -17,7 +18,7 @@ _NOTHING = "the expression found nothing"
 
 
 def explained(
-    expressions: Mapping[str, Expression | None], value: Any, notes: Mapping[str, str]
+    expressions: Mapping[str, Expression | None], value: Any, notes: Mapping[str, str], budget: Budget
 ) -> list[Explained]:
     """What each expression finds in a value.
 
@@ -27,7 +28,7 @@ def explained(
         notes: by key.
     """
     # As in config_types.
-    from exporter.expressions import place_of_loss  # noqa: PLC0415
+    from exporter.expressions.tree import place_of_loss  # noqa: PLC0415
 
     if isinstance(value, Response):
         try:
@@ -40,23 +41,23 @@ def explained(
             continue
         note = notes.get(key, "")
         try:
-            found = expression.find(value)
-        except ValueError as error:
+            found = expression.find(value, budget)
+        except Misfit as error:
             found, note = None, f"its expression {error}"
-        there = place_of_loss(expression.source, value) if found is None else None
+        there = place_of_loss(expression.source, value, budget) if found is None else None
         rows.append(Explained(key, expression.source, found, "" if note == _NOTHING else note, there))
     return rows
 
 
-def explained_keys(keys: Mapping[str, Expression], entry: Any) -> list[Explained]:
+def explained_keys(keys: Mapping[str, Expression], entry: Any, budget: Budget) -> list[Explained]:
     """What the expressions of ``keys`` find in an entry, and why one of them is no key."""
     notes = {}
     for name, expression in keys.items():
         try:
-            keys_of("keys", {name: expression}, entry)
+            keys_of("keys", {name: expression}, entry, budget)
         except Failure as failure:
             notes[f"keys.{name}"] = why(failure)
-    return explained({f"keys.{name}": each for name, each in keys.items()}, entry, notes)
+    return explained({f"keys.{name}": each for name, each in keys.items()}, entry, notes, budget)
 
 
 def why(failure: Failure) -> str:
@@ -69,10 +70,12 @@ class Replay:
 
     Args:
         responses: of all its pages, and of those of its parents before them, by number.
+        budget: of the explanation.
     """
 
-    def __init__(self, responses: Mapping[int, Response]) -> None:
+    def __init__(self, responses: Mapping[int, Response], budget: Budget) -> None:
         self._left = [*responses.items()]
+        self._budget = budget
 
     def __bool__(self) -> bool:
         """Whether responses are left."""
@@ -90,7 +93,7 @@ class Replay:
             entries.append(entry)
             return ()
 
-        steps = listed(place, keys, {}, find)
+        steps = listed(place, keys, {}, find, self._budget)
         request: Request | Found | None = next(steps)
         while isinstance(request, Request) and self._left:
             number, response = self._left.pop(0)
@@ -102,7 +105,9 @@ class Replay:
             if 200 <= response.status < 300 or response.status in keys.accept:
                 paging = keys.paging
                 more = {} if paging is None else {"paging.next": paging.next, "paging.total": paging.total}
-                rows = explained({"error": keys.error, "items": keys.items, **more}, response, {})
+                rows = explained(
+                    {"error": keys.error, "items": keys.items, **more}, response, {}, self._budget
+                )
                 yield (f"Response {number} ({place})", rows), [*entries]
         steps.close()
 

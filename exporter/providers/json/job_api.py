@@ -2,7 +2,8 @@
 
 Expressions are JMESPath with arithmetic (https://jmespath.site/, JEP 16). An expression that finds
 nothing is an absent series. So is one that finds a value of a wrong type, which is noted in the status. Only
-`state` and `root` must find something, else the job cannot be read.
+`state` and `root` must find something, else the job cannot be read. Nor can it be read if an expression needs
+more steps than `exporter.expressions.budget` allows.
 """
 
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, Field
 
 from exporter.config_types import Expression, Keys, KeyValue, Place, inside
+from exporter.expressions.budget import LISTING_SECONDS, Budget
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, Items, Job, Kind, State, Status
@@ -136,7 +138,7 @@ class JsonApi(Provider):
                 why = "jobs with this state are not read, so also adds nothing; add read_active: true"
                 yield (*place, "state"), why
         # As in config_types.
-        from exporter.expressions import calculates_text, compiled, quoted_name, tight_minus  # noqa: PLC0415
+        from exporter.expressions.tree import calculates_text, compiled, quoted_name, tight_minus  # noqa: PLC0415
 
         for place, expression in inside({"read": system.read, "discover": system.discover}, Expression):
             at = tight_minus(expression.source)
@@ -149,29 +151,32 @@ class JsonApi(Provider):
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request, and one for each entry of `also`."""
-        value, notes = yield from self._value(job.keys)
+        budget = Budget()
+        value, notes = yield from self._value(job.keys, budget)
         if value is None and self._read.missing is not None:
             return Status(self._read.missing)
-        status = self._status(job.id, value, self._read.state)
+        status = self._status(job.id, value, self._read.state, budget)
         return replace(status, notes=(*notes, *status.notes)) if notes else status
 
-    def _value(self, keys: Values) -> Generator[Request, Response, tuple[Any, tuple[str, ...]]]:
+    def _value(
+        self, keys: Values, budget: Budget
+    ) -> Generator[Request, Response, tuple[Any, tuple[str, ...]]]:
         """What the expressions of a job start in, and a note for each response that is missing in it."""
         read = self._read
         response = yield request_of(read, keys, Turn())
         value = None
         if read.missing is None or response.body.strip():
-            value = body_of("error", read, response)
+            value = body_of("error", read, response, budget)
         if read.root is not None:
-            value = look("root", read.root, value)
+            value = look("root", read.root, value, budget)
         if value is None and read.missing is not None:
             return None, ()
         if value is None and read.root is not None:
             raise invalid(response, "root: the expression found nothing")
-        return (yield from self._with_others(keys, value, response)) if read.also else (value, ())
+        return (yield from self._with_others(keys, value, response, budget)) if read.also else (value, ())
 
     def _with_others(
-        self, keys: Values, value: Any, response: Response
+        self, keys: Values, value: Any, response: Response, budget: Budget
     ) -> Generator[Request, Response, tuple[dict[str, Any], tuple[str, ...]]]:
         """The value with the JSON of the further responses, and a note for each that cannot be had."""
         if not isinstance(value, dict):
@@ -181,7 +186,8 @@ class JsonApi(Provider):
             place = f"also.{name}"
             together.pop(name, None)
             try:
-                together[name] = body_of(f"{place}.error", request, (yield request_of(request, keys, Turn())))
+                further = yield request_of(request, keys, Turn())
+                together[name] = body_of(f"{place}.error", request, further, budget)
             except Failure as failure:
                 # The others may succeed in the next read.
                 if failure.reason not in (Reason.NOT_FOUND, Reason.FORBIDDEN):
@@ -196,13 +202,14 @@ class JsonApi(Provider):
         if listing is None:
             yield from self._explain_read(tuple(responses.values()))
             return
-        replay = Replay(responses)
+        budget = Budget()
+        replay = Replay(responses, budget)
         if listing.parents is not None:
             left = first
             for page, entries in replay.pages("discover.parents", listing.parents):
                 yield page
                 for entry in entries[:left]:
-                    yield f"Parent {first - left + 1}", explained_keys(listing.parents.keys, entry)
+                    yield f"Parent {first - left + 1}", explained_keys(listing.parents.keys, entry, budget)
                     left -= 1
         number = 0
         while replay:
@@ -210,22 +217,26 @@ class JsonApi(Provider):
                 yield page
                 for entry in entries[: first - number]:
                     number += 1
-                    found = self._explain_job(entry, self._state_in(listing), tried=listing.state is None)
-                    yield f"Entry {number}", [*explained_keys(listing.keys, entry), *found]
+                    state, tried = self._state_in(listing), listing.state is None
+                    found = self._explain_job(entry, state, budget, tried=tried)
+                    yield f"Entry {number}", [*explained_keys(listing.keys, entry, budget), *found]
 
     def _explain_read(self, responses: Sequence[Response]) -> Iterator[Explanation]:
+        budget, first = Budget(), {"error": self._read.error, "root": self._read.root}
         for response in responses[:1]:
-            yield "Response", explained({"error": self._read.error, "root": self._read.root}, response, {})
-        found = replayed(self._value({}), responses)
+            yield "Response", explained(first, response, {}, budget)
+        found = replayed(self._value({}, budget), responses)
         if found is not None and found[0] is not None:
-            yield "Job", self._explain_job(found[0], self._read.state)
+            yield "Job", self._explain_job(found[0], self._read.state, budget)
 
-    def _explain_job(self, value: Any, state: Expression | None, *, tried: bool = False) -> list[Explained]:
+    def _explain_job(
+        self, value: Any, state: Expression | None, budget: Budget, *, tried: bool = False
+    ) -> list[Explained]:
         expressions: dict[str, Expression] = {"state": state, **self._given} if state else self._named
         notes: dict[str, str] = {}
         if state is not None:
             try:
-                status = self._status("", value, state)
+                status = self._status("", value, state, budget)
             except Failure as failure:
                 notes["state"] = why(failure)
                 if tried:
@@ -236,21 +247,21 @@ class JsonApi(Provider):
                     (place, text) for place, _, text in (each.partition(": ") for each in status.notes)
                 )
                 notes["state"] = f"→ {status.state}"
-        return explained({**expressions, **self._labels}, value, notes)
+        return explained({**expressions, **self._labels}, value, notes, budget)
 
     def discover(self, keys: JsonDiscover, now: float) -> Listing:
         """One request for each page; with `parents`, for each page of them and of the jobs of each."""
         since = {} if keys.newer_than is None else since_of(now - keys.newer_than)
         seen: set[str] = set()
+        budget = Budget(seconds=LISTING_SECONDS)
         if keys.parents is None:
-            return (yield from self._jobs(keys, since, {}, seen))
+            return (yield from self._jobs(keys, since, {}, seen, budget))
         parents: dict[tuple[str, ...], dict[str, str]] = {}
-        ends = [
-            (yield from listed("discover.parents", keys.parents, since, partial(_add, parents, keys.parents)))
-        ]
+        add = partial(_add, parents, keys.parents, budget)
+        ends = [(yield from listed("discover.parents", keys.parents, since, add, budget))]
         for parent in parents.values():
             try:
-                ends.append((yield from self._jobs(keys, {**since, **parent}, parent, seen)))
+                ends.append((yield from self._jobs(keys, {**since, **parent}, parent, seen, budget)))
             except Failure as failure:
                 # One that was deleted since, or whose jobs nobody may see, does not hide those of the others.
                 if failure.reason not in (Reason.NOT_FOUND, Reason.FORBIDDEN):
@@ -260,7 +271,12 @@ class JsonApi(Provider):
         return ListingEnd(skipped, next((end.incomplete for end in ends if end.incomplete), ""))
 
     def _jobs(
-        self, keys: JsonDiscover, values: Values, parent: Mapping[str, str], seen: set[str]
+        self,
+        keys: JsonDiscover,
+        values: Values,
+        parent: Mapping[str, str],
+        seen: set[str],
+        budget: Budget,
     ) -> Generator[Request | Found, Response | None, ListingEnd]:
         """The jobs of one listing.
 
@@ -268,43 +284,52 @@ class JsonApi(Provider):
             values: of the names in braces.
             parent: keys of each job that are not in its entry.
             seen: the ids of jobs that were found before; those of this listing are added.
+            budget: of this listing, and those of the other parents.
         """
         state = self._state_in(keys)
 
         def find(entry: Any) -> Iterator[Found]:
-            own = {**parent, **keys_of("discover.keys", keys.keys, entry)}
+            own = {**parent, **keys_of("discover.keys", keys.keys, entry, budget)}
             job_id, _ = self.identify(own)
             # Of several entries with one id the first counts: listings begin with the newest.
             if job_id not in seen:
                 seen.add(job_id)
-                yield self._found(job_id, own, entry, state, keys)
+                yield self._found(job_id, own, entry, state, keys, budget)
 
-        return (yield from listed("discover", keys, values, find))
+        return (yield from listed("discover", keys, values, find, budget))
 
     def _state_in(self, keys: JsonDiscover) -> Expression | None:
         """The expression for the state in the entries of a listing."""
         return None if keys.names_only else keys.state or self._entry_state
 
     def _found(
-        self, job_id: str, own: Mapping[str, str], entry: Any, state: Expression | None, keys: JsonDiscover
+        self,
+        job_id: str,
+        own: Mapping[str, str],
+        entry: Any,
+        state: Expression | None,
+        keys: JsonDiscover,
+        budget: Budget,
     ) -> Found:
         if state is not None:
             try:
-                status = self._status(job_id, entry, state)
+                status = self._status(job_id, entry, state, budget)
                 return Found(own, status, complete=not (keys.read_active and status.state in ACTIVE))
             except Failure as failure:
+                if failure.reason is Reason.TOO_LARGE:
+                    raise
                 if keys.state is not None:
                     # Another one, since this has the frames of its traceback, and the entry in them.
                     return Found(own, complete=True, failure=Failure(failure.reason, failure.detail))
-        results = results_of({**self._named, **self._labels}, entry)
+        results = results_of({**self._named, **self._labels}, entry, budget)
         return Found(own, name=word(results, "name"), labels=self._labels_in(results))
 
     def _labels_in(self, results: Fields) -> dict[str, str]:
         found = {place.partition(".")[2]: word(results, place) for place in self._labels}
         return {name: value for name, value in found.items() if value}
 
-    def _status(self, job_id: str, value: Any, expression: Expression) -> Status:
-        results = results_of({"state": expression, **self._given, **self._labels}, value)
+    def _status(self, job_id: str, value: Any, expression: Expression, budget: Budget) -> Status:
+        results = results_of({"state": expression, **self._given, **self._labels}, value, budget)
         raw = word(results, "state")
         if not raw and self._read.missing is not None and not results.why_left_out("state"):
             return Status(self._read.missing, notes=results.notes)
@@ -355,8 +380,10 @@ def _is_text(place: Place) -> bool:
     return names[1] in ("state", *TEXTS) or names[-2] in ("keys", "labels_from")
 
 
-def _add(parents: dict[tuple[str, ...], dict[str, str]], keys: JsonParents, entry: Any) -> Iterator[Found]:
-    own = keys_of("discover.parents.keys", keys.keys, entry)
+def _add(
+    parents: dict[tuple[str, ...], dict[str, str]], keys: JsonParents, budget: Budget, entry: Any
+) -> Iterator[Found]:
+    own = keys_of("discover.parents.keys", keys.keys, entry, budget)
     parents.setdefault(tuple(own.values()), own)
     if len(parents) > MAX_PARENTS:
         raise Failure(Reason.TOO_LARGE, f"discover.parents: more than {MAX_PARENTS} parents")

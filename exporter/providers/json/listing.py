@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from exporter.config_types import Expression
+from exporter.expressions.budget import ENTRY_STEPS, Budget, Exhausted, Misfit
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
 from exporter.providers.base import Found, ListingEnd, invalid, received
@@ -28,26 +29,28 @@ _TOTALS = (
 
 
 def listed(
-    place: str, keys: ListKeys, values: Values, find: Callable[[Any], Iterable[Found]]
+    place: str, keys: ListKeys, values: Values, find: Callable[[Any], Iterable[Found]], budget: Budget
 ) -> Generator[Request | Found, Response | None, ListingEnd]:
     """Requests page after page, and yields what ``find`` finds in each entry.
 
     Args:
         place: of the keys in the configuration.
         find: fails for an entry that is to be skipped, with ``too_large`` for the listing.
+        budget: of the whole listing. Each entry adds to it.
     """
-    pages = Pages(keys)
+    pages = Pages(place, keys, budget)
     turn: Turn | None = pages.first()
     while turn is not None:
         request = request_of(keys, values, turn)
         response = yield from received(request)
         if response.status in turn.expect:
             return pages.end(response.status)
-        body = body_of(f"{place}.error", keys, response)
-        entries = look(f"{place}.items", keys.items, body)
+        body = body_of(f"{place}.error", keys, response, budget)
+        entries = look(f"{place}.items", keys.items, body, budget)
         if not isinstance(entries, list):
             raise invalid(response, f"{place}.items: the value is not a list")
         for entry in entries if pages.add(body, entries) else ():
+            budget.steps += ENTRY_STEPS
             try:
                 found = tuple(find(entry))
             except Failure as failure:
@@ -67,9 +70,10 @@ class Pages:
         tally: counts the entries.
     """
 
-    def __init__(self, keys: ListKeys) -> None:
-        from exporter.expressions import whole_list  # noqa: PLC0415  # as in config_types
+    def __init__(self, place: str, keys: ListKeys, budget: Budget) -> None:
+        from exporter.expressions.tree import whole_list  # noqa: PLC0415  # as in config_types
 
+        self._place, self._budget = place, budget
         self.tally = Tally(keys.paging.size if keys.paging is not None else None)
         self._items, self._paging = keys.items, keys.paging
         self._whole = whole_list(keys.items.source)
@@ -129,8 +133,10 @@ class Pages:
     def _page(self, body: Any, entries: list[Any]) -> list[Any]:
         """The entries of a page, also those that ``items`` leaves out: they count for its number and end."""
         try:
-            rows = self._whole(body)
-        except ValueError:
+            rows = self._whole(body, self._budget)
+        except Exhausted as error:
+            raise rejected(f"{self._place}.items", error) from None
+        except Misfit:
             return entries
         return rows if isinstance(rows, list) else entries
 
@@ -159,7 +165,7 @@ class Pages:
         return self._turn(paging, name)
 
     def _linked(self, paging: Paging, request: Request, response: Response, body: Any) -> Turn | None:
-        value = _next_value(paging, response, body)
+        value = self._next_value(paging, response, body)
         if value == "":
             return None
         if paging.token is None:
@@ -176,12 +182,32 @@ class Pages:
             return None
         return Turn(path=str(value)) if paging.token is None else self._turn(paging, paging.token, value)
 
+    def _next_value(self, paging: Paging, response: Response, body: Any) -> str | int:
+        """The token or address of the next page in a response; an empty text after the last page."""
+        value: Any = None
+        if paging.header is not None:
+            value = response.headers.get(paging.header.lower())
+            if value is not None and paging.header.lower() == "link":
+                value = _link(value)
+        elif paging.next is not None:
+            value = look(f"{self._place}.paging.next", paging.next, body, self._budget)
+        if value is None or value is False:
+            return ""
+        if isinstance(value, int) and 0 <= value < MAX_INT and value is not True:
+            return value
+        # JSON can contain half a surrogate pair, which cannot be encoded.
+        if not isinstance(value, str) or len(value) > MAX_TOKEN or not value.isprintable():
+            raise invalid(response, "paging: the value for the next page is not text, or too long")
+        return value
+
     def _total(self, body: Any) -> int | None:
         """The number of entries of all pages: as configured, else under a usual name beside the list."""
         if self._paging is not None and self._paging.total is not None:
             try:
-                return count(self._paging.total.find(body))
-            except ValueError:
+                return count(self._paging.total.find(body, self._budget))
+            except Exhausted as error:
+                raise rejected(f"{self._place}.paging.total", error) from None
+            except Misfit:
                 return None
         if not _NAMES.fullmatch(self._items.source):
             return None
@@ -189,25 +215,6 @@ class Pages:
             body = mapping(body).get(name)
         totals = [count(mapping(body).get(name)) for name in _TOTALS]
         return max((total for total in totals if total is not None), default=None)
-
-
-def _next_value(paging: Paging, response: Response, body: Any) -> str | int:
-    """The token or address of the next page in a response; an empty text after the last page."""
-    value: Any = None
-    if paging.header is not None:
-        value = response.headers.get(paging.header.lower())
-        if value is not None and paging.header.lower() == "link":
-            value = _link(value)
-    elif paging.next is not None:
-        value = look("paging.next", paging.next, body)
-    if value is None or value is False:
-        return ""
-    if isinstance(value, int) and 0 <= value < MAX_INT and value is not True:
-        return value
-    # JSON can contain half a surrogate pair, which cannot be encoded.
-    if not isinstance(value, str) or len(value) > MAX_TOKEN or not value.isprintable():
-        raise invalid(response, "paging: the value for the next page is not text, or too long")
-    return value
 
 
 def _link(header: str) -> str:
@@ -221,22 +228,32 @@ def _link(header: str) -> str:
     return ""
 
 
-def look(name: str, expression: Expression, value: Any) -> Any:
+def look(name: str, expression: Expression, value: Any, budget: Budget) -> Any:
     """The result of an expression for a value; ``None`` if it finds nothing.
 
     Args:
         name: the configuration's key, for the detail of a failure.
 
     Raises:
-        Failure: ``invalid_response``, it cannot be evaluated for this value.
+        Failure: see `rejected`.
     """
     try:
-        return expression.find(value)
-    except ValueError as error:
-        raise Failure(Reason.INVALID_RESPONSE, f"{name}: its expression {error}") from None
+        return expression.find(value, budget)
+    except Misfit as error:
+        raise rejected(name, error) from None
 
 
-def keys_of(place: str, keys: Mapping[str, Expression], entry: Any) -> dict[str, str]:
+def rejected(name: str, error: Misfit) -> Failure:
+    """The failure of an expression that cannot be evaluated for a value, to be raised.
+
+    The reason is ``invalid_response``, or ``too_large`` if the limit of the whole read or listing is reached.
+    """
+    is_end = isinstance(error, Exhausted) and error.of_read
+    reason = Reason.TOO_LARGE if is_end else Reason.INVALID_RESPONSE
+    return Failure(reason, f"{name}: its expression {error}")
+
+
+def keys_of(place: str, keys: Mapping[str, Expression], entry: Any, budget: Budget) -> dict[str, str]:
     """The keys in an entry.
 
     Raises:
@@ -244,7 +261,7 @@ def keys_of(place: str, keys: Mapping[str, Expression], entry: Any) -> dict[str,
     """
     own = {}
     for name, expression in keys.items():
-        value = look(f"{place}.{name}", expression, entry)
+        value = look(f"{place}.{name}", expression, entry, budget)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_INT:
             value = str(value)
         checked = key(value)
@@ -255,13 +272,13 @@ def keys_of(place: str, keys: Mapping[str, Expression], entry: Any) -> dict[str,
     return own
 
 
-def body_of(name: str, request: RequestKeys, response: Response) -> Any:
+def body_of(name: str, request: RequestKeys, response: Response, budget: Budget) -> Any:
     """The JSON of a response.
 
     Raises:
         Failure: ``invalid_response``, it is not JSON, or the expression ``error`` finds something.
     """
     body = response.json()
-    if request.error is not None and look(name, request.error, body):
+    if request.error is not None and look(name, request.error, body, budget):
         raise invalid(response, f"{name}: the expression found something")
     return body

@@ -6,20 +6,27 @@ from dataclasses import fields
 from typing import Any
 
 from exporter.config_types import Expression
+from exporter.expressions.budget import Budget, Exhausted, Misfit
 from exporter.model.job import Items
 from exporter.providers.fields import Fields
-from exporter.providers.json.listing import MAX_INT
+from exporter.providers.json.listing import MAX_INT, rejected
 from exporter.providers.values import text
 
 
-def results_of(expressions: Mapping[str, Expression], value: Any) -> Fields:
-    """The results of expressions for a value, each as a field with the key of its expression."""
+def results_of(expressions: Mapping[str, Expression], value: Any, budget: Budget) -> Fields:
+    """The results of expressions for a value, each as a field with the key of its expression.
+
+    Raises:
+        Failure: one of them exceeds its limits, see `rejected`.
+    """
     found: dict[str, Any] = {}
     results = Fields(found)
     for name, expression in expressions.items():
         try:
-            found[name] = expression.find(value)
-        except ValueError as error:
+            found[name] = expression.find(value, budget)
+        except Exhausted as error:
+            raise rejected(name, error) from None
+        except Misfit as error:
             results.note(name, f"its expression {error}")
     return results
 

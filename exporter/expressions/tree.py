@@ -1,26 +1,19 @@
-"""JMESPath with arithmetic (JEP 16) for untrusted responses.
+"""The syntax tree of an expression: its errors, what `check` warns of, and the functions that evaluate it."""
 
-Importing this costs memory, so it is imported with the first expression. Expressions are the user's own
-and are checked with the configuration. Responses are not trusted: a missing value gives nothing, and time
-and memory are limited.
-"""
-
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import jmespath
-from jmespath.exceptions import IncompleteExpressionError, JMESPathTypeError, ParseError
-from jmespath.functions import Functions
+from jmespath.exceptions import IncompleteExpressionError, ParseError
 from jmespath.lexer import Lexer
-from jmespath.visitor import Options, TreeInterpreter
+
+from exporter.expressions.budget import Budget, Find, Misfit
+from exporter.expressions.evaluation import FUNCTIONS, Node, found, is_number
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 40
-MAX_STEPS = 1_000_000
-MAX_TEXT = 1 << 20
 
 _OF_VALUE = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten"}
@@ -31,16 +24,9 @@ _BEFORE_TEXT = frozenset({"eq", "ne", "and", "or", "comma", "lbracket"})
 _INTO = frozenset({"dot", "lbracket", "filter", "flatten", "colon"})
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII).fullmatch
 
-Node = Mapping[str, Any]
-"""A node of jmespath's syntax tree: ``type``, ``children`` and often ``value``."""
 
-
-class Misfit(ValueError):
-    """An expression cannot be evaluated for a value; the text does not quote the value."""
-
-
-def finder(source: str) -> Callable[[Any], Any]:
-    """The function of an expression, from a value to the result, see `found`.
+def finder(source: str) -> Find:
+    """The function of an expression, from a value and a budget to the result, see `found`.
 
     Raises:
         ValueError: the error in it, in one sentence that does not quote it.
@@ -50,25 +36,25 @@ def finder(source: str) -> Callable[[Any], Any]:
     return partial(_walk, names) if names else partial(found, tree)
 
 
-def place_of_loss(source: str, value: Any) -> Any:
+def place_of_loss(source: str, value: Any, budget: Budget) -> Any:
     """The part of a value in which an expression that finds nothing looks last, such as ``a`` for ``a.b``.
 
     ``None`` if it finds null.
     """
-    return _lost(compiled(source), value)
+    return _lost(compiled(source), value, budget)
 
 
-def _lost(node: Node, value: Any) -> Any:
+def _lost(node: Node, value: Any, budget: Budget) -> Any:
     children: list[Node] = [child for child in node["children"] if isinstance(child, dict)]
     is_path = node["type"] in _OF_VALUE or node["type"] == "pipe"
     if node["type"] == "field" and isinstance(value, dict) and node["value"] in value:
         return None
     try:
         for child in children:
-            inner = found(child, value)
+            inner = found(child, value, budget)
             is_list = child["type"] == "multi_select_list" and isinstance(inner, list)
             if inner is None or (is_list and None in inner):
-                return _lost(child, value)
+                return _lost(child, value, budget)
             if is_path:
                 if node["type"].endswith("projection"):
                     break  # the others are for its elements
@@ -84,14 +70,15 @@ def _names(tree: Node) -> list[str]:
     return [part["value"] for part in parts] if all(part["type"] == "field" for part in parts) else []
 
 
-def _walk(names: list[str], value: Any) -> Any:
+def _walk(names: list[str], value: Any, budget: Budget | None = None) -> Any:
     """The same result as `found`, in a fraction of the time."""
+    del budget
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
-def whole_list(source: str) -> Callable[[Any], Any]:
+def whole_list(source: str) -> Find:
     """The function of the list from which an expression takes its result: ``jobs`` for ``jobs[?failed].id``.
 
     That of the expression itself if it is of another form.
@@ -123,7 +110,7 @@ def compiled(source: str) -> Node:
     if len(source) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters")
     try:
-        tree: Node = jmespath.compile(source).parsed
+        tree: dict[str, Any] = jmespath.compile(source).parsed
     except IncompleteExpressionError:
         raise ValueError("is not a complete JMESPath expression: something is missing at its end") from None
     except ParseError as error:
@@ -132,7 +119,22 @@ def compiled(source: str) -> Node:
         raise ValueError("is not a JMESPath expression") from None
     for text in _errors(tree, frozenset(), 0):
         raise ValueError(text)
+    _prepare(tree)
     return tree
+
+
+def _prepare(node: dict[str, Any]) -> None:
+    """Adds to each node the ``size`` that `found` needs: how many nodes it has, itself included.
+
+    A list of literals, as in ``contains(['A', 'B'], state)``, becomes one literal, which costs less.
+    """
+    children = [child for child in node["children"] if isinstance(child, dict)]
+    for child in children:
+        _prepare(child)
+    if node["type"] == "multi_select_list" and all(child["type"] == "literal" for child in children):
+        node.update(type="literal", value=[child["value"] for child in children], children=[])
+        children = []
+    node["size"] = 1 + sum(child["size"] for child in children)
 
 
 def tight_minus(source: str) -> int | None:
@@ -183,103 +185,6 @@ def _explained(source: str, position: int) -> str:
     return f"is not a JMESPath expression: wrong from character {position + 1} on{hint}"
 
 
-def found(tree: Node, value: Any) -> Any:
-    """The result of an expression for a value; ``None`` if it finds nothing.
-
-    Raises:
-        Misfit: it cannot be evaluated for this value, or not within the limits.
-    """
-    try:
-        return _Interpreter().evaluate(tree, value)
-    except Misfit:
-        raise
-    except JMESPathTypeError as error:
-        detail = f"{error.function_name}() does not accept a value of this type"
-    except TypeError:
-        detail = "cannot be evaluated for these types; compare a text with a number as in to_number(a) > `1`"
-    except (ValueError, LookupError, AttributeError, ArithmeticError, RecursionError):
-        detail = "cannot be evaluated for these values"
-    # Outside of the handler, since the library's exceptions contain the value.
-    raise Misfit(detail)
-
-
-class _Functions(Functions):
-    """The functions of JMESPath, with a limit for those that can multiply the size of their arguments."""
-
-    def call_function(self, function_name: str, resolved_args: list[Any], *more: Any, **rest: Any) -> Any:
-        if _result_length(function_name, resolved_args) > MAX_TEXT:
-            raise Misfit(f"the result of {function_name}() would be too long")
-        if function_name == "to_string":
-            return _text(*resolved_args)
-        try:
-            return super().call_function(function_name, resolved_args, *more, **rest)
-        except JMESPathTypeError as error:
-            # A function of nothing is nothing: a missing value is not a value of a wrong type.
-            if error.current_value is None:
-                return None
-            raise
-
-
-def _text(value: object) -> str:
-    """The result of ``to_string``, with a limit."""
-    if isinstance(value, str):
-        return value
-    text = ""
-    for chunk in json.JSONEncoder(separators=(",", ":")).iterencode(value):
-        text += chunk
-        if len(text) > MAX_TEXT:
-            raise Misfit("the result of to_string() would be too long")
-    return text
-
-
-def _result_length(name: str, arguments: list[Any]) -> float:
-    """The approximate length of a function's result; 0 if it is not longer than its arguments."""
-    match name, arguments:
-        case "pad_left" | "pad_right", [_, int() | float() as width, *_]:
-            return width
-        case "join", [str(glue), list(parts)]:
-            return len(glue) * len(parts) + sum(len(part) for part in parts if isinstance(part, str))
-        case "replace", [str(text), str(old), str(new), *_]:
-            return len(text) + text.count(old) * len(new)
-    return 0
-
-
-class _Interpreter(TreeInterpreter):
-    """Evaluates one expression once, in a limited number of steps."""
-
-    def __init__(self) -> None:
-        super().__init__(Options(custom_functions=_Functions()))
-        self._steps = 0
-
-    def visit(self, node: Node, *args: Any, **kwargs: Any) -> Any:
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise Misfit("needs too many steps")
-        return super().visit(node, *args, **kwargs)
-
-    def visit_arithmetic(self, node: Node, value: Any) -> float | None:
-        return self._calculated(self._ARITHMETIC_FUNC[node["value"]], node, value)
-
-    def visit_arithmetic_unary(self, node: Node, value: Any) -> float | None:
-        return self._calculated(self._ARITHMETIC_UNARY_FUNC[node["value"]], node, value)
-
-    def _calculated(self, operator: Callable[..., float], node: Node, value: Any) -> float | None:
-        operands = [self.visit(child, value) for child in node["children"]]
-        if None in operands:
-            return None
-        # Python's operators also accept texts and lists.
-        if not all(map(_is_number, operands)):
-            raise Misfit("calculates with a value that is not a number")
-        try:
-            return operator(*operands)
-        except ZeroDivisionError:
-            return None  # a share of 0 items
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _errors(node: Node, variables: frozenset[str], depth: int) -> Iterator[str]:
     """Errors that the parser accepts and that make every evaluation fail."""
     if depth > MAX_DEPTH:
@@ -301,7 +206,7 @@ def _errors(node: Node, variables: frozenset[str], depth: int) -> Iterator[str]:
         case "slice" if node["children"][2] == 0:
             yield "has a slice of step 0"
         case "arithmetic" | "arithmetic_unary":
-            if any(child["type"] == "literal" and not _is_number(child["value"]) for child in children):
+            if any(child["type"] == "literal" and not is_number(child["value"]) for child in children):
                 yield "calculates with a value that is not a number"
     yield from _wrong_negation(node["type"], children)
     for child in children:
@@ -314,9 +219,9 @@ def _wrong_negation(kind: str, children: list[Node]) -> Iterator[str]:
 
 
 def _wrong_call(name: str, arguments: list[Node]) -> Iterator[str]:
-    known = _Functions.FUNCTION_TABLE.get(name)
+    known = FUNCTIONS.get(name)
     if known is None:
-        yield f"calls an unknown function; allowed: {', '.join(sorted(_Functions.FUNCTION_TABLE))}"
+        yield f"calls an unknown function; allowed: {', '.join(sorted(FUNCTIONS))}"
         return
     signature: tuple[Mapping[str, Any], ...] = known["signature"]
     least = sum(not parameter.get("optional") for parameter in signature)
