@@ -25,6 +25,7 @@ class Readers:
         self._order = itertools.count()  # Reads cannot be compared; equal times keep their order.
         self._workers = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def queue(self, read: Read, unread_since: float | None = None) -> None:
         """Queues the read of a job; `work` starts it. The job that was unread for longest is first."""
@@ -32,7 +33,9 @@ class Readers:
         heapq.heappush(self._queue, (since, next(self._order), read))
 
     def work(self) -> None:
-        """Starts as many workers as the queue needs."""
+        """Starts as many workers as the queue needs; none after `close`, when the waiters wait no longer."""
+        if self._closed:
+            self.clear()
         for _ in range(min(len(self._queue), self._concurrency - self._workers)):
             self._workers += 1
             tasks.start(self._work(), self._tasks, f"read {self._name}")
@@ -53,8 +56,12 @@ class Readers:
         self._queue.clear()
 
     async def close(self) -> None:
-        """Cancels every read."""
+        """Cancels every read; its waiters wait no longer."""
+        self._closed = True
+        self.clear()
         under_way = tuple(self._tasks)
+        # A task that is cancelled before it has begun would not end its read.
+        await asyncio.sleep(0)
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
@@ -64,6 +71,10 @@ class Readers:
             while self._queue:
                 _, _, read = heapq.heappop(self._queue)
                 await read.source.run(read, self.upstream)
+        except Exception:
+            # It is logged as the error of this task; the queued reads need another worker.
+            asyncio.get_running_loop().call_soon(self.work)
+            raise
         finally:
             # Here and not when the task is done: a waiter that the last read wakes may queue another first.
             self._workers -= 1

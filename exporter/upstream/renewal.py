@@ -129,10 +129,10 @@ async def _in_thread(work: Callable[[], None]) -> None:
         try:
             work()
             done.set_result(None)
-        except StopIteration as error:  # a future of asyncio refuses it
-            done.set_exception(RuntimeError(str(type(error))))
         except BaseException as error:  # noqa: BLE001  raised where it is awaited
-            done.set_exception(error)
+            # A future of asyncio refuses StopIteration; what is no Exception would end the event loop.
+            fits = isinstance(error, Exception) and not isinstance(error, StopIteration)
+            done.set_exception(error if fits else RuntimeError(type(error).__name__))
 
     threading.Thread(target=run, daemon=True).start()
     await asyncio.wrap_future(done)

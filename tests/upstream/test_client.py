@@ -477,9 +477,9 @@ async def test_a_token_that_does_not_come_in_time_is_no_credential(tmp_path: Pat
         assert docs.count() == {"/token": 1}
 
 
-@pytest.mark.parametrize("error", [RuntimeError("hunter2"), StopIteration("hunter2")])
+@pytest.mark.parametrize("error", [RuntimeError("hunter2"), StopIteration("hunter2"), SystemExit(3)])
 async def test_an_error_of_ours_in_a_credential_is_no_credential_and_shows_nothing(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def renew(*_: object) -> None:
         raise error
