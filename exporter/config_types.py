@@ -40,6 +40,9 @@ DURATION_PATTERN = "^(?=.)(0|" + "".join(rf"(\d+{unit})?" for unit in _UNITS) + 
 
 MAX_KEY_LENGTH = 512
 
+ORDINARY_NAME = re.compile(r"[A-Za-z]{1,20}([-_][A-Za-z]{1,20}){0,5}")
+"""A name of words, such as ``X-Auth-Token``. Other text can be a misplaced secret, and is not quoted."""
+
 
 class ErrorsInside(ValueError):
     """Errors of values inside a value.
@@ -217,7 +220,8 @@ def each_once(headers: dict[str, T]) -> dict[str, T]:
     seen: set[str] = set()
     for name in headers:
         if name.lower() in seen:
-            raise ValueError(f"has {name} twice; names of headers are not case-sensitive")
+            shown = name if ORDINARY_NAME.fullmatch(name) else "a name"
+            raise ValueError(f"has {shown} twice; names of headers are not case-sensitive")
         seen.add(name.lower())
     return headers
 
@@ -232,12 +236,16 @@ def host_is_read(info: ValidationInfo) -> bool:
     return (info.context or {}).get("host", True) is True
 
 
-def check_pem(path: Path) -> None:
-    """Raises a ``ValueError`` if a PEM file cannot be read; its content is not checked."""
+def check_pem(path: Path, written: str = "") -> None:
+    """Raises a ``ValueError`` if a PEM file cannot be read; its content is not checked.
+
+    Args:
+        written: the path as the user wrote it, see `files.problem`.
+    """
     try:
         files.check_pem(path)
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}; allowed is a readable PEM file") from None
+        raise ValueError(f"{files.problem(path, error, written)}; allowed is a readable PEM file") from None
 
 
 def _pem_file(value: object, info: ValidationInfo) -> Path:
@@ -247,7 +255,7 @@ def _pem_file(value: object, info: ValidationInfo) -> Path:
     # A change of this file must cause a reload, also if it is missing now.
     (info.context or {}).get("stamps", {}).setdefault(path, files.stamp(path))
     if host_is_read(info):
-        check_pem(path)
+        check_pem(path, value)
     return path
 
 
@@ -267,7 +275,8 @@ def secret(value: object, info: ValidationInfo) -> Secret:
             case {"file": str(path), **rest} if not rest and path:
                 if not reads:
                     return Secret.unread("file", path)
-                return Secret.file(in_folder(path, info), (info.context or {}).get("clock", SYSTEM_CLOCK))
+                clock = (info.context or {}).get("clock", SYSTEM_CLOCK)
+                return Secret.file(in_folder(path, info), clock, written=path)
     except SecretError as error:
         raise ValueError(str(error)) from None
     raise ValueError(f"not a secret; {hint}")

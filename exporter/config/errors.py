@@ -10,19 +10,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from exporter.config.models import Choice, OneOrMore
-from exporter.config_types import ErrorsInside, Place
+from exporter.config_types import ORDINARY_NAME, ErrorsInside, Place
 from exporter.model.text import printable
 
 # Announced, not available yet: a clearer error than "unknown key".
 _LATER_KEYS = frozenset({"link"})
 _NOT_YET = "is not supported yet by this version"
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,128}|<<")
+# A key below these can be a secret that was written in the wrong place.
+_SECRET_PLACES = frozenset({"auth", "basic_auth_users"})
 
 MAX_ERRORS = 1000
 MAX_TEXT = 500
@@ -89,14 +91,73 @@ def bounded(findings: Iterable[Finding], kind: str = "errors") -> list[Finding]:
     return ordered
 
 
-def shown(place: Place) -> str:
-    """A place as text: ``systems.docs.jobs[0].locale``; what does not look like a key is ``?``."""
-    # A key can be a secret in the wrong place.
-    parts = (
-        f"[{part}]" if isinstance(part, int) else f".{part if _KEY.fullmatch(part) else '?'}"
-        for part in place
-    )
-    return "".join(parts).removeprefix(".")
+def shown(place: Place, model: object = None, root: object = None) -> str:
+    """A place as text: ``systems.docs.jobs[0].locale``; ``?`` for a key that can be a misplaced secret.
+
+    That is a key that does not look like one. In `_SECRET_PLACES` and in headers, it is each key that the
+    model does not declare; where the model allows any, one that is not an `ORDINARY_NAME` or has no value.
+
+    Args:
+        model: the type of the whole file.
+        root: the content of the file.
+    """
+    text, near, kinds, value = "", False, [model], root
+    for part in place:
+        declared, free, kinds = _below(kinds, part)
+        value = _at(value, part)
+        if isinstance(part, int):
+            text += f"[{part}]"
+            continue
+        plain = free and value is not None and ORDINARY_NAME.fullmatch(part) if near else _KEY.fullmatch(part)
+        text += f".{part if declared or plain else '?'}"
+        near = (
+            near
+            or part in _SECRET_PLACES
+            or (part == "headers" and any(get_origin(kind) is dict for kind in kinds))
+        )
+    return text.removeprefix(".")
+
+
+def _at(value: object, part: str | int) -> object:
+    if isinstance(value, Mapping):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
+
+
+def _below(kinds: Iterable[object], part: str | int) -> tuple[bool, bool, list[object]]:
+    """Whether one of the types declares a key, whether one allows any, and the types of its value."""
+    declared = free = False
+    found: list[object] = []
+    for kind in kinds:
+        if _is_model(kind):
+            for name, field in kind.model_fields.items():
+                if part == (field.alias or name):
+                    declared = True
+                    found += _types(field.annotation, *field.metadata)
+        elif kind is Any:
+            free = True
+            found.append(Any)
+        elif get_origin(kind) is (list if isinstance(part, int) else dict):
+            free = True
+            found += _types(get_args(kind)[-1])
+    return declared, free, [kind for kind in found if kind is not Any] or found
+
+
+def _types(*annotations: Any) -> Iterator[object]:
+    """What may have keys or items inside: models, lists, dicts, and ``Any``."""
+    for each in annotations:
+        if isinstance(each, Choice):
+            yield from each.models.values()
+        elif isinstance(each, OneOrMore):
+            yield from (each.inside("one"), each.inside("several"))
+        elif get_origin(each) in (Annotated, Union, UnionType):
+            yield from _types(*get_args(each))
+        elif each is Any or get_origin(each) in (dict, list) or _is_model(each):
+            yield each
+
+
+def _is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and get_origin(kind) is None and issubclass(kind, BaseModel)
 
 
 def translate(errors: Iterable[ErrorDetails], model: type[BaseModel]) -> Iterator[tuple[Place, str]]:

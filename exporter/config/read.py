@@ -28,7 +28,9 @@ class File:
 
     def finding(self, place: Place, text: str) -> Finding:
         """An error or a warning at a place of this file."""
-        return Finding(self.path, yaml.line_of(self.root, place), shown(place), text)
+        return Finding(
+            self.path, yaml.line_of(self.root, place), shown(place, type(self.model), self.root), text
+        )
 
 
 def config_files(path: Path) -> list[Path]:
@@ -114,7 +116,7 @@ def read(
     ):
         known = {problem.path for problem in found}
         found += [problem for problem in more if problem.path not in known]
-    errors = tuple(Finding(path, each.line, shown(each.path), each.text) for each in found)
+    errors = tuple(Finding(path, each.line, shown(each.path, model, root), each.text) for each in found)
     return File(path, root, validated, errors)
 
 

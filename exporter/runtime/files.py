@@ -6,6 +6,7 @@ hides the errors of others. So the configuration, its secrets and its certificat
 
 import errno
 import os
+import re
 import select
 import stat
 import time
@@ -16,6 +17,13 @@ MAX_PEM_BYTES = 16 * 1024 * 1024
 PIPE_SECONDS = 30.0
 
 _PIECE_BYTES = 1 << 20
+
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
+# token, server.pem, /run/secrets/caps-token, ../tls/ca.pem
+_ORDINARY_PATH = re.compile(
+    r"[a-z]{1,12}(\.[a-z]{1,8})?|(\.{0,2}|[a-z]{1,20})(/(\.{0,2}|[a-z]{1,20}([._-]([a-z]{1,20}|[0-9]{1,4})){0,5}))+",
+    re.ASCII,
+)
 
 Stamp = tuple[tuple[Path | int, ...] | None, ...]
 """The state of files at one moment, to compare; ``None`` for each that is missing."""
@@ -54,6 +62,17 @@ def check_pem(path: Path) -> None:
         raise OSError(errno.EFBIG, "larger than 16 MiB")
 
 
+def problem(path: Path, error: OSError, written: str = "") -> str:
+    """Why a file cannot be read, in one sentence that names the file.
+
+    Args:
+        written: the path as the configuration has it. A secret can be in its place, such as the content of
+            a key file. So the name of a file that does not exist is shown only if it is of ordinary words.
+    """
+    shown = error.errno not in _MISSING or not written or _ORDINARY_PATH.fullmatch(written)
+    return f"cannot read {path if shown else 'the file'}: {error.strerror}"
+
+
 def look_at(path: Path) -> os.stat_result:
     """The status of a file; links are followed.
 
@@ -63,7 +82,7 @@ def look_at(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except ValueError:  # a NUL, or what the file system cannot encode
-        raise OSError(errno.EINVAL, "not a valid file name") from None
+        raise FileNotFoundError(errno.ENOENT, "not a valid file name") from None
 
 
 def stamp(*paths: Path) -> Stamp:

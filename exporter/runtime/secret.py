@@ -23,6 +23,8 @@ MAX_BYTES = 64 * 1024
 SECRET_PARAMETER = re.compile(r"auth|code|cred|jwt|key|pass|pwd|secret|sess|sid|sig|token", re.IGNORECASE)
 _PARAMETER = re.compile(r"([^&;=]*)=([^&;]*)")
 LOOK_AGAIN_SECONDS = 1.0
+# Of words such as HUAWEI_SK. Another name of a variable that is not set can be the secret itself.
+_VARIABLE = re.compile(r"[A-Z]{1,12}|[A-Z]{1,20}(_[A-Z]{1,20}[0-9]?){1,8}")
 
 
 def masked_url(url: str, *, every: bool = False) -> str:
@@ -68,20 +70,24 @@ class Secret:
             SecretError: it is not set, or empty.
         """
         if name not in os.environ:
-            raise SecretError(f"the environment variable {name} is not set")
+            shown = f" {name}" if _VARIABLE.fullmatch(name) else ""
+            raise SecretError(f"the environment variable{shown} is not set")
         value = _without_line_break(os.environ[name])
         if not value:
             raise SecretError(f"the environment variable {name} is empty; set it to the secret")
         return cls(value, value)
 
     @classmethod
-    def file(cls, path: Path, clock: Clock = SYSTEM_CLOCK) -> "Secret":
+    def file(cls, path: Path, clock: Clock = SYSTEM_CLOCK, *, written: str = "") -> "Secret":
         """The content of a file without its last line break, read again when the file changes.
+
+        Args:
+            written: the path as the user wrote it, see `files.problem`.
 
         Raises:
             SecretError: it cannot be read, is empty, is not UTF-8 text or is larger than 64 KiB.
         """
-        return cls(path, _File(path, clock))
+        return cls(path, _File(path, clock, written))
 
     @classmethod
     def unread(cls, *source: str) -> "Secret":
@@ -132,10 +138,11 @@ def _without_line_break(text: str) -> str:
 class _File:
     """A file that can be replaced at any time; the last good value stays in use while it is missing."""
 
-    __slots__ = ("_clock", "_look_at", "_lost", "_path", "_stamp", "_value")
+    __slots__ = ("_clock", "_look_at", "_lost", "_path", "_stamp", "_value", "_written")
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, written: str) -> None:
         self._path = path
+        self._written = written
         self._clock = clock
         self._lost = False
         self._look_at = 0.0
@@ -165,7 +172,7 @@ class _File:
         try:
             data = files.read(self._path, MAX_BYTES + 1)
         except OSError as error:
-            raise SecretError(f"cannot read {self._path}: {error.strerror}") from None
+            raise SecretError(files.problem(self._path, error, self._written)) from None
         if len(data) > MAX_BYTES:
             raise SecretError(f"{self._path} is larger than {MAX_BYTES} bytes, too large for a secret")
         try:
