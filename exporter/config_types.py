@@ -26,7 +26,7 @@ from exporter.expressions.budget import Find
 from exporter.model.clock import SYSTEM_CLOCK
 from exporter.model.http import CONNECTION_HEADERS, TOKEN
 from exporter.runtime import files
-from exporter.runtime.secret import Secret, SecretError
+from exporter.runtime.secret import Rule, Secret, SecretError
 
 T = TypeVar("T")
 
@@ -298,15 +298,9 @@ def expression(value: object) -> Expression:
     return Expression(value, finder(value))
 
 
-def secret_check(check: Callable[[str], object]) -> AfterValidator:
-    """Checks a secret's value when it is read; the text of the ``ValueError`` must not quote the value."""
-
-    def checked(secret: Secret) -> Secret:
-        if not secret.is_unread:
-            check(secret.reveal())
-        return secret
-
-    return AfterValidator(checked)
+def secret_check(check: Rule) -> AfterValidator:
+    """Checks each value of a secret, when it is loaded and when its file has changed."""
+    return AfterValidator(lambda secret: secret.with_rule(check))
 
 
 Duration = Annotated[

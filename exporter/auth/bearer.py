@@ -6,7 +6,7 @@ from pydantic import Field
 from requests import PreparedRequest
 
 from exporter import config_types as fields
-from exporter.auth.credential import FixedCredential, HeaderSecret, header_value
+from exporter.auth.credential import FixedCredential, HeaderSecret
 
 
 def _check_token(value: str) -> None:
@@ -37,6 +37,6 @@ class Bearer(FixedCredential):
         super().__init__(keys.token)
 
     def apply(self, request: PreparedRequest) -> None:
-        """Sets the header; fails if the token cannot be a header value."""
+        """Sets the header; fails if the file has changed to a token that cannot be sent."""
         (token,) = self._secrets.values
-        request.headers["Authorization"] = f"Bearer {header_value(token)}"
+        request.headers["Authorization"] = f"Bearer {token}"

@@ -6,7 +6,7 @@ the caller checks ``must_renew`` first.
 
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
@@ -16,7 +16,7 @@ from requests.auth import AuthBase
 from exporter.auth.jwt import jwt_expiry
 from exporter.config_types import Keys, SecretValue, check_header_value, secret_check
 from exporter.model.failure import Failure, Reason
-from exporter.runtime.secret import Secret
+from exporter.runtime.secret import Rule, Secret
 
 
 class Credential(AuthBase, ABC):
@@ -151,8 +151,19 @@ class SecretSet:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The values, in the order given; only to be sent."""
-        return self.read()[1]
+        """The values, in the order given; only to be sent. Fails as `checked_read`."""
+        return self.checked_read()[1]
+
+    def checked_read(self) -> tuple[int, tuple[str, ...]]:
+        """As `read`.
+
+        Raises:
+            Failure: reason ``auth``, a file has changed to a value that would be refused when it is loaded.
+        """
+        version, values = self.read()
+        for secret, value in zip(self._secrets, values, strict=True):
+            checked(secret.check, value)
+        return version, values
 
     @property
     def version(self) -> int:
@@ -203,16 +214,18 @@ Username = Annotated[str, AfterValidator(_username)]
 """A user name for HTTP Basic."""
 
 
-def checked(check: Callable[[str], str], value: str, name: str = "the secret") -> str:
+def checked(check: Rule, value: str) -> str:
     """A secret, checked again because its file may have changed since it was loaded.
 
     Raises:
-        Failure: reason ``auth``, it is not valid; the text begins with `name`.
+        Failure: reason ``auth``, it is not valid.
     """
     try:
-        return check(value)
+        check(value)
     except ValueError as error:
-        detail = f"{name} {error}"
+        detail = f"the secret {error}"
+    else:
+        return value
     # Raised outside the except block, as in `secret_bytes`: the context would contain the secret.
     raise Failure(Reason.AUTH, detail)
 

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 from requests import PreparedRequest
 
 from exporter import config_types as fields
-from exporter.auth.credential import FixedCredential, HeaderSecret, header_value
+from exporter.auth.credential import FixedCredential, HeaderSecret
 from exporter.runtime.secret import Secret
 
 
@@ -36,6 +36,6 @@ class HeadersCredential(FixedCredential):
         self._names = tuple(keys.headers)
 
     def apply(self, request: PreparedRequest) -> None:
-        """Sets the headers; fails if a value cannot be a header value."""
+        """Sets the headers; fails if a file has changed to a value that cannot be sent."""
         for name, value in zip(self._names, self._secrets.values, strict=True):
-            request.headers[name] = header_value(value)
+            request.headers[name] = value

@@ -6,7 +6,7 @@ other names.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -28,6 +28,7 @@ from exporter.auth.credential import HeaderSecret, Username, basic_header, heade
 from exporter.auth.jwt import jwt_expiry
 from exporter.auth.token import Grant, usable
 from exporter.model import http
+from exporter.model.failure import Failure, Reason
 from exporter.model.json_body import parsed
 from exporter.runtime.secret import MASK, Secret
 
@@ -192,19 +193,22 @@ class LoginKeys(fields.Keys):
             raise ValueError("body and form go with method: POST only")
         if self.basic is not None and "authorization" in map(str.lower, self.headers):
             raise ValueError("basic sets the header Authorization, so headers must not contain it")
-        self._check_send(has_token=has_token)
+        send = self.send or {}
+        if self.cookies and "cookie" in map(str.lower, send):
+            raise ValueError("cookies: true sets the header Cookie, so send must not contain it")
+        if any(secret.is_unread for secret in send.values()):
+            return self
+        if error := self.error_of_send([secret.reveal() for secret in send.values()]):
+            raise ValueError(error)
         return self
 
-    def _check_send(self, *, has_token: bool) -> None:
-        if self.send is None:
-            return
-        if self.cookies and "cookie" in map(str.lower, self.send):
-            raise ValueError("cookies: true sets the header Cookie, so send must not contain it")
-        if any(secret.is_unread for secret in self.send.values()):
-            return
-        if has_token != any(PLACE in secret.reveal() for secret in self.send.values()):
-            wrong = "must contain" if has_token else "must not contain"
-            raise ValueError(f"send {wrong} {PLACE}: token or token_header finds the token that replaces it")
+    def error_of_send(self, values: Collection[str]) -> str:
+        """Why these values of `send` do not fit what the login brings; empty if they do."""
+        has_token = self.token is not None or self.token_header is not None
+        if self.send is None or has_token == any(PLACE in value for value in values):
+            return ""
+        wrong = "must contain" if has_token else "must not contain"
+        return f"send {wrong} {PLACE}: token or token_header finds the token that replaces it"
 
     def sent(self) -> Mapping[str, Secret]:
         """The headers of all other requests."""
@@ -241,8 +245,11 @@ class Login(CookieCredential):
         """Sets the cookies and the headers; fails before the first login."""
         super().apply(request)
         values = dict(zip(self._sources, self._secrets.values, strict=True))
-        for name, secret in self._sent.items():
-            request.headers[name] = header_value(values[secret].replace(PLACE, self.grant.token))
+        sent = {name: values[secret] for name, secret in self._sent.items()}
+        if error := self._keys.error_of_send(sent.values()):  # a file may have changed
+            raise Failure(Reason.AUTH, error)
+        for name, value in sent.items():
+            request.headers[name] = header_value(value.replace(PLACE, self.grant.token))
 
     def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
         """Logs in."""

@@ -147,7 +147,7 @@ class TokenCredential(Credential):
         self._tried_at = now
         try:
             self._secrets.look_again()
-            secret_version, secrets = self._secrets.read()
+            secret_version, secrets = self._secrets.checked_read()
             for secret in secrets:
                 secret_bytes(secret)
             grant = self.fetch(session, secrets)

@@ -8,7 +8,7 @@ changed, so a rotated secret needs no restart.
 import logging
 import os
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote_plus
@@ -39,6 +39,10 @@ def masked_url(url: str, *, every: bool = False) -> str:
     return address + mark + _PARAMETER.sub(masked, query)
 
 
+Rule = Callable[[str], object]
+"""Raises a ``ValueError`` for a value that cannot be sent; its text must not quote the value."""
+
+
 class SecretError(ValueError):
     """A secret cannot be read. The text names its source, never a value."""
 
@@ -49,13 +53,15 @@ class Secret:
     Args:
         key: equal for secrets with the same source.
         value: ``None`` if it is not read.
+        rules: see `with_rule`.
     """
 
-    __slots__ = ("_key", "_value")
+    __slots__ = ("_key", "_rules", "_value")
 
-    def __init__(self, key: Hashable, value: "str | _File | None") -> None:
+    def __init__(self, key: Hashable, value: "str | _File | None", rules: tuple["Rule", ...] = ()) -> None:
         self._key = key
         self._value = value
+        self._rules = rules
 
     @classmethod
     def plain(cls, value: str) -> "Secret":
@@ -104,6 +110,21 @@ class Secret:
         if self._value is None:
             raise SecretError("the secret is not read")
         return self._value if isinstance(self._value, str) else self._value.read()
+
+    def with_rule(self, rule: "Rule") -> "Secret":
+        """The same secret with a rule, which every later value of its file must fulfill as well.
+
+        Raises:
+            ValueError: the value does not fulfill it; the text is that of the rule.
+        """
+        if not self.is_unread:
+            rule(self.reveal())
+        return Secret(self._key, self._value, (*self._rules, rule))
+
+    def check(self, value: str) -> None:
+        """Raises the ``ValueError`` of the first rule that a value of this secret does not fulfill."""
+        for rule in self._rules:
+            rule(value)
 
     def look_again(self) -> None:
         """Makes the next `reveal` check the file, however recent the last check is."""

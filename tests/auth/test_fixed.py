@@ -195,3 +195,74 @@ def test_any_text_is_a_token_that_arrives_whole_or_an_error_that_hides_it(text: 
         assert SECRET not in str(error)  # noqa: PT017  one of two ends
     else:
         assert sent(made(keys))["Authorization"] == f"Bearer {token}"
+
+
+# A file that changes to a value that would be refused when the configuration is loaded.
+
+LOGIN = {"url": "http://127.0.0.1:1/login", "body": {"a": "b"}, "token": "token"}
+SPACE, CONTROL, SNOWMAN = "kept to-ourselves", "kept\x07to-ourselves", "kept-to-\N{SNOWMAN}"
+ROTATED: list[tuple[str, str, Callable[[dict[str, str]], dict[str, Any]], tuple[str, ...]]] = [
+    ("bearer", "token", lambda file: {"token": file}, (SPACE, "Bearer x", CONTROL, "a\nb", SNOWMAN)),
+    ("headers", "header", lambda file: {"headers": {"X-Key": file}}, (CONTROL, "a\r\nX-More: b", SNOWMAN)),
+    (
+        "huawei_aksk",
+        "access_key",
+        lambda file: {"access_key": file, "secret_key": SECRET},
+        (SPACE, CONTROL, "a,b", "a" * 129, SNOWMAN),
+    ),
+    (
+        "huawei_aksk",
+        "security_token",
+        lambda file: {"access_key": SECRET, "secret_key": SECRET, "security_token": file},
+        (SPACE, CONTROL, "a,b", SNOWMAN),
+    ),
+    ("login", "header", lambda file: {**LOGIN, "headers": {"X-Key": file}}, (CONTROL, "a\nb", SNOWMAN)),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "value"),
+    [
+        pytest.param(kind, keys, value, id=f"{kind} {name} {value[:20]!a}")
+        for kind, name, keys, values in ROTATED
+        for value in values
+    ],
+)
+def test_the_rule_of_the_load_applies_to_every_later_value_of_a_file(
+    kind: str, keys: Callable[..., dict[str, Any]], value: str, secret_file: SecretFile, session: Session
+) -> None:
+    made = credential(kind, **keys(secret_file(SECRET)))
+
+    def use() -> None:
+        if made.must_renew(0.0):
+            made.renew(session, 0.0)
+        sent(made)
+
+    if kind != "login":
+        use()
+    secret_file(value)
+    with pytest.raises(Failure) as caught:
+        use()
+    assert caught.value.reason == Reason.AUTH
+    assert caught.value.detail.startswith("the secret ")
+    assert value not in "".join(traceback.format_exception(caught.value))
+    # It is refused at the load with the same words.
+    with pytest.raises(ValidationError) as refused:
+        credential(kind, **keys(secret_file(value)))
+    assert caught.value.detail.removeprefix("the secret ") in str(refused.value)
+
+
+def test_a_place_for_the_token_that_a_file_has_lost_is_noticed(
+    secret_file: SecretFile, server: Server, session: Session
+) -> None:
+    server.token("t1")
+    keys = {"url": "/login", "body": {"a": "b"}, "token": "access_token"}
+    made = credential("login", **keys, send={"X-Key": secret_file("key {token}")})
+    made.bind(server.url, {})
+    made.renew(session, 0.0)
+    assert sent(made)["X-Key"] == "key t1"
+    secret_file("key")
+    made.renew(session, 1.0)
+    with pytest.raises(Failure, match=r"send must contain \{token\}") as caught:
+        sent(made)
+    assert caught.value.reason == Reason.AUTH
