@@ -6,6 +6,7 @@ steps of `budget` first.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jmespath import visitor
@@ -80,6 +81,21 @@ class _Functions(Functions):
     """The functions of JMESPath."""
 
     _func_group_by = signature({"types": ["array"]}, {"types": ["expref"]})(_grouped)
+
+    def call_function(self, function_name: str, resolved_args: list[Any], *_: Any, **__: Any) -> Any:
+        # Without the library's check of the number of arguments, which `tree` checks once.
+        function = FUNCTIONS[function_name]
+        self._type_check(resolved_args, function["signature"], function_name)
+        return function["function"](self, *resolved_args)
+
+    def _get_allowed_pytypes(self, types: list[str]) -> Any:
+        return _allowed(tuple(types))
+
+
+@lru_cache(maxsize=1 << 8)
+def _allowed(types: tuple[str, ...]) -> Any:
+    """What the library works out for every argument of every call."""
+    return Functions()._get_allowed_pytypes(types)  # noqa: SLF001  replaced there
 
 
 class _Interpreter(visitor.TreeInterpreter):
@@ -214,7 +230,7 @@ _VISITS: Mapping[str, Callable[[_Interpreter, Node, Any], Any]] = {
     if name.startswith("visit_")
 }
 
-FUNCTIONS = _Functions.FUNCTION_TABLE
+FUNCTIONS: Mapping[str, Any] = _Functions.FUNCTION_TABLE
 """The signature of each function by its name."""
 
 CONSTANT = frozenset({"abs", "ceil", "floor", "length", "not_null", "to_array", "type"})
