@@ -213,53 +213,52 @@ def test_a_page_that_needs_too_many_steps_fails_the_listing(keys: dict[str, Any]
     assert failed.value.detail == f"{detail}: its expression needs over 50,000 steps for this response"
 
 
-EXPRESSIONS = st.sampled_from(
-    [
-        "a",
-        "b.c",
-        "[0]",
-        "*",
-        "[*]",
-        "a[?b > `1`]",
-        "length(@)",
-        "a / b",
-        "-a",
-        "sum(@)",
-        "to_number(a)",
-        "keys(@)",
-        "sort(@)",
-        "join('', @)",
-        "max_by(@, &a)",
-        "a || b",
-        "{x: a}",
-        "[a, b]",
-        "merge(@, a)",
-        "let $x = a in $x.b",
-        "a[::2]",
-        "reverse(@)",
-        "items(@)",
-        "a % b",
-        "a // b",
-        "to_string(@)",
-        "avg(@)",
-        "a[1:].b",
-        "a[:1].b[0]",
-        "a[].c",
-        "a[?c].b",
-        "a[?c == b || !c].{x: c}",
-        "*.c",
-        "a[?contains(['2', 'x'], c)]",
-        "[['1'], ['2', a]][]",
-        "group_by(a, &b)",
-        "sort_by(a, &b)",
-        "min_by(a, &length(b))",
-        "map(&c, a)",
-        "a == b",
-        "a != b",
-        "a < b",
-        "split(a, ',', `1`)",
-    ]
-)
+SOURCES = [
+    "a",
+    "b.c",
+    "[0]",
+    "*",
+    "[*]",
+    "a[?b > `1`]",
+    "length(@)",
+    "a / b",
+    "-a",
+    "sum(@)",
+    "to_number(a)",
+    "keys(@)",
+    "sort(@)",
+    "join('', @)",
+    "max_by(@, &a)",
+    "a || b",
+    "{x: a}",
+    "[a, b]",
+    "merge(@, a)",
+    "let $x = a in $x.b",
+    "a[::2]",
+    "reverse(@)",
+    "items(@)",
+    "a % b",
+    "a // b",
+    "to_string(@)",
+    "avg(@)",
+    "a[1:].b",
+    "a[:1].b[0]",
+    "a[].c",
+    "a[?c].b",
+    "a[?c == b || !c].{x: c}",
+    "*.c",
+    "a[?contains(['2', 'x'], c)]",
+    "[['1'], ['2', a]][]",
+    "group_by(a, &b)",
+    "sort_by(a, &b)",
+    "min_by(a, &length(b))",
+    "map(&c, a)",
+    "a == b",
+    "a != b",
+    "a < b",
+    "split(a, ',', `1`)",
+]
+EXPRESSIONS = st.sampled_from(SOURCES)
 
 BODIES = [
     {"a": {"b": 1, "c": [2, "3"]}, "b": {"c": 4}},
@@ -287,7 +286,7 @@ def by_library(source: str, body: Any) -> Any:
         return ...
 
 
-@given(EXPRESSIONS.filter(lambda source: "arithmetic" not in str(jmespaths.compiled(source))), st.data())
+@given(st.sampled_from([each for each in SOURCES if not re.search(r" / | // | % |^-", each)]), st.data())
 def test_an_expression_finds_what_the_library_finds(source: str, data: st.DataObject) -> None:
     body = data.draw(ODD | st.sampled_from(BODIES))
     expected = by_library(source, body)
