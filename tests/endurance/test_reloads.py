@@ -4,40 +4,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.command import Running, serving, until, vendor_beside
+from tests.command import serving, until, vendor_beside
 from tests.vendor import Asked, Samples, Told, caps, caps_config, read_samples
 from tests.waiting import seen
+from tests.weight import Weight
 
 RELOADS, WARM = 60, 20
 PATIENT = {"X-Prometheus-Scrape-Timeout-Seconds": "55"}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which Linux alone has")
-
-
-@dataclass(frozen=True)
-class Weight:
-    """What a process holds: threads, open files with sockets, and memory in MiB."""
-
-    threads: int
-    files: int
-    memory: float
-
-    @classmethod
-    def of(cls, running: Running) -> "Weight":
-        proc = Path("/proc") / str(running.process.pid)
-        told = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines())
-        memory = int(told["VmRSS"].split()[0]) / 1024
-        return cls(int(told["Threads"]), len(list((proc / "fd").iterdir())), memory)
-
-    def fits(self, before: "Weight") -> bool:
-        """Whether it has about the threads and files of ``before``."""
-        return self.threads <= before.threads + 2 and self.files <= before.files + 4
 
 
 class Answers:
@@ -144,15 +124,16 @@ def test_reloads_under_scrapes_fail_nothing_and_leave_nothing_behind(tmp_path: P
                     assert (answered.status_code, answered.text) == (200, "reloaded\n")
                     answers.taken = number
                     if number == WARM:
-                        warm = Weight.of(exporter)
+                        warm = Weight.of(exporter.process.pid)
                     if answers.waits(number):
                         answers.until_asked(number)
                     else:
                         for scraper in scrapers:
                             scraper.one_more()
             # Some things are closed later, by threads of their own.
-            until(lambda: Weight.of(exporter).fits(warm), f"no more threads and files than {warm}")
-            after = Weight.of(exporter)
+            pid = exporter.process.pid
+            until(lambda: Weight.of(pid).fits(warm), f"no more threads and files than {warm}")
+            after = Weight.of(pid)
             samples = read_samples(requests.get(f"{address}/metrics", headers=PATIENT, timeout=60).text)
             assert exporter.end() == 0
     assert [scraper.wrong for scraper in scrapers] == [[], []]
