@@ -10,7 +10,7 @@ WORKERS ?= 4
 FAST := -q -n 3 -m "not process and not slow" --hypothesis-profile=fast --ignore=tests/endurance --ignore=tests/chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lowest turns lint format docs lock lock-check release-check clean
+.PHONY: help demo test test-fast test-lowest turns soak lint format docs lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ test-lowest: $(VENV)/pyvenv.cfg ## The same tests with the lowest versions of th
 
 turns: $(DEV) ## The longest turn of the event loop under hostile load; ARGS="--jobs 10000" for more jobs
 	@$(BIN)/python -m tests.turns $(ARGS)
+
+MINUTES ?= 60
+soak: $(DEV) ## One exporter under every fault, for MINUTES; fails on growth, late scrapes, lost or doubled series
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 lint: $(DEV) ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check .
