@@ -10,10 +10,9 @@ from urllib.parse import urlencode
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter.collector import probed
+from exporter.collector import collector, probed
 from exporter.model.shard import Shard
 from exporter.service import Options, Service
-from exporter.web import app
 from tests.vendor import Asked, Exporter, Samples, Told, caps, caps_config, exporter, read_samples, vendor
 
 EAGER = "defaults: {min_interval: 0s}\n"
@@ -329,28 +328,23 @@ async def test_probes_of_jobs_that_nobody_configured_wait_behind_those_that_are(
         assert [one.path.split("/")[5] for one in docs.asked] == ["a", "0", "1", "b", "c"]
 
 
-async def test_more_probes_at_once_than_the_bound_are_turned_away_and_scrapes_are_not(
+async def test_only_probes_of_too_many_jobs_that_are_not_watched_are_turned_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "MAX_PROBES", 2)
-    gate, asked = asyncio.Event(), asyncio.Semaphore(0)
-
-    async def held() -> None:
-        asked.release()
-        await gate.wait()
-
+    monkeypatch.setattr(collector, "MAX_PROBES", 2)
+    gate = asyncio.Event()
     async with (
-        vendor(lambda _: Told(caps(), after=held)) as docs,
+        vendor(lambda _: Told(caps(), after=gate.wait)) as docs,
         exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
+        AsyncExitStack() as stack,
     ):
-        waiting = [asyncio.create_task(running.get(probe_of(job))) for job in "ab"]
-        for _ in waiting:
-            await asked.acquire()
+        # Probes of one job are one; the job 0 is watched.
+        waiting = [await stack.enter_async_context(running.asking(probe_of(job))) for job in "abab0"]
         refused = await running.get(probe_of("c"))
-        assert (refused.status_code, refused.text) == (503, "too many concurrent scrapes\n")
-        assert (await running.get("/metrics?jobs=false")).status_code == 200
+        text = "too many probes of jobs that are not watched; try again later\n"
+        assert (refused.status_code, refused.text) == (503, text)
         gate.set()
-        assert [(await answer).status_code for answer in waiting] == [200, 200]
+        assert [read_samples(await body()).get_one("probe_success") for body in waiting] == [1] * 5
         assert (await probe(running, "c")).get_one("probe_success") == 1
 
 

@@ -6,9 +6,14 @@ on one event loop; nothing here waits but for reads.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from mmap import mmap
+from typing import Any
 
+from exporter.collector.gathering import Gatherings
 from exporter.collector.outages import Outages
 from exporter.collector.plan import Plan
 from exporter.collector.probed import Probe, ProbedJobs
@@ -22,12 +27,24 @@ from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.job import Job
 from exporter.model.shard import Shard
+from exporter.runtime.memory import joined
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
 
 UNLISTED_SECONDS = 300.0
 """How long service discovery waits for the first success of a listing before it leaves the system out."""
+
+MAX_PROBES = 200
+"""Jobs that are not watched and are probed at the same time. Watched jobs have a bound of their own: that of
+connections."""
+
+
+class TooManyProbesError(Exception):
+    """`MAX_PROBES` jobs that are not watched are being probed."""
+
+    def __str__(self) -> str:
+        return "too many probes of jobs that are not watched; try again later"
 
 
 class UnlistedError(Exception):
@@ -54,7 +71,12 @@ class Collector:
         self._job_page: Page[JobView] = Page(JOB_METRICS)
         self._system_page: Page[SystemView] = Page(SYSTEM_METRICS)
         self._probed = ProbedJobs(clock)
+        self._probes: Counter[JobRecord] = Counter()
         self._plans = 0
+        self._gatherings = {
+            True: Gatherings(self._join, clock),
+            False: Gatherings(self._join_summaries, clock),
+        }
         self._unlisted = frozenset[str]()
 
     def replace(self, plans: Iterable[Plan]) -> None:
@@ -76,6 +98,8 @@ class Collector:
                 system.apply(plan)
             systems[plan.name] = system
         self._systems = systems
+        for gatherings in self._gatherings.values():
+            gatherings.clear()
         for name, system in before.items():
             system.drop()
             system.log_outages()
@@ -93,39 +117,37 @@ class Collector:
         return record
 
     async def scrape(self, seconds: float, format_: Format, *, jobs: bool = True) -> bytes:
-        """Reads every job that is due, for ``seconds`` at most, and renders the page.
+        """Collects for ``seconds`` at most, and renders the page."""
+        await self.collect(seconds, jobs=jobs)
+        return bytes(await self.render(format_, jobs=jobs))
+
+    async def collect(self, seconds: float, *, jobs: bool = True) -> None:
+        """Reads every job that is due, for ``seconds`` at most.
 
         Jobs that were not read by then show the reason ``deadline``. If the configuration changes
         meanwhile, its jobs are read from the start, within the same time.
 
         Args:
             seconds: to wait for reads.
-            format_: of the page.
-            jobs: whether it shows them; if not, no job is read, only each system's own count.
+            jobs: whether jobs are read; if not, only each system's own count.
         """
         end, plans = self._clock.monotonic() + seconds, -1
         # A reload while the scrape waits: the page must show the jobs of the new configuration.
         while plans != self._plans:
             plans = self._plans
-            await self._collect(end, jobs=jobs)
+            await self._gatherings[jobs].current().wait(end)
+            for system in self._systems.values():
+                system.log_outages()
             if self._clock.monotonic() >= end:
                 break
-        return self._render(format_, jobs=jobs)
 
-    async def _collect(self, end: float, *, jobs: bool) -> None:
-        systems = tuple(self._systems.values())
-        began = self._clock.monotonic()
-        waiter = Waiter()
-        for system in systems:
-            if jobs:
-                system.join(waiter, began)
-            else:
-                system.join_summary(waiter, began)
-        await waiter.wait(end - self._clock.monotonic())
-        for read in waiter.reads:
-            read.source.missed_deadline(self._clock.monotonic() - began)
-        for system in systems:
-            system.log_outages()
+    def _join(self, waiter: Waiter, now: float) -> None:
+        for system in self._systems.values():
+            system.join(waiter, now)
+
+    def _join_summaries(self, waiter: Waiter, now: float) -> None:
+        for system in self._systems.values():
+            system.join_summary(waiter, now)
 
     async def probe(self, pairs: Pairs, seconds: float, trace: Trace | None = None) -> Probe:
         """Reads one job of a configured system if it is due, for ``seconds`` at most.
@@ -139,14 +161,16 @@ class Collector:
 
         Raises:
             QueryError: they name no job, perhaps since the configuration has changed.
+            TooManyProbesError: the job is not watched, and too many such jobs are being probed.
         """
         began = self._clock.monotonic()
         while True:
             plans = self._plans
             system, record = self._find(pairs)
-            waiter = Waiter({record}, trace)
-            why_not = system.join_job(waiter, self._clock.monotonic(), record)
-            await waiter.wait(began + seconds - self._clock.monotonic())
+            with self._probing(system, record):
+                waiter = Waiter({record}, trace)
+                why_not = system.join_job(waiter, self._clock.monotonic(), record)
+                await waiter.wait(began + seconds - self._clock.monotonic())
             took = self._clock.monotonic() - began
             # After a reload, or if a listing no longer names the job, the same query may mean another job.
             if (plans == self._plans and not record.dropped) or took >= seconds:
@@ -155,6 +179,22 @@ class Collector:
             record.missed_deadline(took)
         system.log_outages()
         return Probe(record, took, why_not, trace)
+
+    @contextlib.contextmanager
+    def _probing(self, system: System, record: JobRecord) -> Iterator[None]:
+        """Counts a job that is probed and not watched."""
+        if system.find(record.job) is record:
+            yield
+            return
+        if record not in self._probes and len(self._probes) >= MAX_PROBES:
+            raise TooManyProbesError
+        self._probes[record] += 1
+        try:
+            yield
+        finally:
+            self._probes[record] -= 1
+            if not self._probes[record]:
+                del self._probes[record]
 
     def _find(self, pairs: Pairs) -> tuple[System, JobRecord]:
         providers = {name: system.plan.upstream.provider for name, system in self._systems.items()}
@@ -168,12 +208,12 @@ class Collector:
             record = self._probed.record(job, system.plan)
         return system, record
 
-    async def jobs(self, seconds: float) -> list[Job]:
-        """Every job of this shard, once the listings that are due have been read; no job is read.
+    async def list_due(self, seconds: float) -> None:
+        """Reads the listings that are due, for ``seconds`` at most; no job is read.
 
         Raises:
             UnlistedError: a listing has not succeeded yet, so it is not known which jobs there are. After
-                `UNLISTED_SECONDS` the jobs that are known are returned.
+                `UNLISTED_SECONDS` the jobs that are known are enough.
         """
         end, plans = self._clock.monotonic() + seconds, -1
         while plans != self._plans:
@@ -185,6 +225,9 @@ class Collector:
             if self._clock.monotonic() >= end:
                 break
         self._check_listed()
+
+    def jobs(self) -> list[Job]:
+        """Every job of this shard, as far as listings have been read."""
         return [record.job for system in self._systems.values() for record in system.records()]
 
     def _check_listed(self) -> None:
@@ -211,18 +254,23 @@ class Collector:
         """How each system does, for people."""
         return [system.overview() for system in self._systems.values()]
 
-    def _render(self, format_: Format, *, jobs: bool) -> bytes:
-        """The page of a scrape."""
-        openmetrics = format_ is Format.OPENMETRICS
+    async def render(self, format_: Format, *, jobs: bool = True) -> mmap:
+        """The page of this moment.
+
+        Args:
+            jobs: whether it shows the jobs, or only the systems and the exporter itself.
+        """
         for name, system in self._systems.items():
             self._system_page.put(name, render_row(SYSTEM_METRICS, system.identity, system.view()))
-        parts = [
-            self._job_page.render(format_) if jobs else b"",
-            self._system_page.render(format_),
-            self._instrumentation.render(openmetrics=openmetrics),
-            b"# EOF\n" if openmetrics else b"",
-        ]
-        return b"".join(parts)
+        pages: list[Page[Any]] = [*([self._job_page.copy()] if jobs else []), self._system_page.copy()]
+        # In a thread: a large page would block the loop. The copies are of one moment, and change no more.
+        return await asyncio.to_thread(self._joined, pages, format_)
+
+    def _joined(self, pages: Iterable[Page[Any]], format_: Format) -> mmap:
+        openmetrics = format_ is Format.OPENMETRICS
+        parts = [part for page in pages for part in page.families(format_)]
+        own = self._instrumentation.render(openmetrics=openmetrics)
+        return joined([*parts, own, b"# EOF\n" if openmetrics else b""])
 
     async def close(self) -> None:
         """Ends all reads."""

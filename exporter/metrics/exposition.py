@@ -6,9 +6,10 @@ both; only the lines about a family differ. A `Row` keeps values beside lines: a
 whose values are the same, which are most.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Generic
 
 from exporter.metrics import Metric, Samples, View
@@ -99,11 +100,15 @@ class Page(Generic[View]):
 
     Args:
         table: the metrics, in the order of the page.
+        rows: by key.
     """
 
-    def __init__(self, table: Sequence[Metric[View]]) -> None:
+    def __init__(
+        self, table: Sequence[Metric[View]], rows: Mapping[Hashable, Row] = MappingProxyType({})
+    ) -> None:
+        self._table = table
         self._heads = {format_: [_head(metric, format_) for metric in table] for format_ in Format}
-        self._rows: dict[Hashable, Row] = {}
+        self._rows = dict(rows)
 
     def put(self, key: Hashable, row: Row) -> None:
         """Replaces the row of ``key``; a new key goes to the end of every family."""
@@ -113,20 +118,25 @@ class Page(Generic[View]):
         """Removes the row of ``key``, if it has one."""
         self._rows.pop(key, None)
 
-    def render(self, format_: Format, *, only: Hashable = None) -> bytes:
-        """The families that have samples, without the end mark of OpenMetrics.
+    def families(self, format_: Format, *, only: Hashable = None) -> Iterator[bytes]:
+        """Each family that has samples, without the end mark of OpenMetrics.
 
         Args:
             only: the key of the one row that is wanted, if not all are.
         """
-        parts: list[bytes] = []
         rows = self._rows.values() if only is None else filter(None, [self._rows.get(only)])
         columns = zip(*[row.lines for row in rows], strict=True)
         for head, column in zip(self._heads[format_], columns, strict=False):
             if any(column):
-                parts.append(head)
-                parts += column
-        return b"".join(parts)
+                yield b"".join((head, *column))
+
+    def render(self, format_: Format, *, only: Hashable = None) -> bytes:
+        """All `families` together."""
+        return b"".join(self.families(format_, only=only))
+
+    def copy(self) -> "Page[View]":
+        """The rows of this moment, which another thread can render."""
+        return Page(self._table, self._rows)
 
 
 def _head(metric: Metric[View], format_: Format) -> bytes:

@@ -124,6 +124,9 @@ class Instrumentation:
             buckets=_REQUEST_BUCKETS,
         )
         self.jobs = self._new(Gauge, "jobs", "Known jobs of a system.", "system")
+        self.cut = self._new(
+            Counter, "responses_cut", "Responses that were cut because the client read them too slowly."
+        )
         self._reload_worked = self._new(
             Gauge, "config_last_reload_successful", "1 if the last reload of the configuration succeeded."
         )

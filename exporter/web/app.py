@@ -1,10 +1,9 @@
 """Paths and content negotiation: an ASGI application over one collector."""
 
 import asyncio
-import gzip
 import json
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from exporter import __version__
-from exporter.collector.collector import Collector, UnlistedError
+from exporter.collector.collector import Collector, TooManyProbesError, UnlistedError
 from exporter.collector.explain import explain
 from exporter.collector.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
 from exporter.config import ConfigError
@@ -29,6 +28,7 @@ from exporter.runtime.tasks import log_failure
 from exporter.upstream.trace import Trace
 from exporter.web.cross_site import REFUSAL, is_cross_site
 from exporter.web.pages import landing
+from exporter.web.sending import Pages
 
 TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
 REFRESH_HEADER = "x-prometheus-refresh-interval-seconds"
@@ -36,10 +36,6 @@ PLAIN = "text/plain; charset=utf-8"
 DEFAULT_TIMEOUT = 10.0
 SHORTEST_TIMEOUT = 0.001
 LONGEST_TIMEOUT = 300.0
-MAX_SCRAPES = 20
-# Each waits for one job only, and Prometheus spreads those of a large config over its interval.
-MAX_PROBES = 200
-GZIP_FROM = 1400
 # RFC 9110 section 7.2, without the odder characters that no host name has.
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
@@ -70,8 +66,7 @@ class App:
         self._timeout_offset = timeout_offset
         self._read_config_again = reload
         self._plugins = plugins
-        self._scrapes = asyncio.Semaphore(MAX_SCRAPES)
-        self._probes = asyncio.Semaphore(MAX_PROBES)
+        self._pages = Pages(instrumentation.cut)
         self.asgi = Starlette(
             routes=[
                 Route("/metrics", self._metrics),
@@ -94,12 +89,17 @@ class App:
         jobs = request.query_params.get("jobs", "true")
         if jobs not in ("true", "false"):
             return PlainTextResponse("jobs: allowed are true and false\n", 400)
-        return await self._scraped(request, self._scrapes, self._page(request, jobs=jobs == "true"))
+        return await self._scraped(request, self._scrape(request, jobs=jobs == "true"))
 
-    async def _page(self, request: Request, *, jobs: bool) -> Response:
+    async def _scrape(self, request: Request, *, jobs: bool) -> Response:
+        await self._collector.collect(self._seconds(request, TIMEOUT_HEADER), jobs=jobs)
         format_ = negotiate(request.headers.get("accept", ""))
-        page = await self._collector.scrape(self._seconds(request, TIMEOUT_HEADER), format_, jobs=jobs)
-        return await _response(request, page, format_.value)
+        return await self._pages.shared(
+            (format_, jobs),
+            format_.value,
+            lambda: self._collector.render(format_, jobs=jobs),
+            accepts_gzip=_accepts_gzip(request),
+        )
 
     async def _probe(self, request: Request) -> Response:
         """One job of a configured system, or the explanation of its read; 200 whatever the result."""
@@ -110,62 +110,64 @@ class App:
         except ValueError:
             text = f"the query cannot be read: allowed are up to {MAX_PARAMETERS} parameters in UTF-8\n"
             return PlainTextResponse(text, 400)
-        return await self._scraped(request, self._probes, self._probed(request, pairs))
+        return await self._scraped(request, self._probed(request, pairs))
 
     async def _probed(self, request: Request, pairs: Pairs) -> Response:
         seconds = self._seconds(request, TIMEOUT_HEADER)
+        trace = Trace() if wants_debug(pairs) else None
         try:
-            if wants_debug(pairs):
-                text = explain(await self._collector.probe(pairs, seconds, Trace()))
-                return await _response(request, text.encode(), PLAIN)
-            format_ = negotiate(request.headers.get("accept", ""))
-            probe = await self._collector.probe(pairs, seconds)
+            probe = await self._collector.probe(pairs, seconds, trace)
         except QueryError as error:
             return PlainTextResponse(f"{error}\n", 400)
-        return await _response(request, probe.render(format_), format_.value)
+        except TooManyProbesError as error:
+            return PlainTextResponse(f"{error}\n", 503)
+        format_ = negotiate(request.headers.get("accept", ""))
+        body, type_ = probe.render(format_), format_.value
+        if trace is not None:
+            body, type_ = explain(probe).encode(), PLAIN
+        return await self._pages.single(body, type_, accepts_gzip=_accepts_gzip(request))
 
     async def _sd(self, request: Request) -> Response:
         """The jobs of this shard as targets for ``/probe``, for Prometheus's HTTP service discovery."""
         host = request.headers.get("host", "")
         if not _HOST.fullmatch(host):
             return PlainTextResponse("Host: allowed is a name or an address, and a port\n", 400)
-        return await self._scraped(request, self._scrapes, self._targets(request, host))
+        return await self._scraped(request, self._targets(request, host))
 
     async def _targets(self, request: Request, host: str) -> Response:
         # Prometheus sends its refresh interval here and no scrape timeout, and waits that long.
         seconds = min(self._seconds(request, REFRESH_HEADER), DEFAULT_TIMEOUT)
         try:
-            jobs = await self._collector.jobs(seconds)
+            await self._collector.list_due(seconds)
         except UnlistedError as error:
             # On an error Prometheus keeps its targets; a list without the missing jobs would remove theirs.
             text = f"some systems have not been listed yet: {error}; try again later\n"
             return PlainTextResponse(text, 503)
-        body = await asyncio.to_thread(lambda: json.dumps([_target(job, host) for job in jobs]).encode())
-        return await _response(request, body, "application/json")
+        # In a thread: many jobs would block the loop.
+        return await self._pages.shared(
+            host,
+            "application/json",
+            lambda: asyncio.to_thread(_target_list, self._collector.jobs(), host),
+            accepts_gzip=_accepts_gzip(request),
+        )
 
-    async def _scraped(
-        self, request: Request, bound: asyncio.Semaphore, work: Coroutine[Any, Any, Response]
-    ) -> Response:
-        """The response of the work; cancelled if the client disconnects, refused beyond the bound."""
-        if bound.locked():
-            work.close()
-            return PlainTextResponse("too many concurrent scrapes\n", 503)
+    async def _scraped(self, request: Request, work: Coroutine[Any, Any, Response]) -> Response:
+        """The response of the work; cancelled if the client disconnects."""
         began = self._clock.monotonic()
-        async with bound:
-            scrape = asyncio.create_task(work)
-            disconnected = asyncio.create_task(_disconnected(request.receive))
-            log_failure(disconnected, "wait for a disconnect")
-            try:
-                await asyncio.wait((scrape, disconnected), return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                log_failure(scrape, "scrape")  # its response goes nowhere
-                raise
-            finally:
-                disconnected.cancel()
-                scrape.cancel()
-                await asyncio.wait((scrape, disconnected))
-                took = self._clock.monotonic() - began
-                self._instrumentation.scrapes.labels(request.scope["path"]).observe(took)
+        scrape = asyncio.create_task(work)
+        disconnected = asyncio.create_task(_disconnected(request.receive))
+        log_failure(disconnected, "wait for a disconnect")
+        try:
+            await asyncio.wait((scrape, disconnected), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            log_failure(scrape, "scrape")  # its response goes nowhere
+            raise
+        finally:
+            disconnected.cancel()
+            scrape.cancel()
+            await asyncio.wait((scrape, disconnected))
+            took = self._clock.monotonic() - began
+            self._instrumentation.scrapes.labels(request.scope["path"]).observe(took)
         return Response() if scrape.cancelled() else scrape.result()
 
     def _seconds(self, request: Request, header: str) -> float:
@@ -193,14 +195,8 @@ class App:
         return PlainTextResponse("ready\n") if self.ready else PlainTextResponse("stopping\n", 503)
 
 
-async def _response(request: Request, body: bytes, content_type: str) -> Response:
-    """The page, compressed if the client accepts that and it is large enough."""
-    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-    if len(body) >= GZIP_FROM and accepts_gzip(request.headers.get("accept-encoding", "")):
-        # In a thread: compressing a large page would block the loop.
-        body = await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, headers=headers)
+def _accepts_gzip(request: Request) -> bool:
+    return accepts_gzip(request.headers.get("accept-encoding", ""))
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -208,6 +204,11 @@ async def _refused(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
+
+
+def _target_list(jobs: Iterable[Job], host: str) -> bytes:
+    # One target at a time: other threads cannot run while JSON is encoded.
+    return f"[{', '.join([json.dumps(_target(job, host)) for job in jobs])}]".encode()
 
 
 def _target(job: Job, host: str) -> dict[str, Any]:
