@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from exporter.web import sending
 from exporter.web.sending import Pages
 from tests.waiting import never, seen
-from tests.web.clients import GET, Start, connect
+from tests.web.clients import FAST, GET, Start, connect, happens
 
 PAGE = b"remote_job_up 1\n" * 20_000
 SCOPE: Scope = {"type": "http", "method": "GET", "path": "/metrics"}
@@ -197,3 +198,31 @@ async def test_a_client_that_reads_for_too_long_is_cut_and_counted(
         head, _, body = (await client.closed()).partition(b"\r\n\r\n")
     assert b"content-length: %d" % (len(PAGE) * 40) in head.lower()
     assert len(body) < len(PAGE) * 40
+
+
+async def test_for_a_client_that_does_not_read_the_kernel_keeps_little(start: Start) -> None:
+    sent, gone = 0, asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await send({"type": "http.response.start", "status": 200})
+        leaves = asyncio.create_task(_leaves(receive, gone))
+        while not gone.is_set():
+            await send({"type": "http.response.body", "body": PAGE[: 64 * 1024], "more_body": True})
+            sent += 64 * 1024
+            await asyncio.sleep(0)
+        await leaves
+
+    host, _, port = (await start(app, FAST)).addresses[0].removeprefix("http://").rpartition(":")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((host, int(port)))
+        client.sendall(GET)
+        await happens(gone)
+    assert 0 < sent < 2**20
+
+
+async def _leaves(receive: Receive, gone: asyncio.Event) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
