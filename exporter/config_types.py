@@ -4,7 +4,7 @@ Each rejects bad input with a text: what is wrong; what is allowed. ``config`` a
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -76,10 +76,17 @@ class Expression:
 
     Args:
         find: its result for a value, ``None`` for nothing; see `Find`.
+        can_take_long: whether it can take more than a fraction of a millisecond for a small value.
     """
 
     source: str
     find: Find = field(repr=False, compare=False)
+    can_take_long: bool = field(repr=False, compare=False)
+
+
+def can_take_long(value: object) -> bool:
+    """Whether an expression in validated keys can take long."""
+    return any(expression.can_take_long for _, expression in inside(value, Expression))
 
 
 def inside(value: object, kind: type[T], place: Place = ()) -> Iterator[tuple[Place, T]]:
@@ -293,9 +300,10 @@ def expression(value: object) -> Expression:
     if not isinstance(value, str):
         # pydantic reports no TypeError.
         raise ValueError("must be text: a JMESPath expression, in quotes")  # noqa: TRY004
-    from exporter.expressions.tree import finder  # noqa: PLC0415  # only where expressions are configured
+    # Only where expressions are configured.
+    from exporter.expressions.tree import can_take_long, finder  # noqa: PLC0415
 
-    return Expression(value, finder(value))
+    return Expression(value, finder(value), can_take_long(value))
 
 
 def secret_check(check: Rule) -> AfterValidator:

@@ -337,3 +337,6 @@ _COSTS: Mapping[str, Callable[[list[Any]], int]] = {
     "trim_right": _product,
 }
 """The steps of a call, if they are not those of its arguments' lengths."""
+
+PRODUCTS = _COSTS.keys() - {"max", "min", "sort", "split"}
+"""Functions whose work can be that of one argument for each part of another one."""

@@ -10,7 +10,7 @@ from jmespath.exceptions import IncompleteExpressionError, ParseError
 from jmespath.lexer import Lexer
 
 from exporter.expressions.budget import Budget, Find, Misfit
-from exporter.expressions.evaluation import FUNCTIONS, Node, found, is_number
+from exporter.expressions.evaluation import FUNCTIONS, PRODUCTS, Node, found, is_number
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 40
@@ -135,6 +135,25 @@ def _prepare(node: dict[str, Any]) -> None:
         node.update(type="literal", value=[child["value"] for child in children], children=[])
         children = []
     node["size"] = 1 + sum(child["size"] for child in children)
+
+
+def can_take_long(source: str) -> bool:
+    """Whether an expression can take more than a fraction of a millisecond for a small response.
+
+    It can if it has a loop, or a function that compares or repeats one value of the response for another one.
+    """
+    return _can_take_long(compiled(source))
+
+
+def _can_take_long(node: Node) -> bool:
+    children: list[Node] = [child for child in node["children"] if isinstance(child, dict)]
+    match node["type"]:
+        case "projection" | "value_projection" | "filter_projection" | "expref":
+            return True
+        case "function_expression" if node["value"] in PRODUCTS:
+            values = [child for child in children if child["type"] != "literal"]
+            return len(values) > 1 or any(map(_can_take_long, values))
+    return any(map(_can_take_long, children))
 
 
 def tight_minus(source: str) -> int | None:

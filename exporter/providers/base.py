@@ -128,6 +128,11 @@ class DiscoverKeys(Keys):
         """Whether active jobs that are no longer listed are read by themselves until they have ended."""
         return False
 
+    @property
+    def short_body(self) -> int:
+        """As `Provider.short_body`, for the pages of the listing."""
+        return SHORT_BODY
+
     def names_the_jobs_of(self, other: "DiscoverKeys") -> bool:
         """Whether both listings have the same jobs, except for the age of runs and the interval."""
         names = type(self).model_fields.keys() - {"newer_than", "interval"}

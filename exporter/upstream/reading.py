@@ -169,7 +169,8 @@ class Upstream:
         read_at, began = self._clock.time(), self._clock.monotonic()
         for jobs.listing, keys in enumerate(listings):
             start = partial(self.provider.discover, keys, self._clock.time())
-            done = await self._run(start, LISTING_LIMITS, trace, jobs)
+            short = min(LISTING_LIMITS.short_body, keys.short_body)
+            done = await self._run(start, LISTING_LIMITS._replace(short_body=short), trace, jobs)
             not_before = max(not_before, done.not_before)
             if done.failure is not None:
                 seconds = self._clock.monotonic() - began

@@ -19,6 +19,8 @@ from exporter.expressions import tree as jmespaths
 from exporter.expressions.budget import Budget, Exhausted
 from exporter.expressions.evaluation import CONSTANT, FUNCTIONS, found
 from exporter.model.failure import Failure, Reason
+from exporter.providers.base import SHORT_BODY
+from exporter.providers.json.discover_keys import JsonDiscover
 from exporter.providers.json.job_api import JsonApi, JsonOptions
 from tests.providers.conftest import (
     ODD,
@@ -158,6 +160,41 @@ def test_the_time_of_all_expressions_of_a_read_is_limited() -> None:
     with pytest.raises(Exhausted, match="too much time") as error:
         find(body, budget)
     assert error.value.of_read
+
+
+@pytest.mark.parametrize(
+    ("expression", "can_take_long"),
+    [
+        ("a.b", False),
+        ("a / `100` || b && 'x'", False),
+        ("a == b || c > `1`", False),
+        ("contains(['A', 'B'], a) && length(b) || to_number(split(c, '/')[1])", False),
+        ("join('/', [a, to_string(b)])", False),
+        ("a[0].b || max(c)", False),
+        ("a[?b].c | [0]", True),
+        ("a[*].b", True),
+        ("a.*", True),
+        ("a[]", True),
+        ("a[::2]", True),
+        ("max_by(a, &b).c", True),
+        ("contains(a, b)", True),
+        ("contains(['A'], join('', a[*].b))", True),
+        ("pad_left(a, b)", True),
+        ("let $x = a in length($x[?b])", True),
+    ],
+)
+def test_what_can_take_long_for_a_small_response_is_read_in_a_thread(
+    expression: str, *, can_take_long: bool
+) -> None:
+    short = 0 if can_take_long else SHORT_BODY
+    assert made(progress=expression).short_body == short
+    assert made(also={"b": {"path": "/b/{id}", "error": expression}}).short_body == short
+    assert made().short_body == SHORT_BODY
+    listing = {"path": "/jobs", "keys": {"id": "id"}}
+    assert JsonDiscover.model_validate({**listing, "items": expression}).short_body == short
+    parents = {**listing, "items": "a", "keys": {"p": expression}}
+    below = {**listing, "path": "/{p}", "items": "a", "parents": parents}
+    assert JsonDiscover.model_validate(below).short_body == short
 
 
 def listed(entries: list[Any], keys: dict[str, Any], **read: Any) -> Listed:

@@ -162,6 +162,22 @@ async def test_entries_are_read_in_a_thread_above_a_smaller_size(
     assert threading.current_thread() not in provider.threads[1:]
 
 
+class LongListing(DiscoverKeys):
+    """Keys with which a page takes long, however small it is."""
+
+    @property
+    def short_body(self) -> int:
+        return 0
+
+
+async def test_each_page_is_read_in_a_thread_if_the_keys_of_the_listing_declare_it(
+    provider: Scripted, compute: Compute
+) -> None:
+    provider.rows = 1
+    await upstream(provider, compute, b"x").list_jobs([LongListing()])
+    assert threading.current_thread() not in provider.threads[1:]
+
+
 def noting(order: list[Scripted], provider: Scripted) -> Callable[[Mapping[str, str]], tuple[str, Kind]]:
     def identify(keys: Mapping[str, str]) -> tuple[str, Kind]:
         order.append(provider)

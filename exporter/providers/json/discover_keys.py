@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from exporter.config_types import Expr, HeaderName, Keys, PositiveDuration
+from exporter.config_types import Expr, HeaderName, Keys, PositiveDuration, can_take_long
 from exporter.providers.base import DiscoverKeys
 from exporter.providers.json.keys import KEY, RequestKeys, Word
 
@@ -162,6 +162,11 @@ class JsonDiscover(DiscoverKeys, ListKeys):
     def reads_unlisted(self) -> bool:
         """As configured."""
         return self.read_unlisted
+
+    @property
+    def short_body(self) -> int:
+        """0 if an expression of the listing can take long."""
+        return 0 if can_take_long(self) else super().short_body
 
     @property
     def names_only(self) -> bool:

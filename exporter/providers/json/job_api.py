@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from exporter.config_types import Expression, Keys, KeyValue, Place, inside
+from exporter.config_types import Expression, Keys, KeyValue, Place, can_take_long, inside
 from exporter.expressions.budget import LISTING_SECONDS, Budget
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
@@ -87,6 +87,8 @@ class JsonApi(Provider):
         self._named = {name: each for name, each in self._given.items() if name == "name"}
         self._entry_state = _state_of_entries(options.read)
         self._labels = {f"labels_from.{name}": each for name, each in options.read.labels_from.items()}
+        if can_take_long(options.read):
+            self.short_body = 0
 
     def rate_limit(self) -> RateLimit:
         """As configured, and the usual headers."""
