@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,20 +16,18 @@ from starlette.types import ASGIApp
 from exporter import __version__, config
 from exporter.collector.collector import Collector
 from exporter.collector.explain_listing import ReadListing, read_listings
-from exporter.collector.plan import Plan
 from exporter.collector.probed import Probe
 from exporter.collector.query import Pairs
-from exporter.config import BUILT_IN, Registry, SystemConfig
+from exporter.config import BUILT_IN, Registry
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock
-from exporter.model.pacing import Rules
 from exporter.model.shard import Shard
+from exporter.planning import Planned, Planner
 from exporter.plugins import Plugin
 from exporter.runtime import tasks
 from exporter.runtime.compute import Compute
 from exporter.runtime.logging import counted
 from exporter.runtime.systemd import Notifier
-from exporter.upstream.client import Client, ClientSettings
 from exporter.upstream.reading import Upstream
 from exporter.upstream.trace import Trace
 from exporter.web.app import App
@@ -93,7 +91,8 @@ class Service:
         revision = os.environ.get("REMOTE_JOB_EXPORTER_REVISION", "")  # set in the image
         self._instrumentation = Instrumentation(__version__, revision, shard=options.shard)
         self._compute = Compute()
-        self._plans: dict[str, tuple[SystemConfig, Plan]] = {}
+        self._planner = Planner(file, self._instrumentation, clock, self._compute)
+        self._plans: dict[str, Planned] = {}
         self._reloads = tasks.SharedRuns(self._reload)
         self._closing: set[asyncio.Task[None]] = set()
         self._security: Security | None = None
@@ -235,7 +234,7 @@ class Service:
         registry = self._options.registry
         loaded = await asyncio.to_thread(config.load, self._file, self._clock, registry=registry)
         systems = loaded.systems
-        plans = self._planned(systems)
+        plans = self._planner.plan(systems, self._plans)
         self.collector.replace([plan for _, plan in plans.values()])
         before, self._plans = self._plans, plans
         kept = {plan.upstream for _, plan in plans.values()}
@@ -249,72 +248,9 @@ class Service:
         self.watched = f"{counted(jobs, 'job')} of {counted(len(systems), 'system')}{found}"
         return loaded
 
-    def _planned(self, systems: Iterable[SystemConfig]) -> dict[str, tuple[SystemConfig, Plan]]:
-        """The plan of each system by name. A system that did not change keeps its plan."""
-        plans: dict[str, tuple[SystemConfig, Plan]] = {}
-        for system in systems:
-            before, plan = self._plans.get(system.name, (None, None))
-            # An error of a plug-in is found here, before the configuration in force has changed.
-            with self._set_up(system):
-                if before is None or plan is None or before.reach != system.reach:
-                    plan = _plan(system, _upstream(system, self._instrumentation, self._clock, self._compute))
-                elif before != system:
-                    plan = _plan(system, plan.upstream)
-            plans[system.name] = system, plan
-        return plans
-
-    @contextlib.contextmanager
-    def _set_up(self, system: SystemConfig) -> Iterator[None]:
-        """Turns an error in the code of a provider or a credential into an error of the configuration."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001  an error of a plug-in; its text can contain a secret
-            _log.exception("failed to set up a system", extra={"system": system.name})
-            what = f"could not be set up ({type(error).__name__})"
-            raise config.ConfigError(
-                [config.Finding(self._file, 1, f"systems.{system.name}", what)]
-            ) from None
-
     def _close_later(self, upstream: Upstream, grace: float) -> None:
         """Closes in the background, so that reads in progress can end."""
         tasks.start(upstream.close(grace=grace), self._closing, "close a system")
-
-
-def _upstream(
-    system: SystemConfig, instrumentation: Instrumentation, clock: Clock, compute: Compute
-) -> Upstream:
-    reach = system.reach
-    client = Client(
-        ClientSettings(
-            reach.base_url, reach.headers, reach.timeout, reach.concurrency, conditional=reach.conditional
-        ),
-        credential=reach.credential(reach.auth),
-        connection=reach.connection,
-        instrumentation=instrumentation.of(system.name),
-        clock=clock,
-        rate_limit=system.provider.rate_limit(),
-    )
-    return Upstream(system.provider, client, compute)
-
-
-def _plan(system: SystemConfig, upstream: Upstream) -> Plan:
-    upstream.expect_jobs(max(len(system.jobs), system.max_jobs if system.discover else 0))
-    provider = upstream.provider
-    return Plan(
-        name=system.name,
-        key_names=frozenset(provider.key_names()),
-        counted=provider.summary() is not None,
-        origin=(provider.name, system.reach.base_url),
-        upstream=upstream,
-        jobs=system.jobs,
-        rules=Rules(system.min_interval, system.final_interval, provider.poll_steps),
-        labels=system.labels,
-        concurrency=system.reach.concurrency,
-        job=system.job,
-        discover=system.discover,
-        max_jobs=system.max_jobs,
-        current_only=system.state_series == "current",
-    )
 
 
 async def _watch(file: Path, reload: Callable[[], Awaitable[None]], loaded: object) -> None:
