@@ -243,6 +243,18 @@ def host_is_read(info: ValidationInfo) -> bool:
     return (info.context or {}).get("host", True) is True
 
 
+def note(path: Path, info: ValidationInfo) -> None:
+    """Adds the state of a file that is about to be read to ``stamps`` or ``digests`` of the context.
+
+    A change of the file must cause a reload, also if it is missing now.
+    """
+    context = info.context or {}
+    if "stamps" in context:
+        context["stamps"].setdefault(path, files.stamp(path))
+    if "digests" in context:
+        context["digests"].setdefault(path, files.digest(path))
+
+
 def check_pem(path: Path, written: str = "") -> None:
     """Raises a ``ValueError`` if a PEM file cannot be read; its content is not checked.
 
@@ -259,8 +271,7 @@ def _pem_file(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise ValueError("not a path; allowed is the path of a readable PEM file")
     path = in_folder(value, info)
-    # A change of this file must cause a reload, also if it is missing now.
-    (info.context or {}).get("stamps", {}).setdefault(path, files.stamp(path))
+    note(path, info)
     if host_is_read(info):
         check_pem(path, value)
     return path
@@ -282,8 +293,9 @@ def secret(value: object, info: ValidationInfo) -> Secret:
             case {"file": str(path), **rest} if not rest and path:
                 if not reads:
                     return Secret.unread("file", path)
-                clock = (info.context or {}).get("clock", SYSTEM_CLOCK)
-                return Secret.file(in_folder(path, info), clock, written=path)
+                file, clock = in_folder(path, info), (info.context or {}).get("clock", SYSTEM_CLOCK)
+                note(file, info)
+                return Secret.file(file, clock, written=path)
     except SecretError as error:
         raise ValueError(str(error)) from None
     raise ValueError(f"not a secret; {hint}")
@@ -349,7 +361,7 @@ ProxyUrl = Annotated[str, AfterValidator(_proxy_url), _NO_SLASH, _URL_SCHEMA]
 """The URL of a proxy; an error says where its user name and password belong."""
 
 PemFile = Annotated[Path, BeforeValidator(_pem_file, json_schema_input_type=str)]
-"""The path of a readable PEM file; its stamp is added to ``stamps`` in the context, if that is there."""
+"""The path of a readable PEM file; its state is added to ``stamps`` or ``digests`` in the context."""
 
 KeyValue = Annotated[str, AfterValidator(check_key)]
 

@@ -41,6 +41,9 @@ CLOSE_SECONDS = 2.0
 SYSTEM_DESCRIPTORS = 4
 WATCH_SECONDS = 1.0
 FAILED = "failed to load configuration; keeping the previous one"
+UNCHANGED = "configuration unchanged"
+LOG_AGAIN_SECONDS = 60.0
+"""The shortest time between two lines about the same result: any client may reload again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,10 @@ class Service:
         self._compute = Compute()
         self._planner = Planner(file, self._instrumentation, clock, self._compute)
         self._plans: dict[str, Planned] = {}
+        self._loader = config.Loader(file, clock, options.registry)
         self._reloads = tasks.SharedRuns(self._reload)
+        self._logged: object = None
+        self._log_from = 0.0
         self._closing: set[asyncio.Task[None]] = set()
         self._security: Security | None = None
         self.collector = Collector(self._instrumentation, options.shard, clock)
@@ -157,23 +163,36 @@ class Service:
         await self._notifier.reloading()
         refused = ""
         try:
-            await self._load()
-            self._reserve_descriptors()
+            loaded = await asyncio.to_thread(self._loader.load_changes)
+            if loaded is not None:
+                self._apply(loaded)
+                self._reserve_descriptors()
+            elif self._is_news(UNCHANGED):
+                _log.info(UNCHANGED)
+            self._instrumentation.reloaded(worked=True)
         except config.ConfigError as error:
             first, more = error.errors[0], len(error.errors) - 1
-            _log.error(FAILED, extra={"error": str(first), "more_errors": more})
+            if self._is_news(error.errors):
+                _log.error(FAILED, extra={"error": str(first), "more_errors": more})
             refused = f"failed to load configuration: {first}; still watching "
             raise
         except Exception as error:
+            self._loader.forget()
             _log.exception(FAILED)
             refused = f"failed to load configuration: {type(error).__name__}; still watching "
             raise
         finally:
             if refused:
                 self._instrumentation.reloaded(worked=False)
-            # Loading leaves reference cycles, and `serve` makes their collection rare.
-            gc.collect()
             await self._notifier.ready(refused + self.watched)
+
+    def _is_news(self, result: object) -> bool:
+        """Whether a result is not the very one of the last reload, or was logged a minute ago."""
+        now = self._clock.monotonic()
+        if result is self._logged and now < self._log_from:
+            return False
+        self._logged, self._log_from = result, now + LOG_AGAIN_SECONDS
+        return True
 
     async def stop(self) -> None:
         """Lets scrapes in progress finish, then closes all connections."""
@@ -230,23 +249,31 @@ class Service:
             await asyncio.wait_for(asyncio.gather(*self._closing, return_exceptions=True), CLOSE_SECONDS)
 
     async def _load(self) -> config.Config:
-        # In a thread: a large configuration would block the loop.
-        registry = self._options.registry
-        loaded = await asyncio.to_thread(config.load, self._file, self._clock, registry=registry)
+        """Loads the first configuration."""
+        # In a thread, as each load: a large configuration would block the loop.
+        loaded = await asyncio.to_thread(self._loader.load)
+        self._apply(loaded)
+        self._instrumentation.reloaded(worked=True)
+        return loaded
+
+    def _apply(self, loaded: config.Config) -> None:
         systems = loaded.systems
-        plans = self._planner.plan(systems, self._plans)
+        try:
+            plans = self._planner.plan(systems, self._plans)
+        except config.ConfigError as error:
+            self._loader.reject(error)
+            raise
         self.collector.replace([plan for _, plan in plans.values()])
         before, self._plans = self._plans, plans
         kept = {plan.upstream for _, plan in plans.values()}
         for system, plan in before.values():
             if plan.upstream not in kept:
                 self._close_later(plan.upstream, system.reach.timeout)
-        self._instrumentation.reloaded(worked=True)
         jobs = sum(len(system.jobs) for system in systems)
+        self._logged = None
         _log.info("configuration loaded", extra={"systems": len(systems), "jobs": jobs})
         found = ", and discovered jobs" if any(system.discover for system in systems) else ""
         self.watched = f"{counted(jobs, 'job')} of {counted(len(systems), 'system')}{found}"
-        return loaded
 
     def _close_later(self, upstream: Upstream, grace: float) -> None:
         """Closes in the background, so that reads in progress can end."""

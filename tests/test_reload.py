@@ -15,8 +15,11 @@ import pytest
 import requests
 
 from exporter import config, service
+from exporter.collector.collector import Collector
+from exporter.config import loader
 from exporter.runtime.logging import Logfmt
 from exporter.transport import ReloadingPool
+from tests.clock import FakeClock
 from tests.vendor import Asked, Exporter, Samples, Told, caps, caps_config, exporter, read_samples, vendor
 from tests.waiting import seen
 
@@ -284,9 +287,11 @@ async def test_watching_notices_a_mounted_config_map_that_is_swapped(
             await shows(url, "p/0/en", "p/1/en")
 
 
-def failing_once(monkeypatch: pytest.MonkeyPatch, name: str, *, times: int = 1) -> asyncio.Event:
+def failing_once(
+    monkeypatch: pytest.MonkeyPatch, module: object, name: str, *, times: int = 1
+) -> asyncio.Event:
     """Has a function of the config fail in a way that nobody expects; the event: it has failed so often."""
-    real, left, done = getattr(config, name), [None] * times, asyncio.Event()
+    real, left, done = getattr(module, name), [None] * times, asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def fails(*arguments: object, **named: object) -> object:
@@ -297,7 +302,7 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, name: str, *, times: int = 1) 
             loop.call_soon_threadsafe(done.set)
         raise RuntimeError("hush")
 
-    monkeypatch.setattr(config, name, fails)
+    monkeypatch.setattr(module, name, fails)
     return done
 
 
@@ -309,7 +314,7 @@ async def test_a_watched_config_is_taken_after_looking_at_it_has_failed(
     async with vendor(lambda _: Told(caps())) as docs:
         file.write_text("systems:\n" + caps_config(docs.url, 1))
         async with serving(file, caplog, watch=True) as url:
-            await asyncio.wait_for(failing_once(monkeypatch, "stamp", times=5).wait(), 60)
+            await asyncio.wait_for(failing_once(monkeypatch, config, "stamp", times=5).wait(), 60)
             file.write_text("systems:\n" + caps_config(docs.url, 2))
             await shows(url, "p/0/en", "p/1/en")
     message = "failed to check configuration files for changes; trying again every second"
@@ -341,7 +346,7 @@ async def test_a_reload_that_fails_in_an_unexpected_way_is_logged_and_the_next_o
     async with vendor(lambda _: Told(caps())) as docs:
         file.write_text("systems:\n" + caps_config(docs.url, 1))
         async with serving(file, caplog, watch=by == "watch") as url:
-            failing_once(monkeypatch, "load")
+            failing_once(monkeypatch, loader, "load")
             await asyncio.to_thread(reload, url, 2)
             await seen(refused, "a reload that has failed")
             assert jobs(read_samples(await page(url))) == {"p/0/en"}
@@ -350,7 +355,7 @@ async def test_a_reload_that_fails_in_an_unexpected_way_is_logged_and_the_next_o
             assert await successful() == 1
     lines = [Logfmt().format(record) for record in caplog.records if record.message == service.FAILED]
     assert len(lines) == 1
-    assert 'error="RuntimeError at exporter/service.py:' in lines[0]
+    assert 'error="RuntimeError at exporter/config/loader.py:' in lines[0]
 
 
 async def test_a_system_that_cannot_be_closed_is_logged_and_costs_nothing_else(
@@ -405,7 +410,7 @@ async def test_reloads_of_the_same_moment_are_one_and_each_client_sees_its_own_c
 
         write(1)
         async with serving(file, caplog, watch=False) as url:
-            monkeypatch.setattr(config, "load", slow_load)
+            monkeypatch.setattr(loader, "load", slow_load)
             write(2)
             clients = [asyncio.create_task(post(2))]
             await seen(lambda: loads, "a load")
@@ -417,3 +422,47 @@ async def test_reloads_of_the_same_moment_are_one_and_each_client_sees_its_own_c
             go_on.release(2)
             await asyncio.gather(*clients)
             assert loads == 2
+
+
+async def test_a_reload_that_changes_nothing_touches_nothing_and_is_logged_once_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = FakeClock()
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url), tmp_path, clock=clock) as running,
+    ):
+
+        def fails(*_: object, **__: object) -> None:
+            raise AssertionError
+
+        before = await running.own()
+        monkeypatch.setattr(Collector, "replace", fails)
+        monkeypatch.setattr(loader, "load", fails)
+        for seconds, lines in ((0, 1), (1, 1), (58, 1), (2, 2)):
+            clock.turn(seconds)
+            answer = await asyncio.to_thread(requests.post, running.url + "/-/reload", timeout=60)
+            assert (answer.status_code, answer.text) == (200, "reloaded\n")
+            assert [record.message for record in caplog.records].count(service.UNCHANGED) == lines
+        after = await running.own()
+        assert (after.get_one(SUCCESSFUL), before.get_one(SUCCESSFUL)) == (1, 1)
+        assert (after.get_one(TAKEN_AT) or 0) > (before.get_one(TAKEN_AT) or 0)
+
+
+async def test_errors_are_logged_once_for_each_load_and_each_client_gets_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url), tmp_path, clock=clock) as running,
+    ):
+        long = loader.REMEMBER_ERRORS_SECONDS
+        for seconds, text, lines in ((0, "a", 1), (0, "a", 1), (0, "b", 2), (0, "b", 2), (long, "b", 3)):
+            clock.turn(seconds)
+            answer = await reload(running, tmp_path, f"systems: {text}")
+            assert answer.status_code == 500
+            assert "systems: " in answer.text
+            assert [record.message for record in caplog.records].count(service.FAILED) == lines
+            assert (await running.own()).get_one(SUCCESSFUL) == 0

@@ -2,6 +2,7 @@
 
 from exporter.config.errors import ConfigError, Finding
 from exporter.config.load import Config, load
+from exporter.config.loader import Loader
 from exporter.config.read import stamp
 from exporter.config.registry import BUILT_IN, Registry
 from exporter.config.schema import json_schema, reference
@@ -13,6 +14,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Finding",
+    "Loader",
     "Reach",
     "Registry",
     "SystemConfig",

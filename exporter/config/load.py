@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from exporter.config.cross_checks import Check, sections
 from exporter.config.errors import ConfigError, Finding, bounded
@@ -26,19 +27,27 @@ class Config:
 
 
 def load(
-    path: Path, clock: Clock = SYSTEM_CLOCK, *, host: bool = True, registry: Registry = BUILT_IN
+    path: Path,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    host: bool = True,
+    registry: Registry = BUILT_IN,
+    digests: dict[Path, bytes] | None = None,
 ) -> Config:
     """Loads a file, or all ``*.yaml`` and ``*.yml`` files of a folder as one configuration, without network.
 
     Args:
         host: whether secrets in files and variables, and TLS files, are read. Without them the
             result is only good for a check: secrets have no values.
+        digests: receives the digest of each file that is read.
 
     Raises:
         ConfigError: with every error, up to 1000.
     """
     paths = config_files(path)
-    context = {"folder": paths[0].parent, "clock": clock, "host": host}
+    context: dict[str, Any] = {"folder": paths[0].parent, "clock": clock, "host": host}
+    if digests is not None:
+        context["digests"] = digests
     check = Check(registry, context)
     model = registry.models.file
     found = [read(file, model, context, check.between_keys, pipe=file is path) for file in paths]

@@ -91,14 +91,18 @@ def read(
     """Reads one YAML file of the given keys. Raises nothing.
 
     Args:
-        context: for the validators of the model; relative paths are relative to its ``folder``.
+        context: for the validators of the model; relative paths are relative to its ``folder``. Its
+            ``digests``, if it has them, receive the digest of this file and of those that it names.
         between: finds errors that no single key can see, also where other keys are wrong.
         pipe: whether the file may be a pipe, which can be read only once.
     """
+    digests = context.get("digests", {})
     try:
         data = files.read(path, yaml.MAX_BYTES + 1, pipe=pipe)
     except OSError as error:
+        digests[path] = files.digest_of(error)
         return File(path, Section(), None, (Finding(path, 1, "", f"cannot be read: {error.strerror}"),))
+    digests[path] = files.digest_of(data)
     document = yaml.parse(data)
     root = document.root if isinstance(document.root, Section) else Section()
     validated = None

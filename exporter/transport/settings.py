@@ -10,7 +10,7 @@ import certifi
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from requests.utils import should_bypass_proxies
 
-from exporter.config_types import Keys, PemFile, check_pem, host_is_read
+from exporter.config_types import Keys, PemFile, check_pem, host_is_read, note
 from exporter.runtime import files
 
 
@@ -70,6 +70,7 @@ class Tls(Keys):
             ValueError: it cannot be read; the text names the variable and the file.
         """
         if host_is_read(info) and not self.ca_file and (name := os.environ.get("SSL_CERT_FILE")):
+            note(Path(name), info)
             try:
                 check_pem(Path(name))
             except ValueError as error:
