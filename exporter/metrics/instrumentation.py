@@ -44,6 +44,7 @@ class SystemInstrumentation:
         self._gone = False
         self._answers: dict[int, Counter] = {}
         self._failures = {reason: instrumentation.failures.labels(system, reason.value) for reason in Reason}
+        self._retries = instrumentation.retries.labels(system)
         self._skipped = {why: instrumentation.skipped.labels(system, why.value) for why in Why}
         self._duration = instrumentation.durations.labels(system)
 
@@ -61,6 +62,10 @@ class SystemInstrumentation:
     def failed(self, reason: Reason) -> None:
         """A request, a token request or its response failed."""
         self._failures[reason].inc()
+
+    def retried(self) -> None:
+        """A request is sent a second time."""
+        self._retries.inc()
 
     def skipped(self, why: Why, reads: int) -> None:
         """So many reads were not due."""
@@ -108,6 +113,12 @@ class Instrumentation:
         )
         self.failures = self._new(
             Counter, "request_failures", "Failed requests to a system, by reason.", "system", "reason"
+        )
+        self.retries = self._new(
+            Counter,
+            "request_retries",
+            "Requests sent a second time because the system had closed the kept connection.",
+            "system",
         )
         self.skipped = self._new(
             Counter,
@@ -169,7 +180,8 @@ class Instrumentation:
         """A system that is no longer configured leaves no series."""
         if instrumentation := self._systems.pop(system, None):
             instrumentation.forget()
-        for metric in (self.requests, self.failures, self.skipped, self.durations, self.jobs):
+        counters = self.requests, self.failures, self.retries, self.skipped
+        for metric in (*counters, self.durations, self.jobs):
             metric.remove_by_labels({"system": system})
 
 

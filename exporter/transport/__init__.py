@@ -8,6 +8,7 @@ https only, TLS verified. A response of any HTTP status is returned; any other e
 
 from exporter.transport.adapter import CurlAdapter, blocking_session
 from exporter.transport.certificate import ClientCertificate, not_after
+from exporter.transport.handle import Dropped
 from exporter.transport.pool import ConnectionPool
 from exporter.transport.reloading import ReloadingPool
 from exporter.transport.settings import ConnectionSettings, Tls
@@ -17,6 +18,7 @@ __all__ = [
     "ConnectionPool",
     "ConnectionSettings",
     "CurlAdapter",
+    "Dropped",
     "ReloadingPool",
     "Tls",
     "blocking_session",

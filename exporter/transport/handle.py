@@ -20,7 +20,20 @@ _log = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 64 * 1024
 MAX_CONNECTION_SECONDS = 600
 
+_ENDED = frozenset({16, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, 92})
+"""libcurl's numbers for the end of a connection or a stream; 16 and 92 are those of HTTP/2."""
+
 _TLS_VERSIONS = {"TLS12": pycurl.SSLVERSION_TLSv1_2, "TLS13": pycurl.SSLVERSION_TLSv1_3}
+
+
+class Dropped(Failure):
+    """A kept connection ended before the first byte of the response.
+
+    Servers close idle connections, possibly while a request arrives. All requests only read, so one can be
+    sent again, whatever its method (RFC 9110 section 9.2.2), and in any case if the server has refused it
+    (RFC 9113 section 8.7). libcurl itself sends it again, up to five times, but on other kept connections if
+    there are any, and not after each of these errors.
+    """
 
 
 class Handle:
@@ -51,13 +64,14 @@ class Handle:
         self.curl.setopt(pycurl.HEADERFUNCTION, self._on_head)
         self._needs_reset = False
 
-    def load(self, request: PreparedRequest, timeout: float, max_bytes: int) -> None:
+    def load(self, request: PreparedRequest, timeout: float, max_bytes: int, *, fresh: bool = False) -> None:
         """Configures the handle for a request.
 
         Args:
             request: prepared; its body, if any, is text or bytes.
             timeout: seconds for the whole transfer.
             max_bytes: limit of the unpacked body.
+            fresh: send it on a new connection.
 
         Raises:
             Failure: ``internal``, libcurl cannot send such a request.
@@ -75,6 +89,9 @@ class Handle:
             self._needs_reset = True
             _set_body(curl, request, headers)
         curl.setopt(pycurl.HTTPHEADER, headers)
+        if fresh:
+            self._needs_reset = True
+            curl.setopt(pycurl.FRESH_CONNECT, 1)
         # 0 would mean no timeout.
         curl.setopt(pycurl.TIMEOUT_MS, max(1, math.ceil(timeout * 1000)))
         if max_bytes != self._body_limit:
@@ -86,7 +103,7 @@ class Handle:
         """The response of a transfer that ended with libcurl's ``code``.
 
         Raises:
-            Failure: the code is not 0.
+            Failure: the code is not 0; a `Dropped` if the request can be sent again.
         """
         failure = self._failure(code) if code else None
         if not code and not _is_complete(self._head):
@@ -155,7 +172,10 @@ class Handle:
             description = f"{description} after {seconds:.1f} s {_phase(self.curl)}"
         elif cause := _cause(self.curl, code):
             description = f"{description}: {cause}"
-        return Failure(reason, f"{description} (libcurl error {code})")
+        detail = f"{description} (libcurl error {code})"
+        if code in _ENDED and not self._head and not self.curl.getinfo(pycurl.NUM_CONNECTS):
+            return Dropped(Reason.CONNECT, detail)
+        return Failure(reason, detail)
 
 
 def _set_up_http(curl: pycurl.Curl) -> None:

@@ -53,15 +53,17 @@ class ConnectionPool:
         *,
         timeout: float,  # noqa: ASYNC109  # libcurl keeps the time
         max_bytes: int,
+        fresh: bool = False,
     ) -> Response:
         """Sends a request, see `Handle.load`, and waits for the complete response, of any status.
 
         Args:
             timeout: seconds for everything, including name lookup and waiting for a connection.
             max_bytes: limit of the decoded body.
+            fresh: send it on a new connection.
 
         Raises:
-            Failure: there is no complete response.
+            Failure: there is no complete response; a `Dropped` if the request can be sent again.
         """
         if self._slots.locked():
             seconds = await self._wait_for_slot(timeout)
@@ -69,7 +71,7 @@ class ConnectionPool:
             seconds = timeout
             await self._slots.acquire()
         try:
-            return await self._transfer(request, seconds, max_bytes)
+            return await self._transfer(request, seconds, max_bytes, fresh=fresh)
         finally:
             self._slots.release()
 
@@ -108,14 +110,16 @@ class ConnectionPool:
         if self._running:
             await asyncio.wait([self._idle], timeout=seconds)
 
-    async def _transfer(self, request: PreparedRequest, seconds: float, max_bytes: int) -> Response:
+    async def _transfer(
+        self, request: PreparedRequest, seconds: float, max_bytes: int, *, fresh: bool
+    ) -> Response:
         if self._closed:
             raise Failure(Reason.INTERNAL, "the connection pool is closed")
         # If it cannot be loaded, the handle is not used again.
         handle = self._handles.pop() if self._handles else Handle(self._settings)
         curl = handle.curl
         try:
-            handle.load(request, seconds, max_bytes)
+            handle.load(request, seconds, max_bytes, fresh=fresh)
             self._multi.add_handle(curl)
         except pycurl.error as error:
             raise _libcurl_failure(error) from None

@@ -51,9 +51,11 @@ class ReloadingPool:
             if self._idle is not None and not self._users and not self._idle.done():
                 self._idle.set_result(None)
 
-    def send(self, request: PreparedRequest, *, timeout: float, max_bytes: int) -> Awaitable[Response]:
+    def send(
+        self, request: PreparedRequest, *, timeout: float, max_bytes: int, fresh: bool = False
+    ) -> Awaitable[Response]:
         """Sends a request, see `ConnectionPool.send`."""
-        return self._current().send(request, timeout=timeout, max_bytes=max_bytes)
+        return self._current().send(request, timeout=timeout, max_bytes=max_bytes, fresh=fresh)
 
     def _current(self) -> ConnectionPool:
         if self._closed:

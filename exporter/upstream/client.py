@@ -18,7 +18,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Headers, Request, Response
 from exporter.providers.rate_limit import USUAL, RateLimit
 from exporter.providers.values import instant
-from exporter.transport import ClientCertificate, ConnectionSettings, ReloadingPool
+from exporter.transport import ClientCertificate, ConnectionSettings, Dropped, ReloadingPool
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
 from exporter.upstream.sign_in import asks_to_sign_in, is_sign_in_page
@@ -212,7 +212,7 @@ class Client:
         self, sent: PreparedRequest, seconds: float, max_bytes: int, trace: Trace | None
     ) -> Response:
         try:
-            response = await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes)
+            response = await self._sent(sent, seconds, max_bytes)
         except Failure as failure:
             self.rate_limit_remaining = None
             if trace is not None:
@@ -222,6 +222,18 @@ class Client:
             trace.response(response)
         self.instrumentation.answered(response.status, response.timing.total)
         return response
+
+    async def _sent(self, sent: PreparedRequest, seconds: float, max_bytes: int) -> Response:
+        """The response; if the system has dropped the kept connection, that to a second request."""
+        end = self.clock.monotonic() + seconds
+        try:
+            return await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes)
+        except Dropped:
+            seconds = end - self.clock.monotonic()
+            if seconds <= 0:
+                raise
+        self.instrumentation.retried()
+        return await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes, fresh=True)
 
     def _end_conditions(self, why: str) -> None:
         """Sends no condition any more: the server contradicts them, so its next 304 may be wrong as well."""

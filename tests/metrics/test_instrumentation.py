@@ -14,6 +14,7 @@ PROMISED = {
     "remote_job_exporter_build_info": {"version", "revision", "python_version"},
     "remote_job_exporter_requests_total": {"system", "code"},
     "remote_job_exporter_request_failures_total": {"system", "reason"},
+    "remote_job_exporter_request_retries_total": {"system"},
     "remote_job_exporter_request_duration_seconds_bucket": {"system", "le"},
     "remote_job_exporter_reads_skipped_total": {"system", "why"},
     "remote_job_exporter_scrape_duration_seconds_bucket": {"handler", "le"},

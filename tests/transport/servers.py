@@ -94,6 +94,45 @@ def answering(
     return script
 
 
+def answering_once(
+    end: Callable[[asyncio.StreamWriter], None],
+    *,
+    at_a_time: int = 1,
+    connections: int = 1000,
+    response: bytes = answer(),
+) -> Script:
+    """Answers the first request of each connection, and at the second one calls ``end`` and closes.
+
+    Args:
+        at_a_time: the first answers wait until so many connections have a request.
+        connections: so many connections are answered; later ones are closed at their first request.
+    """
+    opened = asyncio.Event()
+
+    async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.requests.append(await read_request(reader))
+        if len(server.requests) >= at_a_time:
+            opened.set()
+        await opened.wait()
+        if server.accepts <= connections:
+            writer.write(response)
+            server.requests.append(await read_request(reader))
+            end(writer)
+
+    return script
+
+
+def closed(_: asyncio.StreamWriter) -> None:
+    """Nothing more is sent."""
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """The client gets a RST instead of a FIN."""
+    raw: socket.socket = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 def saying(*parts: bytes, pause: float = 0, close: bool = True) -> Script:
     """Reads a request, sends the parts and closes, or stays silent for ever.
 
@@ -127,6 +166,44 @@ def without_end(start: bytes, part: bytes) -> Script:
     return script
 
 
+DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame of HTTP/2."""
+    return len(payload).to_bytes(3) + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def http_2(respond: Callable[[int, int, bytes], bytes | None]) -> Script:
+    """HTTP/2 by hand (RFC 9113, RFC 7541), over TLS with ALPN ``h2``.
+
+    Args:
+        respond: the frames for a request, from its number on the connection, its stream and its encoded
+            fields; ``None`` closes the connection.
+    """
+
+    async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+        # No table of headers (SETTINGS_HEADER_TABLE_SIZE): each request after the first is readable alone.
+        writer.write(frame(SETTINGS, 0, 0, struct.pack(">HI", 1, 0)))
+        number = 0
+        while True:
+            head = await reader.readexactly(9)
+            payload = await reader.readexactly(int.from_bytes(head[:3]))
+            kind, flags, stream = struct.unpack(">BBI", head[3:])
+            if kind == SETTINGS and not flags:
+                writer.write(frame(SETTINGS, 1, 0))
+            elif kind == HEADERS:
+                number += 1
+                server.requests.append(payload)
+                frames = respond(number, stream, payload)
+                if frames is None:
+                    return
+                writer.write(frames)
+
+    return script
+
+
 async def mute(*_: object) -> None:
     """Accepts and says nothing."""
     await never()
@@ -148,9 +225,7 @@ async def resetting(_: Server, reader: asyncio.StreamReader, writer: asyncio.Str
     await read_request(reader)
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc")
     await writer.drain()
-    raw: socket.socket = writer.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+    reset(writer)
 
 
 def bomb(megabytes: int = 200) -> bytes:

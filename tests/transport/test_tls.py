@@ -4,7 +4,6 @@ import asyncio
 import datetime as dt
 import os
 import ssl
-import struct
 from pathlib import Path
 
 import certifi
@@ -17,8 +16,9 @@ from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason
 from exporter.transport import ConnectionPool, ConnectionSettings, Tls
+from tests.transport import servers
 from tests.transport.conftest import Authority, Send, prepared
-from tests.transport.servers import Server, answer, answering, listening
+from tests.transport.servers import answer, answering, listening
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -221,7 +221,7 @@ async def test_http_2_carries_many_transfers_over_one_connection(authority: Auth
     tls = authority.server()
     tls.set_alpn_protocols(["h2"])
     pool = ConnectionPool(trusting(authority))
-    async with listening(speak_http_2, tls) as server:
+    async with listening(servers.http_2(path_and_method), tls) as server:
         request = prepared("GET", server.url("/a?b", scheme="https"), headers={"Connection": "keep-alive"})
         await pool.send(request, timeout=30, max_bytes=99)
         sends = (pool.send(request, timeout=30, max_bytes=99) for _ in range(10))
@@ -232,27 +232,11 @@ async def test_http_2_carries_many_transfers_over_one_connection(authority: Auth
     assert server.accepts == 1
 
 
-async def speak_http_2(_: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """HTTP/2 by hand (RFC 9113, RFC 7541); the body of each response is the request's method and path."""
-    settings, headers = 4, 1
-    await reader.readexactly(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
-    # No table of headers (SETTINGS_HEADER_TABLE_SIZE): each request after the first one is readable alone.
-    writer.write(frame(settings, 0, 0, struct.pack(">HI", 1, 0)))
-    while True:
-        head = await reader.readexactly(9)
-        payload = await reader.readexactly(int.from_bytes(head[:3]))
-        kind, flags, stream = struct.unpack(">BBI", head[3:])
-        if kind == settings and not flags:
-            writer.write(frame(settings, 1, 0))
-        elif kind == headers:
-            method = b"GET" if b"\x82" in payload else b""
-            path = payload.partition(b"\x04/a?b")[1][1:]
-            writer.write(frame(headers, 4, stream, b"\x88\x0f\x10\x0atext/plain"))
-            writer.write(frame(0, 1, stream, method + b" " + path))
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return len(payload).to_bytes(3) + struct.pack(">BBI", kind, flags, stream) + payload
+def path_and_method(_: int, stream: int, fields: bytes) -> bytes:
+    method = b"GET" if b"\x82" in fields else b""
+    path = fields.partition(b"\x04/a?b")[1][1:]
+    headers = servers.frame(servers.HEADERS, 4, stream, b"\x88\x0f\x10\x0atext/plain")
+    return headers + servers.frame(servers.DATA, 1, stream, method + b" " + path)
 
 
 @pytest.mark.parametrize("key", ["ca_file", "crl_file", "cert_file", "key_file"])
