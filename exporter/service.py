@@ -163,7 +163,7 @@ class Service:
         await self._notifier.reloading()
         refused = ""
         try:
-            loaded = await asyncio.to_thread(self._loader.load_changes)
+            loaded = await tasks.in_thread(self._loader.load_changes)
             if loaded is not None:
                 self._apply(loaded)
                 self._reserve_descriptors()
@@ -251,7 +251,7 @@ class Service:
     async def _load(self) -> config.Config:
         """Loads the first configuration."""
         # In a thread, as each load: a large configuration would block the loop.
-        loaded = await asyncio.to_thread(self._loader.load)
+        loaded = await tasks.in_thread(self._loader.load)
         self._apply(loaded)
         self._instrumentation.reloaded(worked=True)
         return loaded
@@ -290,7 +290,7 @@ async def _watch(file: Path, reload: Callable[[], Awaitable[None]], loaded: obje
 
     async def stamp() -> object:
         try:
-            return await asyncio.to_thread(config.stamp, file)
+            return await tasks.in_thread(lambda: config.stamp(file))
         except Exception as error:  # noqa: BLE001  # the next check may work
             if type(error) not in failures:
                 failures.add(type(error))
@@ -343,7 +343,7 @@ async def serve(file: Path, options: Options) -> None:
         loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
         loaded: object = None
         with contextlib.suppress(Exception):  # `_watch` logs it
-            loaded = await asyncio.to_thread(config.stamp, file)
+            loaded = await tasks.in_thread(lambda: config.stamp(file))
         await service.start()
         if options.watch:
             tasks.start(_watch(file, reload, loaded), running, "watch the configuration")

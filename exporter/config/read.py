@@ -67,7 +67,7 @@ def unread(path: Path) -> list[Path]:
 def _listed(folder: Path) -> list[Path]:
     try:
         # Hidden entries are among other things what Kubernetes adds to a folder that it mounts.
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        return sorted(entry for entry in files.listed(folder) if not entry.name.startswith("."))
     except OSError as error:
         raise ConfigError([Finding(folder, 1, "", f"cannot be read: {error.strerror}")]) from None
 

@@ -1,7 +1,8 @@
 """Files that a user names, read with limits of size and time.
 
-Opening a pipe waits for its writer, a device has no end, and ``pathlib`` raises for some names and
-hides the errors of others. So the configuration, its secrets and its certificates are all read here.
+Opening a pipe waits for its writer, a device has no end, a network mount may not respond, and ``pathlib``
+raises for some names and hides the errors of others. So the configuration, its secrets and its certificates
+are all read here, in threads for which the caller waits `calls.CALL_SECONDS` at most.
 """
 
 import errno
@@ -11,8 +12,11 @@ import select
 import stat
 import time
 from collections.abc import Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+
+from exporter.runtime.calls import CALLS
 
 MAX_PEM_BYTES = 16 * 1024 * 1024
 PIPE_SECONDS = 30.0
@@ -39,7 +43,12 @@ def read(path: Path, limit: int, *, pipe: bool = False) -> bytes:
     Raises:
         OSError: it cannot be read; ``strerror`` is the reason.
     """
-    _check_kind(look_at(path), pipe=pipe)
+    return CALLS.run(partial(read_here, path, limit, pipe=pipe), path, PIPE_SECONDS if pipe else 0.0)
+
+
+def read_here(path: Path, limit: int, *, pipe: bool = False) -> bytes:
+    """The same in the thread of the caller, which may hang."""
+    _check_kind(status_here(path), pipe=pipe)
     # It may have been replaced since: do not wait for a writer, do not acquire a terminal.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
@@ -80,6 +89,20 @@ def look_at(path: Path) -> os.stat_result:
     Raises:
         OSError: it has none; ``strerror`` is the reason.
     """
+    return CALLS.run(partial(status_here, path), path)
+
+
+def listed(folder: Path) -> list[Path]:
+    """The entries of a folder.
+
+    Raises:
+        OSError: it cannot be listed; ``strerror`` is the reason.
+    """
+    return CALLS.run(lambda: list(folder.iterdir()), folder)
+
+
+def status_here(path: Path) -> os.stat_result:
+    """As `look_at`, in the thread of the caller, which may hang."""
     try:
         return path.stat()
     except ValueError:  # a NUL, or what the file system cannot encode
@@ -88,13 +111,25 @@ def look_at(path: Path) -> os.stat_result:
 
 def stamp(*paths: Path) -> Stamp:
     """A value that changes when one of the regular files, or its rights, change."""
+    return tuple(map(_bounded_stamp, paths))
+
+
+def stamp_here(*paths: Path) -> Stamp:
+    """The same in the thread of the caller, which may hang."""
     return tuple(map(_stamp, paths))
+
+
+def _bounded_stamp(path: Path) -> tuple[Path | int, ...] | None:
+    try:
+        return CALLS.run(partial(_stamp, path), path)
+    except TimeoutError:
+        return None
 
 
 def _stamp(path: Path) -> tuple[Path | int, ...] | None:
     try:
         # Links are followed: Kubernetes changes what it mounts by swapping a link.
-        at = look_at(path)
+        at = status_here(path)
         _check_kind(at, pipe=False)
     except OSError:
         return None

@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.runtime import files
+from exporter.runtime.calls import CALLS, Repeated
 
 _log = logging.getLogger(__name__)
 
@@ -157,17 +158,24 @@ def _without_line_break(text: str) -> str:
 
 
 class _File:
-    """A file that can be replaced at any time; the last good value stays in use while it is missing."""
+    """A file that can be replaced at any time; the last good value stays in use while it is missing.
 
-    __slots__ = ("_clock", "_look_at", "_lost", "_path", "_stamp", "_value", "_written")
+    It is read in a thread, for which the caller, which can be the event loop, waits only a moment.
+    """
+
+    __slots__ = ("_clock", "_look_at", "_lost", "_path", "_repeated", "_stamp", "_value")
 
     def __init__(self, path: Path, clock: Clock, written: str) -> None:
         self._path = path
-        self._written = written
         self._clock = clock
         self._lost = False
         self._look_at = 0.0
-        self._stamp, self._value = self._load()
+        self._stamp: files.Stamp = ()
+        try:
+            self._stamp, self._value = CALLS.run(lambda: _load(path), path)
+        except OSError as error:
+            raise SecretError(files.problem(path, error, written)) from None
+        self._repeated = Repeated(self._changed, path)
 
     def read(self) -> str:
         now = self._clock.monotonic()
@@ -175,12 +183,13 @@ class _File:
             return self._value
         self._look_at = now + LOOK_AGAIN_SECONDS
         try:
-            if files.stamp(self._path) != self._stamp:
-                self._stamp, self._value = self._load()
+            if changed := self._repeated.result():
+                self._stamp, self._value = changed
             self._lost = False
-        except SecretError:
+        except (OSError, SecretError) as error:
             if not self._lost:
-                fields = {"path": str(self._path)}
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                fields = {"path": str(self._path), "reason": reason}
                 _log.warning("failed to read secret file; keeping the previous value", extra=fields)
             self._lost = True
         return self._value
@@ -188,18 +197,21 @@ class _File:
     def look_again(self) -> None:
         self._look_at = 0.0
 
-    def _load(self) -> tuple[files.Stamp, str]:
-        stamp = files.stamp(self._path)
-        try:
-            data = files.read(self._path, MAX_BYTES + 1)
-        except OSError as error:
-            raise SecretError(files.problem(self._path, error, self._written)) from None
-        if len(data) > MAX_BYTES:
-            raise SecretError(f"{self._path} is larger than {MAX_BYTES} bytes, too large for a secret")
-        try:
-            value = _without_line_break(data.decode())
-        except UnicodeDecodeError:
-            raise SecretError(f"{self._path} is not UTF-8 text") from None
-        if not value:
-            raise SecretError(f"{self._path} is empty")
-        return stamp, value
+    def _changed(self) -> tuple[files.Stamp, str] | None:
+        """The new stamp and value; ``None`` if the file has not changed."""
+        return None if files.stamp_here(self._path) == self._stamp else _load(self._path)
+
+
+def _load(path: Path) -> tuple[files.Stamp, str]:
+    """The stamp and the value of a secret; raises an `OSError` or a `SecretError`."""
+    stamp = files.stamp_here(path)
+    data = files.read_here(path, MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise SecretError(f"{path} is larger than {MAX_BYTES} bytes, too large for a secret")
+    try:
+        value = _without_line_break(data.decode())
+    except UnicodeDecodeError:
+        raise SecretError(f"{path} is not UTF-8 text") from None
+    if not value:
+        raise SecretError(f"{path} is empty")
+    return stamp, value

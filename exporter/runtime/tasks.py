@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +33,27 @@ def log_failure(task: asyncio.Task[Any], name: str) -> None:
             _log.error("task failed", exc_info=error, extra={"task": name})
 
     task.add_done_callback(ended)
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Runs blocking work in a daemon thread of its own.
+
+    If it hangs, it delays the end of the process no more than a caller that is cancelled. The threads of
+    ``asyncio.to_thread`` are waited for at the end, without a limit.
+    """
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()  # so it cannot be cancelled: the thread ends it
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001  raised where it is awaited
+            # A future of asyncio refuses StopIteration; what is no Exception would end the event loop.
+            fits = isinstance(error, Exception) and not isinstance(error, StopIteration)
+            done.set_exception(error if fits else RuntimeError(type(error).__name__))
+
+    threading.Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 class SharedRuns:

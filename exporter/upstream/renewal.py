@@ -2,16 +2,13 @@
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
 
 from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemInstrumentation
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.model.pacing import MAX_RETRY_AFTER
-from exporter.runtime.tasks import log_failure
+from exporter.runtime.tasks import in_thread, log_failure
 from exporter.transport import ConnectionSettings, blocking_session
 
 _log = logging.getLogger(__name__)
@@ -95,7 +92,7 @@ class Renewal:
         version: object = None
         try:
             version = self._credential.version()
-            await _in_thread(lambda: self._credential.renew(self._session, self._clock.monotonic()))
+            await in_thread(lambda: self._credential.renew(self._session, self._clock.monotonic()))
         except Failure as failure:
             self._failed(version, failure.detail or failure.reason, failure.retry_after)
         except Exception as error:  # noqa: BLE001  only its type is shown: its text may contain a secret
@@ -118,21 +115,3 @@ class Renewal:
             fields = {"system": self._instrumentation.system, "detail": error}
             _log.warning("could not get credentials", extra=fields)
         self._error_logged = True
-
-
-async def _in_thread(work: Callable[[], None]) -> None:
-    """Runs blocking work in a daemon thread of its own: if it hangs, it does not delay the shutdown."""
-    done: Future[None] = Future()
-    done.set_running_or_notify_cancel()  # so it cannot be cancelled: the thread ends it
-
-    def run() -> None:
-        try:
-            work()
-            done.set_result(None)
-        except BaseException as error:  # noqa: BLE001  raised where it is awaited
-            # A future of asyncio refuses StopIteration; what is no Exception would end the event loop.
-            fits = isinstance(error, Exception) and not isinstance(error, StopIteration)
-            done.set_exception(error if fits else RuntimeError(type(error).__name__))
-
-    threading.Thread(target=run, daemon=True).start()
-    await asyncio.wrap_future(done)

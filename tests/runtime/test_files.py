@@ -100,7 +100,7 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_not_waited_for(
 ) -> None:
     make(folder / "file")
     regular = Path(__file__).stat()
-    monkeypatch.setattr(files, "look_at", lambda _: regular)
+    monkeypatch.setattr(files, "status_here", lambda _: regular)
     with pytest.raises(OSError, match=r"not a regular file|No such device"):
         files.read(folder / "file", 10)
 
