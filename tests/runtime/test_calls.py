@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from exporter import config
 from exporter.config import ConfigError, load
 from exporter.runtime import calls, files
 from exporter.runtime.calls import MAX_HANGING, MAX_IDLE, Calls, Repeated
@@ -195,7 +194,7 @@ def test_the_loop_ends_while_a_configuration_is_loaded_that_never_will(
         began.set()
         gate.wait(60)
 
-    monkeypatch.setattr(config, "load", hangs)
+    monkeypatch.setattr("exporter.config.loader.load", hangs)
     caplog.set_level(logging.CRITICAL)
 
     async def serve() -> None:
