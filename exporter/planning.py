@@ -79,6 +79,7 @@ class Planner:
             instrumentation=self._instrumentation.of(system.name),
             clock=self._clock,
             rate_limit=system.provider.rate_limit(),
+            turns=self._compute.turns,
         )
         return Upstream(system.provider, client, self._compute)
 

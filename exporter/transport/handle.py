@@ -18,6 +18,12 @@ from exporter.transport.settings import ConnectionSettings, Tls
 _log = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 64 * 1024
+BUFFER_BYTES = 1024
+"""What libcurl receives at a time; before it returns, it does so some 40 times. In chunks of one byte, each
+of which is a call of a callback, that takes 10 ms; with its default of 16 KiB it would take 100 ms.
+"""
+MAX_HEADER_LINES = 1000
+"""Ten times as many as servers need. Each is a call of a callback as well."""
 MAX_CONNECTION_SECONDS = 600
 
 _ENDED = frozenset({16, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, 92})
@@ -51,7 +57,8 @@ class Handle:
         self._settings = settings
         self._hides_query = hides_query
         self._method = self._url = ""
-        self._body: list[bytes] = []
+        # Not a list: a server can send a body in pieces of one byte, each of which would be an object.
+        self._body = bytearray()
         self._head: list[bytes] = []
         self._body_limit = self._body_left = self._head_left = 0
         self._set_up()
@@ -113,10 +120,10 @@ class Handle:
             self._log(failure)
         if failure is not None:
             raise failure
-        curl, body = self.curl, self._body
+        curl = self.curl
         return Response(
             status=curl.getinfo(pycurl.RESPONSE_CODE),
-            body=body[0] if len(body) == 1 else b"".join(body),
+            body=bytes(self._body),
             headers=Headers(self._head),
             url=self._url,
             timing=_timing(curl),
@@ -135,7 +142,7 @@ class Handle:
     def clear(self) -> None:
         """Removes everything of the transfer, its headers too, before the next one."""
         self._method = self._url = ""
-        self._body, self._head = [], []
+        self._body, self._head = bytearray(), []
         if self._needs_reset:
             self.curl.reset()
             self._body_limit = 0
@@ -147,12 +154,13 @@ class Handle:
         self._body_left -= len(data)
         if self._body_left < 0:
             return 0
-        self._body.append(data)
+        self._body += data
         return None
 
     def _on_head(self, line: bytes) -> int | None:
         self._head_left -= len(line)
-        if self._head_left < 0:
+        if self._head_left < 0 or len(self._head) == MAX_HEADER_LINES:
+            self._head_left = -1
             return 0
         self._head.append(line)
         return None
@@ -166,7 +174,10 @@ class Handle:
             reason = Reason.TOO_LARGE
             description = f"the decoded response body is over {self._body_limit} bytes"
         elif code == pycurl.E_WRITE_ERROR and self._head_left < 0:
-            reason, description = Reason.TOO_LARGE, f"the response headers are over {MAX_HEADER_BYTES} bytes"
+            reason = Reason.TOO_LARGE
+            description = (
+                f"the response headers are over {MAX_HEADER_BYTES} bytes or {MAX_HEADER_LINES} lines"
+            )
         elif code == pycurl.E_OPERATION_TIMEDOUT:
             seconds = self.curl.getinfo(pycurl.TOTAL_TIME)
             description = f"{description} after {seconds:.1f} s {_phase(self.curl)}"
@@ -180,6 +191,7 @@ class Handle:
 
 def _set_up_http(curl: pycurl.Curl) -> None:
     curl.setopt(pycurl.NOSIGNAL, 1)
+    curl.setopt(pycurl.BUFFERSIZE, BUFFER_BYTES)
     curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     curl.setopt(pycurl.FOLLOWLOCATION, 0)
     curl.setopt(pycurl.PATH_AS_IS, 1)

@@ -13,6 +13,7 @@ from requests import PreparedRequest
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
+from exporter.runtime.compute import Turns
 from exporter.transport.handle import Handle
 from exporter.transport.settings import DEFAULTS, ConnectionSettings
 
@@ -26,10 +27,18 @@ class ConnectionPool:
         settings: how to connect. Changed TLS files need a new pool, see `ReloadingPool`.
         max_connections: limit of transfers at a time and of connections kept. More transfers wait in order
             of arrival; waiting counts against their timeout.
+        turns: of the event loop, shared with all other work on it.
     """
 
-    def __init__(self, settings: ConnectionSettings = DEFAULTS, *, max_connections: int = 16) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings = DEFAULTS,
+        *,
+        max_connections: int = 16,
+        turns: Turns | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._turns = turns or Turns()
         self._settings = settings
         self._slots = asyncio.Semaphore(max_connections)
         self._handles: list[Handle] = []
@@ -146,7 +155,8 @@ class ConnectionPool:
 
     def _socket_action(self, fd: int, events: int) -> None:
         """Lets libcurl handle events of a socket, or its timeout."""
-        if self._ended:
+        # An event that is not handled is reported in the next turn again.
+        if self._ended or (fd != pycurl.SOCKET_TIMEOUT and self._turns.is_over):
             return
         try:
             alive = self._multi.socket_action(fd, events)[1]

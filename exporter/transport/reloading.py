@@ -10,6 +10,7 @@ from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.runtime import tasks
+from exporter.runtime.compute import Turns
 from exporter.transport.pool import ConnectionPool
 from exporter.transport.settings import ConnectionSettings
 
@@ -23,15 +24,23 @@ class ReloadingPool:
         settings: how to connect; the TLS files are checked every 5 seconds.
         max_connections: of one pool.
         grace: seconds that requests on a replaced pool have to end.
+        turns: of the event loop.
     """
 
     def __init__(
-        self, settings: ConnectionSettings, clock: Clock, *, max_connections: int, grace: float
+        self,
+        settings: ConnectionSettings,
+        clock: Clock,
+        *,
+        max_connections: int,
+        grace: float,
+        turns: Turns | None = None,
     ) -> None:
         self._clock = clock
         self._settings = settings
         self._grace = grace
         self._max_connections = max_connections
+        self._turns = turns
         self._stamp = settings.tls.stamp()
         self._check_at = clock.monotonic() + CHECK_SECONDS
         self._pool: ConnectionPool | None = None
@@ -69,7 +78,9 @@ class ReloadingPool:
                 self._stamp = stamp
                 self._discard(self._grace)
         if self._pool is None:
-            self._pool = ConnectionPool(self._settings, max_connections=self._max_connections)
+            self._pool = ConnectionPool(
+                self._settings, max_connections=self._max_connections, turns=self._turns
+            )
         return self._pool
 
     def _discard(self, grace: float) -> None:

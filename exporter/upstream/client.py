@@ -18,6 +18,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Headers, Request, Response
 from exporter.providers.rate_limit import USUAL, RateLimit
 from exporter.providers.values import instant
+from exporter.runtime.compute import Turns
 from exporter.transport import ClientCertificate, ConnectionSettings, Dropped, ReloadingPool
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
@@ -77,6 +78,7 @@ class Client:
 
     Args:
         rate_limit: reads the rate limit from responses.
+        turns: of the event loop.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Client:
         instrumentation: SystemInstrumentation,
         clock: Clock,
         rate_limit: RateLimit = USUAL,
+        turns: Turns | None = None,
     ) -> None:
         base_url, timeout = settings.base_url, settings.timeout
         self.clock = clock
@@ -101,7 +104,9 @@ class Client:
         self.expect_jobs = self._prepared.expect_jobs
         self._renewal = Renewal(credential, connection, timeout, instrumentation, clock)
         self._alone: tuple[object, asyncio.Lock] = None, asyncio.Lock()
-        self._pool = ReloadingPool(connection, clock, max_connections=settings.concurrency, grace=timeout)
+        self._pool = ReloadingPool(
+            connection, clock, max_connections=settings.concurrency, grace=timeout, turns=turns
+        )
         self.in_use = self._pool.in_use
         # A signature is for the headers of one request, so none may be added.
         stores = settings.conditional and not credential.signs

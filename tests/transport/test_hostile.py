@@ -5,12 +5,14 @@ import gzip
 import socket
 import time
 import tracemalloc
+from collections import Counter
 
 import pycurl
 import pytest
 
 from exporter.model.failure import Failure, Reason
 from exporter.transport import ConnectionPool
+from exporter.transport.handle import Handle
 from tests.transport import servers
 from tests.transport.conftest import Send, prepared
 from tests.transport.servers import Script, answer, answering, listening, saying, without_end
@@ -39,6 +41,7 @@ SCRIPTS: dict[str, tuple[Script, Reason]] = {
         Reason.TOO_LARGE,
     ),
     "endless headers": (without_end(OK, b"X-More: and more\r\n" * 999), Reason.TOO_LARGE),
+    "many short headers": (saying(OK + b"a:\r\n" * 1000 + b"\r\n{}"), Reason.TOO_LARGE),
     "one endless header": (without_end(OK + b"X-Long: ", b"a" * 9999), Reason.TOO_LARGE),
     "endless interim answers": (without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 999), Reason.TOO_LARGE),
     "no HTTP": (saying(b"220 mail.example.com ESMTP ready\r\n"), Reason.INVALID_RESPONSE),
@@ -123,6 +126,34 @@ async def test_a_gzip_bomb_is_refused_where_libcurl_counts_packed_bytes_only(
         with pytest.raises(Failure, match="the decoded response body is over 1000000 bytes") as caught:
             await send(server.url(), max_bytes=1000000)
     assert caught.value.reason is Reason.TOO_LARGE
+
+
+async def test_a_body_in_pieces_of_a_byte_needs_little_memory_and_many_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pieces, turns = Counter[int](), 0
+    on_body = Handle._on_body  # noqa: SLF001  what libcurl calls for each piece
+
+    def counted(handle: Handle, data: bytes) -> int | None:
+        pieces[turns] += 1
+        return on_body(handle, data)
+
+    monkeypatch.setattr(Handle, "_on_body", counted)
+    pool = ConnectionPool()
+    chunked = saying(OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"2\r\nab\r\n" * 50_000 + b"0\r\n\r\n")
+    async with listening(chunked) as server:
+        tracemalloc.start()
+        sending = asyncio.create_task(pool.send(prepared("GET", server.url()), timeout=30, max_bytes=1 << 20))
+        while not sending.done():
+            turns += 1
+            await asyncio.sleep(0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        await pool.close()
+    assert sending.result().body == b"ab" * 50_000
+    # As objects of their own, the pieces alone would be 2 MB.
+    assert peak < 1_500_000
+    assert max(pieces.values()) < 10_000
 
 
 async def test_a_body_of_exactly_the_limit_is_taken(send: Send) -> None:

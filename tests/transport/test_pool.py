@@ -1,18 +1,21 @@
 """The pool: many transfers at once, connections kept, deadlines, cancellation and the end."""
 
 import asyncio
+import itertools
 import os
 import resource
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
+from exporter.runtime.compute import Turns
 from exporter.transport import ConnectionPool
 from tests.transport import servers
 from tests.transport.conftest import prepared
@@ -104,6 +107,27 @@ async def test_more_transfers_than_connections_wait_their_turn() -> None:
         await pool.close()
     assert most == 3
     assert server.accepts == 3
+
+
+async def test_responses_of_one_moment_are_received_in_as_many_turns_as_they_need() -> None:
+    # Each look at the time is one at the end of a turn, so a turn has time for one socket.
+    seconds, gate = itertools.count(), asyncio.Event()
+    pool = ConnectionPool(turns=Turns(lambda: next(seconds)))
+    ended, turn = Counter[int](), 0
+
+    async def count(url: str) -> None:
+        assert (await get(pool, url, LONG)).status == 200
+        ended[turn] += 1
+
+    async with listening(answering(answer(), after=gate.wait)) as server:
+        transfers = [asyncio.create_task(count(server.url())) for _ in range(12)]
+        await server.has_been_asked(12)
+        gate.set()
+        while not all(transfer.done() for transfer in transfers):
+            turn += 1
+            await asyncio.sleep(0)
+        await pool.close()
+    assert max(ended.values()) == 1
 
 
 async def test_waiting_for_a_turn_counts_against_the_timeout() -> None:
