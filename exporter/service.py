@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import faulthandler
-import gc
 import logging
 import os
 import signal
@@ -24,7 +23,7 @@ from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.shard import Shard
 from exporter.planning import Planned, Planner
 from exporter.plugins import Plugin
-from exporter.runtime import tasks
+from exporter.runtime import garbage, tasks
 from exporter.runtime.compute import Compute
 from exporter.runtime.logging import counted
 from exporter.runtime.systemd import Notifier
@@ -347,10 +346,8 @@ async def serve(file: Path, options: Options) -> None:
         await service.start()
         if options.watch:
             tasks.start(_watch(file, reload, loaded), running, "watch the configuration")
-        # Objects created so far are permanent. To scan them in every garbage collection would take a
-        # tenth of the time of each read.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
+        garbage.configure()
+        tasks.start(garbage.collect_fully(lambda: service.collector.is_idle), running, "collect garbage")
         addresses = " ".join(service.addresses)
         shown = {"plugins": ", ".join(map(str, options.plugins))} if options.plugins else {}
         _log.info("listening", extra={"version": __version__, "addresses": addresses, **shown})

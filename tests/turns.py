@@ -28,6 +28,7 @@ from unittest.mock import patch
 import bcrypt
 import requests
 
+from exporter.runtime import garbage
 from exporter.service import Options, Service
 
 LIMIT_SECONDS = {1_000: 0.020, 10_000: 0.050}
@@ -48,7 +49,7 @@ class Turns:
 
     Attributes:
         longest: CPU seconds of the longest turn.
-        callback: what ran longest within it.
+        callback: what ran longest within it, and how long.
     """
 
     def __init__(self) -> None:
@@ -70,7 +71,8 @@ class Turns:
             turn()
             took = time.thread_time() - began
             if took > self.longest:
-                self.longest, self.callback = took, self._slowest[1]
+                seconds, name = self._slowest
+                self.longest, self.callback = took, f"{name}: {seconds * 1000:.1f} ms"
 
         def measured_call(handle: events.Handle) -> None:
             began = time.thread_time()
@@ -212,7 +214,7 @@ class Loads:
     def get(self, path: str, **headers: str) -> requests.Response:
         """A request with the right password."""
         return requests.get(
-            self._url + path, headers={**HEADERS, **headers}, auth=("me", PASSWORD), timeout=120
+            self._url + path, headers={**HEADERS, **headers}, auth=("me", PASSWORD), timeout=60
         )
 
     def _scrape(self) -> None:
@@ -283,7 +285,7 @@ class Loads:
         self._reload_same()
 
     def _reload_same(self) -> None:
-        answer = requests.post(self._url + "/-/reload", auth=("me", PASSWORD), timeout=120)
+        answer = requests.post(self._url + "/-/reload", auth=("me", PASSWORD), timeout=60)
         assert answer.status_code == 200, answer.text
 
     def _reload_more(self) -> None:
@@ -302,7 +304,7 @@ class Loads:
     def _guesses(self) -> None:
         guesses = [("me", f"guess {number}") for number in range(40)]
         with ThreadPoolExecutor(40) as pool:
-            list(pool.map(lambda auth: requests.get(self._url + "/metrics", auth=auth, timeout=120), guesses))
+            list(pool.map(lambda auth: requests.get(self._url + "/metrics", auth=auth, timeout=60), guesses))
 
     def _probes(self) -> None:
         with ThreadPoolExecutor(20) as pool:
@@ -354,16 +356,17 @@ async def _measure(vendor: Vendor, jobs: int, folder: Path, only: str) -> dict[s
     web.write_text(json.dumps({"basic_auth_users": {"me": hashed}}))
     service = Service(file, Options(listen=("127.0.0.1:0",), web_config=web))
     await service.start()
-    # As `serve` does after its start.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    garbage.configure()  # as `serve` does
     turns, results = Turns(), {}
     try:
         with turns.measured():
             for name, load in Loads(service.addresses[0], vendor, file, jobs).all().items():
                 if only in name:
                     turns.reset()
-                    await asyncio.to_thread(load)
+                    try:
+                        await asyncio.to_thread(load)
+                    except (OSError, AssertionError) as error:
+                        turns.callback += f"; the load failed: {type(error).__name__}"
                     results[name] = turns.longest, turns.callback
     finally:
         await service.stop()

@@ -79,6 +79,11 @@ class Collector:
         }
         self._unlisted = frozenset[str]()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no scrape waits for reads."""
+        return all(each.is_empty for each in self._gatherings.values())
+
     def replace(self, plans: Iterable[Plan]) -> None:
         """Watches exactly these systems from now on.
 

@@ -113,6 +113,11 @@ class Gatherings:
             len(self._open) >= FREE_GATHERINGS and self._clock.monotonic() - gathering.began < SHARE_SECONDS
         )
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no scrape waits for reads."""
+        return not self._open
+
     def clear(self) -> None:
         """Scrapes that begin from now on share none of them."""
         self._open.clear()
