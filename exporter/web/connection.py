@@ -19,9 +19,8 @@ from starlette.types import ASGIApp
 from exporter.web.asgi import RequestCycle, ResponseEvent, completed
 from exporter.web.limits import Limits
 from exporter.web.parser import Parser
+from exporter.web.turns import Turns
 
-# Parsed without a pause: the data may be many tiny chunks, each of which takes microseconds, and the event
-# loop must not be blocked for long.
 READ_BYTES = 4096
 WRITE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 256 * 1024
@@ -49,6 +48,7 @@ class Connection(asyncio.BufferedProtocol):
 
     Args:
         client: an accepted socket; the connection closes it.
+        turns: shared by all connections of the server.
         changed: called after each change of the state.
 
     Attributes:
@@ -67,6 +67,8 @@ class Connection(asyncio.BufferedProtocol):
         limits: Limits,
         client: socket.socket,
         tls: Tls,
+        *,
+        turns: Turns,
         changed: Callable[["Connection"], None] = lambda _: None,
     ) -> None:
         self._app = app
@@ -82,6 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._exchange: RequestCycle | None = None
         self._last = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._turns = turns
         self._changed = changed
         self.opened = self._loop.time()
         self.state = ConnectionState.OPENING
@@ -130,11 +133,13 @@ class Connection(asyncio.BufferedProtocol):
             return
         if self.state is ConnectionState.IDLE:
             self._enter(ConnectionState.READING)
-        self._http.receive_data(bytes(self._buffer[:nbytes]))
+        self._parser.receive(self._buffer[:nbytes])
         self._arrived.set()
-        # The parser rejects headers well before this limit. Reading continues during a response to detect a
-        # disconnect, but what it may store is limited.
-        if self._parser.ahead > 2 * self._limits.header_bytes:
+        if self.state is ConnectionState.READING:
+            # Until it is parsed, see `_request`.
+            self._transport.pause_reading()
+        elif self._parser.ahead > 2 * self._limits.header_bytes:
+            # Reading continues during a response to detect a disconnect, but what it may store is limited.
             self._abort()
 
     def eof_received(self) -> None:
@@ -166,6 +171,10 @@ class Connection(asyncio.BufferedProtocol):
                 }
             await self._loop.connect_accepted_socket(lambda: self, client, **options)
             await self._serve()
+        except asyncio.CancelledError:
+            # Ends here: the task would keep the frames, and they the task. Thousands of connections that were
+            # cut would make a garbage collection on the loop long.
+            _log.debug("a connection was cut")
         except OSError as error:
             _log.debug("a connection broke off", extra={"reason": type(error).__name__})
         except Exception:  # noqa: BLE001  # an error of one connection does not end the server
@@ -177,14 +186,10 @@ class Connection(asyncio.BufferedProtocol):
         try:
             while (request := await self._request()) and await self._respond(*request):
                 self._http.start_next_cycle()
-                if self._parser.ahead:
-                    self._enter(ConnectionState.READING)
-                    # Pipelined requests that the application answers without a wait would hold the loop.
-                    await asyncio.sleep(0)
-                else:
-                    self._enter(ConnectionState.IDLE)
+                self._enter(ConnectionState.READING if self._parser.ahead else ConnectionState.IDLE)
         except h11.RemoteProtocolError as error:
-            await self._refuse(error.error_status_hint)
+            # The frames refer to the error: the same.
+            await self._refuse(error.with_traceback(None).error_status_hint)
         self._enter(ConnectionState.ENDING)
         with contextlib.suppress(OSError):
             if self._transport.can_write_eof():
@@ -199,15 +204,23 @@ class Connection(asyncio.BufferedProtocol):
         Raises:
             RemoteProtocolError: the request is refused.
         """
-        while not self._transport.is_closing():
-            if (request := self._parser.next()) is not None:
+        while True:
+            await self._turns.mine()
+            if self._transport.is_closing():
+                return None
+            try:
+                request = self._parser.next()
+            finally:
+                self._transport.resume_reading()
+            if request is not None:
                 return request
+            if self._parser.unparsed:
+                continue
             if self._http.they_are_waiting_for_100_continue:
                 # Without waiting until it is sent, since there is no bound on what arrives meanwhile.
                 self._transport.write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
             self._arrived.clear()
             await self._arrived.wait()
-        return None
 
     async def _respond(self, request: h11.Request, body: bytes) -> bool:
         """Calls the application; returns whether the connection can be kept."""

@@ -26,6 +26,7 @@ class Limits:
         write_timeout: seconds for a client to read 64 KiB, or the rest of a response.
         farewell_timeout: seconds for a client to read the end of the last response and to close.
         header_bytes: of a request's line and headers; twice as many can arrive ahead of a response.
+        header_lines: of a request; each takes microseconds to parse, and scrapers send fewer than ten.
         body_bytes: of a request's body; the exporter's own requests have none.
     """
 
@@ -36,6 +37,7 @@ class Limits:
     write_timeout: float = 10.0
     farewell_timeout: float = 2.0
     header_bytes: int = 16 * 1024
+    header_lines: int = 100
     body_bytes: int = 64 * 1024
 
 

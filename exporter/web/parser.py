@@ -14,30 +14,53 @@ _FRAMING = re.compile(rb"^(content-length|transfer-encoding)[ \t]*:([^\r\n]*)", 
 _UNSAFE = re.compile(rb"%([01][0-9a-f]|7f|2f|5c)", re.IGNORECASE)
 
 
+# So much is parsed without a pause, which takes milliseconds if it is many tiny chunks or header lines.
+PIECE_BYTES = 2048
+
+
 class Parser:
     """Reads the requests of one connection, one after the other.
 
     Args:
-        http: the state of the connection, which gets the data; its next cycle is started between requests.
+        http: the state of the connection; its next cycle is started between requests.
     """
 
     def __init__(self, http: h11.Connection, limits: Limits) -> None:
         self._http = http
         self._limits = limits
+        self._unparsed = bytearray()
         self._request: h11.Request | None = None
         self._body = bytearray()
 
     @property
     def ahead(self) -> int:
         """How many bytes have arrived that belong to no request yet."""
-        return len(self._http.trailing_data[0])
+        return len(self._unparsed) + len(self._http.trailing_data[0])
+
+    @property
+    def unparsed(self) -> bool:
+        """Whether `next` can be called again without more data."""
+        return bool(self._unparsed)
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Keeps what has arrived."""
+        self._unparsed += data
 
     def next(self) -> tuple[h11.Request, bytes] | None:
-        """The next request and its body when they are whole, otherwise ``None``.
+        """Parses one piece; returns the next request and its body if they are whole, otherwise ``None``.
 
         Raises:
             RemoteProtocolError: the request is refused with the status ``error_status_hint``.
         """
+        # What is left of the pieces before may contain a whole request already.
+        request = self._parse()
+        if request is None and self._unparsed:
+            self._http.receive_data(bytes(self._unparsed[:PIECE_BYTES]))
+            del self._unparsed[:PIECE_BYTES]
+            request = self._parse()
+        return request
+
+    def _parse(self) -> tuple[h11.Request, bytes] | None:
         if self._http.their_state is h11.IDLE:
             self._check_framing()
         while True:
@@ -51,6 +74,8 @@ class Parser:
                 case h11.EndOfMessage() if self._request is not None:
                     return self._request, bytes(self._body)
                 case _:
+                    # Chunks do not stay, so these are lines of a head, or of what follows the last chunk.
+                    self._bound_lines(self._http.trailing_data[0].count(b"\n"))
                     return None
 
     def _check_framing(self) -> None:
@@ -85,9 +110,14 @@ class Parser:
             raise h11.RemoteProtocolError("not a path, or encoded control characters or slashes in it", 400)
         if sum(len(name) + len(value) for name, value in request.headers) > self._limits.header_bytes:
             raise h11.RemoteProtocolError("headers too large", 431)
+        self._bound_lines(len(request.headers))
         for name, value in request.headers:
             if name == b"content-length":
                 self._bound(int(value))
+
+    def _bound_lines(self, lines: int) -> None:
+        if lines > self._limits.header_lines:
+            raise h11.RemoteProtocolError("too many header lines", 431)
 
     def _bound(self, body_bytes: int) -> None:
         if body_bytes > self._limits.body_bytes:

@@ -17,6 +17,7 @@ from exporter.web.connection import Connection, Tls
 from exporter.web.limits import Limits, connections_within, descriptor_limit
 from exporter.web.listen import ListenError, listen_on, listeners_of_systemd, reason, shown
 from exporter.web.places import Places
+from exporter.web.turns import Turns
 
 __all__ = ["Limits", "ListenError", "Server"]
 
@@ -58,6 +59,7 @@ class Server:
         # Also those that do not count any more, until they are closed.
         self._open: dict[asyncio.Task[None], Connection] = {}
         self._places = Places()
+        self._turns = Turns()
         self._bound = limits.connections
         self._count = count
         self._complain_from: dict[str, float] = {}
@@ -147,7 +149,9 @@ class Server:
             self._count(Drop.REFUSED)
             self._complain("too many connections, closing new ones", connections=len(self._places))
             return
-        connection = Connection(self._app, self._limits, client, self.ssl_context, self._places.update)
+        connection = Connection(
+            self._app, self._limits, client, self.ssl_context, turns=self._turns, changed=self._places.update
+        )
         self._places.add(connection)
         self._open[connection.task] = connection
         connection.task.add_done_callback(self._ended)

@@ -1,16 +1,20 @@
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import struct
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from exporter.web.connection import Connection
+from exporter.web.connection import Connection, ConnectionState
+from exporter.web.turns import Turns
 from tests.waiting import seen
 from tests.web.clients import (
     CALM,
@@ -239,12 +243,47 @@ async def test_a_connection_whose_client_is_gone_counts_no_longer(start: Start) 
         await seen(lambda: is_served(server), "a free connection")
 
 
+def is_open(connection: Connection) -> bool:
+    return connection.state is ConnectionState.READING
+
+
+@pytest.fixture
+def without_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collection")
+@pytest.mark.parametrize("sent", [None, b"", b"nonsense\r\n\r\n", GET])
+async def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(sent: bytes | None) -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+    theirs.settimeout(0)
+    with theirs:
+        connection = Connection(hello, CALM, ours, None, turns=Turns())
+        if sent:
+            theirs.send(sent)
+            async with asyncio.timeout(SOON):
+                assert await asyncio.get_running_loop().sock_recv(theirs, 1000)
+        elif sent is None:
+            await seen(partial(is_open, connection), "an open connection")
+            connection.cut()
+    async with asyncio.timeout(SOON):
+        await asyncio.wait([connection.task])
+    await asyncio.sleep(0)
+    gone = weakref.ref(connection)
+    del connection
+    assert gone() is None
+
+
 async def test_a_connection_that_is_cut_before_it_has_run_closes_its_socket() -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
     theirs.settimeout(0)
     with theirs:
-        connection = Connection(hello, CALM, ours, None)
+        connection = Connection(hello, CALM, ours, None, turns=Turns())
         connection.cut()
         async with asyncio.timeout(SOON):
             assert await asyncio.get_running_loop().sock_recv(theirs, 1) == b""

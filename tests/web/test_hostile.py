@@ -1,5 +1,7 @@
 import asyncio
 import tracemalloc
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from exporter.web.server import Server
+from exporter.web.turns import Turns
 from tests.web.clients import (
+    CALM,
     FAST,
     GET,
     SOON,
@@ -126,6 +130,43 @@ async def test_pipelined_requests_let_others_work_in_between(start: Start) -> No
                 await asyncio.sleep(0)
                 most, before = max(most, answered - before), answered
     assert most == 1
+
+
+async def test_requests_of_many_clients_at_the_same_time_begin_in_turns_of_their_own(start: Start) -> None:
+    app = Keep()
+    server = await start(app, replace(CALM, connections=50))
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connect(server)) for _ in range(50)]
+        for client in clients:
+            client.say(GET)
+            await client.answer()
+            client.say(GET[:9])
+        app.scopes.clear()
+        for client in clients:
+            client.say(GET[9:])
+        most, before = 0, 0
+        async with asyncio.timeout(SOON):
+            while len(app.scopes) < 50:
+                await asyncio.sleep(0)
+                most, before = max(most, len(app.scopes) - before), len(app.scopes)
+    assert most == 1
+
+
+async def test_no_more_is_read_of_a_client_until_it_has_its_turn(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = asyncio.Event()
+    monkeypatch.setattr(Turns, "mine", lambda _: turn.wait())
+    async with connect(await start()) as client:
+        client.say(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n" + bytes(32 * 2**20))
+        unsent = []
+        for _ in range(2000):
+            await asyncio.sleep(0)
+            unsent.append(client.writer.transport.get_write_buffer_size())
+        # The buffers of the kernel have been filled, and are not emptied.
+        assert unsent[1000] == unsent[-1] > 0
+        turn.set()
+        assert (await client.answer()).status == 413
 
 
 async def test_who_sends_on_and_on_during_an_answer_is_cut_off(start: Start) -> None:
