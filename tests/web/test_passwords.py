@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import bcrypt
 import pytest
 
-from exporter.web.passwords import MAX_CHECKS, MAX_CHECKS_PER_CLIENT, BusyError, Passwords
+from exporter.web import passwords as module
+from exporter.web.passwords import MAX_CHECKS_PER_CLIENT, BusyError, Passwords, network
 from tests.waiting import seen
 from tests.web.secured import PASSWORD, hashed
 
@@ -23,16 +24,18 @@ def passwords() -> Iterator[Passwords]:
 
 
 class Held:
-    """bcrypt that waits until it is let go; the hashes that it was asked for."""
+    """bcrypt that waits until it is let go; the passwords and hashes that it was asked for, in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go = threading.Event()
+        self.passwords: list[str] = []
         self.hashes: list[bytes] = []
         self.at_once = self.most_at_once = 0
         self._real = bcrypt.checkpw
         monkeypatch.setattr(bcrypt, "checkpw", self.check)
 
     def check(self, password: bytes, hashed: bytes) -> bool:
+        self.passwords.append(password.decode())
         self.hashes.append(hashed)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -97,11 +100,14 @@ async def test_scrapes_side_by_side_share_one_check(passwords: Passwords, held: 
     assert len(held.hashes) == 1
 
 
-async def test_whoever_was_let_in_once_never_waits_behind_guesses(passwords: Passwords, held: Held) -> None:
+async def test_whoever_was_let_in_once_never_waits_behind_guesses(
+    passwords: Passwords, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_CHECKS", 8)
     held.go.set()
     assert await passwords.check(b"alice", RIGHT, "198.51.100.1")
     held.go.clear()
-    guesses = [guess(passwords, number) for number in range(MAX_CHECKS)]
+    guesses = [guess(passwords, number) for number in range(8)]
     await begins(held)
     with pytest.raises(BusyError):
         await guess(passwords, 99)
@@ -113,11 +119,66 @@ async def test_whoever_was_let_in_once_never_waits_behind_guesses(passwords: Pas
     assert await passwords.check(b"bob", b"another", "198.51.100.1")
 
 
-async def test_one_client_takes_few_of_the_places(passwords: Passwords, held: Held) -> None:
+async def checked(held: Held, *tasks: asyncio.Task[bool]) -> list[str]:
+    """The passwords in the order of their checks. None begins before all of them wait."""
+    await begins(held)
+    held.go.set()
+    await asyncio.gather(*tasks)
+    return held.passwords
+
+
+def ask(passwords: Passwords, password: str, client: str) -> asyncio.Task[bool]:
+    return asyncio.create_task(passwords.check(b"alice", password.encode(), client))
+
+
+async def test_addresses_take_turns_and_new_ones_are_first(passwords: Passwords, held: Held) -> None:
+    tasks = [ask(passwords, f"{client}{number}", client) for client in "ab" for number in range(3)]
+    newcomer = ask(passwords, PASSWORD, "c")
+    assert await checked(held, newcomer, *tasks) == ["a0", "b0", PASSWORD, "a1", "b1", "a2", "b2"]
+    assert newcomer.result()
+
+
+async def test_forty_guessers_with_addresses_of_their_own_do_not_delay_a_new_scraper(
+    passwords: Passwords, held: Held
+) -> None:
+    held.go.set()
+    await asyncio.gather(*[guess(passwords, number) for number in range(40)])
+    held.go.clear()
+    held.passwords.clear()
+    guesses = [ask(passwords, f"another {number}", f"192.0.2.{number}") for number in range(40)]
+    scraper = ask(passwords, PASSWORD, "198.51.100.1")
+    assert (await checked(held, scraper, *guesses))[0] == PASSWORD
+    assert scraper.result()
+
+
+async def test_a_new_scraper_behind_the_address_of_forty_guessers_gets_in(
+    passwords: Passwords, held: Held
+) -> None:
+    guesses = [guess(passwords, number, "192.0.2.1") for number in range(40)]
+    scraper = ask(passwords, PASSWORD, "192.0.2.1")
+    await checked(held, scraper, *guesses)
+    assert scraper.result()
+
+
+async def test_of_new_addresses_those_that_were_accepted_before_are_first(
+    passwords: Passwords, held: Held
+) -> None:
+    held.go.set()
+    assert await ask(passwords, PASSWORD, "a")
+    passwords.replace({"alice": hashed("newer")})
+    held.go.clear()
+    held.passwords.clear()
+    tasks = [
+        ask(passwords, password, client) for password, client in (("1", "b"), ("2", "c"), ("newer", "a"))
+    ]
+    assert await checked(held, *tasks) == ["newer", "1", "2"]
+
+
+async def test_one_address_has_few_of_the_places(passwords: Passwords, held: Held) -> None:
     guesses = [guess(passwords, number, "192.0.2.1") for number in range(MAX_CHECKS_PER_CLIENT)]
     await begins(held)
     with pytest.raises(BusyError):
-        await guess(passwords, 99, "192.0.2.1")
+        await guess(passwords, 99, "::ffff:192.0.2.1")
     right = asyncio.create_task(passwords.check(b"alice", RIGHT, "198.51.100.1"))
     held.go.set()
     assert await right
@@ -125,9 +186,77 @@ async def test_one_client_takes_few_of_the_places(passwords: Passwords, held: He
     assert not await guess(passwords, 100, "192.0.2.1")
 
 
+async def test_where_all_places_are_in_use_a_new_address_takes_that_of_a_guesser(
+    passwords: Passwords, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_CHECKS", 3)
+    held.go.set()
+    assert not await guess(passwords, 0, "192.0.2.1")
+    held.go.clear()
+    guesses = [guess(passwords, number, "192.0.2.1") for number in range(1, 4)]
+    await begins(held)
+    right = ask(passwords, PASSWORD, "198.51.100.1")
+    held.go.set()
+    assert await right
+    results = await asyncio.gather(*guesses, return_exceptions=True)
+    assert [type(result) for result in results] == [bool, bool, BusyError]
+
+
+@pytest.mark.parametrize("client", ["192.0.2.1", "198.51.100.1"])
+async def test_checks_of_clients_that_have_left_go_on_and_make_way_for_others(
+    client: str, passwords: Passwords, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_CHECKS", 3)
+    monkeypatch.setattr(module, "MAX_CHECKS_PER_CLIENT", 3)
+    guesses = [guess(passwords, number, "192.0.2.1") for number in range(3)]
+    await begins(held)
+    for each in guesses:
+        each.cancel()
+    await asyncio.sleep(0)
+    right = ask(passwords, PASSWORD, client)
+    await asyncio.sleep(0)
+    right.cancel()
+    held.go.set()
+    await seen(lambda: len(held.passwords) == 3, "the checks that are left")
+    assert "guess 1" not in held.passwords
+    assert await ask(passwords, PASSWORD, client)
+    assert len(held.passwords) == 3
+
+
+async def test_what_is_remembered_of_clients_and_guesses_is_bounded(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_CLIENTS", 5)
+    monkeypatch.setattr(module, "MAX_WRONG", 5)
+    passwords = Passwords({"alice": hashed()})
+    held.go.set()
+    for number in range(20):
+        assert not await guess(passwords, number)
+        assert await ask(passwords, PASSWORD, f"198.51.100.{number}")
+    sizes = {name: len(value) for name, value in vars(passwords).items() if isinstance(value, dict)}
+    assert max(sizes.values()) == 5
+    passwords.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("", "192.0.2.1", False),
+        ("", "", True),
+    ],
+)
+def test_an_ipv6_network_is_one_client(one: str, other: str, *, same: bool) -> None:
+    assert (network(one) == network(other)) is same
+
+
 async def test_a_password_is_not_to_be_found_in_what_is_remembered(passwords: Passwords) -> None:
     assert await passwords.check(b"alice", RIGHT, "")
-    kept = {name: value for name, value in vars(passwords).items() if name not in ("_executor", "_checks")}
+    kept = {name: value for name, value in vars(passwords).items() if isinstance(value, dict | list | bytes)}
     assert RIGHT not in pickle.dumps(kept)
 
 

@@ -96,18 +96,15 @@ async def test_a_name_that_nobody_has_costs_a_check_too_and_off_the_loop(
     assert {name.partition("_")[0] for name in checks} == {"bcrypt"}
 
 
-async def test_a_right_password_is_checked_once_a_wrong_one_each_time(
-    secure_with: Secure, checks: Checks
-) -> None:
+async def test_each_password_is_checked_once(secure_with: Secure, checks: Checks) -> None:
     secured = await secure_with(users("alice"))
     for _ in range(3):
         assert (await secured.get(authorization=basic("alice"))).status == 200
     assert len(checks) == 1
-    for number in range(3):
+    for _ in range(3):
         assert (await secured.get(authorization=basic("alice", "wrong"))).status == 401
-        assert len(checks) == 2 + number
     assert (await secured.get(authorization=basic("alice"))).status == 200
-    assert len(checks) == 4
+    assert len(checks) == 2
 
 
 async def test_wrong_passwords_are_told_once_a_while_and_not_by_name(
@@ -126,6 +123,7 @@ async def test_wrong_passwords_are_told_once_a_while_and_not_by_name(
 async def test_a_flood_of_guesses_does_not_hold_up_a_scraper(
     secure_with: Secure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("exporter.web.passwords.MAX_CHECKS_PER_CLIENT", 4)
     go = threading.Event()
 
     def slow(_password: bytes, _hashed: bytes) -> bool:
@@ -137,7 +135,7 @@ async def test_a_flood_of_guesses_does_not_hold_up_a_scraper(
     monkeypatch.setattr(bcrypt, "checkpw", slow)
     guesses = [
         asyncio.create_task(secured.get(authorization=basic("alice", f"guess {number}")))
-        for number in range(40)
+        for number in range(10)
     ]
     await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)
     assert (await secured.get(authorization=basic("alice"))).status == 200
