@@ -181,7 +181,7 @@ class Collector:
             if (plans == self._plans and not record.dropped) or took >= seconds:
                 break
         if waiter.reads:
-            record.missed_deadline(took)
+            await record.missed_deadline(took)
         system.log_outages()
         return Probe(record, took, why_not, trace)
 

@@ -1,23 +1,25 @@
 """Jobs that a listing finds: what it has named, and which of that is watched."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import inf
-from types import MappingProxyType
-from typing import Protocol
 
+from exporter.collector.choice import chosen
 from exporter.collector.record import JobRecord, Records
 from exporter.collector.source import Source, Waiter
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
-from exporter.model.job import ACTIVE, Job, State, Status
+from exporter.model.job import ACTIVE, Job
 from exporter.model.pacing import Why
-from exporter.model.retention import too_old
 from exporter.providers.base import DiscoverKeys, Found, ListingEnd
+from exporter.runtime.compute import Compute
 from exporter.upstream.reading import Listed, Outcome, Reading, Upstream
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
+
+MANY = 1000
+"""Entries of a listing from which on it is chosen in a thread which of them are watched."""
 
 _GONE = frozenset({Reason.NOT_FOUND, Reason.FORBIDDEN})
 
@@ -54,6 +56,7 @@ class Discovery(Source[Listed]):
         self._waiting_since: float | None = None
         self._listed: Listed | None = None
         self._has_states = True
+        self._version = 0  # changes with each reload
 
     def reconfigure(self, listings: Sequence[DiscoverKeys], *, same_upstream: bool) -> None:
         """Applies a changed configuration; `adopt` must follow.
@@ -99,6 +102,7 @@ class Discovery(Source[Listed]):
 
     def release(self) -> dict[str, JobRecord]:
         """Gives up all records, the dropped ones too."""
+        self._version += 1
         records = {**self.former, **self.jobs}
         self.jobs.clear()
         self.former.clear()
@@ -138,7 +142,7 @@ class Discovery(Source[Listed]):
     async def _request(self, upstream: Upstream, trace: Trace | None) -> Listed:
         return await upstream.list_jobs(self._listings, trace)
 
-    def apply(self, result: Listed, waiters: Collection[Waiter] = ()) -> None:
+    async def apply(self, result: Listed, waiters: Collection[Waiter] = ()) -> None:
         """Watches what the listing named."""
         self._log_failure(result.failure)
         self.failure = result.failure
@@ -146,25 +150,33 @@ class Discovery(Source[Listed]):
             # The jobs stay: an outage of the listing must not look as if they were deleted.
             self._pace.failed(self._clock.monotonic(), result.failure)
             failed: Reading = Outcome(None, result.failure, result.read_at, result.seconds)
-            for record in self._reported():
-                record.apply(failed)
+            await self._for_reported(lambda record: record.remember(failed))
         else:
             # An empty listing does not show whether the system reports states.
             if result.value:
                 found = result.value.values()
                 self._has_states = any(each.status is not None or each.failure is not None for each in found)
             self._log_end(result.end)
-            self._apply(result, result.read_at, new=True)
+            await self._watch(result)
         self._on_applied(waiters)
 
-    def missed_deadline(self, seconds: float) -> None:
+    async def missed_deadline(self, seconds: float) -> None:
         """The jobs that only the listing reports show the reason ``deadline``."""
-        for record in self._reported():
-            record.missed_deadline(seconds)
+        await self._for_reported(lambda record: record.miss_deadline(seconds))
 
-    def _reported(self) -> list[JobRecord]:
-        """The jobs that only the listing reports, but for runs that have ended: that stays true."""
-        return [record for record in self.jobs.values() if record.in_listing and not record.ended_for_good]
+    async def _for_reported(self, show: Callable[[JobRecord], None]) -> None:
+        """Changes the jobs that only the listing reports, but for runs that have ended: that stays true."""
+        read, turns = self._read, self._compute.turns
+        reported = [each for each in self.jobs.values() if each.in_listing and not each.ended_for_good]
+        for record in reported:
+            show(record)
+            await turns.pause()
+            if self._read is not read:  # it is over, so there is a newer result
+                return
+
+    @property
+    def _compute(self) -> Compute:
+        return self._records.plan.upstream.compute
 
     def _log_failure(self, failure: Failure | None) -> None:
         """Logs when the listing begins to fail, fails for another reason, or works again."""
@@ -187,53 +199,95 @@ class Discovery(Source[Listed]):
             if entries:
                 _log.debug("entries are skipped", extra={**fields, "entries": entries, "detail": why})
 
-    def _apply(self, listed: Listed, now: float, *, new: bool = False) -> None:
-        """Watches what a listing named. One that cannot be applied counts as failed and changes nothing."""
+    def _apply(self, listed: Listed, now: float) -> None:
+        """Applies the configuration to the last listing. If that fails, the listing counts as failed."""
         try:
-            self._choose(listed, now, new=new)
+            keep, self.dropped = self._selection(listed, now, new=False)()
+            for _ in self._changes(keep, listed, new=False):
+                pass
         except Exception as error:  # noqa: BLE001  values of a plug-in; a reload must not stop half-way
-            _log.exception("failed to apply a listing", extra={"system": self._records.plan.name})
-            self.failure = Failure(Reason.INTERNAL, type(error).__name__)
-        else:
-            self._listed = listed
-            if new:
-                self.former.clear()
+            self._failed_internally(error)
 
-    def _choose(self, listed: Listed, now: float, *, new: bool) -> None:
-        """Watches what a listing named, as far as the configuration wants it.
+    async def _watch(self, listed: Listed) -> None:
+        """Watches what a new listing named, in as many turns as that needs.
+
+        If the configuration changes meanwhile, it starts again. If it fails, the listing counts as failed.
+        """
+        read, turns, worker = self._read, self._compute.turns, self._compute.worker
+        try:
+            while self._read is read:
+                version = self._version
+                select = self._selection(listed, listed.read_at, new=True)
+                keep, dropped = await worker.run(select) if len(listed.value) > MANY else select()
+                if version != self._version:
+                    continue
+                self.dropped = dropped
+                for _ in self._changes(keep, listed, new=True):
+                    await turns.pause()
+                    if version != self._version:
+                        break
+                else:
+                    self._listed = listed
+                    self.former.clear()
+                    return
+        except Exception as error:  # noqa: BLE001  values of a plug-in
+            self._failed_internally(error)
+
+    def _failed_internally(self, error: Exception) -> None:
+        _log.exception("failed to apply a listing", extra={"system": self._records.plan.name})
+        self.failure = Failure(Reason.INTERNAL, type(error).__name__)
+
+    def _selection(
+        self, listed: Listed, now: float, *, new: bool
+    ) -> Callable[[], tuple[dict[str, Found | None], int]]:
+        """What `chosen` returns for a listing, as far as it is for this shard: a function for any thread.
 
         Args:
             now: Unix time from which ages count.
             new: the listing has just been read. Else only the configuration has changed, and what is
                 known of a job may be newer than what the listing reports of it.
         """
-        plan, configured = self._records.plan, self._records.configured
-        found = {job_id: each for job_id, each in listed.value.items() if job_id not in configured}
+        records, configured = self._records, self._records.configured
+        # Configured jobs count first, those of other shards too, so that all shards choose the same.
+        max_jobs = max(0, records.plan.max_jobs - len(configured))
+        newer_than = [keys.newer_than for keys in self._listings]
+        also: Mapping[str, Found] = {}
         if listed.end.incomplete:
-            found |= {job_id: each for job_id, each in self._missing().items() if job_id not in found}
+            also = self._missing()
         elif new and self._listed is not None and any(keys.reads_unlisted for keys in self._listings):
-            found |= {job_id: each for job_id, each in self._left().items() if job_id not in found}
+            also = self._left()
         # Of what an earlier configuration left out, a failed run that only a listing knew may be wanted.
         former = {job_id: record for job_id, record in self.former.items() if record.in_listing}
-        keep, self.dropped = chosen(
-            found,
-            {**former, **self.jobs},
-            newer_than=[keys.newer_than for keys in self._listings],
-            found_by=listed.found_by,
-            # Configured jobs count first, those of other shards too, so that all shards choose the same.
-            max_jobs=max(0, plan.max_jobs - len(configured)),
-            now=now,
-        )
-        keep = {job_id: each for job_id, each in keep.items() if self._records.owns(job_id)}
+        known = {**former, **self.jobs}
+
+        def select() -> tuple[dict[str, Found | None], int]:
+            found = {job_id: each for job_id, each in listed.value.items() if job_id not in configured}
+            found |= {job_id: each for job_id, each in also.items() if job_id not in found}
+            keep, dropped = chosen(
+                found,
+                known,
+                newer_than=newer_than,
+                found_by=listed.found_by,
+                max_jobs=max_jobs,
+                now=now,
+            )
+            return {job_id: each for job_id, each in keep.items() if records.owns(job_id)}, dropped
+
+        return select
+
+    def _changes(self, keep: Mapping[str, Found | None], listed: Listed, *, new: bool) -> Iterator[None]:
+        """Watches the jobs to keep and no others, job by job."""
         for job_id in self.jobs.keys() - keep.keys():
             record = self.jobs.pop(job_id)
             record.drop()
             self.former[job_id] = record
+            yield
         for job_id, each in keep.items():
             if each is None:
                 self._keep_deleted(job_id)
             else:
                 self._show(job_id, each, listed, new=new)
+            yield
 
     def _missing(self) -> dict[str, Found]:
         """Jobs that an incomplete listing may lack, to be read by themselves: those that may go on."""
@@ -253,8 +307,9 @@ class Discovery(Source[Listed]):
     def _keep_deleted(self, job_id: str) -> None:
         """Keeps showing the final status of a run that the vendor has deleted."""
         if job_id not in self.jobs:
-            record = self.former.pop(job_id)
-            if not self._records.keep(record):
+            # A probe may have it since.
+            record = self.former.pop(job_id, None)
+            if record is None or not self._records.keep(record):
                 return
             self.jobs[job_id] = record
         self.jobs[job_id].follow_listing(complete=True)
@@ -270,7 +325,7 @@ class Discovery(Source[Listed]):
             record.follow_listing(complete=found.complete)
             record.add_labels(found.labels, complete=False)
             if found.failure is not None and (new or record.view is None):
-                record.apply(Outcome(None, found.failure, listed.read_at, listed.seconds))
+                record.remember(Outcome(None, found.failure, listed.read_at, listed.seconds))
             elif found.status is not None and (new or record.status is None):
                 record.apply_listed(found.status, listed.read_at, listed.seconds)
         except Exception:  # noqa: BLE001  an internal error costs this job, not all that were found
@@ -286,67 +341,6 @@ class Discovery(Source[Listed]):
             return self._records.create(job)
         self._records.reconfigure(record, job)
         return record
-
-
-class Known(Protocol):
-    """What is known of a job that a listing no longer names."""
-
-    @property
-    def status(self) -> Status | None:
-        """The last status that was understood."""
-
-    @property
-    def state_since(self) -> float:
-        """Since when it is in that state."""
-
-
-def chosen(
-    found: Mapping[str, Found],
-    known: Mapping[str, Known],
-    *,
-    newer_than: Sequence[float | None],
-    found_by: Mapping[str, int] = MappingProxyType({}),
-    max_jobs: int,
-    now: float,
-) -> tuple[dict[str, Found | None], int]:
-    """Which jobs are watched after a listing.
-
-    Args:
-        found: what the listing named.
-        known: what is watched because of earlier listings.
-        newer_than: of each listing: runs that ended more seconds ago are left out; failed ones stay for a
-            day at least.
-        found_by: the number of the listing that found a job, if it is not the first.
-
-    Returns:
-        The jobs by ``job_id``, ``None`` for one that is no longer listed but stays, and how many were
-        left out because of ``max_jobs``: first of all those that ended longest ago.
-    """
-    ended: dict[str, float | None] = {}
-    kept: dict[str, Found | None] = {}
-    for job_id, each in found.items():
-        end = _end(each.status)
-        limit = newer_than[found_by.get(job_id, 0)]
-        if each.status is None or not too_old(each.status.state, end, limit, now):
-            kept[job_id], ended[job_id] = each, end
-    longest = max((limit for limit in newer_than if limit is not None), default=0.0)
-    for job_id, record in known.items():
-        status = record.status
-        if job_id in found or status is None or not status.final or status.state is not State.FAILED:
-            continue
-        end = status.result_at or record.state_since
-        if not too_old(State.FAILED, end, longest, now):
-            kept[job_id], ended[job_id] = None, end
-    if len(kept) <= max_jobs:
-        return kept, 0
-    # Active runs first, then those that ended last; a stable sort keeps the listing's order.
-    ranked = sorted(kept, key=lambda job_id: -(ended[job_id] or now + 1))
-    return {job_id: kept[job_id] for job_id in ranked[:max_jobs]}, len(kept) - max_jobs
-
-
-def _end(status: Status | None) -> float | None:
-    """When a run ended for good; ``None`` if it has not, or if the vendor does not report it."""
-    return status.result_at if status is not None and status.final else None
 
 
 def _name_the_same_jobs(listings: Sequence[DiscoverKeys], others: Sequence[DiscoverKeys]) -> bool:

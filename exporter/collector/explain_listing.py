@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.collector.discovery import chosen
+from exporter.collector.choice import chosen
 from exporter.collector.explain_expressions import expression_lines, wrapped
 from exporter.collector.plan import Plan
 from exporter.collector.query import QueryError, check_system

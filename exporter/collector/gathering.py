@@ -79,7 +79,7 @@ class Gathering:
             last = self._missed.get(read, -math.inf)
             if read in self._waiter.reads and now - last >= SHARE_SECONDS:
                 self._missed[read] = now
-                read.source.missed_deadline(now - began)
+                await read.source.missed_deadline(now - began)
             if number % ROWS_PER_TURN == 0:
                 await asyncio.sleep(0)
 

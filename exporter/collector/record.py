@@ -172,8 +172,12 @@ class JobRecord(Source[Reading]):
     async def _request(self, upstream: Upstream, trace: Trace | None) -> Reading:
         return await upstream.read(self.job, self.status, trace)
 
-    def apply(self, result: Reading, waiters: Collection[Waiter] = ()) -> None:
+    async def apply(self, result: Reading, waiters: Collection[Waiter] = ()) -> None:
         """Remembers the result of a read."""
+        self.remember(result)
+
+    def remember(self, result: Reading) -> None:
+        """Remembers the result of a read, of its own or of its listing."""
         try:
             self._apply(result)
         except Exception:  # noqa: BLE001  an internal error costs this job, not all jobs after it
@@ -205,8 +209,12 @@ class JobRecord(Source[Reading]):
         elif notes and not status.notes:
             _log.debug("no value is left out any more", extra=self._fields)
 
-    def missed_deadline(self, seconds: float) -> None:
+    async def missed_deadline(self, seconds: float) -> None:
         """The rows show the reason ``deadline``."""
+        self.miss_deadline(seconds)
+
+    def miss_deadline(self, seconds: float) -> None:
+        """The same for a job whose listing has missed it."""
         self.detail = "no response before the deadline of the scrape; the next scrape shows it"
         self._show(None, Reason.DEADLINE, self._clock.time() - seconds, seconds)
 

@@ -142,8 +142,9 @@ class Source(ABC, Generic[Result]):
             result = await self._request(upstream, read.trace)
             # Not if the read was abandoned while it was under way.
             if self._read is read:
+                await self.apply(result, read.waiters)
+            if self._read is read:
                 self._unserved = not read.waiters
-                self.apply(result, read.waiters)
                 self._pace.hold(result.not_before)
         finally:
             self.end(read)
@@ -166,15 +167,15 @@ class Source(ABC, Generic[Result]):
         """Asks the system."""
 
     @abstractmethod
-    def apply(self, result: Result, waiters: Collection[Waiter] = ()) -> None:
-        """Remembers the result of a read.
+    async def apply(self, result: Result, waiters: Collection[Waiter] = ()) -> None:
+        """Remembers the result of a read, in as many turns of the event loop as that needs.
 
         Args:
             waiters: those that wait for the read; they may join others before it ends.
         """
 
     @abstractmethod
-    def missed_deadline(self, seconds: float) -> None:
+    async def missed_deadline(self, seconds: float) -> None:
         """The deadline of a waiter has passed, ``seconds`` after it joined, and the read has not ended."""
 
     def rate_limited(self) -> None:

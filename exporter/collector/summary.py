@@ -28,12 +28,12 @@ class Summary(Source[Counted]):
     async def _request(self, upstream: Upstream, trace: Trace | None) -> Counted:
         return await upstream.count_jobs()
 
-    def apply(self, result: Counted, waiters: Collection[Waiter] = ()) -> None:
+    async def apply(self, result: Counted, waiters: Collection[Waiter] = ()) -> None:
         """Remembers a count."""
         self.counts = result.value
         if result.failure is not None:
             self._pace.failed(self._clock.monotonic(), result.failure)
 
-    def missed_deadline(self, seconds: float) -> None:
+    async def missed_deadline(self, seconds: float) -> None:
         """An old count is not shown."""
         self.counts = None

@@ -7,7 +7,7 @@ short pieces of work and one long turn, in which no scrape is served.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -44,19 +44,12 @@ class Turns:
     def _end(self) -> None:
         self._began = None
 
-    async def next(self) -> None:
-        """Waits for another turn, one that has time left."""
-        while True:
+    async def pause(self) -> None:
+        """Leaves what follows to the next turn that has time, if this one has none left."""
+        over = self.is_over
+        while over:
             await asyncio.sleep(0)
-            if not self.is_over:
-                return
-
-    async def slices(self, items: Iterable[T]) -> AsyncIterator[T]:
-        """The items, in as many turns as they need."""
-        for item in items:
-            if self.is_over:
-                await self.next()
-            yield item
+            over = self.is_over
 
 
 class Worker:

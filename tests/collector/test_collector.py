@@ -17,6 +17,7 @@ from exporter.model.job import Job, Kind, State, Status
 from exporter.model.pacing import Rules
 from exporter.providers.base import DiscoverKeys, Found, ListingEnd, Provider
 from exporter.providers.sitecore import Sitecore, SitecoreDiscover
+from exporter.runtime.compute import Compute
 from exporter.upstream.reading import Counted, Listed, Outcome, Reading, Upstream
 from tests.clock import FakeClock
 
@@ -29,6 +30,7 @@ class FakeUpstream:
 
     def __init__(self, clock: FakeClock, *, slow: bool = False) -> None:
         self.place: Mapping[str, str] = {"host": "fake"}
+        self.compute = Compute()
         self.provider = cast("Provider", Sitecore(Sitecore.Options()))
         self.not_before = 0.0
         self.rate_limit_remaining: int | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collector.discovery import chosen
+from exporter.collector.choice import chosen
 from exporter.model.job import State, Status
 from exporter.providers.base import Found
 

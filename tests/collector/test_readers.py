@@ -49,11 +49,11 @@ class Asked(Source[Answer]):
         if not self.under_way.done():
             self.under_way.set_exception(error) if error else self.under_way.set_result(None)
 
-    def apply(self, result: Answer, waiters: Collection[Waiter] = ()) -> None:
+    async def apply(self, result: Answer, waiters: Collection[Waiter] = ()) -> None:
         if self.fails_to_apply:
             raise ArithmeticError
 
-    def missed_deadline(self, seconds: float) -> None:
+    async def missed_deadline(self, seconds: float) -> None:
         raise AssertionError
 
 
@@ -64,8 +64,8 @@ class Listing(Asked):
         super().__init__()
         self._queue = queue
 
-    def apply(self, result: Answer, waiters: Collection[Waiter] = ()) -> None:
-        super().apply(result)
+    async def apply(self, result: Answer, waiters: Collection[Waiter] = ()) -> None:
+        await super().apply(result)
         for waiter in waiters:
             self._queue.join(waiter, NAMES)
 

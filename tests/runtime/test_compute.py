@@ -41,7 +41,8 @@ async def turns_of(count: int, watch: Watch) -> list[int]:
     counting = asyncio.create_task(count_turns())
     await asyncio.sleep(0)
     seen = []
-    async for item in turns.slices(range(count)):
+    for item in range(count):
+        await turns.pause()
         seen.append(item)
         done[-1] += 1
     ended.set()
@@ -67,7 +68,7 @@ async def test_all_who_ask_share_the_time_of_a_turn() -> None:
     watch.step = TURN_SECONDS
     assert turns.is_over
     watch.step = 0.0
-    await turns.next()
+    await turns.pause()
     assert not turns.is_over
 
 

@@ -1,0 +1,154 @@
+"""Listings of many jobs, applied in as many turns of the event loop as they need, without sockets."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.collector.choice import chosen
+from exporter.collector.collector import Collector
+from exporter.collector.discovery import MANY
+from exporter.metrics.exposition import Format
+from exporter.metrics.instrumentation import Instrumentation
+from exporter.model.failure import Failure, Reason
+from exporter.model.job import State, Status
+from exporter.providers.base import Found
+from exporter.providers.sitecore import SitecoreDiscover
+from exporter.runtime.compute import Turns
+from tests.clock import FakeClock
+from tests.collector.test_collector import FakeUpstream, plan
+
+DISCOVER = SitecoreDiscover()
+DONE = Status(State.SUCCEEDED, raw="Completed", final=True)
+
+
+def listing(*ids: str, status: Status = DONE) -> Mapping[str, Found]:
+    return {each: Found({"id": each}, status, complete=True) for each in ids}
+
+
+def numbered(count: int, prefix: str = "job") -> tuple[str, ...]:
+    return tuple(f"{prefix}-{number}" for number in range(count))
+
+
+class Slow(FakeUpstream):
+    """Its turns have time for one job only."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        looks = itertools.count()
+        self.compute.turns = Turns(lambda: next(looks))
+
+
+async def shown(collector: Collector) -> Counter[str]:
+    """How often each job is on the page, with its reason and its label ``team``."""
+    page = (await collector.scrape(60, Format.TEXT)).decode()
+    return Counter(
+        line.partition('job_id="')[2].partition("}")[0]
+        for line in page.splitlines()
+        if line.startswith(("remote_job_up{", "remote_job_read_failed{")) and "job_id" in line
+    )
+
+
+async def turns_until(done: Callable[[], bool]) -> int:
+    """How many turns pass meanwhile."""
+    for turn in itertools.count():
+        if done():
+            return turn
+        await asyncio.sleep(0)
+    raise AssertionError
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(now=1000.0)
+
+
+@pytest.fixture
+def collector(clock: FakeClock) -> Collector:
+    return Collector(Instrumentation("0"), clock=clock)
+
+
+async def test_found_jobs_are_watched_and_dropped_in_many_turns(
+    collector: Collector, clock: FakeClock
+) -> None:
+    upstream = Slow(clock)
+    upstream.listing = listing(*numbered(50))
+    collector.replace([plan(upstream, discover=DISCOVER)])
+    first = asyncio.create_task(shown(collector))
+    assert await turns_until(first.done) >= 50
+    assert len(await first) == 50
+    clock.turn(60)
+    upstream.listing = listing(*numbered(50, "other"))
+    second = asyncio.create_task(shown(collector))
+    assert await turns_until(second.done) >= 100
+    assert len(await second) == 50
+    assert not (await first).keys() & (await second).keys()
+
+
+async def test_a_listing_that_fails_shows_its_reason_in_many_turns(
+    collector: Collector, clock: FakeClock
+) -> None:
+    upstream = Slow(clock)
+    upstream.listing = listing(*numbered(50), status=replace(DONE, final=False))
+    collector.replace([plan(upstream, discover=DISCOVER)])
+    await shown(collector)
+    clock.turn(60)
+    upstream.listing = Failure(Reason.SERVER_ERROR)
+    failing = asyncio.create_task(collector.scrape(60, Format.TEXT))
+    assert await turns_until(failing.done) >= 50
+    assert (await failing).count(b'reason="server_error"} 1') >= 50
+
+
+async def test_a_listing_that_misses_the_deadline_shows_it_in_many_turns(
+    collector: Collector, clock: FakeClock
+) -> None:
+    upstream = Slow(clock)
+    upstream.listing = listing(*numbered(50), status=replace(DONE, final=False))
+    collector.replace([plan(upstream, discover=DISCOVER)])
+    await shown(collector)
+    clock.turn(60)
+    upstream.listed.clear()
+    late = asyncio.create_task(collector.scrape(0, Format.TEXT))
+    assert await turns_until(late.done) >= 50
+    assert (await late).count(b'reason="deadline"} 1') >= 50
+    upstream.listed.set()
+    await shown(collector)
+
+
+async def test_of_many_jobs_those_to_watch_are_chosen_in_a_thread(
+    collector: Collector, clock: FakeClock
+) -> None:
+    upstream = FakeUpstream(clock)
+    upstream.listing = listing(*numbered(MANY + 1))
+    collector.replace([plan(upstream, discover=DISCOVER, max_jobs=5)])
+    assert len(await shown(collector)) == 5
+    expected, _ = chosen(upstream.listing, {}, newer_than=[None], max_jobs=5, now=clock.time())
+    assert len(expected) == 5
+
+
+@given(st.integers(0, 70), st.booleans())
+def test_a_reload_between_two_turns_loses_and_doubles_no_job(after: int, many: bool) -> None:  # noqa: FBT001
+    async def reload() -> Counter[str]:
+        clock = FakeClock(now=1000.0)
+        collector, upstream = Collector(Instrumentation("0"), clock=clock), Slow(clock)
+        upstream.listing = listing(*numbered(10, "old"))
+        collector.replace([plan(upstream, discover=DISCOVER)])
+        await shown(collector)
+        clock.turn(60)
+        upstream.listing = listing(*numbered(20))
+        under_way = asyncio.create_task(shown(collector))
+        for _ in range(after):
+            await asyncio.sleep(0)
+        collector.replace([plan(upstream, discover=DISCOVER, max_jobs=15 if many else 5)])
+        await under_way
+        # Without another listing: its last result is recent.
+        return await shown(collector)
+
+    page = asyncio.run(reload())
+    assert set(page.values()) == {1}
+    assert sorted(page) == sorted(f'job-{number}"' for number in range(15 if many else 5))
