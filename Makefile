@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 DEV := $(VENV)/.dev
+FUZZ := $(VENV)/.fuzz
 # More than cores: most tests wait for clocks and sockets.
 WORKERS ?= 4
 # Three workers: each collects all tests, which takes longer than what more of them save.
 FAST := -q -n 3 -m "not process and not slow" --hypothesis-profile=fast --ignore=tests/endurance --ignore=tests/chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lowest turns soak lint format docs lock lock-check release-check clean
+.PHONY: help demo test test-fast test-lowest turns soak fuzz lint format docs lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -52,6 +53,14 @@ MINUTES ?= 60
 soak: $(DEV) ## One exporter under every fault, for MINUTES; fails on growth, late scrapes, lost or doubled series
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
+$(FUZZ): $(DEV) requirements/fuzz.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+SECONDS ?= 60
+fuzz: $(FUZZ) ## Each harness of tests/fuzz with atheris, for SECONDS; ARGS="--planted" shows that each finds a fault
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
 lint: $(DEV) ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -75,6 +84,7 @@ lock: $(DEV) ## Pins every dependency with its hashes
 		&& $(COMPILE) $(ARGS) --output-file runtime.txt ../pyproject.toml \
 		&& $(COMPILE) $(ARGS) --output-file build.txt build.in \
 		&& $(COMPILE) $(ARGS) --output-file dev.txt dev.in \
+		&& $(COMPILE) $(ARGS) --output-file fuzz.txt fuzz.in \
 		&& sed -n 's/^    "\([a-z0-9-]*\)>=\([^",]*\).*",$$/\1==\2/p' ../pyproject.toml > ../$(VENV)/lowest.in \
 		&& $(COMPILE) $(ARGS) --output-file lowest.txt ../pyproject.toml ../$(VENV)/lowest.in
 
@@ -89,4 +99,4 @@ release-check: $(DEV) ## All that names the version agrees, with TAG=v1.2.3 the 
 	@$(BIN)/python -m tests.release $(TAG)
 
 clean: ## Removes what the other targets made
-	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz

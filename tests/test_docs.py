@@ -193,7 +193,7 @@ def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     development = [
         line
-        for name in ("build.in", "dev.in")
+        for name in ("build.in", "dev.in", "fuzz.in")
         for line in (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines()
     ]
     wanted = [re.split(r"[<>=!~\[ ]", line)[0] for line in [*project["dependencies"], *development] if line]
