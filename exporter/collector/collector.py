@@ -103,14 +103,14 @@ class Collector:
                 system.apply(plan)
             systems[plan.name] = system
         self._systems = systems
-        for gatherings in self._gatherings.values():
-            gatherings.clear()
         for name, system in before.items():
             system.drop()
             system.log_outages()
             self._probed.forget(name)
             self._system_page.drop(name)
             self._instrumentation.forget(name)
+        for gatherings in self._gatherings.values():
+            gatherings.join_again()
 
     def _record(self, plan: Plan, outages: Outages, job: Job) -> JobRecord:
         """The record of a job that is watched from now on, with what probes have read of it."""
@@ -130,21 +130,15 @@ class Collector:
         """Reads every job that is due, for ``seconds`` at most.
 
         Jobs that were not read by then show the reason ``deadline``. If the configuration changes
-        meanwhile, its jobs are read from the start, within the same time.
+        meanwhile, its new jobs are read too, within the same time.
 
         Args:
             seconds: to wait for reads.
             jobs: whether jobs are read; if not, only each system's own count.
         """
-        end, plans = self._clock.monotonic() + seconds, -1
-        # A reload while the scrape waits: the page must show the jobs of the new configuration.
-        while plans != self._plans:
-            plans = self._plans
-            await self._gatherings[jobs].current().wait(end)
-            for system in self._systems.values():
-                system.log_outages()
-            if self._clock.monotonic() >= end:
-                break
+        await self._gatherings[jobs].current().wait(self._clock.monotonic() + seconds)
+        for system in self._systems.values():
+            system.log_outages()
 
     def _join(self, waiter: Waiter, now: float) -> None:
         for system in self._systems.values():
@@ -170,7 +164,6 @@ class Collector:
         """
         began = self._clock.monotonic()
         while True:
-            plans = self._plans
             system, record = self._find(pairs)
             with self._probing(system, record):
                 waiter = Waiter({record}, trace)
@@ -178,7 +171,7 @@ class Collector:
                 await waiter.wait(began + seconds - self._clock.monotonic())
             took = self._clock.monotonic() - began
             # After a reload, or if a listing no longer names the job, the same query may mean another job.
-            if (plans == self._plans and not record.dropped) or took >= seconds:
+            if took >= seconds or (waiter.joined and not record.dropped and self._find(pairs)[1] is record):
                 break
         if waiter.reads:
             await record.missed_deadline(took)
@@ -220,10 +213,9 @@ class Collector:
             UnlistedError: a listing has not succeeded yet, so it is not known which jobs there are. After
                 `UNLISTED_SECONDS` the jobs that are known are enough.
         """
-        end, plans = self._clock.monotonic() + seconds, -1
+        end, plans, waiter = self._clock.monotonic() + seconds, -1, Waiter(only=())
         while plans != self._plans:
             plans = self._plans
-            waiter = Waiter(only=())
             for system in self._systems.values():
                 system.join_listing(waiter, self._clock.monotonic())
             await waiter.wait(end - self._clock.monotonic())

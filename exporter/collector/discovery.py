@@ -95,6 +95,7 @@ class Discovery(Source[Listed]):
             if job_id in found and self._records.keep(record):
                 self.jobs[job_id] = record
             else:
+                record.abandon_queued()
                 record.drop()
                 self.former[job_id] = record
         if self._listed is not None:

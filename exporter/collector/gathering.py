@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import weakref
 from collections.abc import Callable
 
 from exporter.collector.source import Read, Waiter
@@ -18,11 +19,14 @@ ROWS_PER_TURN = 50
 """Rows of missed reads that are rendered without a pause, each in up to 0.1 ms."""
 
 Join = Callable[[Waiter, float], None]
-"""Makes a waiter wait for every read that is due at a monotonic time."""
+"""Makes a waiter wait for every read that is due at a monotonic time, and that it has not joined yet."""
 
 
 class Gathering:
     """Reads that several scrapes wait for, each until its own deadline.
+
+    Args:
+        join: is called again after each change of the configuration.
 
     Attributes:
         began: monotonic time since when the reads are under way; ``None`` until the next turn of the loop.
@@ -41,11 +45,20 @@ class Gathering:
 
     async def _run(self) -> None:
         try:
-            self.began = self._clock.monotonic()
-            self._join(self._waiter, self.began)
+            now = self._clock.monotonic()
+            self.began = now if self.began is None else self.began
+            self._join(self._waiter, now)
             await self._waiter.wait(math.inf)
         finally:
             self._over.set()
+
+    def join_again(self) -> None:
+        """The configuration has changed: its new jobs are read too."""
+        if self.task.done():  # and the scrapes have not been woken yet
+            self._over.clear()
+            self.task = asyncio.create_task(self._run())
+        elif self.began is not None:
+            self._join(self._waiter, self._clock.monotonic())
 
     def end(self) -> None:
         """Ends as if the deadline of each scrape had passed."""
@@ -61,7 +74,8 @@ class Gathering:
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, end - self._clock.monotonic())):
-                    await self._over.wait()
+                    while not self._over.is_set():
+                        await self._over.wait()
             if self.task.done():
                 self.task.result()
             await self._miss()
@@ -95,6 +109,7 @@ class Gatherings:
         self._join = join
         self._clock = clock
         self._open: list[Gathering] = []
+        self._waited: weakref.WeakSet[Gathering] = weakref.WeakSet()
 
     def current(self) -> Gathering:
         """The one for a scrape that begins now: a new one, or one of this moment."""
@@ -105,6 +120,7 @@ class Gatherings:
             self._open.pop(0).end()
         gathering = Gathering(self._join, self._clock)
         self._open.append(gathering)
+        self._waited.add(gathering)
         gathering.task.add_done_callback(lambda _: self._discard(gathering))
         return gathering
 
@@ -118,9 +134,11 @@ class Gatherings:
         """Whether no scrape waits for reads."""
         return not self._open
 
-    def clear(self) -> None:
-        """Scrapes that begin from now on share none of them."""
-        self._open.clear()
+    def join_again(self) -> None:
+        """The configuration has changed: the scrapes that wait wait for its new jobs too."""
+        for gathering in tuple(self._waited):
+            if gathering.scrapes:
+                gathering.join_again()
 
     def _discard(self, gathering: Gathering) -> None:
         if gathering in self._open:

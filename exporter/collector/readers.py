@@ -3,10 +3,14 @@
 import asyncio
 import heapq
 import itertools
+from collections.abc import Iterable
 
 from exporter.collector.source import Read
 from exporter.runtime import tasks
 from exporter.upstream.reading import Upstream
+
+Queued = tuple[float, int, Read]
+"""A read in the queue: since when its job is unread, and the place of the read among those of equal age."""
 
 
 class Readers:
@@ -15,14 +19,15 @@ class Readers:
     Args:
         name: of the system.
         concurrency: reads of jobs at a time.
+        queue: that of other readers, which these continue.
     """
 
-    def __init__(self, name: str, upstream: Upstream, concurrency: int) -> None:
+    def __init__(self, name: str, upstream: Upstream, concurrency: int, queue: Iterable[Queued] = ()) -> None:
         self.upstream = upstream
         self._name = name
         self._concurrency = concurrency
-        self._queue: list[tuple[float, int, Read]] = []
         self._order = itertools.count()  # Reads cannot be compared; equal times keep their order.
+        self._queue = [(since, next(self._order), read) for since, _, read in sorted(queue)]
         self._workers = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -48,6 +53,11 @@ class Readers:
         """Removes queued reads that have no waiter any more."""
         self._queue = [entry for entry in self._queue if entry[2].waiters]
         heapq.heapify(self._queue)
+
+    def give_up(self) -> list[Queued]:
+        """Gives up the queue, for other readers."""
+        queue, self._queue = self._queue, []
+        return queue
 
     def clear(self) -> None:
         """Removes every queued read; its waiters wait no longer."""

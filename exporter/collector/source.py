@@ -30,11 +30,13 @@ class Waiter:
 
     Attributes:
         reads: those that have not ended; after `wait`, those that missed the deadline.
+        joined: the sources that it has joined. It does not wait for another read of any.
     """
 
     only: "Collection[Source[Any]] | None" = None
     trace: Trace | None = None
     reads: "set[Read]" = field(default_factory=set)
+    joined: "set[Source[Any]]" = field(default_factory=set)
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def wait(self, seconds: float) -> None:
@@ -43,7 +45,10 @@ class Waiter:
             if self.reads:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, seconds)):
-                        await self._done.wait()
+                        # When the last read ends, it may join others before it is woken.
+                        while self.reads:
+                            self._done.clear()
+                            await self._done.wait()
         finally:
             # Also when the client disconnects: a read that has no waiter is not sent.
             for read in tuple(self.reads):
@@ -108,6 +113,9 @@ class Source(ABC, Generic[Result]):
         Returns:
             Why the source is not read, or ``None`` if the waiter waits for a read.
         """
+        if self in waiter.joined:
+            return None if self._read in waiter.reads else Why.FRESH
+        waiter.joined.add(self)
         if self._read is None:
             why = self._why_not(now, not_before)
             if why is not None:
@@ -150,9 +158,16 @@ class Source(ABC, Generic[Result]):
             self.end(read)
 
     def abandon(self) -> None:
-        """Ignores the result of the read under way, if there is one; its waiters wait no longer."""
+        """Ignores the result of the read under way, if there is one; its waiters may join another one."""
         if self._read is not None:
+            for waiter in self._read.waiters:
+                waiter.joined.discard(self)
             self.end(self._read)
+
+    def abandon_queued(self) -> None:
+        """The same for a read that has not begun."""
+        if self._read is not None and not self._read.begun:
+            self.abandon()
 
     def end(self, read: Read) -> None:
         """A read is over, or its result is not wanted; its waiters wait no longer."""

@@ -86,19 +86,19 @@ class System:
     def apply(self, plan: Plan) -> None:
         """Applies another plan immediately.
 
-        Jobs that stay keep what is known of them, unless the plan has another ``origin``; jobs that go leave
-        no series. Waiters of reads that were not sent have to join again.
+        Jobs that stay keep what is known of them, and their place in the queue, unless the plan has another
+        ``origin``; jobs that go leave no series. The waiters then have to join what is new.
         """
         same_origin = plan.origin == self.plan.origin
         if not same_origin:
             self.drop()
-        self._readers.clear()
         same_upstream = plan.upstream is self._readers.upstream
         if not same_upstream:
             # Reads under way end with their own upstream, and do not delay reads with the new one.
             if same_origin:
                 plan.upstream.hold_until(self._readers.upstream.not_before)
-            self._readers = Readers(plan.name, plan.upstream, plan.concurrency)
+            queue = self._readers.give_up()
+            self._readers = Readers(plan.name, plan.upstream, plan.concurrency, queue)
         self._records.apply(plan)
         self.identity = label_text({"system": plan.name, **plan.labels})
         found = frozenset(self._found)
@@ -111,7 +111,9 @@ class System:
         if self._discovery is not None:
             self._discovery.adopt(records, found)
         for record in records.values():
+            record.abandon_queued()
             record.drop()
+        self._readers.work()
 
     def _configured(self, job: Job, records: dict[str, JobRecord]) -> JobRecord:
         if job.id not in records or records[job.id].job.keys != job.keys:
@@ -209,7 +211,9 @@ class System:
         skipped = dict.fromkeys(Why, 0)
         not_before, start = self._readers.upstream.not_before, self._readers.queue
         for record in records:
-            if not record.in_listing and (why := record.join(waiter, now, not_before, start)):
+            if record in waiter.joined or record.in_listing:
+                continue
+            if why := record.join(waiter, now, not_before, start):
                 skipped[why] += 1
         for why, reads in skipped.items():
             self._instrumentation.skipped(why, reads)
