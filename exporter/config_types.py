@@ -262,7 +262,7 @@ def check_pem(path: Path, written: str = "") -> None:
         written: the path as the user wrote it, see `files.problem`.
     """
     try:
-        files.check_pem(path)
+        files.pem(path)
     except OSError as error:
         raise ValueError(f"{files.problem(path, error, written)}; allowed is a readable PEM file") from None
 

@@ -62,14 +62,16 @@ def read_here(path: Path, limit: int, *, pipe: bool = False) -> bytes:
     return data
 
 
-def check_pem(path: Path) -> None:
-    """Checks a file that a TLS library opens by its name, without a limit of its own.
+def pem(path: Path) -> bytes:
+    """The content of a file for a TLS library.
 
     Raises:
         OSError: it cannot be read or is larger than 16 MiB; ``strerror`` is the reason.
     """
-    if len(read(path, MAX_PEM_BYTES + 1)) > MAX_PEM_BYTES:
+    data = read(path, MAX_PEM_BYTES + 1)
+    if len(data) > MAX_PEM_BYTES:
         raise OSError(errno.EFBIG, "larger than 16 MiB")
+    return data
 
 
 def problem(path: Path, error: OSError, written: str = "") -> str:

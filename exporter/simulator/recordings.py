@@ -13,6 +13,8 @@ is the number of requests that get it; the last response that fits is repeated. 
 
 import base64
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,7 +160,9 @@ def _read(folder: Path) -> Recording:
 
 def _content(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb", opener=_without_waiting) as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise RecordingError(f"{file} is not a regular file")
             content = opened.read(MAX_BYTES + 1)
         content.decode()
     except OSError as error:
@@ -168,6 +172,11 @@ def _content(file: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise RecordingError(f"{file} is over {MAX_BYTES >> 20} MiB")
     return content
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """Opens a file; opening a pipe in the usual way waits for its writer."""
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def _parsed(content: bytes) -> Any:

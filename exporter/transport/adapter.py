@@ -13,8 +13,10 @@ from requests.adapters import BaseAdapter
 from requests.cookies import extract_cookies_to_jar
 from requests.utils import get_encoding_from_headers
 
+from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.transport.handle import Handle
+from exporter.transport.pem import Pem
 from exporter.transport.settings import DEFAULTS, ConnectionSettings
 
 
@@ -50,7 +52,7 @@ class CurlAdapter(BaseAdapter):
             Failure: there is no complete response.
         """
         # Each parameter of a login is a secret, whatever its name.
-        handle = Handle(self._settings, hides_query=True)
+        handle = Handle(self._settings, self._read_pem(), hides_query=True)
         try:
             handle.load(request, self._deadline(timeout), self._max_bytes)
             return self._response(request, handle.response(_perform(handle.curl)))
@@ -59,6 +61,12 @@ class CurlAdapter(BaseAdapter):
 
     def close(self) -> None:
         """There is nothing to close."""
+
+    def _read_pem(self) -> Pem:
+        try:
+            return self._settings.tls.read()
+        except ValueError as error:
+            raise Failure(Reason.TLS, str(error)) from None
 
     def _deadline(self, timeout: object) -> float:
         # A pair (connect, read) is no limit of the whole; its sum is the best guess.

@@ -4,9 +4,11 @@ import re
 import ssl
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from exporter.runtime import files
+from exporter.runtime.calls import Repeated
 from exporter.transport.settings import Tls
 
 MAX_BYTES = 1 << 20
@@ -19,18 +21,25 @@ class ClientCertificate:
     """The client certificate of a system, read again when its files change."""
 
     def __init__(self, tls: Tls) -> None:
-        self._tls = tls
-        self._stamp: object = None
+        self._file = tls.cert_file
+        self._stamp: files.Stamp = ()
         self._expiry: float | None = None
+        self._repeated = (
+            None if self._file is None else Repeated(partial(self._changed, self._file), self._file)
+        )
 
     def expires_at(self) -> float | None:
         """Unix time at which it expires; ``None`` if there is none or that is not known."""
-        if self._tls.cert_file is None:
-            return None
-        stamp = self._tls.stamp()
-        if stamp not in (None, self._stamp):
-            self._stamp, self._expiry = stamp, not_after(self._tls.cert_file)
+        if self._repeated is not None:
+            with suppress(OSError):  # it is being replaced, or its file system does not respond
+                self._stamp, self._expiry = self._repeated.result()
         return self._expiry
+
+    def _changed(self, file: Path) -> tuple[files.Stamp, float | None]:
+        stamp = files.stamp_here(file)
+        if stamp == self._stamp:
+            return stamp, self._expiry
+        return stamp, pem_not_after(files.read_here(file, MAX_BYTES).decode("latin-1"))
 
 
 def not_after(path: Path) -> float | None:

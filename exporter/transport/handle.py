@@ -13,6 +13,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import CONNECTION_HEADERS, Headers, Response, Timing
 from exporter.runtime.secret import masked_url
 from exporter.transport.curl_errors import CERTIFICATE_ERRORS, CURL_ERRORS
+from exporter.transport.pem import Pem
 from exporter.transport.settings import ConnectionSettings, Tls
 
 _log = logging.getLogger(__name__)
@@ -49,12 +50,14 @@ class Handle:
     whatever happened.
 
     Args:
+        pem: the content of the TLS files.
         hides_query: no value in the query of a URL is logged, whatever its name.
     """
 
-    def __init__(self, settings: ConnectionSettings, *, hides_query: bool = False) -> None:
+    def __init__(self, settings: ConnectionSettings, pem: Pem, *, hides_query: bool = False) -> None:
         self.curl = pycurl.Curl()
         self._settings = settings
+        self._pem = pem
         self._hides_query = hides_query
         self._method = self._url = ""
         # Not a list: a server can send a body in pieces of one byte, each of which would be an object.
@@ -65,7 +68,7 @@ class Handle:
 
     def _set_up(self) -> None:
         _set_up_http(self.curl)
-        _set_up_tls(self.curl, self._settings.tls)
+        _set_up_tls(self.curl, self._settings.tls, self._pem)
         _set_up_proxy(self.curl, self._settings)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
         self.curl.setopt(pycurl.HEADERFUNCTION, self._on_head)
@@ -202,18 +205,19 @@ def _set_up_http(curl: pycurl.Curl) -> None:
     curl.setopt(pycurl.MAXLIFETIME_CONN, MAX_CONNECTION_SECONDS)
 
 
-def _set_up_tls(curl: pycurl.Curl, tls: Tls) -> None:
-    trusted = os.fsencode(tls.trusted())
+def _set_up_tls(curl: pycurl.Curl, tls: Tls, pem: Pem) -> None:
+    # A path and no content: libcurl caches what it has read from a path, and CAs take long to read.
+    trusted = os.fsencode(pem.trusted.path)
     for ca_file, ca_path in ((pycurl.CAINFO, pycurl.CAPATH), (pycurl.PROXY_CAINFO, pycurl.PROXY_CAPATH)):
         curl.setopt(ca_file, trusted)
         # Otherwise libcurl would also trust the directory that was set when it was built.
         curl.unsetopt(ca_path)
     curl.setopt(pycurl.SSLVERSION, _TLS_VERSIONS[tls.min_version])
-    if tls.crl_file:
-        curl.setopt(pycurl.CRLFILE, os.fsencode(tls.crl_file))
-    if tls.cert_file:
-        curl.setopt(pycurl.SSLCERT, os.fsencode(tls.cert_file))
-        curl.setopt(pycurl.SSLKEY, os.fsencode(tls.key_file or tls.cert_file))
+    if pem.crl is not None:
+        curl.setopt(pycurl.CRLFILE, os.fsencode(pem.crl.path))
+    if pem.cert is not None:
+        curl.setopt(pycurl.SSLCERT_BLOB, pem.cert)
+        curl.setopt(pycurl.SSLKEY_BLOB, pem.key)
         # Without one, or with an empty one, OpenSSL would ask for the passphrase on the terminal.
         curl.setopt(pycurl.KEYPASSWD, "none")
     if tls.insecure_skip_verify:

@@ -15,6 +15,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.runtime.compute import Turns
 from exporter.transport.handle import Handle
+from exporter.transport.pem import Pem
 from exporter.transport.settings import DEFAULTS, ConnectionSettings
 
 
@@ -25,6 +26,7 @@ class ConnectionPool:
 
     Args:
         settings: how to connect. Changed TLS files need a new pool, see `ReloadingPool`.
+        pem: the content of the TLS files; read now by default, which blocks.
         max_connections: limit of transfers at a time and of connections kept. More transfers wait in order
             of arrival; waiting counts against their timeout.
         turns: of the event loop, shared with all other work on it.
@@ -33,6 +35,7 @@ class ConnectionPool:
     def __init__(
         self,
         settings: ConnectionSettings = DEFAULTS,
+        pem: Pem | None = None,
         *,
         max_connections: int = 16,
         turns: Turns | None = None,
@@ -40,6 +43,7 @@ class ConnectionPool:
         self._loop = asyncio.get_running_loop()
         self._turns = turns or Turns()
         self._settings = settings
+        self._pem = pem or settings.tls.read()
         self._slots = asyncio.Semaphore(max_connections)
         self._handles: list[Handle] = []
         self._waiting: dict[pycurl.Curl, asyncio.Future[int]] = {}
@@ -125,7 +129,7 @@ class ConnectionPool:
         if self._closed:
             raise Failure(Reason.INTERNAL, "the connection pool is closed")
         # If it cannot be loaded, the handle is not used again.
-        handle = self._handles.pop() if self._handles else Handle(self._settings)
+        handle = self._handles.pop() if self._handles else Handle(self._settings, self._pem)
         curl = handle.curl
         try:
             handle.load(request, seconds, max_bytes, fresh=fresh)

@@ -2,7 +2,7 @@
 
 import os
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -12,6 +12,8 @@ from requests.utils import should_bypass_proxies
 
 from exporter.config_types import Keys, PemFile, check_pem, host_is_read, note
 from exporter.runtime import files
+from exporter.runtime.memory_file import MemoryFile
+from exporter.transport.pem import Pem, content, shared
 
 
 def _server_name(value: str) -> str:
@@ -40,21 +42,42 @@ class Tls(Keys):
         if self.key_file and not self.cert_file:
             raise ValueError("key_file needs cert_file")
         if host_is_read(info):
-            self._load()
+            self.check(self._read_own())
         return self
 
-    def _load(self) -> None:
+    def read(self) -> Pem:
+        """The content of its files and of the default CAs, as it is now.
+
+        Raises:
+            ValueError: one cannot be read; the text names it.
+        """
+        own = self._read_own()
+        return own if self.ca_file else replace(own, trusted=shared(content(Path(self.trusted()))))
+
+    def _read_own(self) -> Pem:
+        ca, crl, cert = (
+            content(path) if path else None for path in (self.ca_file, self.crl_file, self.cert_file)
+        )
+        key = content(self.key_file) if self.key_file else cert
+        return Pem(shared(ca or b""), None if crl is None else shared(crl), cert, key)
+
+    def check(self, pem: Pem) -> None:
+        """Raises a ``ValueError`` that names the file if libcurl could not use the content of one."""
         # An error found here is reported when the configuration is loaded; found by libcurl, it is an outage.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        for name, path in (("ca_file", self.ca_file), ("crl_file", self.crl_file)):
+        for name, path, file in (
+            ("ca_file", self.ca_file, pem.trusted),
+            ("crl_file", self.crl_file, pem.crl),
+        ):
             try:
-                if path:
-                    context.load_verify_locations(path)
+                if path and file:
+                    context.load_verify_locations(file.path)
             except (OSError, ValueError):
                 raise ValueError(f"{name}: {path} is not a PEM file") from None
         try:
-            if self.cert_file:
-                context.load_cert_chain(self.cert_file, self.key_file, password="")
+            if pem.cert is not None and pem.key is not None:
+                with MemoryFile(pem.cert) as cert, MemoryFile(pem.key) as key:
+                    context.load_cert_chain(cert, key, password="")
         except (OSError, ValueError):
             path = self.key_file or self.cert_file
             raise ValueError(f"cert_file: {path} does not contain its unencrypted PEM key") from None

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exporter.config import ConfigError, Finding
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.runtime import files
+from exporter.runtime.calls import Repeated
 from exporter.web.config import RateLimit, WebConfig, load
 from exporter.web.passwords import BusyError, Passwords
 
@@ -46,6 +47,10 @@ class Security:
         self._stamps: dict[Path, files.Stamp] = {}
         config = load(path, self._stamps)
         self._look_at = clock.monotonic() + LOOK_AGAIN_SECONDS
+        self._lost = False
+        self._unchanged = Repeated(
+            lambda: all(files.stamp_here(path) == stamp for path, stamp in [*self._stamps.items()]), path
+        )
         self._log_from = 0.0
         self._passwords = Passwords({})
         self._bucket = Bucket(config.rate_limit)
@@ -93,7 +98,18 @@ class Security:
         if now < self._look_at:
             return
         self._look_at = now + LOOK_AGAIN_SECONDS
-        if all(files.stamp(path) == stamp for path, stamp in self._stamps.items()):
+        try:
+            unchanged = self._unchanged.result()
+        except TimeoutError as error:
+            if not self._lost:
+                fields: dict[str, object] = {"path": str(self._path), "reason": error.strerror}
+                _log.warning(
+                    "failed to check web configuration for changes; keeping the previous one", extra=fields
+                )
+            self._lost = True
+            return
+        self._lost = False
+        if unchanged:
             return
         # A state with errors is loaded only once, so it is logged once.
         self._stamps = {}

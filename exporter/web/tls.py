@@ -4,19 +4,18 @@ The keys are those of the Prometheus exporter toolkit. What Python's ``ssl`` can
 never ignored: an operator must not rely on a setting without effect.
 """
 
-import os
 import ssl
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from exporter.config_types import Keys, PemFile
+from exporter.runtime import files
+from exporter.runtime.memory_file import MemoryFile
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _MODES = {
@@ -216,11 +215,8 @@ class ServerTls(Keys):
 
 def _trust(context: ssl.SSLContext, authority: Pem) -> None:
     try:
-        if isinstance(authority, Path):
-            context.load_verify_locations(cafile=authority)
-        else:
-            # Comments between certificates can contain any characters; this call accepts only ASCII.
-            context.load_verify_locations(cadata=authority.encode("ascii", "ignore").decode())
+        with MemoryFile(_content(authority)) as file:
+            context.load_verify_locations(cafile=file)
         empty = not context.cert_store_stats()["x509"]
     except (OSError, ValueError):
         empty = True
@@ -231,7 +227,7 @@ def _trust(context: ssl.SSLContext, authority: Pem) -> None:
 def _identify(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:
     """Loads the certificate and key of the server; a `ValueError` has nothing of their content."""
     try:
-        with _named(certificate) as chain, _named(key) as private:
+        with MemoryFile(_content(certificate)) as chain, MemoryFile(_content(key)) as private:
             # An empty password, since OpenSSL would prompt for one at the terminal.
             context.load_cert_chain(chain, private, password="")
     except ssl.SSLError as error:
@@ -261,18 +257,9 @@ def _can_connect(server: ssl.SSLContext, version: ssl.TLSVersion) -> bool:
     return all(end.version() for end in ends)
 
 
-@contextmanager
-def _named(pem: Pem) -> Iterator[Path]:
-    """A file with the PEM data, since ``ssl`` reads only files; for text a temporary one."""
-    if isinstance(pem, Path):
-        yield pem
-    else:
-        # In memory: a key must not be on disk, and a container can have no writable disk.
-        in_memory = sys.platform == "linux"
-        with os.fdopen(os.memfd_create("pem"), "wb") if in_memory else NamedTemporaryFile() as file:
-            file.write(pem.encode())
-            file.flush()
-            yield Path(f"/proc/self/fd/{file.fileno()}" if in_memory else file.name)
+def _content(pem: Pem) -> bytes:
+    """PEM data. OpenSSL opens no file itself: it would wait for a pipe, or for the file system."""
+    return files.pem(pem) if isinstance(pem, Path) else pem.encode()
 
 
 def _only(allowed: frozenset[str]) -> type[ssl.SSLObject]:

@@ -1,5 +1,6 @@
 """Recordings that are replayed: which response a request gets, and what is wrong with a file."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -190,4 +191,10 @@ def test_a_folder_without_a_recording_is_an_error(tmp_path: Path) -> None:
         simulator.load_recordings(tmp_path / "missing")
     (tmp_path / "exchanges.yaml").write_bytes(b"\xff")
     with pytest.raises(simulator.RecordingError, match="is not UTF-8 text"):
+        simulator.load_recordings(tmp_path)
+
+
+def test_a_recording_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "exchanges.yaml")
+    with pytest.raises(simulator.RecordingError, match=r"exchanges\.yaml is not a regular file"):
         simulator.load_recordings(tmp_path)

@@ -367,10 +367,27 @@ async def test_another_authority_for_clients_holds_for_new_connections(
 def test_files_are_looked_at_once_a_second_at_most(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     security = Security(place.write(TLS))
     looked: list[Path] = []
-    monkeypatch.setattr("exporter.runtime.files.stamp", looked.append)
+    monkeypatch.setattr("exporter.runtime.files.stamp_here", looked.append)
     for _ in range(100):
         security.context()
     assert looked == []
+
+
+def test_files_that_do_not_respond_delay_no_request_and_the_log_says_so_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("exporter.web.security.LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.runtime.calls.LOOP_SECONDS", 0.05)
+    security, gate = Security(place.write(TLS)), threading.Event()
+    before = security.context()
+    monkeypatch.setattr("exporter.runtime.files.stamp_here", lambda *_: gate.wait(60))
+    for _ in range(3):
+        assert security.context() is before
+    gate.set()
+    (record,) = caplog.records
+    expected = "failed to check web configuration for changes; keeping the previous one"
+    assert (record.getMessage(), vars(record)["path"]) == (expected, str(place.file))
+    assert vars(record)["reason"] == "the file system does not respond"
 
 
 def test_a_start_with_errors_tells_them_all(place: Place) -> None:
