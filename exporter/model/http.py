@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from exporter.model.failure import Failure, Reason
-from exporter.model.json_body import parsed
+from exporter.model.json_body import MAX_VALUES, TooManyValuesError, parsed
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """The name of a header or of a cookie (RFC 9110 section 5.6.2)."""
@@ -166,16 +166,20 @@ class Response:
         """The body as JSON, see `parsed`.
 
         Raises:
-            Failure: ``invalid_response``, it is not JSON (HTML, truncated), empty, or nested too deeply.
+            Failure: ``invalid_response``, it is not JSON (HTML, truncated), empty, or nested too deeply;
+                ``too_large``, it has too many values.
         """
+        reason = Reason.INVALID_RESPONSE
         try:
             return parsed(self.body, self.headers)
+        except TooManyValuesError:
+            reason, detail = Reason.TOO_LARGE, f"the response has more than {MAX_VALUES} values"
         except ValueError:
             detail = "the response is not JSON" if self.body.strip() else "the response has no body"
         except RecursionError:
             detail = "the response is nested too deeply"
         # Raised outside of the handler: the exception of the parser contains the body.
-        raise Failure(Reason.INVALID_RESPONSE, detail, status=self.status)
+        raise Failure(reason, detail, status=self.status)
 
     def object(self) -> Mapping[str, Any]:
         """The body as a JSON object.

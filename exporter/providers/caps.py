@@ -4,7 +4,6 @@ Source: the CAPS help page "[GET] Get publish state info by bulidjobid". It show
 the other words are guesses, and any word that is not in the table becomes ``unknown``.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,11 +12,14 @@ from pydantic import Field
 from exporter.config_types import Keys, KeyValue
 from exporter.model.http import Request, Response
 from exporter.model.job import ACTIVE, RESULTS, Category, Items, Job, Kind, State, Status
+from exporter.model.json_body import parsed_text
 from exporter.providers.base import Provider, StateOf, Steps, invalid, path
 from exporter.providers.fields import Fields
 from exporter.providers.values import text
 
 MAX_CATEGORIES_LENGTH = 64 * 1024
+MAX_CATEGORIES = 100
+"""Each has up to three series."""
 
 _STATES = {
     "succeeded": State.SUCCEEDED,
@@ -116,7 +118,8 @@ def _times(body: Fields, state: State) -> tuple[float | None, float | None]:
 
 def _categories(body: Fields) -> dict[str, Category]:
     """``categorized_count``: JSON inside a string. If it is invalid, only the categories are left out."""
-    categories = body.read("categorized_count", _object, "a JSON object") or {}
+    allowed = f"a JSON object of at most {MAX_CATEGORIES} categories"
+    categories = body.read("categorized_count", _object, allowed) or {}
     found = {}
     for name, value in categories.items():
         # The name is text of the response, which belongs into no note.
@@ -131,10 +134,10 @@ def _categories(body: Fields) -> dict[str, Category]:
 def _object(value: object) -> dict[str, Any] | None:
     if isinstance(value, str) and len(value) <= MAX_CATEGORIES_LENGTH:
         try:
-            value = json.loads(value)
+            value = parsed_text(value)
         except (ValueError, RecursionError):
             return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and len(value) <= MAX_CATEGORIES else None
 
 
 def _counts(body: Fields) -> dict[str, int | None]:

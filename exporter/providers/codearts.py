@@ -31,7 +31,7 @@ from exporter.providers.base import (
     path,
 )
 from exporter.providers.fields import Fields
-from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
+from exporter.providers.paging import PAGE_SIZE, NumberedPage, check_number, paged
 from exporter.providers.rate_limit import RateLimit, Window
 from exporter.providers.values import count, mapping, text
 
@@ -253,6 +253,7 @@ def _tasks(state_of: StateOf, response: Response, *, newer_than: float | None, n
         tasks = []
     if not isinstance(tasks, list):
         raise invalid(response, "the response has no list of tasks")
+    check_number(tasks, PAGE_SIZE)
     found: dict[str, Found | None] = {}
     skipped = 0
     for task in map(mapping, tasks):

@@ -31,7 +31,7 @@ from exporter.providers.base import (
     received,
 )
 from exporter.providers.fields import Fields
-from exporter.providers.paging import NO_ID, STALLED, Tally, next_query
+from exporter.providers.paging import NO_ID, STALLED, Tally, check_number, next_query
 from exporter.providers.values import key, mapping
 
 # The outcome is known, although the job has not ended yet.
@@ -199,6 +199,7 @@ class ITwin(Provider):
             jobs = body.get("jobs")
             if not isinstance(jobs, list):
                 raise invalid(response, "the response has no jobs")
+            check_number(jobs, PAGE_SIZE)
             tally.add(len(jobs), None)
             for entry in map(mapping, jobs):
                 if (job_id := key(entry.get("id"))) is None:

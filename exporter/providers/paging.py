@@ -1,7 +1,7 @@
 """Listings of several pages: what was read, when it ends, and the address of the next page in a response."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,9 @@ MAX_PAGES = 500
 MAX_ADDRESS = 8192
 MAX_EMPTY = 10
 """Empty pages in a row that each have a next one. A system that filters its pages may have some."""
+MAX_TIMES = 10
+MAX_ENTRIES = 50_000
+"""Of a page, if no number was requested."""
 STALLED = f"it has more pages after {MAX_EMPTY} without an entry"
 REPEATED = "a page repeats an earlier one"
 NO_ID = "an entry has no valid id"
@@ -26,6 +29,17 @@ _NO_SUCH_PAGE = frozenset({204, 404, 416})
 # RFC 3986 sections 3.3 and 3.4, and % of what is encoded already.
 _PATH = "%:/@!$&'()*+,;=-._~"
 _QUERY = _PATH + "?"
+
+
+def check_number(entries: Sized, requested: int | None) -> None:
+    """Checks that a page does not have far more entries than requested. Some systems ignore the number.
+
+    Raises:
+        Failure: ``too_large``.
+    """
+    most = MAX_ENTRIES if requested is None else MAX_TIMES * max(requested, PAGE_SIZE)
+    if len(entries) > most:
+        raise Failure(Reason.TOO_LARGE, f"a page of the listing has more than {most} entries")
 
 
 class Tally:

@@ -35,7 +35,7 @@ from exporter.providers.base import (
     received,
 )
 from exporter.providers.fields import Fields
-from exporter.providers.paging import NO_ID, STALLED, Tally
+from exporter.providers.paging import NO_ID, STALLED, Tally, check_number
 from exporter.providers.values import count, key, mapping, ratio, text
 
 _STATES = {
@@ -167,6 +167,7 @@ def _listing(
         jobs = body.get("data")
         if not isinstance(jobs, list):
             raise invalid(response, "the response has no jobs")
+        check_number(jobs, PAGE_SIZE)
         total = count(body.get("totalCount"))
         if pages.tally.add_new(jobs, total):
             yield from _found(jobs, words, state_of, pages.tally)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Headers, Response
+from exporter.model.json_body import MAX_VALUES
 
 UMLAUT = '{"status": "für"}'
 NUMBERS = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
@@ -143,3 +144,23 @@ def test_no_body_however_odd_raises_anything_but_a_failure(pieces: list[bytes | 
     body = b"".join(piece if isinstance(piece, bytes) else bytes([piece]) for piece in pieces)
     with suppress(Failure):
         response(body, f"application/json; charset={charset}").json()
+
+
+@pytest.mark.parametrize("entry", [b"{}", b"[]", b'{"a":1}', b"1", b'""', b"[[[[]]]]"])
+def test_a_body_with_too_many_values_is_too_large(entry: bytes) -> None:
+    with pytest.raises(Failure) as caught:
+        response(b"[" + b",".join([entry] * (MAX_VALUES + 1)) + b"]").json()
+    assert caught.value.reason is Reason.TOO_LARGE
+    assert caught.value.detail == "the response has more than 250000 values"
+    assert len(response(b"[" + b",".join([entry] * (MAX_VALUES // 10)) + b"]").json()) == MAX_VALUES // 10
+
+
+def test_a_long_text_is_one_value() -> None:
+    assert response(b'{"log":"' + b"x" * (4 << 20) + b'"}').json() == {"log": "x" * (4 << 20)}
+
+
+def test_a_body_that_is_nested_too_deeply_is_invalid() -> None:
+    for body in (b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000):
+        with pytest.raises(Failure, match="nested too deeply") as caught:
+            response(body).json()
+        assert caught.value.reason is Reason.INVALID_RESPONSE

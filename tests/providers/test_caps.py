@@ -123,13 +123,16 @@ def test_success_with_failed_items_is_success_with_errors() -> None:
 
 @pytest.mark.parametrize(
     "categories",
-    ['{"Outline":{"total_count":3,', "[" * 60_000, '{"A":{}}' + " " * 70_000, "[]", "7", 7],
+    [
+        *('{"Outline":{"total_count":3,', "[" * 60_000, '{"A":{}}' + " " * 70_000, "[]", "7", 7),
+        json.dumps({str(number): {"total_count": 1} for number in range(101)}),
+    ],
 )
 def test_broken_or_huge_categories_lose_only_themselves(categories: object) -> None:
     body = {"job_status": "Succeeded", "total_count": 10, "categorized_count": categories}
     status = drive(caps(), KEYS, response_of(body)).status
     assert (status.state, status.items.total, status.categories) == (State.SUCCEEDED, 10, {})
-    assert status.notes == ("categorized_count: the value is not a JSON object",)
+    assert status.notes == ("categorized_count: the value is not a JSON object of at most 100 categories",)
 
 
 def test_categories_may_also_come_as_an_object() -> None:

@@ -371,7 +371,9 @@ def test_a_value_of_a_wrong_type_is_left_out_and_noted() -> None:
         "currentTask.taskId.packageId: the value is not a number",
         "currentTask.startTime: the value is not a time",
     )
-    assert task(stages="x").notes == ("currentTask.stages: the value is not a list",)
+    too_many = [{"state": "RUNNING"}] * 101
+    for stages in ("x", too_many):
+        assert task(stages=stages).notes == ("currentTask.stages: the value is not a list of at most 100",)
 
 
 def test_a_publish_whose_server_was_killed_is_lost_and_the_log_names_it_once(

@@ -25,6 +25,9 @@ The status after that is the status after a success. One of the recorded servers
 after a stop.
 """
 
+MAX_STAGES = 100
+"""Of a task. A server has three."""
+
 NEVER = -1.0
 """No two reads are close enough."""
 
@@ -235,7 +238,8 @@ def _of_task(body: Fields, state_of: StateOf) -> Status:
     raw = task.text("state")
     if not raw:
         raise Failure(Reason.INVALID_RESPONSE, "currentTask.state is missing or is not text")
-    stages = [task.inside(stage, "stages.*") for stage in task.read("stages", _list, "a list") or ()]
+    found = task.read("stages", _list, f"a list of at most {MAX_STAGES}") or ()
+    stages = [task.inside(stage, "stages.*") for stage in found]
     at = [index for index, stage in enumerate(stages) if state_of(stage.text("state")) is State.RUNNING]
     stage = stages[at[0]] if at else Fields({})
     total, done = stage.count("total"), stage.count("processed")
@@ -260,7 +264,7 @@ def message_of(value: object) -> str | None:
 
 
 def _list(value: object) -> list[Any] | None:
-    return value if isinstance(value, list) else None
+    return value if isinstance(value, list) and len(value) <= MAX_STAGES else None
 
 
 def _disabled(state: State, *, enabled: bool | None) -> State:

@@ -31,7 +31,7 @@ from exporter.providers.base import (
 from exporter.providers.crafter.publishing import Cycle, Lost, StateOf, message_of, publishing
 from exporter.providers.crafter.words import STATES
 from exporter.providers.fields import Fields
-from exporter.providers.paging import PAGE_SIZE, NumberedPage, paged
+from exporter.providers.paging import PAGE_SIZE, NumberedPage, check_number, paged
 from exporter.providers.values import count, key, mapping, number, text
 
 _log = logging.getLogger(__name__)
@@ -254,6 +254,7 @@ def _packages(site: str, *states: str) -> Generator[Any, Any, _Packages]:
     packages = body.get("packages")
     if not isinstance(packages, list):
         raise invalid(response, "the response has no list of packages")
+    check_number(packages, _MAX_PACKAGES)
     ids = frozenset(text(mapping(package).get("id")) for package in packages)
     return _Packages(ids, all_shown=len(packages) >= (count(body.get("total")) or 0))
 
@@ -311,6 +312,7 @@ def _sites(response: Response) -> tuple[list[Mapping[str, Any]], int | None]:
     sites = body.get("sites")
     if not isinstance(sites, list):
         raise invalid(response, "the response has no list of sites")
+    check_number(sites, PAGE_SIZE)
     return [mapping(site) for site in sites], count(body.get("total"))
 
 

@@ -12,7 +12,7 @@ from exporter.providers.base import Found, ListingEnd, invalid, received
 from exporter.providers.json.discover_keys import ListKeys, Paging
 from exporter.providers.json.keys import RequestKeys
 from exporter.providers.json.templates import Turn, Values, request_of
-from exporter.providers.paging import BEYOND, REPEATED, STALLED, Tally, next_path
+from exporter.providers.paging import BEYOND, REPEATED, STALLED, Tally, check_number, next_path
 from exporter.providers.values import count, key, mapping
 
 MAX_TOKEN = 8192
@@ -49,6 +49,7 @@ def listed(
         entries = look(f"{place}.items", keys.items, body, budget)
         if not isinstance(entries, list):
             raise invalid(response, f"{place}.items: the value is not a list")
+        check_number(entries, keys.paging.size if keys.paging is not None else None)
         for entry in entries if pages.add(body, entries) else ():
             budget.steps += ENTRY_STEPS
             try:
