@@ -48,10 +48,12 @@ def fuzz(name: str, seconds: int, *, planted: bool) -> bool:
     inputs = executed[1] if executed else "no"
     if planted:
         shown = [file for file in found.iterdir() if breaks(name, file)]
-        print(f"{name}: {'found the fault' if shown else 'DID NOT FIND the fault'} in {took:.0f} s")
+        print(
+            f"{name}: {'found the fault' if shown else 'DID NOT FIND the fault'} in {took:.0f} s", flush=True
+        )
         return bool(shown)
     if done.returncode == 0 and executed:
-        print(f"{name}: {inputs} inputs in {took:.0f} s, no fault")
+        print(f"{name}: {inputs} inputs in {took:.0f} s, no fault", flush=True)
         return True
     print(f"{name}: FAULT after {inputs} inputs\n{done.stderr[-8000:]}")
     print(f'to repeat it: make fuzz ARGS="--only {name} --input FILE", with the file that is named above')

@@ -2,7 +2,7 @@
 
 import json
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,8 @@ from exporter.model.failure import Failure
 from exporter.model.http import Request, Response
 from exporter.providers.json.discover_keys import JsonDiscover
 from exporter.providers.json.job_api import JsonApi, JsonOptions
-from exporter.providers.json.templates import as_number, filled, parsed
+from exporter.providers.json.keys import RequestKeys
+from exporter.providers.json.templates import Turn, as_number, filled, parsed, request_of
 from tests.providers.conftest import discover, drive, response_of
 
 NOW = 1_772_366_400.0
@@ -144,3 +145,14 @@ def test_the_place_of_a_page_must_fit_into_the_body() -> None:
 @given(st.text(max_size=20).map(lambda text: "{" + text))
 def test_a_text_is_json_only_if_it_is_an_object_or_a_list(text: str) -> None:
     assert isinstance(parsed(text), dict | None)
+
+
+def test_texts_that_are_filled_in_with_values_of_responses_are_not_remembered() -> None:
+    request = RequestKeys.model_validate({"path": "/g", "query": {"variables": '{"a": "{a}", "c": null}'}})
+    turn = Turn(query={"variables.c": "next"})
+    request_of(request, {"a": "first"}, turn)
+    remembered = parsed.cache_info().currsize
+    for number in range(10):
+        path = unquote(request_of(request, {"a": f"key {number}"}, turn).path)
+        assert path == f'/g?variables={{"a": "key {number}", "c": "next"}}'
+    assert parsed.cache_info().currsize == remembered

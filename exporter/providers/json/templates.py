@@ -82,16 +82,21 @@ def numbers(template: Any) -> Iterator[str]:
             yield from numbers(each)
 
 
-@lru_cache(maxsize=1 << 10)
-def parsed(template: str) -> Any:
-    """The object or list that a text is as JSON, not to be changed; ``None`` if it is none."""
-    if template[:1] not in ("{", "["):
+def object_in(text: str) -> Any:
+    """The object or list that a text is as JSON; ``None`` if it is none."""
+    if text[:1] not in ("{", "["):
         return None
     try:
-        value = json.loads(template)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict | list) else None
+
+
+@lru_cache(maxsize=1 << 10)
+def parsed(template: str) -> Any:
+    """The same of a text of the configuration, not to be changed. Filled in, it is of responses too."""
+    return object_in(template)
 
 
 def put(target: dict[str, Any], names: Sequence[str], value: str | int) -> None:
@@ -149,9 +154,8 @@ def request_of(request: RequestKeys, keys: Values, turn: Turn) -> Request:
 def _put_into_query(query: dict[str, list[str]], place: str, value: str | int) -> None:
     """Sets a parameter; a place such as ``variables.cursor`` is inside the JSON of a parameter."""
     name, *inside = place.split(".")
-    content = parsed(query[name][0]) if inside and name in query else None
+    content = object_in(query[name][0]) if inside and name in query else None
     if isinstance(content, dict):
-        content = dict(content)
         put(content, inside, value)
         query[name] = [json.dumps(content)]
     else:
