@@ -8,7 +8,7 @@ nodes take four times as long, and refuse an anchor that is set again.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from yaml import (
     AliasEvent,
@@ -133,6 +133,14 @@ def _syntax(text: str, error: MarkedYAMLError) -> _Stop:
 _UNFINISHED = object()
 
 
+class _Anchored(NamedTuple):
+    """A value with an anchor: of how many values it is made, itself among them, and the levels below it."""
+
+    value: Any
+    nodes: int = 0
+    levels: int = 0
+
+
 class _Builder:
     """Builds the values of one document; errors that do not stop it are collected."""
 
@@ -142,8 +150,9 @@ class _Builder:
         self._text = text
         self._parser = CBaseLoader(text)
         self._next: Callable[[], Any] = self._parser.get_event
-        self._anchors: dict[str, Any] = {}
+        self._anchors: dict[str, _Anchored] = {}
         self._nodes = 0
+        self._deepest = 0
 
     def document(self) -> Any:
         try:
@@ -163,31 +172,34 @@ class _Builder:
     def _node(self, event: Any, path: Place) -> Any:
         if isinstance(event, AliasEvent):
             return self._alias(event, path)
+        nodes, deepest, self._deepest = self._nodes, self._deepest, len(path)
         self._count(event, 1, len(path))
         if event.tag is not None:
             raise _Stop(_line(event), "tags (words that start with !) are not allowed; put text in quotes")
         if event.anchor:
-            self._anchors[event.anchor] = _UNFINISHED
+            self._anchors[event.anchor] = _Anchored(_UNFINISHED)
         if isinstance(event, ScalarEvent):
             value = _plain(event.value) if event.implicit[0] else event.value
         else:
             value = (self._mapping if isinstance(event, MappingStartEvent) else self._sequence)(path)
         if event.anchor:
-            self._anchors[event.anchor] = value
+            extent = self._nodes - nodes, self._deepest - len(path)
+            self._anchors[event.anchor] = _Anchored(value, *extent)
+        self._deepest = max(deepest, self._deepest)
         return value
 
     def _alias(self, event: Any, path: Place) -> Any:
         if event.anchor not in self._anchors:
             raise _Stop(_line(event), "the alias (*) refers to no anchor (&) above it")
-        value = self._anchors[event.anchor]
-        if value is _UNFINISHED:
+        anchored = self._anchors[event.anchor]
+        if anchored.value is _UNFINISHED:
             raise _Stop(_line(event), "the alias (*) is inside the value that it refers to")
-        nodes, levels = _extent(value)
-        self._count(event, nodes, len(path) + levels)
-        return value
+        self._count(event, anchored.nodes, len(path) + anchored.levels)
+        return anchored.value
 
     def _count(self, event: Any, nodes: int, depth: int) -> None:
         self._nodes += nodes
+        self._deepest = max(self._deepest, depth)
         if self._nodes > MAX_NODES:
             raise _Stop(_line(event), f"has more than {MAX_NODES} values, aliases (*) expanded")
         if depth >= MAX_DEPTH:
@@ -235,13 +247,6 @@ class _Builder:
     def _check_empty(self, value: object, line: int, path: Place) -> None:
         if value is None:
             self.empty.append(Problem(line, path, "has no value; give it one or remove it"))
-
-
-def _extent(value: Any) -> tuple[int, int]:
-    """How many values it is made of, itself among them, and how many levels are below it."""
-    inner = value.values() if isinstance(value, Section) else value if isinstance(value, ItemList) else ()
-    extents = [_extent(each) for each in inner]
-    return 1 + sum(nodes for nodes, _ in extents), max((levels + 1 for _, levels in extents), default=0)
 
 
 def _line(event: Any) -> int:

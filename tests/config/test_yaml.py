@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from exporter.config.yaml import MAX_BYTES, line_of, parse
@@ -91,6 +93,21 @@ def test_the_earlier_of_several_merged_mappings_wins() -> None:
 
 def test_an_anchor_may_be_given_again() -> None:
     assert parse(b"a: &x 1\nb: *x\nc: &x 2\nd: *x\n").root == {"a": 1, "b": 1, "c": 2, "d": 2}
+
+
+def test_an_alias_costs_no_walk_of_its_value() -> None:
+    many = b"a: &a [" + b"x," * 1_000 + b"]\nb: &b [" + b"*a," * 900 + b"]\n"
+    began = time.thread_time()
+    assert parse(many).problems == ()
+    assert time.thread_time() - began < 0.3  # with a walk of 900,000 values it is a second
+    (problem,) = parse(many + b"c: *b\n").problems
+    assert problem.text == "has more than 1000000 values, aliases (*) expanded"
+
+
+@pytest.mark.parametrize(("levels", "problems"), [(20, 0), (21, 1)])
+def test_the_levels_below_an_alias_count(levels: int, problems: int) -> None:
+    nested = b"[" * levels + b"x" + b"]" * levels
+    assert len(parse(b"a: &a " + nested + b"\nb: " + b"[" * 10 + b"*a" + b"]" * 10).problems) == problems
 
 
 def test_every_key_and_item_knows_its_line() -> None:
