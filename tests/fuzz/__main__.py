@@ -18,6 +18,8 @@ FOLDER = Path(__file__).resolve().parents[2] / ".fuzz"
 INPUT_SECONDS = 20
 """The most that one input may take; far more than any promise allows, since the machine may be busy."""
 RSS_MIB = 2048
+MAX_LINES = 100
+"""Of what the fuzzer prints about a fault: the traceback, and the file with the input."""
 
 
 def arguments() -> argparse.Namespace:
@@ -48,16 +50,19 @@ def fuzz(name: str, seconds: int, *, planted: bool) -> bool:
     inputs = executed[1] if executed else "no"
     if planted:
         shown = [file for file in found.iterdir() if breaks(name, file)]
-        print(
-            f"{name}: {'found the fault' if shown else 'DID NOT FIND the fault'} in {took:.0f} s", flush=True
-        )
+        show(f"{name}: {'found the fault' if shown else 'DID NOT FIND the fault'} in {took:.0f} s")
         return bool(shown)
     if done.returncode == 0 and executed:
-        print(f"{name}: {inputs} inputs in {took:.0f} s, no fault", flush=True)
+        show(f"{name}: {inputs} inputs in {took:.0f} s, no fault")
         return True
-    print(f"{name}: FAULT after {inputs} inputs\n{done.stderr[-8000:]}")
-    print(f'to repeat it: make fuzz ARGS="--only {name} --input FILE", with the file that is named above')
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO:")]
+    show("\n".join([f"{name}: FAULT after {inputs} inputs", *lines[-MAX_LINES:]]))
+    show(f'to repeat it: make fuzz ARGS="--only {name} --input FILE", with the file that is named above')
     return False
+
+
+def show(text: str) -> None:
+    print(text, flush=True)
 
 
 def breaks(name: str, file: Path) -> bool:
