@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -39,6 +39,9 @@ _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,9}}){unit})?" for unit in 
 DURATION_PATTERN = "^(?=.)(0|" + "".join(rf"(\d+{unit})?" for unit in _UNITS) + ")$"
 
 MAX_KEY_LENGTH = 512
+
+_DOTS = frozenset({".", ".."})
+_SLASHES = re.compile(r"[/\\]")
 
 ORDINARY_NAME = re.compile(r"[A-Za-z]{1,20}([-_][A-Za-z]{1,20}){0,5}")
 """A name of words, such as ``X-Auth-Token``. Other text can be a misplaced secret, and is not quoted."""
@@ -177,12 +180,16 @@ def check_key(value: str) -> str:
     """A key value of a job, which is encoded into one segment of a path or one value of a query.
 
     Raises:
-        ValueError: empty, too long, with control characters, or ``.`` or ``..``, which clients remove.
+        ValueError: empty, too long, with control characters, or ``.`` or ``..``, which clients remove. Nor
+            may these be between slashes and backslashes, encoded or not: a gateway that decodes the path
+            would follow ``../../admin`` with the credential of the system.
     """
     if not value:
         raise ValueError("must not be empty")
-    if value in (".", ".."):
+    if value in _DOTS:
         raise ValueError("must not be . or .., which would change the path")
+    if not _DOTS.isdisjoint(_SLASHES.split(unquote(value))):
+        raise ValueError("must not contain . or .. between / and \\, which could change the path")
     if len(value) > MAX_KEY_LENGTH:
         raise ValueError(f"is longer than {MAX_KEY_LENGTH} characters")
     if has_control_characters(value):

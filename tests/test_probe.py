@@ -356,6 +356,13 @@ BAD = {
     "system=xmc": ["id: is missing: id of the publishing job"],
     "system=xmc&id=": ["id: must not be empty"],
     "system=xmc&id=..": ["id: must not be . or .., which would change the path"],
+    "system=xmc&id=..%2F..%2Fadmin": [
+        "id: must not contain . or .. between / and \\, which could change the path"
+    ],
+    "system=xmc&id=a%5C.": ["id: must not contain . or .. between / and \\, which could change the path"],
+    "system=xmc&id=%252e%252e%252fa": [
+        "id: must not contain . or .. between / and \\, which could change the path"
+    ],
     "system=xmc&id=%2e": ["id: must not be . or .., which would change the path"],
     "system=xmc&id=a%0d%0ab": ["id: must not contain control characters"],
     "system=xmc&id=" + "x" * 513: ["id: is longer than 512 characters"],

@@ -353,8 +353,8 @@ def _refused(value: str) -> bool:
 
 
 @given(KEY, KEY, KEY)
-@example("..%2f..", "a&b=c", '"},"x":{"')
-@example("%2e%2e", "#", "\\")
+@example("...%2f..x", "a&b=c", '"},"x":{"')
+@example("%252e%252e", "#", "\\")
 def test_no_key_reaches_another_place_or_shape(one: str, two: str, three: str) -> None:
     request = requested(
         {"one": one, "two": two, "three": three},

@@ -180,7 +180,7 @@ def test_text_that_looks_like_a_time_never_raises(value: str) -> None:
     assert instant is None or instant > 0
 
 
-@pytest.mark.parametrize("value", ["job_41B25", "a/b?c", "x" * 512, "\u00e9"])
+@pytest.mark.parametrize("value", ["job_41B25", "a/b?c", "x" * 512, "\u00e9", "a..b/.c/d."])
 def test_a_key_of_a_listing_stays_as_it_is(value: str) -> None:
     assert fields.key(value) == value
 
@@ -193,6 +193,9 @@ def test_a_key_is_one_that_a_config_could_hold_or_nothing(value: object) -> None
         assert check_key(told).encode()
 
 
-@pytest.mark.parametrize("value", [None, 7, True, "", ".", "..", "a\nb", "x" * 513, "\ud800", ["a"]])
+DOTS = ["../a", "a/..", "a/./b", "a\\..\\b", "%2e%2e%2fa", "a%5c.."]
+
+
+@pytest.mark.parametrize("value", [None, 7, True, "", ".", "..", "a\nb", "x" * 513, "\ud800", ["a"], *DOTS])
 def test_what_fits_no_address_is_no_key(value: object) -> None:
     assert fields.key(value) is None
