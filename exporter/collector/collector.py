@@ -70,8 +70,8 @@ class Collector:
         self._systems: dict[str, System] = {}
         self._job_page: Page[JobView] = Page(JOB_METRICS)
         self._system_page: Page[SystemView] = Page(SYSTEM_METRICS)
-        self._probed = ProbedJobs(clock)
         self._probes: Counter[JobRecord] = Counter()
+        self._probed = ProbedJobs(clock, self._probes)
         self._plans = 0
         self._gatherings = {
             True: Gatherings(self._join, clock),

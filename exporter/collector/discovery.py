@@ -330,8 +330,9 @@ class Discovery(Source[Listed]):
             elif found.status is not None and (new or record.status is None):
                 record.apply_listed(found.status, listed.read_at, listed.seconds)
         except Exception:  # noqa: BLE001  an internal error costs this job, not all that were found
-            fields = {"system": self._records.plan.name, "job_id": job_id}
-            _log.exception("failed to show a found job", extra=fields)
+            if not self._records.outages.has(Reason.INTERNAL):
+                fields = {"system": self._records.plan.name, "job_id": job_id}
+                _log.exception("failed to show a found job", extra=fields)
             if job_id in self.jobs:
                 self.jobs[job_id].failed_internally(listed.read_at, listed.seconds)
 

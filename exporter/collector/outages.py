@@ -85,6 +85,10 @@ class Outages:
         """A job does not fail for this reason any more."""
         self._outages[reason].failing.pop(job, None)
 
+    def has(self, reason: Reason) -> bool:
+        """Whether a job fails for this reason now."""
+        return reason in self._outages and bool(self._outages[reason].failing)
+
     def log(self, now: float) -> None:
         """Logs failures that began, grew or shrank much, or ended, at monotonic time ``now``."""
         for reason, outage in self._outages.items():

@@ -1,6 +1,7 @@
 """Jobs that are known only from probes, and the result of a probe."""
 
 from collections import OrderedDict
+from collections.abc import Container
 from dataclasses import dataclass
 
 from exporter.collector.outages import Outages
@@ -14,6 +15,9 @@ from exporter.model.pacing import Why
 from exporter.upstream.trace import Trace
 
 MAX_PROBED = 1000
+MAX_PROBED_BYTES = 8 << 20
+"""Of rendered lines. 1,000 jobs with usual ids need half of it; one with the longest ids and 50 categories
+needs 1 MB. The values of these lines need up to as much again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,15 @@ class Probe:
 
 
 class ProbedJobs:
-    """The records of the jobs probed last, at most 1,000 of them; older ones are forgotten."""
+    """The records of the jobs probed last, limited in number and in bytes; older ones are forgotten.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        in_use: the records that probes wait for, limited in number by the caller; they are not forgotten.
+    """
+
+    def __init__(self, clock: Clock, in_use: Container[JobRecord]) -> None:
         self._clock = clock
+        self._in_use = in_use
         # Never logged: the client of a probe sees the result.
         self._outages = Outages("")
         self._page: Page[JobView] = Page(JOB_METRICS)
@@ -65,6 +74,7 @@ class ProbedJobs:
         else:
             self._records.move_to_end(key)
             record.reconfigure(job, plan)
+            self._limit()
         return record
 
     def keep(self, record: JobRecord) -> None:
@@ -75,8 +85,20 @@ class ProbedJobs:
 
     def _add(self, record: JobRecord) -> None:
         self._records[_key(record.job)] = record
-        if len(self._records) > MAX_PROBED:
-            self._records.popitem(last=False)[1].drop()
+        self._limit()
+
+    def _limit(self) -> None:
+        """Forgets the oldest records beyond the limits, but not the newest, which a probe is about to use."""
+        # At the next probe and not when a read ends: until then nothing refers to the records of this moment.
+        number, size = len(self._records), sum(record.size for record in self._records.values())
+        if number <= MAX_PROBED and size <= MAX_PROBED_BYTES:
+            return
+        for key, record in [*self._records.items()][:-1]:
+            if record not in self._in_use:
+                self._records.pop(key).drop()
+                number, size = number - 1, size - record.size
+                if number <= MAX_PROBED and size <= MAX_PROBED_BYTES:
+                    break
 
     def release(self, job: Job) -> JobRecord | None:
         """Gives up the record of a job that is watched from now on."""

@@ -32,6 +32,7 @@ class JobRecord(Source[Reading]):
         in_listing: a listing reports everything about the job, so it is not read by itself.
         view: what its rows show; ``None`` until the first attempt to read it.
         detail: why the last attempt failed.
+        size: of its rendered lines, in bytes.
     """
 
     def __init__(self, job: Job, plan: Plan, page: Page[JobView], outages: Outages, clock: Clock) -> None:
@@ -40,6 +41,7 @@ class JobRecord(Source[Reading]):
         self.in_listing = False
         self.view: JobView | None = None
         self.detail = ""
+        self.size = 0
         # Rounded as all times: further digits are noise that makes each page longer.
         self._history = History(watched_since=round(clock.time(), 3))
         self._page = page
@@ -181,7 +183,9 @@ class JobRecord(Source[Reading]):
         try:
             self._apply(result)
         except Exception:  # noqa: BLE001  an internal error costs this job, not all jobs after it
-            _log.exception("failed to show a status", extra=self._fields)
+            # Once for all jobs of the system: more lines would not say more.
+            if not self._outages.has(Reason.INTERNAL):
+                _log.exception("failed to show a status", extra=self._fields)
             self.failed_internally(result.read_at, result.seconds)
 
     def _apply(self, result: Reading) -> None:
@@ -248,6 +252,7 @@ class JobRecord(Source[Reading]):
             self._row = render_row(
                 JOB_METRICS, self._identity, view, before=self._row, current_only=self._current_only
             )
+            self.size = sum(map(len, self._row.lines))
             self._page.put(self, self._row)
 
     def _count(self, reason: Reason | None, error: BaseException | None = None) -> None:

@@ -20,6 +20,9 @@ from exporter.model.http import Request, Response
 from exporter.model.job import Job, Kind, State, Status
 from exporter.providers.rate_limit import RateLimit
 
+MAX_CACHED_PATH = 200
+"""Characters of the values in a path that is cached: the cache of 16,384 needs 25 MB at most."""
+
 Steps = Generator[Request, Response, Status]
 """One read of one job: yields its requests, returns the status."""
 
@@ -286,8 +289,16 @@ class Provider(ABC):
         return None
 
 
-@lru_cache(maxsize=1 << 14)
 def path(*segments: str, **query: str) -> str:
     """A path of these segments, each percent-encoded (a slash too), and its query."""
+    text = "".join((*segments, *query.values()))
+    cached = len(text) <= MAX_CACHED_PATH and text.isascii()
+    return (_cached_path if cached else _path)(*segments, **query)
+
+
+def _path(*segments: str, **query: str) -> str:
     encoded = "/" + "/".join(quote(segment, safe="") for segment in segments)
     return f"{encoded}?{urlencode(query, quote_via=quote)}" if query else encoded
+
+
+_cached_path = lru_cache(maxsize=1 << 14)(_path)

@@ -10,6 +10,10 @@ from exporter.model.http import Request
 
 MIN_KEPT = 1000
 KEPT_PER_JOB = 4
+USUAL_BYTES = 4096
+"""Of a prepared request; the limit in bytes is that of so many usual ones."""
+OVERHEAD = 2048
+"""What one needs besides its URL, headers and body, in bytes."""
 
 
 class PreparedRequests:
@@ -23,11 +27,12 @@ class PreparedRequests:
         self._headers = headers
         self._credential = credential
         self._kept: dict[Request, tuple[object, PreparedRequest]] = {}
-        self._limit = MIN_KEPT
+        self._bytes = 0
+        self.expect_jobs(0)
 
     def expect_jobs(self, jobs: int) -> None:
-        """Sets how many requests are kept; beyond that the oldest is dropped."""
-        self._limit = MIN_KEPT + KEPT_PER_JOB * jobs
+        """Sets how many bytes of requests are kept; beyond that the oldest are dropped."""
+        self._limit = (MIN_KEPT + KEPT_PER_JOB * jobs) * USUAL_BYTES
 
     def without_credential(self, request: Request) -> PreparedRequest:
         """A newly prepared request to which no credential was applied."""
@@ -46,12 +51,28 @@ class PreparedRequests:
             kept = version, self.without_credential(request)
             if not signs:
                 self._credential.apply(kept[1])
-            if len(self._kept) >= self._limit:
-                del self._kept[next(iter(self._kept))]
-            self._kept[request] = kept
+            self._keep(request, kept)
         if not signs:
             return kept[1]
         # A signature is valid for one send only: it is applied to a copy.
         signed = kept[1].copy()
         self._credential.apply(signed)
         return signed
+
+    def _keep(self, request: Request, kept: tuple[object, PreparedRequest]) -> None:
+        self._forget(request)
+        self._kept[request] = kept
+        self._bytes += _size(kept[1])
+        while self._bytes > self._limit:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, request: Request) -> None:
+        if kept := self._kept.pop(request, None):
+            self._bytes -= _size(kept[1])
+
+
+def _size(prepared: PreparedRequest) -> int:
+    """About how many bytes it needs."""
+    # The path is also in the request that it is kept for.
+    headers = sum(map(len, prepared.headers.values()))
+    return 2 * len(prepared.url or "") + len(prepared.body or b"") + headers + OVERHEAD
