@@ -32,6 +32,7 @@ class Drop(StrEnum):
     ENDING = "ending"
     NO_REQUEST = "no_request"
     IDLE = "idle"
+    WORKING = "working"
     REFUSED = "refused"
 
 
@@ -103,7 +104,8 @@ class Instrumentation:
             Counter,
             "connections_dropped",
             "Client connections closed at the limit of open ones. reason: ending (had its last response), "
-            "no_request (had not sent a whole one), idle, or refused (a new one, while all were in use).",
+            "no_request (had not sent a whole one), idle, working (of an address with over half of all), or "
+            "refused (a new one, while all were in use).",
             "reason",
         )
         for drop in Drop:

@@ -13,6 +13,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from exporter.metrics.instrumentation import Drop
+from exporter.web.address import network_of
 from exporter.web.connection import Connection, Tls
 from exporter.web.limits import Limits, connections_within, descriptor_limit
 from exporter.web.listen import ListenError, listen_on, listeners_of_systemd, reason, shown
@@ -132,17 +133,18 @@ class Server:
     def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         try:
-            client, _ = listener.accept()
+            client, name = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
             self._complain("cannot accept a connection", reason=reason(error))
             # One closed for it frees the descriptor that is missing; the listener stays readable.
-            if not self._make_way():
+            if not self._make_way(None):
                 loop.remove_reader(listener)
                 loop.call_later(ACCEPT_PAUSE_SECONDS, self._watch, listener)
             return
-        while len(self._places) >= self._bound and self._make_way():
+        network = network_of(name[0] if isinstance(name, tuple) else "")
+        while len(self._places) >= self._bound and self._make_way(network):
             pass  # more than one only after the bound was lowered
         if len(self._places) >= self._bound:
             client.close()
@@ -152,19 +154,20 @@ class Server:
         connection = Connection(
             self._app, self._limits, client, self.ssl_context, turns=self._turns, changed=self._places.update
         )
-        self._places.add(connection)
+        self._places.add(connection, network)
         self._open[connection.task] = connection
         connection.task.add_done_callback(self._ended)
 
-    def _make_way(self) -> bool:
-        """Closes a connection without a request under way; returns whether there was one."""
-        made = self._places.pop(asyncio.get_running_loop().time())
+    def _make_way(self, network: bytes | None) -> bool:
+        """Closes a connection for a new one of this network; returns whether there was one to close."""
+        made = self._places.pop(asyncio.get_running_loop().time(), network)
         if made is None:
             return False
         connection, why = made
         connection.cut()
         self._count(why)
-        self._complain("too many connections, closing those without a request", connections=len(self._open))
+        what = "those of the address that has most" if why is Drop.WORKING else "those without a request"
+        self._complain(f"too many connections, closing {what}", connections=len(self._places) + 1)
         return True
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -1,5 +1,6 @@
 """Which connection makes way for a new one at the limit, and what is counted."""
 
+import asyncio
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -138,6 +139,19 @@ async def test_a_flood_of_new_clients_leaves_an_idle_scraper_its_connection(
     assert (await scraper.answer()).status == 200
 
 
+async def test_a_flood_from_one_address_closes_only_its_own_connections(crowd: Crowd) -> None:
+    port = int(crowd.server.addresses[0].rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+    try:
+        await crowd.client(GET)
+        for _ in range(10):
+            await crowd.client()
+        writer.write(GET)
+        assert (await Client(reader, writer).answer()).status == 200
+    finally:
+        writer.close()
+
+
 async def test_while_all_serve_requests_a_new_client_is_refused(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -152,6 +166,35 @@ async def test_while_all_serve_requests_a_new_client_is_refused(
         app.go.set()
         assert (await working.answer()).body == b"done"
     assert [record.getMessage() for record in caplog.records] == ["too many connections, closing new ones"]
+
+
+async def test_an_address_whose_requests_use_all_connections_makes_way_for_others(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Slow()
+    server = await start(app, replace(CALM, connections=3))
+    async with AsyncExitStack() as stack:
+        working = []
+        for _ in range(3):
+            client = await stack.enter_async_context(connect(server))
+            app.begun.clear()
+            client.say(GET)
+            await happens(app.begun)
+            working.append(client)
+        same = await stack.enter_async_context(connect(server))
+        assert await same.closed() == b""
+        port = int(server.addresses[0].rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        stack.callback(writer.close)
+        writer.write(GET.replace(b"/metrics", b"/-/healthy"))
+        assert (await Client(reader, writer).answer()).status == 200
+        assert await working[0].closed() == b""
+        app.go.set()
+        assert [(await client.answer()).body for client in working[1:]] == [b"done"] * 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "too many connections, closing new ones",
+        "too many connections, closing those of the address that has most",
+    ]
 
 
 async def test_the_connections_that_make_way_are_logged_once(
@@ -210,13 +253,19 @@ def test_each_reason_is_a_series_that_starts_at_0() -> None:
         f'{name}{{reason="no_request"}} 0.0',
         f'{name}{{reason="idle"}} 1.0',
         f'{name}{{reason="refused"}} 0.0',
+        f'{name}{{reason="working"}} 0.0',
     }
+
+
+NETWORK_NAMES = (b"one", b"other")
+NETWORKS = st.sampled_from(NETWORK_NAMES)
 
 
 class Waiting(Connection):
     """The part of a connection that decides; `rank` is computed as a reader of the rule would."""
 
-    def __init__(self, opened: float) -> None:
+    def __init__(self, opened: float, network: bytes) -> None:
+        self.network = network
         self.opened = self.since = opened
         self.state = ConnectionState.OPENING
         self.served = False
@@ -236,11 +285,11 @@ class Life(RuleBasedStateMachine):
         self.open: list[Waiting] = []
         self.now = 0.0
 
-    @rule(seconds=st.sampled_from([0.1, YOUNG_SECONDS]))
-    def open_one(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.1, YOUNG_SECONDS]), network=NETWORKS)
+    def open_one(self, seconds: float, network: bytes) -> None:
         self.now += seconds
-        self.open.append(Waiting(self.now))
-        self.places.add(self.open[-1])
+        self.open.append(Waiting(self.now, network))
+        self.places.add(self.open[-1], network)
 
     @precondition(lambda self: self.open)
     @rule(which=st.integers(0, 9), state=st.sampled_from(list(ConnectionState)[1:]))
@@ -261,17 +310,36 @@ class Life(RuleBasedStateMachine):
         self.places.remove(connection := self.open.pop(which % len(self.open)))
         self.places.update(connection)  # a late event of a closed one changes nothing
 
-    @rule()
-    def make_way(self) -> None:
+    @rule(network=NETWORKS | st.none())
+    def make_way(self, network: bytes | None) -> None:
         waiting = [each for each in self.open if each.state is not ConnectionState.WORKING]
         silent = [each for each in waiting if each.rank()[0] == 1]
         if silent and len(silent) < len(self.open) / 2 and self.now - silent[0].opened < YOUNG_SECONDS:
             waiting = [each for each in waiting if each not in silent] or silent
-        right = min(waiting, key=Waiting.rank) if waiting else None
-        made = self.places.pop(self.now)
+        right = min(waiting, key=Waiting.rank) if waiting else self.longest_working(network)
+        own = [each for each in silent if each.network == network]
+        if right in silent and own and len(own) >= len(silent) / 2:
+            right = own[0]
+        elif right in silent and right.opened > self.now - YOUNG_SECONDS and self.is_busy(network):
+            right = None
+        made = self.places.pop(self.now, network)
         assert (made and made[0]) is right
         if right is not None:
             self.open.remove(right)
+
+    def longest_working(self, network: bytes | None) -> Waiting | None:
+        """Of the network with over half of all, if all work, for another network."""
+        for busiest in NETWORK_NAMES:
+            if self.is_busy(busiest) and network not in (None, busiest):
+                return min(self.working(busiest), key=lambda each: each.since)
+        return None
+
+    def is_busy(self, network: bytes | None) -> bool:
+        return 2 * len(self.working(network)) > len(self.open)
+
+    def working(self, network: bytes | None) -> list[Waiting]:
+        serving = [each for each in self.open if each.state is ConnectionState.WORKING]
+        return [each for each in serving if each.network == network]
 
     @invariant()
     def each_counts(self) -> None:
