@@ -77,9 +77,17 @@ def _grouped(functions: Functions, array: list[Any], expression: _Expression) ->
     return groups if array else None
 
 
+def _from_items(_: Functions, items: list[Any]) -> dict[str, Any]:
+    """``from_items`` for names that are texts. Numbers can be chosen so that all have the same hash."""
+    if not all(isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) for item in items):
+        raise ValueError
+    return dict(items)
+
+
 class _Functions(Functions):
     """The functions of JMESPath."""
 
+    _func_from_items = signature({"types": ["array"]})(_from_items)
     _func_group_by = signature({"types": ["array"]}, {"types": ["expref"]})(_grouped)
 
     def call_function(self, function_name: str, resolved_args: list[Any], *_: Any, **__: Any) -> Any:
@@ -164,13 +172,16 @@ class _Interpreter(visitor.TreeInterpreter):
 
     def visit_comparator(self, node: Node, value: Any) -> bool | None:
         left, right = (self.visit(child, value) for child in node["children"])
-        # Values of unequal length are not compared any further.
-        if isinstance(left, str | list | dict) and type(left) is type(right) and len(left) == len(right):
-            self.charge(_deep(left))
         operator: Callable[[Any, Any], bool] = self.COMPARATOR_FUNC[node["value"]]
         if node["value"] in self._EQUALITY_OPS:
+            # Values of unequal length are not compared any further.
+            if isinstance(left, str | list | dict) and type(left) is type(right) and len(left) == len(right):
+                self.charge(_deep(left))
             return operator(left, right)
-        return operator(left, right) if _has_order(left) and _has_order(right) else None
+        if not (_has_order(left) and _has_order(right)):
+            return None
+        self.charge(min(_size(left), _size(right)))
+        return operator(left, right)
 
     def visit_expref(self, node: Node, value: Any) -> _Expression:
         del value
@@ -280,7 +291,7 @@ def _product(arguments: list[Any]) -> int:
     """Each character of the first text is compared with each of the second one."""
     match arguments:
         case [str(text), str(other), *_]:
-            return len(text) * len(other) // CHARACTERS
+            return _size(text) + len(text) * len(other) // CHARACTERS
     return _sizes(arguments)
 
 
