@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import jmespath
@@ -31,6 +32,7 @@ from tests.providers.conftest import (
     mutated,
     response_of,
 )
+from tests.vendor import Asked, Told, exporter, read_samples, vendor
 
 
 def made(**read: Any) -> JsonApi:
@@ -136,6 +138,26 @@ def test_an_answer_cannot_make_an_expression_run_away(expression: str, body: dic
     assert time.thread_time() - began < 1
     assert failed.value.reason is Reason.INVALID_RESPONSE
     assert failed.value.detail == "items: its expression needs over 50,000 steps for this response"
+
+
+async def test_a_job_whose_response_needs_too_many_steps_fails_alone(tmp_path: Path) -> None:
+    texts = [f"{number:07}" for number in range(40_000)]
+    body = json.dumps({"state": "running", "items": texts, "failed": texts[::-1]})
+
+    def respond(asked: Asked) -> Told:
+        return Told(body.encode() if asked.path == "/jobs/hostile" else {"state": "running", "items": []})
+
+    read = {"path": "/jobs/{id}", "state": "state", "items_failed": "length(items[?contains($.failed, @)])"}
+    jobs = [{"id": "hostile"}, {"id": "honest"}]
+    async with vendor(respond) as server:
+        system = {"provider": "json", "base_url": server.url, "read": read, "jobs": jobs}
+        async with exporter(json.dumps({"systems": {"ci": system}}), tmp_path) as running:
+            samples = read_samples((await running.get("/metrics")).text)
+            explained = (await running.get("/probe?system=ci&id=hostile&debug=true")).text
+    assert samples.get_one("remote_job_up", job_id="honest") == 1
+    assert samples.get_one("remote_job_up", job_id="hostile") == 0
+    assert samples.get_one("remote_job_read_error_info", job_id="hostile", reason="invalid_response") == 1
+    assert "items_failed: its expression needs over 50,000 steps for this response" in explained
 
 
 def test_each_function_has_a_test_that_it_does_not_run_away() -> None:
