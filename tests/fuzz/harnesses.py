@@ -10,8 +10,8 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -24,6 +24,7 @@ import yaml
 
 from exporter import config
 from exporter.collector.query import MAX_PARAMETERS, QueryError, keys_of
+from exporter.config.errors import MAX_ERRORS, Finding
 from exporter.config.system_config import SystemConfig
 from exporter.expressions.budget import CHARACTERS, EXPRESSION_STEPS, Budget, Misfit
 from exporter.expressions.tree import finder, place_of_loss, whole_list
@@ -191,23 +192,20 @@ def load_web_config(data: bytes) -> None:
                 bcrypt.checkpw(b"", f"{hashed[:4]}04{hashed[6:]}".encode())
 
 
-class errors_in_lines:  # noqa: N801  a context manager
+@contextmanager
+def errors_in_lines(data: bytes) -> Iterator[None]:
     """Expects no exception but a ``ConfigError``, whose errors have a line of the file and fit one line."""
-
-    def __init__(self, data: bytes) -> None:
-        self._lines = data.count(b"\n") + data.count(b"\r") + 1
-
-    def __enter__(self) -> None:
-        """Nothing."""
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> bool:
-        if not isinstance(error, config.ConfigError):
-            return False
-        assert 1 <= len(error.errors) <= 1001
-        for each in error.errors:
+    errors: Sequence[Finding] | None = None
+    try:
+        yield
+    except config.ConfigError as error:
+        errors = error.errors
+    if errors is not None:
+        assert 1 <= len(errors) <= MAX_ERRORS + 1
+        lines = data.count(b"\n") + data.count(b"\r") + 1
+        for each in errors:
             assert str(each).isprintable(), ascii(str(each))
-            assert 1 <= each.line <= self._lines, each.line
-        return True
+            assert 1 <= each.line <= lines, each.line
 
 
 def config_seeds() -> Iterator[bytes]:
