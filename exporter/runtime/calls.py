@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -26,6 +26,9 @@ MAX_HANGING = 8
 
 MAX_IDLE = 2
 """Threads that are kept for the next calls: one for the event loop, one for a reload."""
+
+IDLE_SECONDS = 2.0
+"""For how long they are kept: secrets are checked every second."""
 
 
 class Call(Generic[T]):
@@ -107,7 +110,14 @@ class Calls:
     def _serve(self, queue: "SimpleQueue[Call[Any]]") -> None:
         kept = True
         while kept:
-            call = queue.get()
+            try:
+                call = queue.get(timeout=IDLE_SECONDS)
+            except Empty:
+                with self._lock:
+                    if queue in self._idle:
+                        self._idle.remove(queue)
+                        return
+                call = queue.get()  # it has just been given one
             call.carry_out()
             with self._lock:
                 if call.hangs:
