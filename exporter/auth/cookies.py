@@ -1,21 +1,19 @@
 """Cookies as a credential: those of a login, which later responses may change."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from email.message import Message
-from http.cookiejar import Cookie, CookieJar
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 from urllib.parse import urlsplit
-from urllib.request import Request
 
 from requests import PreparedRequest, Response
 
+from exporter.auth.set_cookie import SetCookie, parse
 from exporter.auth.token import TokenCredential
 from exporter.model.http import TOKEN
 from exporter.runtime.secret import Secret
 
 MAX_COOKIES = 20
+MAX_LINES = 100
 MAX_COOKIE_LENGTH = 4096
 MAX_HEADER_LENGTH = 8192
 
@@ -71,22 +69,39 @@ class CookieCredential(TokenCredential):
             return
         self._confirmed = login
         if cookies and (kept := self.grant.cookies):
-            self._changes += sum(_keep(kept, cookie) for cookie in _read(cookies, self._base_url))
+            found = _read(cookies[:MAX_COOKIES], self._base_url, self._clock())
+            self._changes += sum(_keep(kept, cookie) for cookie in found if not cookie.ended)
 
     @staticmethod
     def _is_of(login: object, version: object) -> bool:
         return isinstance(version, tuple) and version[0] == login
 
-    def session_cookies(self, response: Response, first: str) -> dict[str, str]:
-        """The cookies of a login that the system may receive; the one named `first` comes first."""
-        cookies: dict[str, str] = {}
-        host = _cookie_host(self._base_url)
-        jar: CookieJar = response.cookies
+    def session_cookies(self, response: Response, name: str) -> dict[str, str]:
+        """The cookies of a login that the system may receive.
+
+        Args:
+            name: of the one that must be there, and comes first; any if it is empty.
+
+        Raises:
+            Failure: reason ``auth``, it is not there.
+        """
+        kept: dict[str, str] = {}
+        found = _read(_lines(response), self.endpoint, self.server_time(response))
         # The session first: other cookies must not use up the limits.
-        for cookie in sorted(jar, key=lambda cookie: cookie.name != first):
-            if _is_for(cookie, host):
-                _keep(cookies, cookie)
-        return cookies
+        for cookie in sorted(found, key=lambda cookie: cookie.name != name):
+            if cookie.ended:
+                kept.pop(cookie.name, None)
+            elif cookie.is_for(self._base_url):
+                _keep(kept, cookie)
+        if name in kept or (kept and not name):
+            return kept
+        secure = any(each.only_tls for each in found if name in ("", each.name))
+        why = (
+            ": it is for https only, and base_url is http"
+            if secure and self._base_url.startswith("http:")
+            else ""
+        )
+        raise self.failure(f"the response has no usable cookie {name}".rstrip() + why, response.status_code)
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
@@ -95,19 +110,7 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port
 
 
-def _cookie_host(url: str) -> str:
-    """The host as `CookieJar` writes it."""
-    host = urlsplit(url).hostname or ""
-    return host if "." in host else f"{host}.local"
-
-
-def _is_for(cookie: Cookie, host: str) -> bool:
-    """Whether a cookie, which another host may have set, may be sent to a host (RFC 6265 section 5.1.3)."""
-    domain = cookie.domain.lstrip(".")
-    return host == domain or (cookie.domain_specified and host.endswith(f".{domain}"))
-
-
-def _keep(cookies: dict[str, str], cookie: Cookie) -> bool:
+def _keep(cookies: dict[str, str], cookie: SetCookie) -> bool:
     """Stores a cookie if it is new, valid and within the limits; returns whether it was stored."""
     name, value = cookie.name, cookie.value
     if not value or not TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or cookies.get(name) == value:
@@ -119,16 +122,16 @@ def _keep(cookies: dict[str, str], cookie: Cookie) -> bool:
     return True
 
 
-def _read(lines: Sequence[str], url: str) -> Iterable[Cookie]:
-    """The cookies that ``Set-Cookie`` lines of the host in `url` may set, without those that delete one."""
-    message: Any = Message()
-    for line in lines[:MAX_COOKIES]:
-        if len(line) <= MAX_COOKIE_LENGTH:
-            message["Set-Cookie"] = line
-    jar = CookieJar()
-    response: Any = SimpleNamespace(info=lambda: message)
-    jar.extract_cookies(response, Request(url))  # noqa: S310  it is not opened
-    return jar
+def _lines(response: Response) -> Sequence[str]:
+    """The ``Set-Cookie`` lines of a response."""
+    lines: Sequence[str] | None = response.raw.headers.get_all("Set-Cookie")
+    return lines or ()
+
+
+def _read(lines: Sequence[str], url: str, now: float) -> list[SetCookie]:
+    """The cookies that lines of a response from `url` set or delete; ``now`` is Unix time."""
+    found = (parse(line, url, now) for line in lines[:MAX_LINES] if len(line) <= MAX_COOKIE_LENGTH)
+    return [cookie for cookie in found if cookie is not None]
 
 
 def _header(cookies: Mapping[str, str]) -> str:

@@ -75,6 +75,10 @@ class Credential(AuthBase, ABC):
             Failure: reason ``auth``, without text of the request or the response.
         """
 
+    def remark(self) -> str:
+        """What is odd about the last renewal that succeeded, in our own words; else empty."""
+        return ""
+
     def rejected(self, version: object) -> bool:
         """Reports that a request with `version` was rejected.
 

@@ -53,7 +53,7 @@ class HuaweiToken(TokenCredential):
         self.check_status(response)
         token = response.headers.get(_TOKEN_HEADER)
         if not usable(token):
-            raise self.failure(f"the response has no usable header {_TOKEN_HEADER}")
+            raise self.failure(f"the response has no usable header {_TOKEN_HEADER}", response.status_code)
         about = json_object(response).get("token")
         ends_at = about.get("expires_at") if isinstance(about, dict) else None
         return Grant(token, self.life(response, ends_at))

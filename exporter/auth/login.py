@@ -26,7 +26,7 @@ from exporter import config_types as fields
 from exporter.auth.cookies import NO_END_SECONDS, CookieCredential, origin
 from exporter.auth.credential import HeaderSecret, Username, basic_header, header_value
 from exporter.auth.jwt import jwt_expiry
-from exporter.auth.token import Grant, usable
+from exporter.auth.token import DEFAULT_LIFE_SECONDS, Grant, usable
 from exporter.model import http
 from exporter.model.failure import Failure, Reason
 from exporter.model.json_body import parsed
@@ -263,7 +263,7 @@ class Login(CookieCredential):
             data=_filled(keys.form, values),
         )
         self._check(response)
-        cookies = self._cookies(response) if keys.cookies else {}
+        cookies = self.session_cookies(response, keys.session_cookie or "") if keys.cookies else {}
         content = _content(response)
         token = self._token_of(response, content)
         return Grant(token, self._seconds(response, content, token), cookies)
@@ -294,13 +294,6 @@ class Login(CookieCredential):
         last = target.path.rstrip("/").rpartition("/")[2]
         return target.path == urlsplit(self.endpoint).path or _FAILED_PAGE.fullmatch(last) is not None
 
-    def _cookies(self, response: Response) -> dict[str, str]:
-        name = self._keys.session_cookie
-        cookies = self.session_cookies(response, name or "")
-        if not cookies if name is None else name not in cookies:
-            raise self.failure(f"the response has no usable cookie {name or ''}".rstrip())
-        return cookies
-
     def _token_of(self, response: Response, content: Any) -> str:
         keys = self._keys
         if keys.token is not None:
@@ -314,7 +307,7 @@ class Login(CookieCredential):
         if isinstance(token, str) and token[:7].lower() == "bearer ":
             token = token[7:].strip()  # `send` names the scheme
         if not usable(token):
-            raise self.failure(f"the response has no usable token {where}")
+            raise self.failure(f"the response has no usable token {where}", response.status_code)
         return token
 
     def _seconds(self, response: Response, content: Any, token: str) -> float:
@@ -324,7 +317,10 @@ class Login(CookieCredential):
         if lifetime is None and not token:
             return NO_END_SECONDS
         found = None if lifetime is None else _find(lifetime, content)
-        return self.life(response, found, jwt_expiry(token))
+        seconds = self.life(response, found, jwt_expiry(token))
+        if found is None and lifetime is not None and seconds == DEFAULT_LIFE_SECONDS:
+            self.assume_life()  # the configuration expects one
+        return seconds
 
 
 def _filled(value: Any, values: Mapping[Secret, str]) -> Any:

@@ -125,7 +125,7 @@ class OAuth2(TokenCredential):
         token, kind = body.get("access_token"), body.get("token_type")
         if not usable(token):
             # GitHub, among others, reports an error with status 200.
-            raise self.failure(f"the response has no usable access_token{reason}")
+            raise self.failure(f"the response has no usable access_token{reason}", response.status_code)
         # A bearer token has other names too: BearerToken of Apigee, Application Access Token of eBay.
         if isinstance(kind, str) and kind.strip().casefold() in _OTHER_TYPES:
             raise self.failure("the response has a token_type that is not sent as a bearer token")

@@ -98,6 +98,7 @@ class TokenCredential(Credential):
         self._pause = FORCED_SECONDS[0]
         self._tried_at = 0.0
         self._now = 0.0
+        self._remark = ""
 
     @abstractmethod
     def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
@@ -215,9 +216,9 @@ class TokenCredential(Credential):
     def _retry_after(self, response: Response) -> float | None:
         value = response.headers.get("Retry-After", "")
         until = http_date(value)
-        return _number(value) if until is None else until - self._server_time(response)
+        return _number(value) if until is None else until - self.server_time(response)
 
-    def _server_time(self, response: Response) -> float:
+    def server_time(self, response: Response) -> float:
         """Unix time by the clock of the server if possible: that of this machine may be wrong."""
         now = http_date(response.headers.get("Date", ""))
         return self._clock() if now is None else now
@@ -231,16 +232,28 @@ class TokenCredential(Credential):
                 than 0 seconds counts.
 
         Returns:
-            At most a day; the default if there is no such value.
+            At most a day; the default if there is no such value, with a `remark` if there are others.
         """
+        self._remark = ""
         for value in values:
             number = _number(value)
             end = None if 0 < number < FIRST_MOMENT else moment(value)
             if end is not None:
-                number = end - self._server_time(response)
+                number = end - self.server_time(response)
             if number > 0:
                 return min(max(number, 1.0), MAX_LIFE_SECONDS)
+        if any(value is not None for value in values):
+            self.assume_life()
         return DEFAULT_LIFE_SECONDS
+
+    def assume_life(self) -> None:
+        """Remarks that the default lifetime is used, though the response or the configuration has another."""
+        minutes = DEFAULT_LIFE_SECONDS / 60
+        self._remark = f"the lifetime of the token cannot be read; it counts as valid for {minutes:g} minutes"
+
+    def remark(self) -> str:
+        """Whether the lifetime of the token could not be read."""
+        return self._remark
 
     def failure(self, problem: str, status: int | None = None) -> Failure:
         """The failure for a request that brought no token."""

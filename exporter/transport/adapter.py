@@ -78,17 +78,25 @@ class CurlAdapter(BaseAdapter):
         response = requests.Response()
         response.status_code = received.status
         response.headers.update(received.headers)
-        response.raw = BytesIO(received.body)
+        message = Message()
+        for cookie in received.headers.every("set-cookie"):
+            message.add_header("Set-Cookie", cookie)
+        response.raw = _Raw(received.body, message)
         response.encoding = get_encoding_from_headers(response.headers)
         response.url = request.url or ""
         response.request = request
         # On the response only: the session stores no cookies.
-        message = Message()
-        for cookie in received.headers.every("set-cookie"):
-            message.add_header("Set-Cookie", cookie)
         raw = SimpleNamespace(_original_response=SimpleNamespace(msg=message))
         extract_cookies_to_jar(response.cookies, request, raw)  # type: ignore[no-untyped-call]
         return response
+
+
+class _Raw(BytesIO):
+    """The body, with the headers that are not joined in `requests.Response`, as other adapters have it."""
+
+    def __init__(self, body: bytes, headers: Message) -> None:
+        super().__init__(body)
+        self.headers = headers
 
 
 class _Session(Session):

@@ -337,6 +337,32 @@ def test_cookies_of_a_login_on_another_host_go_only_where_they_are_meant_for(
     assert "Cookie" not in sent_to(credential, "https://other.example.com/x")
 
 
+@pytest.mark.parametrize("name", [None, "session"])
+def test_a_secure_cookie_of_a_login_over_https_is_not_sent_over_http(name: str | None) -> None:
+    credential = login(
+        "http://studio.example.com", **{**GRAFANA, "session_cookie": name, "url": "https://example.com/login"}
+    )
+    secure = {"Set-Cookie": "session=s1; Domain=example.com; Secure"}
+    with responses.RequestsMock() as mock, Session() as session:
+        mock.post("https://example.com/login", headers=secure)
+        detail = renewal_failure(credential, session).detail
+    assert detail.endswith(": it is for https only, and base_url is http")
+    assert "s1" not in detail
+    # Over http alone it was no secret anyway, and is needed behind a proxy that ends TLS.
+    plain = login("http://studio.example.com", **GRAFANA)
+    renewed(plain, "http://studio.example.com/login", headers=secure)
+    assert sent_to(plain, "http://studio.example.com/x")["Cookie"] == "session=s1"
+
+
+@pytest.mark.parametrize("odd", ["Domain=localhost", "Max-Age=3600.0", "Max-Age=", "Expires=whenever"])
+def test_a_cookie_with_an_odd_attribute_is_kept(odd: str) -> None:
+    credential = login("http://localhost:8080", **GRAFANA)
+    renewed(credential, "http://localhost:8080/login", headers={"Set-Cookie": f"session=s1; {odd}"})
+    assert sent_to(credential, "http://localhost:8080/x")["Cookie"] == "session=s1"
+    credential.store_cookies(credential.version(), [f"session=s2; {odd}", "session=s3; Max-Age=0"])
+    assert sent_to(credential, "http://localhost:8080/x")["Cookie"] == "session=s2"
+
+
 def test_a_cookie_of_a_host_without_a_dot_is_kept() -> None:
     credential = login("http://studio:8080", **GRAFANA)
     renewed(credential, "http://studio:8080/login", headers={"Set-Cookie": "session=s1"})
