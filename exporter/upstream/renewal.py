@@ -14,6 +14,14 @@ from exporter.transport import ConnectionSettings, blocking_session
 _log = logging.getLogger(__name__)
 
 BACKOFF = (5.0, 120.0)
+"""Seconds until the next attempt if the endpoint does not work: after the first failure, and at most."""
+
+REFUSED_BACKOFF = (180.0, 900.0)
+"""The same from the second failure on if it refuses the secrets. Some lock an account after five wrong
+passwords within 15 minutes, and no 15 minutes have five attempts. A changed secret is tried immediately."""
+
+# Too early, timeout, rate limit: not about the secrets.
+_NOT_REFUSED = frozenset({408, 425, 429})
 
 
 class Renewal:
@@ -38,6 +46,7 @@ class Renewal:
         self._task: asyncio.Task[None] | None = None
         self._error = ""
         self._error_logged = False
+        self._remark = ""
         self._failed_with: tuple[object, bool] | None = None
         self._wait = 0.0
         self._not_before = 0.0
@@ -94,19 +103,35 @@ class Renewal:
             version = self._credential.version()
             await in_thread(lambda: self._credential.renew(self._session, self._clock.monotonic()))
         except Failure as failure:
-            self._failed(version, failure.detail or failure.reason, failure.retry_after)
+            refused = 200 <= (failure.status or 0) < 500 and failure.status not in _NOT_REFUSED
+            limits = REFUSED_BACKOFF if refused else BACKOFF
+            self._failed(version, failure.detail or failure.reason, limits, failure.retry_after)
         except Exception as error:  # noqa: BLE001  only its type is shown: its text may contain a secret
             self._failed(version, f"the credential could not be renewed ({type(error).__name__})")
         else:
             self._error, self._error_logged, self._wait = "", False, 0.0
+            self._log_remark()
         finally:
             self._task = None
 
-    def _failed(self, version: object, error: str, retry_after: float | None = None) -> None:
+    def _log_remark(self) -> None:
+        remark, self._remark = self._remark, self._credential.remark()
+        if self._remark and self._remark != remark:
+            fields = {"system": self._instrumentation.system, "detail": self._remark}
+            _log.warning("the lifetime of a token is not known", extra=fields)
+
+    def _failed(
+        self,
+        version: object,
+        error: str,
+        limits: tuple[float, float] = BACKOFF,
+        retry_after: float | None = None,
+    ) -> None:
         now = self._clock.monotonic()
         valid = self._credential.valid(now)
         self._error, self._failed_with = error, (version, valid)
-        self._wait = min(self._wait * 2, BACKOFF[1]) or BACKOFF[0]
+        least, most = limits if self._wait else BACKOFF
+        self._wait = min(max(self._wait * 2, least), most)
         self._not_before = now + max(self._wait, min(retry_after or 0.0, MAX_RETRY_AFTER))
         if valid:  # an early renewal is retried before the credential expires: not an error yet
             return
