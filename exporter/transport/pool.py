@@ -30,6 +30,11 @@ class ConnectionPool:
         max_connections: limit of transfers at a time and of connections kept. More transfers wait in order
             of arrival; waiting counts against their timeout.
         turns: of the event loop, shared with all other work on it.
+
+    Attributes:
+        pem: the content of the TLS files.
+        stalled: a response did not come in time on a connection that libcurl keeps nevertheless. Such a
+            connection may be dead, which makes every further request on it fail in the same way.
     """
 
     def __init__(
@@ -43,12 +48,13 @@ class ConnectionPool:
         self._loop = asyncio.get_running_loop()
         self._turns = turns or Turns()
         self._settings = settings
-        self._pem = pem or settings.tls.read()
+        self.pem = pem or settings.tls.read()
         self._slots = asyncio.Semaphore(max_connections)
         self._handles: list[Handle] = []
         self._waiting: dict[pycurl.Curl, asyncio.Future[int]] = {}
         self._running = 0
         self._closed = self._ended = False
+        self.stalled = False
         self._idle: asyncio.Future[None] | None = None
         self._sockets: dict[int, int] = {}
         self._changes: list[tuple[int, int]] = []
@@ -129,7 +135,7 @@ class ConnectionPool:
         if self._closed:
             raise Failure(Reason.INTERNAL, "the connection pool is closed")
         # If it cannot be loaded, the handle is not used again.
-        handle = self._handles.pop() if self._handles else Handle(self._settings, self._pem)
+        handle = self._handles.pop() if self._handles else Handle(self._settings, self.pem)
         curl = handle.curl
         try:
             handle.load(request, seconds, max_bytes, fresh=fresh)
@@ -140,7 +146,11 @@ class ConnectionPool:
         self._waiting[curl] = ended = self._loop.create_future()
         try:
             self._apply_changes()
-            return handle.response(await ended)
+            code = await ended
+            # A timeout closes a connection of HTTP/1.1, but not one of HTTP/2, which may have other streams.
+            if code == pycurl.E_OPERATION_TIMEDOUT and curl.getinfo(pycurl.ACTIVESOCKET) != pycurl.SOCKET_BAD:
+                self.stalled = True
+            return handle.response(code)
         finally:
             self._waiting.pop(curl, None)
             self._multi.remove_handle(curl)

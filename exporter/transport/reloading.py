@@ -1,4 +1,4 @@
-"""The connection pool of one system, replaced when its TLS files change."""
+"""The connection pool of one system, replaced when its TLS files change or a connection may be dead."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ WAIT_SECONDS = 0.5
 
 
 class ReloadingPool:
-    """Sends through a `ConnectionPool` that has the TLS files as they are now.
+    """Sends through a `ConnectionPool` that has the TLS files as they are now and no stalled connection.
 
     The files are read in a thread. While one is missing, cannot be read or does not fit, the last pool stays.
 
@@ -88,6 +88,8 @@ class ReloadingPool:
             raise Failure(Reason.INTERNAL, "the connection pool is closed")
         if self._pool is None:
             raise Failure(Reason.TLS, self._error or "the TLS files were not read in time")
+        if self._pool.stalled:
+            self._pool = self._replaced(self._pool.pem)
         return await self._pool.send(request, timeout=timeout, max_bytes=max_bytes, fresh=fresh)
 
     async def _wait_for_files(self, seconds: float) -> None:
@@ -110,12 +112,14 @@ class ReloadingPool:
             self._error = ""
             if found is not None and not self._closed:
                 self._stamp, pem = found
-                self._discard(self._grace)
-                self._pool = ConnectionPool(
-                    self._settings, pem, max_connections=self._max_connections, turns=self._turns
-                )
+                self._pool = self._replaced(pem)
         finally:
             self._check = None
+
+    def _replaced(self, pem: Pem) -> ConnectionPool:
+        """A pool with these files instead of the one that there is."""
+        self._discard(self._grace)
+        return ConnectionPool(self._settings, pem, max_connections=self._max_connections, turns=self._turns)
 
     def _failed(self, error: str) -> None:
         if self._pool is None:

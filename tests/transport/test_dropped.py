@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from exporter.model.clock import SYSTEM_CLOCK
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
-from exporter.transport import ConnectionPool, ConnectionSettings, Dropped, Tls
+from exporter.transport import ConnectionPool, ConnectionSettings, Dropped, ReloadingPool, Tls
 from tests.transport import servers
 from tests.transport.conftest import Authority, prepared
 from tests.transport.servers import GOAWAY, HEADERS, RST_STREAM, frame, listening
@@ -97,3 +98,26 @@ async def test_a_connection_that_ends_after_the_first_byte_of_the_response_was_n
         await pool.close()
     assert not isinstance(caught.value, Dropped)
     assert (server.accepts, len(server.requests)) == (1, 2)
+
+
+async def test_a_connection_of_http_2_without_a_response_in_time_is_not_used_again(
+    authority: Authority,
+) -> None:
+    """As behind a firewall that forgets connections: what is sent on one of them never arrives."""
+
+    def respond(_: int, stream: int, __: bytes) -> bytes:
+        return b"" if server.accepts == 1 and len(server.requests) > 1 else frame(HEADERS, 5, stream, b"\x88")
+
+    tls = authority.server()
+    tls.set_alpn_protocols(["h2"])
+    settings = ConnectionSettings(Tls.model_validate({"ca_file": str(authority.file)}))
+    pool = ReloadingPool(settings, SYSTEM_CLOCK, max_connections=4, grace=1)
+    async with listening(servers.http_2(respond), tls) as server:
+        request = prepared("GET", server.url(scheme="https"))
+        await pool.send(request, timeout=30, max_bytes=1000)
+        with pytest.raises(Failure) as caught:
+            await pool.send(request, timeout=0.3, max_bytes=1000)
+        response = await pool.send(request, timeout=30, max_bytes=1000)
+        await pool.close(1)
+    assert (caught.value.reason, response.status) == (Reason.TIMEOUT, 200)
+    assert server.accepts == 2
