@@ -9,10 +9,11 @@ import asyncio
 import gc
 from collections.abc import Callable
 
-_YOUNG = 4_000
-"""New objects after which the newest are scanned, in 2 ms."""
-_OLDER = 3
-"""So many of these scans, and the objects that survived them are scanned once more, in 8 ms."""
+_YOUNG = 2_000
+"""New objects after which the newest are scanned, in 1 ms."""
+_OLDER = 2
+"""After so many of these scans, the next one includes what survived them: it takes 3 ms, or 6 ms where other
+processes use the caches of the processor."""
 _NEVER = 1_000_000_000
 
 FULL_SECONDS = 600.0
