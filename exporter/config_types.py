@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +24,7 @@ from pydantic import (
 
 from exporter.expressions.budget import Find
 from exporter.model.clock import SYSTEM_CLOCK
-from exporter.model.http import CONNECTION_HEADERS, TOKEN
+from exporter.model.http import CONNECTION_HEADERS, TOKEN, has_dot_segments
 from exporter.runtime import files
 from exporter.runtime.secret import Rule, Secret, SecretError
 
@@ -39,9 +39,6 @@ _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,9}}){unit})?" for unit in 
 DURATION_PATTERN = "^(?=.)(0|" + "".join(rf"(\d+{unit})?" for unit in _UNITS) + ")$"
 
 MAX_KEY_LENGTH = 512
-
-_DOTS = frozenset({".", ".."})
-_SLASHES = re.compile(r"[/\\]")
 
 ORDINARY_NAME = re.compile(r"[A-Za-z]{1,20}([-_][A-Za-z]{1,20}){0,5}")
 """A name of words, such as ``X-Auth-Token``. Other text can be a misplaced secret, and is not quoted."""
@@ -148,7 +145,7 @@ def _http_url(value: str, credentials: str = "credentials belong under auth:") -
         raise ValueError(f"must not have a query or fragment; {hint}")
     if re.search(r"[\s\\]", value) or has_control_characters(value):
         raise ValueError(f"must not contain spaces, backslashes or control characters; {hint}")
-    if any(part in (".", "..") for part in url.path.split("/")):
+    if has_dot_segments(url.path):
         raise ValueError("must not contain the path segments . or ..")
     return value
 
@@ -181,14 +178,13 @@ def check_key(value: str) -> str:
 
     Raises:
         ValueError: empty, too long, with control characters, or ``.`` or ``..``, which clients remove. Nor
-            may these be between slashes and backslashes, encoded or not: a gateway that decodes the path
-            would follow ``../../admin`` with the credential of the system.
+            may these be segments in it for a gateway, see `has_dot_segments`.
     """
     if not value:
         raise ValueError("must not be empty")
-    if value in _DOTS:
+    if value in (".", ".."):
         raise ValueError("must not be . or .., which would change the path")
-    if not _DOTS.isdisjoint(_SLASHES.split(unquote(value))):
+    if has_dot_segments(value):
         raise ValueError("must not contain . or .. between / and \\, which could change the path")
     if len(value) > MAX_KEY_LENGTH:
         raise ValueError(f"is longer than {MAX_KEY_LENGTH} characters")

@@ -30,6 +30,13 @@ WRITTEN = st.lists(
     unique_by=lambda part: part[0],
 ).map(lambda parts: sorted(parts, key=lambda part: ORDER.index(part[0])))
 
+DOTS = [
+    *("../../admin", "..\\..\\admin", "a/../b", "a\\..\\b", "a/..", "a/.", "./a", "/..", "a/..\\b"),
+    *("%2e", "%2e%2E", ".%2e/a", "a%2f..%2Fb", "a%5c..", "%252e%252e", "%25252e%25252e/a", "..%2f.."),
+    *("..;", "..;/admin", "a/..;x=y/b", "%2e%2e;a", "a/.. /b", ".. ", "%" + "25" * 90 + "2e"),
+]
+"""Keys that lead out of their segment for a server that decodes it."""
+
 ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())
 
 
@@ -161,7 +168,10 @@ def test_an_address_that_is_taken_names_a_host_and_no_secret(written: str) -> No
     assert not any(character.isspace() for character in address)
 
 
-@pytest.mark.parametrize("value", ["a", "a/b", "a b", "%2d", "...", "é", "x" * fields.MAX_KEY_LENGTH, "?#&"])
+@pytest.mark.parametrize(
+    "value",
+    ["a", "a/b", "a b", "a..b", "...", "v1.0/x", "a/", "/", "%", "é", "x" * fields.MAX_KEY_LENGTH, "?#&"],
+)
 def test_a_key_of_a_job_may_be_any_text(value: str) -> None:
     assert taken(fields.KeyValue, value) == value
 
@@ -172,6 +182,7 @@ def test_a_key_of_a_job_may_be_any_text(value: str) -> None:
         ("", "empty"),
         (".", "path"),
         ("..", "path"),
+        *((value, "path") for value in DOTS),
         ("x" * (fields.MAX_KEY_LENGTH + 1), "longer"),
         ("a\nb", "control"),
         ("a\x7f", "control"),

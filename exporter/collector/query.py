@@ -81,7 +81,10 @@ def _checked(given: dict[str, str], provider: Provider) -> tuple[dict[str, str],
         own = dict(provider.JobKeys.model_validate({name: given[name] for name in names if name in given}))
     except ValidationError as error:
         lines += _explained(error, provider)
-    return {name: str(own[name]) for name in names if name in own}, lines
+    keys = {name: str(own[name]) for name in names if name in own}
+    if not lines:
+        lines += [f"{name}: {text}" for name, text in provider.check_keys(keys)]
+    return keys, lines
 
 
 def _explained(error: ValidationError, provider: Provider) -> Iterator[str]:

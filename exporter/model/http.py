@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.json_body import MAX_VALUES, TooManyValuesError, parsed
@@ -33,6 +34,26 @@ CONNECTION_HEADERS = frozenset(
 """Headers that only the transport sets, in lower case: those of one connection (RFC 9110 section 7.6.1), and
 of message framing and encoding. ``Host`` is not one of them: it may be set.
 """
+
+
+_MAX_ENCODINGS = 5
+_SEPARATORS = re.compile(r"[/\\]")
+
+
+def has_dot_segments(path: str) -> bool:
+    r"""Whether ``.`` or ``..`` is a segment of a path for some server that it may pass.
+
+    Gateways decode a path, some more than once, read ``\`` as ``/``, and leave out what follows a ``;`` in a
+    segment. They would then send a request, with its credential, to another path.
+    """
+    for _ in range(_MAX_ENCODINGS):
+        segments = (segment.partition(";")[0].strip() for segment in _SEPARATORS.split(path))
+        if any(segment in (".", "..") for segment in segments):
+            return True
+        encoded, path = path, unquote(path)
+        if path == encoded:
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sized
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit
 
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import Request, Response
+from exporter.model.http import Request, Response, has_dot_segments
 from exporter.providers.base import Found, Listing, ListingEnd, invalid, received
 
 PAGE_SIZE = 100
@@ -224,7 +224,7 @@ def next_path(address: object, request: Request, response: Response, listing: st
     base = requested.path.removesuffix(request.path.partition("?")[0])
     is_below = link.hostname == requested.hostname and link.path.startswith(f"{base}/")
     path = quote(link.path.removeprefix(base) if is_below else link.path, safe=_PATH, errors="replace")
-    if path in ("/", listing) or request.method != "GET" or _has_dots(path):
+    if path in ("/", listing) or request.method != "GET" or has_dot_segments(path):
         # A POST is sent to the configured path only: at another one it may change something.
         is_used = False
     elif path.startswith(f"{listing.rstrip('/')}/") and (is_below or listing != "/"):
@@ -245,10 +245,6 @@ def _link(address: object, response: Response) -> SplitResult:
             if link.hostname is not None:
                 return link
     raise invalid(response, "the address of the next page is not valid")
-
-
-def _has_dots(path: str) -> bool:
-    return any(unquote(segment) in (".", "..") for segment in path.split("/"))
 
 
 def _has_more(query: str, requested: str) -> bool:

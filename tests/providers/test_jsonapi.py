@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exporter.config.models import JobKeys
 from exporter.config_types import check_key
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import Request
+from exporter.model.http import Request, has_dot_segments
 from exporter.model.job import Items, Kind, State
 from exporter.providers.json.job_api import JsonApi, JsonOptions
 from exporter.providers.json.keys import RESERVED
@@ -354,15 +354,25 @@ def _refused(value: str) -> bool:
 
 @given(KEY, KEY, KEY)
 @example("...%2f..x", "a&b=c", '"},"x":{"')
-@example("%252e%252e", "#", "\\")
+@example("x%2f", "a&b=c", '"},"x":{"')
+@example("%2f", "#", "\\")
+@example("%2", "e.", "x")
+@example("a/%", "2e", "x")
 def test_no_key_reaches_another_place_or_shape(one: str, two: str, three: str) -> None:
-    request = requested(
-        {"one": one, "two": two, "three": three},
-        path="/a/{one}{two}/b",
-        method="POST",
-        query={"q": "{two}"},
-        body={"k": "{three}"},
-    )
+    def made() -> Request:
+        return requested(
+            {"one": one, "two": two, "three": three},
+            path="/a/{one}{two}/b",
+            method="POST",
+            query={"q": "{two}"},
+            body={"k": "{three}"},
+        )
+
+    if has_dot_segments(one + two):
+        with pytest.raises(Failure, match=r"the keys make a segment \. or \.\. of the path"):
+            made()
+        return
+    request = made()
     url = urlsplit("https://api.example.com" + request.path)
     assert url.netloc == "api.example.com"
     parts = url.path.split("/")

@@ -62,3 +62,44 @@ def test_a_page_with_more_entries_than_requested_is_read(name: str) -> None:
 def test_every_provider_with_listings_has_a_limit() -> None:
     named = {name.partition(",")[0] for name in LISTINGS}
     assert named == {name for name, kind in PROVIDERS.items() if kind.Discover is not None}
+
+
+DOTS = ["..", "a/../b", "..\\..", "%2e%2e/admin", "..;/admin"]
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_an_entry_whose_id_leads_to_another_path_is_skipped_and_counted(name: str) -> None:
+    listing, options, place, _ = LISTINGS[name]
+    ids = [*DOTS, "a" * 32]
+    entries = [{"id": each, "siteId": each, "system": {"status": "Running"}} for each in ids]
+    pages = iter([response_of({place: entries, "total": len(ids), "totalCount": len(ids)})])
+    listed = discover(listing, options, lambda _: next(pages, response_of({place: []})), now=0.0)
+    assert len(listed.found) == 1
+    assert sum(listed.end.skipped.values()) == len(DOTS)
+
+
+def test_keys_that_lead_to_another_path_only_together_are_refused_everywhere() -> None:
+    path = {"path": "/{a}/logs/.{b}", "state": "state"}
+    for read in (path, {**path, "path": "/{a}/{b}", "also": {"logs": {"path": path["path"]}}}):
+        api = provider("json", read=read)
+        assert list(api.check_keys({"a": "x", "b": "y"})) == []
+        assert list(api.check_keys({"a": "x", "b": "/z"})) == [
+            ("b", "makes a segment . or .. of the path of the request")
+        ]
+        entries = [{"a": "x", "b": "y"}, {"a": "x", "b": "/z"}]
+        listed = discover(api, keys(keys={"a": "a", "b": "b"}), response_of({"jobs": entries}), now=0.0)
+        assert [found.keys for found in listed.found] == [{"a": "x", "b": "y"}]
+        assert listed.end.skipped == {"discover.keys: the keys make a segment . or .. of the path": 1}
+
+
+def test_a_parent_whose_key_leads_to_another_path_is_skipped() -> None:
+    parents = {"path": "/groups", "items": "groups", "keys": {"group": "id"}}
+    api = provider("json", read={"path": "/{group}/{id}", "state": "state"})
+    responses = {
+        "/groups": response_of({"groups": [{"id": "/x"}, {"id": "x"}]}),
+        "/.x/jobs": response_of({"jobs": [{"id": "1"}]}),
+    }
+    options = keys(path="/.{group}/jobs", parents=parents)
+    listed = discover(api, options, responses, now=0.0)
+    assert [found.keys for found in listed.found] == [{"group": "x", "id": "1"}]
+    assert listed.end.skipped == {"discover.parents.keys: the keys make a segment . or .. of the path": 1}

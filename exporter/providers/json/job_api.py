@@ -7,14 +7,14 @@ more steps than `exporter.expressions.budget` allows.
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from exporter.config_types import Expression, Keys, KeyValue, Place, can_take_long, inside
+from exporter.config_types import Expression, Keys, KeyValue, Place, can_take_long
 from exporter.expressions.budget import LISTING_SECONDS, Budget
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
@@ -32,22 +32,25 @@ from exporter.providers.base import (
 )
 from exporter.providers.fields import Fields
 from exporter.providers.json.discover_keys import JsonDiscover, JsonParents
+from exporter.providers.json.doubts import doubts
 from exporter.providers.json.explained import Replay, explained, explained_keys, replayed, why
-from exporter.providers.json.keys import RateLimitKeys, ReadKeys
+from exporter.providers.json.keys import RateLimitKeys, ReadKeys, RequestKeys
 from exporter.providers.json.listing import body_of, keys_of, listed, look
-from exporter.providers.json.results import ITEMS, READERS, TEXTS, results_of, word
-from exporter.providers.json.templates import Turn, Values, as_number, numbers, request_of, since_of
+from exporter.providers.json.results import ITEMS, READERS, results_of, word
+from exporter.providers.json.templates import (
+    UNSAFE,
+    Turn,
+    Values,
+    as_number,
+    numbers,
+    request_of,
+    since_of,
+    unsafe_keys,
+)
 from exporter.providers.rate_limit import RateLimit
 
 # Each takes at least one of the requests that a listing may make.
 MAX_PARENTS = 499
-
-_MINUS = 'write a name that contains a minus in quotes, as in "a-b", a subtraction with spaces, as in a - b'
-_QUOTES = "write a text in single quotes, as in 'OK', and a name as this one without quotes"
-_SLASH = (
-    "write a name that contains / or another operator in quotes, as in "
-    '"app.kubernetes.io/name", and a number that is meant as to_string(a / b)'
-)
 
 
 class JsonOptions(Keys):
@@ -78,8 +81,8 @@ class JsonApi(Provider):
         super().__init__(options)
         self._read = options.read
         self._names = options.read.names()
-        requests = [options.read, *options.read.also.values()]
-        templates = [[each.body, *map(list, each.query.values())] for each in requests]
+        self._requests = [options.read, *options.read.also.values()]
+        templates = [[each.body, *map(list, each.query.values())] for each in self._requests]
         self._numbers = frozenset(numbers(templates))
         self.words = options.read.words()
         given = {name: getattr(options.read, name) for name in READERS}
@@ -109,7 +112,10 @@ class JsonApi(Provider):
             yield ("read", "labels_from", name), name
 
     def check_keys(self, keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """A key that the body has as a number must be one."""
+        """A key that the body has as a number must be one, and no keys may make a segment of dots."""
+        for request in self._requests:
+            for name in unsafe_keys(request, keys):
+                yield name, "makes a segment . or .. of the path of the request"
         for name in self._numbers:
             try:
                 as_number(name, keys[name])
@@ -133,23 +139,7 @@ class JsonApi(Provider):
     @classmethod
     def warnings(cls, system: Any) -> Iterator[tuple[Place, str]]:
         """Expressions that are valid, but find something else than what is probably intended."""
-        for name in sorted(system.labels.keys() & system.read.labels_from.keys()):
-            yield ("read", "labels_from", name), "is in labels of the system as well, which count; remove one"
-        for place, listing in inside(system.discover, JsonDiscover, ("discover",)):
-            if system.read.also and listing.state is not None and not listing.read_active:
-                why = "jobs with this state are not read, so also adds nothing; add read_active: true"
-                yield (*place, "state"), why
-        # As in config_types.
-        from exporter.expressions.tree import calculates_text, compiled, quoted_name, tight_minus  # noqa: PLC0415
-
-        for place, expression in inside({"read": system.read, "discover": system.discover}, Expression):
-            at = tight_minus(expression.source)
-            if at is not None:
-                yield place, f"the minus at character {at + 1} subtracts one field from another; {_MINUS}"
-            elif _is_text(place) and calculates_text(compiled(expression.source)):
-                yield place, f"calculates a number where a text belongs; {_SLASH}"
-            if (at := quoted_name(expression.source)) is not None:
-                yield place, f"the double quotes at character {at + 1} make a field; {_QUOTES}"
+        yield from doubts(system)
 
     def read(self, job: Job, previous: Status | None) -> Steps:
         """One request, and one for each entry of `also`."""
@@ -259,7 +249,7 @@ class JsonApi(Provider):
         if keys.parents is None:
             return (yield from self._jobs(keys, since, {}, seen, budget))
         parents: dict[tuple[str, ...], dict[str, str]] = {}
-        add = partial(_add, parents, keys.parents, budget)
+        add = partial(_add, parents, keys, keys.parents, budget)
         ends = [(yield from listed("discover.parents", keys.parents, since, add, budget))]
         for parent in parents.values():
             try:
@@ -292,6 +282,7 @@ class JsonApi(Provider):
 
         def find(entry: Any) -> Iterator[Found]:
             own = {**parent, **keys_of("discover.keys", keys.keys, entry, budget)}
+            _check_safe("discover.keys", self._requests, own)
             job_id, _ = self.identify(own)
             # Of several entries with one id the first counts: listings begin with the newest.
             if job_id not in seen:
@@ -376,16 +367,21 @@ def _state_of_entries(read: ReadKeys) -> Expression | None:
         return None
 
 
-def _is_text(place: Place) -> bool:
-    """Whether the expression at a place in ``read`` or ``discover`` should find a text."""
-    names = [part for part in place if isinstance(part, str)]
-    return names[1] in ("state", *TEXTS) or names[-2] in ("keys", "labels_from")
+def _check_safe(place: str, requests: Iterable[RequestKeys], keys: Mapping[str, str]) -> None:
+    """Fails for an entry whose keys would change the path of a request."""
+    if any(name for request in requests for name in unsafe_keys(request, keys)):
+        raise Failure(Reason.INVALID_RESPONSE, f"{place}: {UNSAFE}")
 
 
 def _add(
-    parents: dict[tuple[str, ...], dict[str, str]], keys: JsonParents, budget: Budget, entry: Any
+    parents: dict[tuple[str, ...], dict[str, str]],
+    jobs: JsonDiscover,
+    keys: JsonParents,
+    budget: Budget,
+    entry: Any,
 ) -> Iterator[Found]:
     own = keys_of("discover.parents.keys", keys.keys, entry, budget)
+    _check_safe("discover.parents.keys", [jobs], own)
     parents.setdefault(tuple(own.values()), own)
     if len(parents) > MAX_PARENTS:
         raise Failure(Reason.TOO_LARGE, f"discover.parents: more than {MAX_PARENTS} parents")

@@ -7,7 +7,6 @@ with the configuration, so that an error in one is reported with its place.
 import json
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
@@ -20,6 +19,7 @@ from exporter.config_types import (
     has_control_characters,
     inside,
 )
+from exporter.model.http import has_dot_segments
 from exporter.model.job import RESULTS, State
 from exporter.providers.rate_limit import RateLimit
 from exporter.providers.state_words import StateName, StateWords, by_word
@@ -47,7 +47,7 @@ def _path(value: str) -> str:
             "not a path; allowed are / and the characters of a URL's path, with {name} where a key goes; "
             "what follows a ? belongs under query"
         )
-    if any(unquote(segment) in (".", "..") for segment in value.split("/")):
+    if has_dot_segments(value):
         raise ValueError("must not contain the path segments . or ..")
     return value
 

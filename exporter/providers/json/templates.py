@@ -14,8 +14,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import Request
+from exporter.model.http import Request, has_dot_segments
 from exporter.providers.json.keys import KEY, RequestKeys
+
+UNSAFE = "the keys make a segment . or .. of the path"
 
 _JSON = ("Content-Type", "application/json")
 _SINCE_SECONDS = 60
@@ -36,6 +38,10 @@ def filled(template: str, values: Values) -> str:
         return template
     if (inside := parsed(template)) is not None:
         return json.dumps(filled_in(inside, values))
+    return _in_text(template, values)
+
+
+def _in_text(template: str, values: Values) -> str:
     return KEY.sub(lambda match: str(values.get(match[1], match[0])), template)
 
 
@@ -127,9 +133,22 @@ class Turn:
     expect: frozenset[int] = frozenset()
 
 
+def unsafe_keys(request: RequestKeys, keys: Values) -> Iterator[str]:
+    """The names of keys that are valid, but make ``.`` or ``..`` with what is beside them in a segment."""
+    for segment in request.path.split("/"):
+        if "{" in segment and not KEY.fullmatch(segment) and has_dot_segments(_in_text(segment, keys)):
+            yield from (name for name, _ in KEY.findall(segment))
+
+
 def request_of(request: RequestKeys, keys: Values, turn: Turn) -> Request:
-    """A request with the keys of a job, each encoded for its place."""
+    """A request with the keys of a job, each encoded for its place.
+
+    Raises:
+        Failure: the path would be another one, see `unsafe_keys`, or see `filled_in`.
+    """
     keys = {**keys, **turn.keys}
+    if any(unsafe_keys(request, keys)):
+        raise Failure(Reason.INVALID_RESPONSE, UNSAFE)
     path = filled(request.path, {name: quote(str(value), safe="") for name, value in keys.items()})
     query = {name: [filled(each, keys) for each in values] for name, values in request.query.items()}
     for place, value in turn.query.items():
