@@ -17,11 +17,11 @@ import h11
 from starlette.types import ASGIApp
 
 from exporter.web.asgi import RequestCycle, ResponseEvent, completed
+from exporter.web.encrypted import READ_BYTES, Encrypted
 from exporter.web.limits import Limits
 from exporter.web.parser import Parser
 from exporter.web.turns import Turns
 
-READ_BYTES = 4096
 WRITE_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 256 * 1024
 """Enough for 5 MB/s over a network with a round trip of 50 ms, and 64 MiB for 256 clients."""
@@ -162,14 +162,10 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _run(self, client: socket.socket, tls: Tls) -> None:
         try:
-            options: dict[str, Any] = {}
-            if tls is not None:
-                options = {
-                    "ssl": tls() if callable(tls) else tls,
-                    "ssl_handshake_timeout": self._limits.handshake_timeout,
-                    "ssl_shutdown_timeout": self._limits.farewell_timeout,
-                }
-            await self._loop.connect_accepted_socket(lambda: self, client, **options)
+            if tls is None:
+                await self._loop.connect_accepted_socket(lambda: self, client)
+            else:
+                await self._encrypt(client, tls() if callable(tls) else tls)
             await self._serve()
         except asyncio.CancelledError:
             # Ends here: the task would keep the frames, and they the task. Thousands of connections that were
@@ -181,6 +177,20 @@ class Connection(asyncio.BufferedProtocol):
             _log.exception("a connection failed")
         finally:
             self._abort()
+
+    async def _encrypt(self, client: socket.socket, context: ssl.SSLContext) -> None:
+        transport, _ = await self._loop.connect_accepted_socket(lambda: Encrypted(self._turns), client)
+        secured = await self._loop.start_tls(
+            cast("asyncio.Transport", transport.get_protocol()),
+            self,
+            context,
+            server_side=True,
+            ssl_handshake_timeout=self._limits.handshake_timeout,
+            ssl_shutdown_timeout=self._limits.farewell_timeout,
+        )
+        if secured is None:
+            raise ConnectionResetError
+        self.connection_made(secured)
 
     async def _serve(self) -> None:
         try:
@@ -267,7 +277,9 @@ class Connection(asyncio.BufferedProtocol):
             self._deadline = self._loop.call_later(seconds, self._abort)
 
     def _disconnected(self) -> None:
-        self._enter(ConnectionState.ENDING)
+        # TLS can report data and their end before it reports the end of its handshake.
+        if self.state is not ConnectionState.OPENING:
+            self._enter(ConnectionState.ENDING)
         self._arrived.set()
         if self._exchange is not None:
             self._exchange.disconnect()

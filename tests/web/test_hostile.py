@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import ssl
 import tracemalloc
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -10,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from exporter.web.server import Server
 from exporter.web.turns import Turns
+from tests.waiting import seen
 from tests.web.clients import (
     CALM,
     FAST,
@@ -287,3 +290,59 @@ async def test_no_upgrade_is_made(start: Start, upgrade: bytes) -> None:
         assert (await client.answer()).status == 200
         client.say(GET)
         assert (await client.answer()).status == 200
+
+
+async def test_handshakes_of_many_clients_at_the_same_time_are_in_turns_of_their_own(
+    start: Start, secure: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    steps = 0
+
+    class Counted(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            nonlocal steps
+            steps += 1
+            super().do_handshake()
+
+    secure.sslobject_class = Counted
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        trusting.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost").do_handshake()
+    hello = outgoing.read()
+    server = await start(limits=replace(CALM, connections=50), ssl_context=secure)
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connect(server)) for _ in range(50)]
+        # Each begins without data. One byte alone gives no right to be served out of turn later.
+        for client in clients:
+            client.say(hello[:1])
+        await seen(lambda: steps == 100, "all handshakes begun")
+        for client in clients:
+            client.say(hello[1:])
+        most, before = 0, steps
+        async with asyncio.timeout(SOON):
+            while steps < 150:
+                await asyncio.sleep(0)
+                most, before = max(most, steps - before), steps
+    assert most == 1
+
+
+async def test_a_request_in_the_last_flight_of_the_handshake_is_answered(
+    start: Start, secure: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = trusting.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    async with connect(await start(ssl_context=secure)) as client, asyncio.timeout(SOON):
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.say(outgoing.read())
+                incoming.write(await client.reader.read(2**16))
+        tls.write(GET)
+        client.say(outgoing.read())
+        response = b""
+        while not response.endswith(b"/metrics"):
+            incoming.write(await client.reader.read(2**16))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                response += tls.read(2**16)
+    assert response.startswith(b"HTTP/1.1 200")
