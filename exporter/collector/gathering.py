@@ -15,6 +15,8 @@ FREE_GATHERINGS = 4
 """Beyond it one begins each `SHARE_SECONDS`: more scrapers at the same time are unusual."""
 SHARE_SECONDS = 1.0
 """Then the oldest of 20 has waited for 16 s, which is longer than the usual scrape timeout."""
+QUIET_SECONDS = 0.1
+"""Nothing is looked for again in this time after nothing was due: to look takes 1 ms for each 1,000 jobs."""
 ROWS_PER_TURN = 50
 """Rows of missed reads that are rendered without a pause, each in up to 0.1 ms."""
 
@@ -31,11 +33,13 @@ class Gathering:
     Attributes:
         began: monotonic time since when the reads are under way; ``None`` until the next turn of the loop.
         scrapes: how many wait.
+        is_quiet: nothing was due.
     """
 
     def __init__(self, join: Join, clock: Clock) -> None:
         self.began: float | None = None
         self.scrapes = 0
+        self.is_quiet = False
         self._join = join
         self._clock = clock
         self._waiter = Waiter()
@@ -48,6 +52,7 @@ class Gathering:
             now = self._clock.monotonic()
             self.began = now if self.began is None else self.began
             self._join(self._waiter, now)
+            self.is_quiet = not self._waiter.reads
             await self._waiter.wait(math.inf)
         finally:
             self._over.set()
@@ -109,10 +114,13 @@ class Gatherings:
         self._join = join
         self._clock = clock
         self._open: list[Gathering] = []
+        self._quiet: Gathering | None = None
         self._waited: weakref.WeakSet[Gathering] = weakref.WeakSet()
 
     def current(self) -> Gathering:
         """The one for a scrape that begins now: a new one, or one of this moment."""
+        if self._quiet is not None and self._age(self._quiet) < QUIET_SECONDS:
+            return self._quiet
         newest = self._open[-1] if self._open else None
         if newest is not None and newest.scrapes and self._is_of_now(newest):
             return newest
@@ -126,8 +134,12 @@ class Gatherings:
 
     def _is_of_now(self, gathering: Gathering) -> bool:
         return gathering.began is None or (
-            len(self._open) >= FREE_GATHERINGS and self._clock.monotonic() - gathering.began < SHARE_SECONDS
+            len(self._open) >= FREE_GATHERINGS and self._age(gathering) < SHARE_SECONDS
         )
+
+    def _age(self, gathering: Gathering) -> float:
+        now = self._clock.monotonic()
+        return now - (now if gathering.began is None else gathering.began)
 
     @property
     def is_empty(self) -> bool:
@@ -136,10 +148,13 @@ class Gatherings:
 
     def join_again(self) -> None:
         """The configuration has changed: the scrapes that wait wait for its new jobs too."""
+        self._quiet = None
         for gathering in tuple(self._waited):
             if gathering.scrapes:
                 gathering.join_again()
 
     def _discard(self, gathering: Gathering) -> None:
+        if gathering.is_quiet:
+            self._quiet = gathering
         if gathering in self._open:
             self._open.remove(gathering)

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from exporter.runtime.memory import joined
 from exporter.runtime.shared import Rounds
+from exporter.web.turns import Turns
 
 MAX_BYTES = 128 * 2**20
 """Of all pages that are being sent: eight of 5,000 jobs, or hundreds of compressed ones."""
@@ -30,9 +31,8 @@ SENDING_SECONDS = 60.0
 """For a client to read a whole response: the longest scrape timeout that is usual."""
 GZIP_FROM = 1400
 """Bytes. A smaller page fits into one packet anyway."""
-SLICES_PER_TURN = 4
-"""To copy 4 slices of 64 KiB to the kernel takes a few milliseconds, however many clients there are."""
-_SLICE_BYTES = 64 * 1024
+SLICE_BYTES = 128 * 1024
+"""To copy one to the kernel takes up to a millisecond. One client is sent one in each turn of the loop."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,14 +54,17 @@ class Pages:
 
     Args:
         cut: counts the responses that were cut because their clients read too slowly.
+
+    Attributes:
+        turns: of the clients that are sent pages.
     """
 
     def __init__(self, cut: Counter) -> None:
+        self.turns = Turns()
         self._cut = cut
         self._plain: Rounds[Page] = Rounds()
         self._packed: Rounds[Page] = Rounds()
         # Their readers, by page. The oldest page is first.
-        self._turns: list[asyncio.Future[None]] = []
         self._sent: dict[Page, set[asyncio.Timeout]] = {}
 
     async def shared(
@@ -117,22 +120,6 @@ class Pages:
     def _bytes(self) -> int:
         return sum(len(page.body) for page in self._sent)
 
-    async def turn(self) -> None:
-        """Waits for a turn of the event loop in which not too many slices are sent already."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._turns.append(turn)
-        if len(self._turns) == 1:
-            asyncio.get_running_loop().call_soon(self._next_turn)
-        await turn
-
-    def _next_turn(self) -> None:
-        for turn in self._turns[:SLICES_PER_TURN]:
-            if not turn.done():  # its client has left
-                turn.set_result(None)
-        del self._turns[:SLICES_PER_TURN]
-        if self._turns:
-            asyncio.get_running_loop().call_soon(self._next_turn)
-
     def was_cut(self) -> None:
         """Counts a response that was not sent to its end."""
         self._cut.inc()
@@ -161,9 +148,9 @@ class _PageResponse(Response):
         # The server copies what it gets, so it gets one slice at a time. The end is a message of its own:
         # until then a response that is cut is incomplete for the server, which closes the connection.
         body = memoryview(self._page.body)
-        for start in range(0, len(body), _SLICE_BYTES):
-            part = body[start : start + _SLICE_BYTES]
-            await self._pages.turn()
+        for start in range(0, len(body), SLICE_BYTES):
+            part = body[start : start + SLICE_BYTES]
+            await self._pages.turns.mine()
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 

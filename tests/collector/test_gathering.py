@@ -98,6 +98,27 @@ async def test_a_scrape_reads_what_has_become_due_since_another_began(
     await asyncio.gather(first, second)
 
 
+async def looked(collector: Collector) -> float:
+    """How often it was looked for due reads, of two jobs that were not due."""
+    page = await collector.scrape(60, Format.TEXT)
+    return float(page.partition(b'why="fresh"} ')[2].split()[0]) / 2
+
+
+async def test_for_a_moment_after_nothing_was_due_it_is_not_looked_again_unless_after_a_reload(
+    collector: Collector, upstream: FakeUpstream, clock: FakeClock
+) -> None:
+    upstream.answer.set()
+    await scrape(collector)
+    for _ in range(3):
+        assert await looked(collector) == 1
+    clock.turn(2 * gathering.QUIET_SECONDS)
+    for _ in range(3):
+        assert await looked(collector) == 2
+    collector.replace([plan(upstream, "a", "b", "c")])
+    await scrape(collector)
+    assert upstream.asked == ["a", "b", "c"]
+
+
 async def fill(collector: Collector, clock: FakeClock, count: int) -> list[asyncio.Task[bytes]]:
     """So many scrapes, each of another moment."""
     scrapes = []
@@ -144,10 +165,11 @@ async def test_a_scrape_after_a_reload_waits_for_the_jobs_of_the_new_configurati
     collector.replace([plan(again := FakeUpstream(clock, slow=True), "c", concurrency=1)])
     after = scrape(collector)
     await turns()
+    upstream.answer.set()
+    await turns()
     assert not after.done()
     again.answer.set()
     assert ups(await after) == [b"1"]
-    upstream.answer.set()
     assert [ups(page) for page in await asyncio.gather(*before)] == [[b"1"]] * len(before)
 
 
