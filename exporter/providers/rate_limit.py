@@ -17,6 +17,7 @@ A header that is sent twice, as by a gateway and by the application behind it, h
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from exporter.model.dates import http_date, moment
@@ -24,6 +25,11 @@ from exporter.providers.values import count, number
 
 UNKNOWN_WAIT = 60.0
 """Seconds to wait if no call is left and no valid time is given: GitHub asks clients to wait that long."""
+
+MAX_VALUES = 50
+"""Of all headers of a response that are read. Real responses have up to ten. Each value takes microseconds on
+the event loop, and headers of 64 KiB have room for 65,000 of them.
+"""
 
 # A number below it is in seconds. From here on it may be a Unix time: of 2001 or later.
 _FIRST_MOMENT = 1e9
@@ -59,12 +65,15 @@ class RateLimit:
     reset: str = ""
 
     def windows(self, headers: Mapping[str, str], now: float) -> Iterator[Window]:
-        """The windows of which a response reports something.
+        """The windows of which a response reports something, up to `MAX_VALUES`.
 
         Args:
             headers: by lower-case name.
             now: Unix time.
         """
+        return islice(self._windows(headers, now), MAX_VALUES)
+
+    def _windows(self, headers: Mapping[str, str], now: float) -> Iterator[Window]:
         for name in headers:
             limit = "limit" in name
             if name.endswith("ratelimit"):
@@ -142,7 +151,7 @@ def _policy(text: str) -> Window:
 
 def _times(value: str, now: float) -> Iterator[float]:
     """The seconds from now of each value of a header. A date has a comma as well; its parts are tried too."""
-    for each in {value, *value.split(",")}:
+    for each in {value, *value.split(",", MAX_VALUES)}:
         if (seconds := _seconds(each, now)) is not None:
             yield seconds
 

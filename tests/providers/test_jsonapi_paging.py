@@ -273,6 +273,12 @@ def test_pages_are_turned_by_the_link_header() -> None:
     assert listed({"paging": {"header": "Link"}}, page).paths == ["/jobs", "/jobs?page=2&x=a,b"]
 
 
+def test_a_link_header_of_a_length_that_no_system_has_fails_the_listing() -> None:
+    links = '</jobs?page=2>; rel="next"' + '; rel="x"' * 2_000
+    with pytest.raises(Failure, match="the header Link is too long"):
+        listed({"paging": {"header": "Link"}}, response_of({"jobs": []}, link=links))
+
+
 @pytest.mark.parametrize(
     "links",
     [
@@ -301,11 +307,11 @@ def test_a_link_header_without_a_next_address_is_that_of_the_last_page(links: st
     assert listed({"paging": {"header": "Link"}}, response).paths == ["/jobs"]
 
 
-@pytest.mark.parametrize("links", ["<" * 60_000, '<x>\\"' * 12_000, '<x>;a="' * 9_000, "<" + "x;" * 30_000])
+@pytest.mark.parametrize("links", ["<" * 16_000, '<x>\\"' * 3_200, '<x>;a="' * 2_300, "<" + "x;" * 8_000])
 def test_no_link_header_takes_long_to_read(links: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     listed({"paging": {"header": "Link"}}, response_of({"jobs": []}, link=links))
-    assert time.perf_counter() - began < 2.0
+    assert time.thread_time() - began < 0.2
 
 
 def linked(link: object, **keys: Any) -> list[str]:
