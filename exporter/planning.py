@@ -33,7 +33,9 @@ class Planner:
         self._clock = clock
         self._compute = compute
 
-    def plan(self, systems: Iterable[SystemConfig], before: Mapping[str, Planned]) -> dict[str, Planned]:
+    async def plan(
+        self, systems: Iterable[SystemConfig], before: Mapping[str, Planned]
+    ) -> dict[str, Planned]:
         """The plan of each system by name. A system that did not change keeps its plan.
 
         Args:
@@ -45,6 +47,7 @@ class Planner:
         """
         plans: dict[str, Planned] = {}
         for system in systems:
+            await self._compute.turns.pause()
             was, plan = before.get(system.name, (None, None))
             with self._set_up(system):
                 if was is None or plan is None or was.reach != system.reach:

@@ -17,7 +17,7 @@ from exporter.collector.collector import Collector
 from exporter.collector.explain_listing import ReadListing, read_listings
 from exporter.collector.probed import Probe
 from exporter.collector.query import Pairs
-from exporter.config import BUILT_IN, Registry
+from exporter.config import BUILT_IN, Registry, SystemConfig
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.shard import Shard
@@ -162,9 +162,9 @@ class Service:
         await self._notifier.reloading()
         refused = ""
         try:
-            loaded = await tasks.in_thread(self._loader.load_changes)
-            if loaded is not None:
-                self._apply(loaded)
+            systems = await tasks.in_thread(self._load_changes)
+            if systems is not None:
+                await self._apply(systems)
                 self._reserve_descriptors()
             elif self._is_news(UNCHANGED):
                 _log.info(UNCHANGED)
@@ -251,18 +251,26 @@ class Service:
         """Loads the first configuration."""
         # In a thread, as each load: a large configuration would block the loop.
         loaded = await tasks.in_thread(self._loader.load)
-        self._apply(loaded)
+        await self._apply(loaded.systems)
         self._instrumentation.reloaded(worked=True)
         return loaded
 
-    def _apply(self, loaded: config.Config) -> None:
-        systems = loaded.systems
+    def _load_changes(self) -> Sequence[SystemConfig] | None:
+        """The systems of the configuration, or ``None`` if no file has changed. Runs in a thread."""
+        loaded = self._loader.load_changes()
+        if loaded is None:
+            return None
+        before = {name: system for name, (system, _) in self._plans.items()}
+        return [config.sharing(system, before.get(system.name)) for system in loaded.systems]
+
+    async def _apply(self, systems: Sequence[SystemConfig]) -> None:
         try:
-            plans = self._planner.plan(systems, self._plans)
+            plans = await self._planner.plan(systems, self._plans)
         except config.ConfigError as error:
             self._loader.reject(error)
             raise
-        self.collector.replace([plan for _, plan in plans.values()])
+        for _ in self.collector.replacing([plan for _, plan in plans.values()]):
+            await self._compute.turns.pause()
         before, self._plans = self._plans, plans
         kept = {plan.upstream for _, plan in plans.values()}
         for system, plan in before.values():

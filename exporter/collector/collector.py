@@ -35,6 +35,11 @@ _log = logging.getLogger(__name__)
 UNLISTED_SECONDS = 300.0
 """How long service discovery waits for the first success of a listing before it leaves the system out."""
 
+MAX_ROUNDS = 5
+"""How often a reload looks for jobs that a read has changed since it has rendered them."""
+FEW = 50
+"""So many jobs are rendered together with the change, in less than 5 ms."""
+
 MAX_PROBES = 200
 """Jobs that are not watched and are probed at the same time. Watched jobs have a bound of their own: that of
 connections."""
@@ -90,33 +95,66 @@ class Collector:
         The change is atomic: no scrape shows parts of two configurations. Jobs that stay keep what is known
         of them, jobs that go leave no series.
         """
-        before, systems = dict(self._systems), dict[str, System]()
-        self._plans += 1
-        for plan in plans:
-            system = before.pop(plan.name, None)
-            if system is None:
-                instrumentation = self._instrumentation.of(plan.name)
-                system = System(plan, self._record, instrumentation, self.shard, self._clock)
-            elif system.plan is not plan:
-                if system.plan.origin != plan.origin:
-                    self._probed.forget(plan.name)
-                system.apply(plan)
-            systems[plan.name] = system
-        self._systems = systems
-        for name, system in before.items():
-            system.drop()
-            system.log_outages()
+        for _ in self.replacing(plans):
+            pass
+
+    def replacing(self, plans: Iterable[Plan]) -> Iterator[None]:
+        """The same in short steps, between which everything else goes on.
+
+        All changes are in one step. Those before it render what is going to be shown; those after it free
+        memory.
+        """
+        plans = tuple(plans)
+        if [*map(id, plans)] == [id(system.plan) for system in self._systems.values()]:
+            return
+        systems = {plan.name: self._systems.get(plan.name) or self._new_system(plan) for plan in plans}
+        changed = [
+            (systems[plan.name], plan)
+            for plan in plans
+            if self._systems.get(plan.name) is None or systems[plan.name].plan is not plan
+        ]
+        for _ in range(MAX_ROUNDS):
+            late = 0
+            for system, plan in changed:
+                late += yield from system.prepare(plan)
+            # A read that has ended meanwhile has changed what its job shows.
+            if late <= FEW:
+                break
+        gone = self._change(systems, changed)
+        while gone:
+            gone.pop()
+            yield
+
+    def _change(self, systems: dict[str, System], changed: Iterable[tuple[System, Plan]]) -> list[object]:
+        gone: list[object] = []
+        for system, plan in changed:
+            if system.plan.origin != plan.origin:
+                self._probed.forget(plan.name)
+            gone += system.apply(plan)
+        before, self._systems = self._systems, systems
+        for name in before.keys() - systems.keys():
+            gone += before[name].drop()
+            before[name].log_outages()
             self._probed.forget(name)
             self._system_page.drop(name)
             self._instrumentation.forget(name)
+        self._plans += 1
         for gatherings in self._gatherings.values():
             gatherings.join_again()
+        return gone
 
-    def _record(self, plan: Plan, outages: Outages, job: Job) -> JobRecord:
+    def _new_system(self, plan: Plan) -> System:
+        instrumentation = self._instrumentation.of(plan.name)
+        return System(plan, self._new_record, self._record, instrumentation, self.shard, self._clock)
+
+    def _new_record(self, plan: Plan, outages: Outages, job: Job) -> JobRecord:
+        return JobRecord(job, plan, self._job_page, outages, self._clock)
+
+    def _record(self, plan: Plan, outages: Outages, job: Job, new: JobRecord | None) -> JobRecord:
         """The record of a job that is watched from now on, with what probes have read of it."""
         record = self._probed.release(job)
         if record is None:
-            return JobRecord(job, plan, self._job_page, outages, self._clock)
+            return new or self._new_record(plan, outages, job)
         record.move(self._job_page, outages)
         record.reconfigure(job, plan)
         return record

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import inf
 
 from exporter.collector.choice import chosen
-from exporter.collector.record import JobRecord, Records
+from exporter.collector.record import JobRecord
+from exporter.collector.records import Records
 from exporter.collector.source import Source, Waiter
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason

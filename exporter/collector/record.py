@@ -1,8 +1,8 @@
-"""What is known of a job, the rows that show it, and the making of records."""
+"""What is known of a job, and the rows that show it."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from exporter.collector.outages import Example, Outages
 from exporter.collector.plan import Plan
@@ -13,11 +13,31 @@ from exporter.model.clock import Clock
 from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import Job, State, Status
-from exporter.model.shard import Shard
 from exporter.upstream.reading import Reading, Upstream
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """What a job record shows, rendered ahead of a change of the configuration.
+
+    Args:
+        view_before: from which ``view`` was made.
+        labels_before: from which ``vendor_labels`` were made.
+        row_before: kept only so that it is freed with the face: there are many lines in the rows of all jobs.
+    """
+
+    job: Job
+    current_only: bool
+    vendor_labels: Mapping[str, str]
+    identity: str
+    view: JobView | None
+    row: Row | None
+    view_before: JobView | None
+    labels_before: Mapping[str, str]
+    row_before: Row | None
 
 
 class JobRecord(Source[Reading]):
@@ -53,21 +73,59 @@ class JobRecord(Source[Reading]):
         self._listed_state: State | None = None
         self._has_labels = False
         self._upstream = plan.upstream
-        self._set_labels(plan)
+        self._row: Row | None = None
+        self._fields = {"system": job.system, "job_id": job.id}
+        self._current_only = plan.current_only
+        self._identify()
 
-    def reconfigure(self, job: Job, plan: Plan) -> None:
-        """Applies a changed configuration, and shows a dropped record again. The history stays."""
+    def face(self, job: Job, plan: Plan) -> Face | None:
+        """What the record is going to show with this job and plan; ``None`` if it shows the same.
+
+        To render it takes most of the time of a reload, so that is done before anything changes.
+        """
+        labels = self._labels_with(plan.upstream)
+        if (job, plan.current_only, labels) == (self.job, self._current_only, self._vendor_labels):
+            return None
+        identity, view, row = label_text({**self._fields, **labels, **job.labels}), self.view, None
+        if view is not None:
+            view = replace(view, job=job)
+            same = (identity, plan.current_only) == (self._identity, self._current_only)
+            row = render_row(
+                JOB_METRICS,
+                identity,
+                view,
+                before=self._row if same else None,
+                current_only=plan.current_only,
+            )
+        before = self.view, self._vendor_labels, self._row
+        return Face(job, plan.current_only, labels, identity, view, row, *before)
+
+    def reconfigure(self, job: Job, plan: Plan, face: Face | None = None) -> None:
+        """Applies a changed configuration, and shows a dropped record again. The history stays.
+
+        Args:
+            face: an earlier result of `face` for the same job and plan. A read may have ended since then.
+        """
+        if face is None or self.is_stale(face):
+            face = self.face(job, plan)
         if plan.upstream is not self._upstream:
-            self._forget_labels(plan.upstream)
-        if (job, plan.rules, plan.current_only) != (self.job, self._pace.rules, self._current_only):
-            self.job = job
-            self._pace.rules = plan.rules
-            self._set_labels(plan)
-            if self.view is not None:
-                self.view = replace(self.view, job=job)
-        elif not self._dropped:
-            return
-        self._restore()
+            # The next response sets the labels; those that are no longer configured go now.
+            self._upstream, self._has_labels, self._listed_labels = plan.upstream, False, {}
+        self._pace.rules = plan.rules
+        if face is not None:
+            self.job, self._current_only = face.job, face.current_only
+            self._vendor_labels, self._identity = face.vendor_labels, face.identity
+            self.view, self._row = face.view, face.row
+            if self._row is not None and not self._dropped:
+                self._page.put(self, self._row)
+        if self._dropped:
+            self._restore()
+
+    def is_stale(self, face: Face | None) -> bool:
+        """Whether the record has changed since a face was made of it."""
+        return face is not None and (
+            face.view_before is not self.view or face.labels_before is not self._vendor_labels
+        )
 
     def drop(self) -> None:
         """Removes its rows; a read under way shows nothing."""
@@ -98,25 +156,16 @@ class JobRecord(Source[Reading]):
         """The families of this job alone."""
         return b"" if self._dropped else self._page.render(format_, only=self)
 
-    def _set_labels(self, plan: Plan) -> None:
-        self._fields = {"system": self.job.system, "job_id": self.job.id}
-        self._current_only = plan.current_only
-        self._identify()
-
     def _identify(self) -> None:
         self._identity = label_text({**self._fields, **self._vendor_labels, **self.job.labels})
-        self._row: Row | None = None
+        self._row = None
 
-    def _forget_labels(self, upstream: Upstream) -> None:
-        """Lets the next response set the labels; those that are no longer configured go now."""
-        self._upstream, self._has_labels, self._listed_labels = upstream, False, {}
+    def _labels_with(self, upstream: Upstream) -> Mapping[str, str]:
+        """The vendor's labels that stay: with another upstream, those that are still configured."""
+        if upstream is self._upstream:
+            return self._vendor_labels
         names = {name for _, name in upstream.provider.vendor_labels()}
-        kept = {name: each for name, each in self._vendor_labels.items() if name in names}
-        if kept != self._vendor_labels:
-            self._vendor_labels = kept
-            self._identify()
-            if self.view is not None:
-                self._put(self.view)
+        return {name: each for name, each in self._vendor_labels.items() if name in names}
 
     def add_labels(self, labels: Mapping[str, str], *, complete: bool) -> None:
         """Adds the labels that the vendor reports. The first ones stay until a reload changes the system.
@@ -269,56 +318,3 @@ class JobRecord(Source[Reading]):
             name = self.view.name if self.view is not None else self.job.name
             self._outages.began(self, reason, Example(self.job.id, name, self.detail), error)
             _log.debug("job cannot be read", extra={**self._fields, "reason": reason, "detail": self.detail})
-
-
-class Records:
-    """Makes the job records of one system by its present plan.
-
-    Args:
-        create: makes a record, or finds the one that probes have made.
-        outages: why jobs of the system cannot be read.
-
-    Attributes:
-        plan: the present one; only the system replaces it.
-        configured: the configured jobs by ``job_id``, those of other shards too.
-    """
-
-    def __init__(
-        self, plan: Plan, create: Callable[[Plan, Outages, Job], JobRecord], outages: Outages, shard: Shard
-    ) -> None:
-        self.outages = outages
-        self._create = create
-        self._shard = shard
-        self.apply(plan)
-
-    def apply(self, plan: Plan) -> None:
-        """Makes records by another plan from now on."""
-        self.plan = plan
-        self.configured = {job.id: job for job in plan.jobs}
-        self.outages.move(plan.upstream.place)
-
-    def owns(self, job_id: str) -> bool:
-        """Whether this shard watches the job."""
-        return self._shard.owns(self.plan.name, job_id)
-
-    def create(self, job: Job) -> JobRecord:
-        """A record of a job that is not watched yet."""
-        return self._create(self.plan, self.outages, job)
-
-    def reconfigure(self, record: JobRecord, job: Job) -> None:
-        """Applies the plan to a record."""
-        record.reconfigure(job, self.plan)
-
-    def keep(self, record: JobRecord) -> bool:
-        """Applies the plan to the record of a job that was found.
-
-        Returns:
-            Whether the provider accepts the job's keys.
-        """
-        try:
-            self.reconfigure(record, self.plan.job(record.job.keys, record.job.name))
-        except Exception:  # noqa: BLE001  one job must not stop a reload half-way
-            fields = {"system": self.plan.name, "job_id": record.job.id}
-            _log.exception("failed to keep a found job", extra=fields)
-            return False
-        return True

@@ -2,14 +2,15 @@
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.collector.discovery import Discovery
 from exporter.collector.outages import Outages
 from exporter.collector.plan import Plan
 from exporter.collector.readers import Readers
-from exporter.collector.record import JobRecord, Records
+from exporter.collector.record import JobRecord
+from exporter.collector.records import Create, Records
 from exporter.collector.source import Waiter
 from exporter.collector.summary import Summary
 from exporter.metrics import JobView, SystemView
@@ -48,8 +49,9 @@ class System:
     """One system as it is watched.
 
     Args:
-        plan: what is watched.
-        create: makes the record of a job that is not watched yet.
+        plan: what is watched, once it is applied.
+        new: makes the record of a job, which nothing knows yet.
+        create: makes the record of a job that is watched.
 
     Attributes:
         identity: the labels of the system's own series.
@@ -58,7 +60,8 @@ class System:
     def __init__(
         self,
         plan: Plan,
-        create: Callable[[Plan, Outages, Job], JobRecord],
+        new: Callable[[Plan, Outages, Job], JobRecord],
+        create: Create,
         instrumentation: SystemInstrumentation,
         shard: Shard,
         clock: Clock,
@@ -67,12 +70,11 @@ class System:
         self._shard = shard
         self._instrumentation = instrumentation
         self._outages = Outages(plan.name)
-        self._records = Records(plan, create, self._outages, shard)
+        self._records = Records(plan, new, create, self._outages, shard)
         self._readers = Readers(plan.name, plan.upstream, plan.concurrency)
         self._jobs: dict[str, JobRecord] = {}
         self._summary: Summary | None = None
         self._discovery: Discovery | None = None
-        self.apply(plan)
 
     @property
     def _found(self) -> Mapping[str, JobRecord]:
@@ -83,15 +85,40 @@ class System:
         """What is watched at present."""
         return self._records.plan
 
-    def apply(self, plan: Plan) -> None:
+    def prepare(self, plan: Plan) -> Generator[None, None, int]:
+        """Does most of the work of `apply` ahead, in steps. Nothing changes yet.
+
+        Returns:
+            How many jobs were not prepared: 0 if it is called again and nothing has happened meanwhile.
+        """
+        late, same_origin = 0, plan.origin == self.plan.origin
+        for job in plan.jobs:
+            if self._records.owns(job.id):
+                late += self._records.prepare(plan, job, self._known(job) if same_origin else None)
+            yield
+        for record in tuple(self._found.values()) if same_origin else ():
+            late += self._records.prepare_found(plan, record)
+            yield
+        return late
+
+    def _known(self, job: Job) -> JobRecord | None:
+        """What `apply` is going to find of a configured job."""
+        record = self._jobs.get(job.id)
+        if record is None and self._discovery is not None:
+            record = self._discovery.jobs.get(job.id) or self._discovery.former.get(job.id)
+        return record if record is not None and record.job.keys == job.keys else None
+
+    def apply(self, plan: Plan) -> list[object]:
         """Applies another plan immediately.
 
         Jobs that stay keep what is known of them, and their place in the queue, unless the plan has another
         ``origin``; jobs that go leave no series. The waiters then have to join what is new.
+
+        Returns:
+            What is not needed any more. There can be so much that its memory is better freed in steps.
         """
         same_origin = plan.origin == self.plan.origin
-        if not same_origin:
-            self.drop()
+        gone: list[object] = [] if same_origin else self.drop()
         same_upstream = plan.upstream is self._readers.upstream
         if not same_upstream:
             # Reads under way end with their own upstream, and do not delay reads with the new one.
@@ -114,6 +141,8 @@ class System:
             record.abandon_queued()
             record.drop()
         self._readers.work()
+        ahead = self._records.applied()
+        return [*gone, *records.values(), *ahead.changed.values(), *ahead.new.values()]
 
     def _configured(self, job: Job, records: dict[str, JobRecord]) -> JobRecord:
         if job.id not in records or records[job.id].job.keys != job.keys:
@@ -142,8 +171,8 @@ class System:
         else:
             self._discovery.reconfigure(plan.discover, same_upstream=same_upstream)
 
-    def drop(self) -> None:
-        """Forgets everything that is known of its jobs."""
+    def drop(self) -> list[object]:
+        """Forgets everything that is known of its jobs, and returns it."""
         self._readers.clear()
         records = [*self._jobs.values()]
         if self._discovery is not None:
@@ -152,6 +181,7 @@ class System:
         for record in records:
             record.drop()
         self._jobs, self._summary, self._discovery = {}, None, None
+        return [*records]
 
     def join(self, waiter: Waiter, now: float) -> None:
         """Makes a waiter wait for every read that is due.

@@ -6,7 +6,7 @@ from exporter.config.loader import Loader
 from exporter.config.read import stamp
 from exporter.config.registry import BUILT_IN, Registry
 from exporter.config.schema import json_schema, reference
-from exporter.config.system_config import Reach, SystemConfig
+from exporter.config.system_config import Reach, SystemConfig, sharing
 from exporter.config.warnings import warnings
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "json_schema",
     "load",
     "reference",
+    "sharing",
     "stamp",
     "warnings",
 ]

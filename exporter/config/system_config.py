@@ -1,7 +1,7 @@
 """One system as the configuration describes it: an immutable value with all defaults applied."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isinf
 from typing import Any
 
@@ -65,6 +65,18 @@ class SystemConfig:
     def job(self, keys: Mapping[str, str], name: str) -> Job:
         """A job that is not in the file, of its provider's keys and its system's labels and expectations."""
         return _job(self.name, self.provider, keys, name, self.labels, self.expect)
+
+
+def sharing(system: SystemConfig, before: SystemConfig | None) -> SystemConfig:
+    """An equal system that consists of the objects of ``before`` where these are equal.
+
+    So what did not change is found by identity, and the memory of both is that of one.
+    """
+    if before is None or system == before:
+        return before or system
+    known = {job.id: job for job in before.jobs}
+    jobs = tuple([was if (was := known.get(job.id)) == job else job for job in system.jobs])
+    return replace(system, jobs=jobs)
 
 
 def system_config(

@@ -2,9 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -343,13 +344,13 @@ async def test_a_config_with_a_plug_in_that_fails_changes_nothing(tmp_path: Path
 async def test_a_config_that_never_stops_changing_does_not_hold_a_scrape_beyond_its_deadline(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace, configs = Collector.replace, list[Sequence[Plan]]()
+    replacing, configs = Collector.replacing, list[Sequence[Plan]]()
 
-    def keep(self: Collector, plans: Sequence[Plan]) -> None:
+    def keep(self: Collector, plans: Sequence[Plan]) -> Iterator[None]:
         configs.append(plans)
-        replace(self, plans)
+        return replacing(self, plans)
 
-    monkeypatch.setattr(Collector, "replace", keep)
+    monkeypatch.setattr(Collector, "replacing", keep)
     gate = asyncio.Event()
     keys = "provider: sitecore, summary: true, discover: {newer_than: 1d}, min_interval: 0s"
     async with vendor(lambda _: Told(after=gate.wait)) as xmc:
@@ -358,7 +359,9 @@ async def test_a_config_that_never_stops_changing_does_not_hold_a_scrape_beyond_
             loop, changing = asyncio.get_running_loop(), True
 
             def change() -> None:
-                replace(running.service.collector, configs[0])
+                # Other plans, though they are equal.
+                for _ in replacing(running.service.collector, [replace(plan) for plan in configs[0]]):
+                    pass
                 if changing:
                     loop.call_soon(change)
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from mmap import mmap
 from typing import Any
 
 from hypothesis import settings
@@ -28,8 +29,8 @@ from tests.collector.test_collector import RUNNING, FakeUpstream, job, plan
 
 JOBS = "abcd"
 LONG = 1e6
-TURNS_TO_SETTLE = 15
-"""More than any chain of callbacks needs: a read ends, its scrape wakes and renders its page."""
+TURNS_TO_SETTLE = 30
+"""More than the steps of a reload, or any chain of callbacks: a read ends, its scrape wakes and renders."""
 
 
 class HeldUpstream(FakeUpstream):
@@ -60,6 +61,20 @@ class Inline(ThreadPoolExecutor):
         return done
 
 
+class Watched(Collector):
+    """Reports when it changes.
+
+    Attributes:
+        on_change: called immediately before.
+    """
+
+    on_change: Callable[[], None]
+
+    def _change(self, *systems: Any) -> list[object]:
+        self.on_change()
+        return super()._change(*systems)
+
+
 class Reloads(RuleBasedStateMachine):
     """Any order of reloads, scrapes, probes, answers and clients that leave."""
 
@@ -70,15 +85,17 @@ class Reloads(RuleBasedStateMachine):
         self.loop.set_default_executor(Inline())
         self.clock = FakeClock(now=1000.0)
         self.upstreams = [HeldUpstream(self.clock, 1)]
-        self.collector = Collector(Instrumentation("0"), clock=self.clock)
+        self.collector = Watched(Instrumentation("0"), clock=self.clock)
         self.clients: set[asyncio.Task[None]] = set()
         self.errors: list[BaseException] = []
         self.version, self.origin = 0, 0
+        self.reloading: asyncio.Task[None] | None = None
         self.plans: list[Plan] = []
         """All that have been in force."""
-        self.asks: Counter[tuple[int, str]] = Counter()
-        """How many clients wanted a job of an origin, so how often it may be read."""
+        self.asks: Counter[str] = Counter()
+        """How many clients wanted a job, so how often it may be read."""
         self.apply("ab")
+        self.turn(TURNS_TO_SETTLE)
 
     def planned(self, ids: str) -> Plan:
         upstream = self.upstreams[-1]
@@ -100,22 +117,16 @@ class Reloads(RuleBasedStateMachine):
 
     async def scrape(self) -> None:
         for each in self.plan.jobs:
-            self.asks[self.origin, each.id] += 1
+            self.asks[each.id] += 1
         plans = len(self.plans) - 1
-        page = await self.collector.scrape(LONG, Format.TEXT)
-        shown = [
-            (sample.labels["job_id"], sample.labels["version"])
-            for family in text_string_to_metric_families(page.decode())
-            for sample in family.samples
-            if sample.name == "remote_job_up"
-        ]
+        shown = self.rows(await self.collector.scrape(LONG, Format.TEXT))
         # One configuration, each of its jobs once, and all of them read.
-        assert sorted(shown) in [
+        assert [row[:2] for row in shown] in [
             [(each.id, each.labels["version"]) for each in plan.jobs] for plan in self.plans[plans:]
         ]
 
     async def probe(self, job_id: str) -> None:
-        self.asks[self.origin, job_id] += 1
+        self.asks[job_id] += 1
         probe = await self.collector.probe([("system", "xmc"), ("id", job_id)], LONG)
         assert probe.record.view is not None
         assert probe.record.job.labels == self.plan.labels
@@ -171,45 +182,56 @@ class Reloads(RuleBasedStateMachine):
         return self.plans[-1]
 
     def apply(self, ids: str) -> None:
-        """Applies a new plan in the next turn."""
-        self.loop.call_soon(self.replace, self.planned(ids))
+        """Begins to apply a new plan, a step in each turn."""
+        self.reloading = self.loop.create_task(self.replace(self.planned(ids)))
         self.turn(1)
 
-    def replace(self, new: Plan) -> None:
-        known = {each.id for each in self.plan.jobs} if self.plans else set()
-        for each in new.jobs:
-            if each.id not in known:
-                self.asks[self.origin, each.id] += len(self.clients)
-        self.plans.append(new)
-        self.collector.replace([new])
+    async def replace(self, new: Plan) -> None:
+        def change() -> None:
+            before = self.plans[-1] if self.plans else None
+            known = {each.id for each in before.jobs} if before and before.origin == new.origin else set()
+            # Jobs of another origin are other jobs, those that are only probed too.
+            fresh = set(JOBS) if not known else {each.id for each in new.jobs} - known
+            self.asks.update(dict.fromkeys(fresh, len(self.clients)))
+            self.plans.append(new)
+
+        self.collector.on_change = change
+        for _ in self.collector.replacing([new]):
+            await asyncio.sleep(0)
+
+    def has_reloaded(self) -> bool:
+        return self.reloading is not None and self.reloading.done()
 
     def ids(self) -> str:
         return "".join(each.id for each in self.plan.jobs)
 
+    @precondition(has_reloaded)
     @rule(ids=st.sets(st.sampled_from(JOBS)))
     def reload_jobs(self, ids: set[str]) -> None:
         self.apply("".join(sorted(ids)))
 
+    @precondition(has_reloaded)
     @rule()
     def reload_labels(self) -> None:
         self.version += 1
         self.apply(self.ids())
 
+    @precondition(has_reloaded)
     @rule()
     def reload_nothing(self) -> None:
-        self.loop.call_soon(self.collector.replace, [self.plan])
+        self.loop.call_soon(self.collector.replace, [self.plan])  # changes nothing
 
+    @precondition(has_reloaded)
     @rule(concurrency=st.integers(1, 2))
     def reload_upstream(self, concurrency: int) -> None:
         self.upstreams.append(HeldUpstream(self.clock, concurrency))
         self.apply(self.ids())
 
+    @precondition(has_reloaded)
     @rule()
     def reload_origin(self) -> None:
         self.origin += 1
         self.upstreams.append(HeldUpstream(self.clock, 1))
-        for job_id in JOBS:
-            self.asks[self.origin, job_id] += len(self.clients)
         self.apply(self.ids())
 
     @rule()
@@ -224,10 +246,21 @@ class Reloads(RuleBasedStateMachine):
             self.turn(TURNS_TO_SETTLE)
         assert not self.clients, "a client waits in vain"
         asked = Counter(job_id for each in self.upstreams for job_id in each.asked)
-        wanted = Counter[str]()
-        for (_, job_id), times in self.asks.items():
-            wanted[job_id] += times
-        assert asked <= wanted
+        assert asked <= self.asks
+        rows = self.rows(self.loop.run_until_complete(self.collector.render(Format.TEXT)))
+        assert rows == sorted(
+            (view.job.id, view.job.labels["version"], float(view.reason is None))
+            for view in self.collector.views()
+        )
+
+    def rows(self, page: bytes | mmap) -> list[tuple[str, str, float]]:
+        """Id, label and value of each series of ``remote_job_up``."""
+        return sorted(
+            (sample.labels["job_id"], sample.labels["version"], sample.value)
+            for family in text_string_to_metric_families(bytes(page).decode())
+            for sample in family.samples
+            if sample.name == "remote_job_up"
+        )
 
     def teardown(self) -> None:
         try:
