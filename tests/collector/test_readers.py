@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from exporter.collector.readers import Readers
+from exporter.collector.readers import Queued, Readers
 from exporter.collector.source import Source, Waiter
 from exporter.model.pacing import Rules
 from exporter.upstream.reading import Outcome, Upstream
@@ -85,9 +85,11 @@ class Queue(RuleBasedStateMachine):
         self.waiters: list[Waiter] = []
         self.start(1)
 
-    def start(self, concurrency: int) -> None:
+    def start(self, concurrency: int, queue: Sequence[Queued] = ()) -> None:
         self.concurrency = concurrency
-        self.readers = self.kind("docs", cast("Upstream", SimpleNamespace(not_before=-LONG)), concurrency)
+        upstream = cast("Upstream", SimpleNamespace(not_before=-LONG))
+        self.readers = self.kind("docs", upstream, concurrency, queue)
+        self.loop.call_soon(self.readers.work)
 
     def join(self, waiter: Waiter, names: str) -> None:
         """As a scrape does."""
@@ -153,8 +155,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(concurrency=st.integers(1, 3))
     def reload(self, concurrency: int) -> None:
-        self.readers.clear()
-        self.start(concurrency)
+        self.start(concurrency, self.readers.give_up())
 
     @rule()
     def close(self) -> None:
@@ -192,7 +193,9 @@ class Queue(RuleBasedStateMachine):
         assert all(task.done() for task in self.tasks)
 
 
-CHEAP = settings(max_examples=60, stateful_step_count=20, deadline=None)
+PHASES = [Phase.explicit, Phase.generate]
+"""To shrink an example that fails would take minutes."""
+CHEAP = settings(max_examples=60, stateful_step_count=20, phases=PHASES, deadline=None)
 TestQueue = Queue.TestCase
 TestQueue.settings = CHEAP
 
@@ -212,4 +215,14 @@ class FaultyQueue(Queue):
 
 def test_a_worker_that_is_counted_after_its_end_is_found() -> None:
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(FaultyQueue, settings=settings(CHEAP, phases=[Phase.generate]))
+        run_state_machine_as_test(FaultyQueue, settings=CHEAP)
+
+
+async def test_readers_that_close_wake_the_waiters_of_reads_that_have_not_begun() -> None:
+    readers = Readers("docs", cast("Upstream", SimpleNamespace(not_before=-LONG)), 1)
+    waiter, listing, job = Waiter(), Asked(), Asked()
+    listing.join(waiter, 0.0, -LONG, readers.begin)
+    job.join(waiter, 0.0, -LONG, readers.queue)
+    readers.work()
+    await readers.close()
+    assert not waiter.reads
