@@ -55,13 +55,19 @@ def chosen(
         status = record.status
         if job_id in found or status is None or not status.final or status.state is not State.FAILED:
             continue
-        end = status.result_at or record.state_since
+        # A vendor's time in the future would keep the run until then.
+        end = min(status.result_at or now, record.state_since)
         if not too_old(State.FAILED, end, longest, now):
             kept[job_id], ended[job_id] = None, end
     if len(kept) <= max_jobs:
         return kept, 0
+
+    def age(job_id: str) -> float:
+        end = ended[job_id]
+        return -1.0 if end is None else max(0.0, now - end)
+
     # Active runs first, then those that ended last; a stable sort keeps the listing's order.
-    ranked = sorted(kept, key=lambda job_id: -(ended[job_id] or now + 1))
+    ranked = sorted(kept, key=age)
     return {job_id: kept[job_id] for job_id in ranked[:max_jobs]}, len(kept) - max_jobs
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from mmap import mmap
 from typing import Any
 
-from exporter.collector.gathering import Gatherings
+from exporter.collector.gathering import ROWS_PER_TURN, Gatherings
 from exporter.collector.outages import Outages
 from exporter.collector.plan import Plan
 from exporter.collector.probed import Probe, ProbedJobs
@@ -24,7 +24,7 @@ from exporter.collector.system import Overview, System
 from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
 from exporter.metrics.exposition import Format, Page, render_row
 from exporter.metrics.instrumentation import Instrumentation
-from exporter.model.clock import SYSTEM_CLOCK, Clock
+from exporter.model.clock import SYSTEM_CLOCK, Clock, SetBack
 from exporter.model.job import Job
 from exporter.model.shard import Shard
 from exporter.runtime.memory import joined
@@ -83,6 +83,7 @@ class Collector:
             False: Gatherings(self._join_summaries, clock),
         }
         self._unlisted = frozenset[str]()
+        self._set_back = SetBack(clock)
 
     @property
     def is_idle(self) -> bool:
@@ -174,9 +175,26 @@ class Collector:
             seconds: to wait for reads.
             jobs: whether jobs are read; if not, only each system's own count.
         """
-        await self._gatherings[jobs].current().wait(self._clock.monotonic() + seconds)
+        end = self._clock.monotonic() + seconds
+        await self._check_clock()
+        await self._gatherings[jobs].current().wait(end)
         for system in self._systems.values():
             system.log_outages()
+
+    async def _check_clock(self) -> None:
+        """If the clock was set back, caps the times that it has left in the future."""
+        seconds = self._set_back.seconds()
+        if not seconds:
+            return
+        fields = {"seconds": round(seconds, 1)}
+        _log.warning("the clock was set back; future times are set to now", extra=fields)
+        self._instrumentation.cap_times(self._clock.time())
+        # Those of other jobs are capped when they are read.
+        records = [record for system in self._systems.values() for record in system.records()]
+        for number, record in enumerate((*records, *self._probed.records()), 1):
+            record.cap_times()
+            if number % ROWS_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     def _join(self, waiter: Waiter, now: float) -> None:
         for system in self._systems.values():
@@ -201,6 +219,7 @@ class Collector:
             TooManyProbesError: the job is not watched, and too many such jobs are being probed.
         """
         began = self._clock.monotonic()
+        await self._check_clock()
         while True:
             system, record = self._find(pairs)
             with self._probing(system, record):

@@ -1,7 +1,7 @@
 """Jobs that are known only from probes, and the result of a probe."""
 
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from exporter.collector.outages import Outages
@@ -103,6 +103,10 @@ class ProbedJobs:
     def release(self, job: Job) -> JobRecord | None:
         """Gives up the record of a job that is watched from now on."""
         return self._records.pop(_key(job), None)
+
+    def records(self) -> Iterator[JobRecord]:
+        """All of them."""
+        yield from self._records.values()
 
     def forget(self, system: str) -> None:
         """Drops all jobs of a system."""

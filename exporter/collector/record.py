@@ -62,8 +62,7 @@ class JobRecord(Source[Reading]):
         self.view: JobView | None = None
         self.detail = ""
         self.size = 0
-        # Rounded as all times: further digits are noise that makes each page longer.
-        self._history = History(watched_since=round(clock.time(), 3))
+        self._history = History(watched_since=self._now())
         self._page = page
         self._outages = outages
         self._dropped = False
@@ -254,7 +253,7 @@ class JobRecord(Source[Reading]):
 
     def _observe(self, status: Status, read_at: float, *, complete: bool = True) -> None:
         notes = self.status.notes if self.status is not None else ()
-        self._history.observe(status, round(self._clock.time(), 3), read_at=read_at)
+        self._history.observe(status, self._now(), read_at=read_at)
         self.add_labels(status.labels, complete=complete)
         # Only a change is logged, as for failures.
         if status.notes and status.notes != notes:
@@ -292,8 +291,22 @@ class JobRecord(Source[Reading]):
         *,
         error: BaseException | None = None,
     ) -> None:
-        self._put(JobView(self.job, self._history, status, reason, round(read_at, 3), round(seconds, 6)))
+        now = self._now()
+        self._history.cap(now)
+        read_at = min(round(read_at, 3), now)
+        self._put(JobView(self.job, self._history, status, reason, read_at, round(seconds, 6)))
         self._count(reason, error)
+
+    def _now(self) -> float:
+        # Rounded as all times: further digits are noise that makes each page longer.
+        return round(self._clock.time(), 3)
+
+    def cap_times(self) -> None:
+        """Shows no time in the future, after the clock was set back."""
+        now, view = self._now(), self.view
+        capped = self._history.cap(now)
+        if view is not None and (capped or view.read_at > now):
+            self._put(replace(view, read_at=min(view.read_at, now)))
 
     def _put(self, view: JobView) -> None:
         self.view = view

@@ -1,6 +1,7 @@
 """What the exporter counts of itself: prometheus-client's metrics on a registry of its own."""
 
 import platform
+import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from http import HTTPStatus
@@ -149,6 +150,7 @@ class Instrumentation:
             "Time of the last successful reload of the configuration.",
         )
 
+        self._reloaded_at = 0.0
         self.registry.register(_DroppedLogMessages())
 
     def _new(self, kind: Callable[..., Kind], name: str, help_: str, *labels: str, **options: Any) -> Kind:
@@ -162,7 +164,13 @@ class Instrumentation:
         """The configuration was read."""
         self._reload_worked.set(worked)
         if worked:
-            self._reload_time.set_to_current_time()
+            self._reloaded_at = time.time()
+            self._reload_time.set(self._reloaded_at)
+
+    def cap_times(self, now: float) -> None:
+        """Shows no time after ``now``, after the clock was set back."""
+        self._reloaded_at = min(self._reloaded_at, now)
+        self._reload_time.set(self._reloaded_at)
 
     def render(self, *, openmetrics: bool) -> bytes:
         """All of them in text format 0.0.4, or in OpenMetrics 1.0.0 without its end mark."""

@@ -103,6 +103,25 @@ class History:
             self._active = status
         self._note_other(before, status, now)
 
+    def cap(self, now: float) -> bool:
+        """Sets the times after ``now`` to it. None was in the future when it was noted: the clock was ahead.
+
+        Returns:
+            Whether there was one.
+        """
+        newest = self._success, self._failure
+        times = self.watched_since, self.state_since, self.progress_changed, *(each.at for each in newest)
+        if all(at is None or at <= now for at in times):
+            return False
+        self.watched_since = min(self.watched_since, now)
+        self.state_since = min(self.state_since, now)
+        if self.progress_changed is not None:
+            self.progress_changed = min(self.progress_changed, now)
+        for each in newest:
+            if each.at is not None:
+                each.at = min(each.at, now)
+        return True
+
     def _date_state(self, before: Status | None, status: Status, now: float) -> None:
         if status.state_since is not None:
             self.state_since = min(status.state_since, now)

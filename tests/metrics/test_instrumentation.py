@@ -145,3 +145,15 @@ def test_what_a_system_that_is_gone_still_answers_brings_it_not_back(
     docs.answered(200, 0.1)
     docs.failed(Reason.TIMEOUT)
     assert shown(instrumentation).all("remote_job_exporter_requests_total") == []
+
+
+def test_the_time_of_the_last_reload_is_capped_after_the_clock_was_set_back(
+    instrumentation: Instrumentation,
+) -> None:
+    name = "remote_job_exporter_config_last_reload_success_timestamp_seconds"
+    instrumentation.reloaded(worked=True)
+    reloaded = shown(instrumentation).get_one(name)
+    assert reloaded is not None
+    for now, capped in ((reloaded + 60, reloaded), (reloaded - 60, reloaded - 60)):
+        instrumentation.cap_times(now)
+        assert shown(instrumentation).get_one(name) == pytest.approx(capped)
