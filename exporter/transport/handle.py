@@ -27,8 +27,11 @@ MAX_HEADER_LINES = 1000
 """Ten times as many as servers need. Each is a call of a callback as well."""
 MAX_CONNECTION_SECONDS = 600
 
-_ENDED = frozenset({16, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, 92})
-"""libcurl's numbers for the end of a connection or a stream; 16 and 92 are those of HTTP/2."""
+_ENDED = frozenset({16, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR})
+"""libcurl's numbers for the end of a connection; 16 is that of HTTP/2.
+
+Not 92, a stream that ended alone: the server may want fewer requests (ENHANCE_YOUR_CALM).
+"""
 
 _TLS_VERSIONS = {"TLS12": pycurl.SSLVERSION_TLSv1_2, "TLS13": pycurl.SSLVERSION_TLSv1_3}
 

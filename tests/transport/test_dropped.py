@@ -1,6 +1,7 @@
 """Kept connections that end when a request is sent on them: known as such, and only they."""
 
 import asyncio
+import ssl
 import struct
 from collections.abc import Callable
 
@@ -15,12 +16,12 @@ from tests.transport.conftest import Authority, prepared
 from tests.transport.servers import GOAWAY, HEADERS, RST_STREAM, frame, listening
 
 MORE_THAN_LIBCURL_TRIES = 8
-REFUSED_STREAM, CANCEL = 7, 8
+INTERNAL_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 2, 7, 8, 11
+"""Codes of RFC 9113 section 7."""
 
-ENDS_OF_STREAMS: dict[str, Callable[[int], bytes | None]] = {
+ENDS_OF_CONNECTIONS: dict[str, Callable[[int], bytes | None]] = {
     "closed": lambda _: None,
     "stream refused": lambda stream: frame(RST_STREAM, 0, stream, struct.pack(">I", REFUSED_STREAM)),
-    "stream canceled": lambda stream: frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL)),
     "going away": lambda stream: frame(GOAWAY, 0, 0, struct.pack(">II", stream - 2, 0)),
 }
 
@@ -52,16 +53,22 @@ async def test_a_request_on_a_dropped_connection_succeeds_on_a_new_one(
     assert (accepted, server.accepts) == (MORE_THAN_LIBCURL_TRIES, MORE_THAN_LIBCURL_TRIES + 1)
 
 
-@pytest.mark.parametrize("end", ENDS_OF_STREAMS)
+def both_ends(authority: Authority) -> tuple[ssl.SSLContext, ConnectionSettings]:
+    """What a server and a client of HTTP/2 need."""
+    tls = authority.server()
+    tls.set_alpn_protocols(["h2"])
+    return tls, ConnectionSettings(Tls.model_validate({"ca_file": str(authority.file)}))
+
+
+@pytest.mark.parametrize("end", ENDS_OF_CONNECTIONS)
 async def test_a_request_on_a_dropped_connection_of_http_2_succeeds_on_a_new_one(
     end: str, authority: Authority
 ) -> None:
     def respond(number: int, stream: int, _: bytes) -> bytes | None:
-        return frame(HEADERS, 5, stream, b"\x88") if number == 1 else ENDS_OF_STREAMS[end](stream)
+        return frame(HEADERS, 5, stream, b"\x88") if number == 1 else ENDS_OF_CONNECTIONS[end](stream)
 
-    tls = authority.server()
-    tls.set_alpn_protocols(["h2"])
-    pool = ConnectionPool(ConnectionSettings(Tls.model_validate({"ca_file": str(authority.file)})))
+    tls, settings = both_ends(authority)
+    pool = ConnectionPool(settings)
     async with listening(servers.http_2(respond), tls) as server:
         url = server.url(scheme="https")
         assert (await send(pool, url)).status == 200
@@ -74,6 +81,25 @@ async def test_a_request_on_a_dropped_connection_of_http_2_succeeds_on_a_new_one
         await pool.close()
     assert response.status == 200
     assert server.accepts == 2
+
+
+@pytest.mark.parametrize("code", [INTERNAL_ERROR, CANCEL, ENHANCE_YOUR_CALM])
+async def test_a_stream_that_the_server_ends_was_not_dropped(code: int, authority: Authority) -> None:
+    def respond(number: int, stream: int, _: bytes) -> bytes:
+        end = frame(RST_STREAM, 0, stream, struct.pack(">I", code))
+        return frame(HEADERS, 5, stream, b"\x88") if number == 1 else end
+
+    tls, settings = both_ends(authority)
+    pool = ConnectionPool(settings)
+    async with listening(servers.http_2(respond), tls) as server:
+        url = server.url(scheme="https")
+        await send(pool, url)
+        with pytest.raises(Failure) as caught:
+            await send(pool, url)
+        await pool.close()
+    assert caught.value.reason is Reason.CONNECT
+    assert not isinstance(caught.value, Dropped)
+    assert (server.accepts, len(server.requests)) == (1, 2)
 
 
 async def test_a_new_connection_that_ends_was_not_kept() -> None:
@@ -108,9 +134,7 @@ async def test_a_connection_of_http_2_without_a_response_in_time_is_not_used_aga
     def respond(_: int, stream: int, __: bytes) -> bytes:
         return b"" if server.accepts == 1 and len(server.requests) > 1 else frame(HEADERS, 5, stream, b"\x88")
 
-    tls = authority.server()
-    tls.set_alpn_protocols(["h2"])
-    settings = ConnectionSettings(Tls.model_validate({"ca_file": str(authority.file)}))
+    tls, settings = both_ends(authority)
     pool = ReloadingPool(settings, SYSTEM_CLOCK, max_connections=4, grace=1)
     async with listening(servers.http_2(respond), tls) as server:
         request = prepared("GET", server.url(scheme="https"))
