@@ -12,6 +12,7 @@ from exporter.model.clock import Clock
 from exporter.model.pacing import Rules
 from exporter.runtime.compute import Compute
 from exporter.upstream.client import Client, ClientSettings
+from exporter.upstream.echoes import EchoesOf
 from exporter.upstream.reading import Upstream
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Planner:
 
     def _upstream(self, system: SystemConfig) -> Upstream:
         reach = system.reach
+        credential = reach.credential(reach.auth)
         client = Client(
             ClientSettings(
                 reach.base_url,
@@ -77,14 +79,14 @@ class Planner:
                 reach.concurrency,
                 conditional=reach.conditional,
             ),
-            credential=reach.credential(reach.auth),
+            credential=credential,
             connection=reach.connection,
             instrumentation=self._instrumentation.of(system.name),
             clock=self._clock,
             rate_limit=system.provider.rate_limit(),
             turns=self._compute.turns,
         )
-        return Upstream(system.provider, client, self._compute)
+        return Upstream(system.provider, client, self._compute, EchoesOf(credential, reach.base_url))
 
 
 def _plan(system: SystemConfig, upstream: Upstream) -> Plan:

@@ -6,7 +6,7 @@ the caller checks ``must_renew`` first.
 
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
@@ -59,6 +59,10 @@ class Credential(AuthBase, ABC):
     def version(self) -> object:
         """A value that changes whenever the result of ``apply`` changes."""
         return None
+
+    def secrets(self) -> Iterable[str]:
+        """The values of its secrets, only to find them in texts that must not show them."""
+        return ()
 
     def must_renew(self, now: float) -> bool:
         """Whether `renew` has to be called before `apply`; ``now`` in monotonic seconds."""
@@ -189,6 +193,10 @@ class FixedCredential(Credential):
     def version(self) -> object:
         """Changes when a secret has changed."""
         return self._secrets.version
+
+    def secrets(self) -> Iterable[str]:
+        """The values as they are now."""
+        return self._secrets.read()[1]
 
     def rejected(self, version: object) -> bool:
         """Whether a secret has changed since: only then may another attempt succeed."""

@@ -3,7 +3,7 @@
 import re
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeGuard
 from urllib.parse import urlsplit
@@ -126,6 +126,10 @@ class TokenCredential(Credential):
     def version(self) -> object:
         """Changes with every token, and as soon as a secret changes."""
         return self._secrets.version, self._serial
+
+    def secrets(self) -> Iterable[str]:
+        """The values as they are now."""
+        return self._secrets.read()[1]
 
     def must_renew(self, now: float) -> bool:
         """Whether a token has to be fetched: there is no valid one, or it expires soon."""

@@ -131,7 +131,9 @@ def _known(holder: Any, place: str = "") -> Iterator[tuple[str, Any]]:
             yield from _known(value, f"{name}.")
         elif isinstance(value, dict):
             for key, inner in value.items():
-                yield from _known(inner, f"{name}.{key}.")
+                yield from (
+                    _known(inner, f"{name}.{key}.") if is_dataclass(inner) else [(f"{name}.{key}", inner)]
+                )
         elif value is not None and value != "":
             yield name, value
 

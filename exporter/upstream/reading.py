@@ -6,7 +6,7 @@ How many reads run at a time, and when, is up to the collector.
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, cast
@@ -18,6 +18,7 @@ from exporter.model.pacing import bounded, retry_after
 from exporter.providers.base import SHORT_BODY, Counting, DiscoverKeys, Found, ListingEnd, Provider
 from exporter.runtime.compute import Compute
 from exporter.upstream.client import Client
+from exporter.upstream.echoes import NONE, Echoes, EchoesOf
 from exporter.upstream.sign_in import is_sign_in_page, is_sign_in_redirect
 from exporter.upstream.steps import Returned, Walk
 from exporter.upstream.trace import Trace
@@ -88,10 +89,13 @@ class _Jobs:
     Attributes:
         found: by ``job_id``; of several listings the first counts, of several entries of one the last.
         found_by: as in `Listed`.
+        skipped: how many jobs are left out, by the reason.
         listing: the number of the one that is read now.
     """
 
-    def __init__(self, provider: Provider, unknown: UnknownWords) -> None:
+    def __init__(self, provider: Provider, unknown: UnknownWords, echoes: Callable[[], Echoes]) -> None:
+        self.skipped: Counter[str] = Counter()
+        self._echoes = echoes
         self.found: dict[str, Found] = {}
         self.found_by: dict[str, int] = {}
         self.listing = 0
@@ -100,6 +104,11 @@ class _Jobs:
 
     def add(self, job: Found) -> None:
         """Adds a job; fails with ``too_large`` if there are too many."""
+        shown = self._echoes().found(job)
+        if shown is None:
+            self.skipped["a key of the job contains a secret of the exporter"] += 1
+            return
+        job = shown
         job_id, _ = self._provider.identify(job.keys)
         if job_id in self.found and self.found_by.get(job_id, 0) != self.listing:
             return
@@ -125,7 +134,13 @@ class Upstream:
         compute: where responses are read.
     """
 
-    def __init__(self, provider: Provider, client: Client, compute: Compute | None = None) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        client: Client,
+        compute: Compute | None = None,
+        echoes: EchoesOf | None = None,
+    ) -> None:
         self.provider = provider
         self.compute = compute or Compute()
         self.place = client.place
@@ -136,6 +151,7 @@ class Upstream:
         self._instrumentation = client.instrumentation
         self._clock = client.clock
         self._rejection_logged = False
+        self._echoes_of, self._echoes = echoes, NONE
         self._unknown = UnknownWords(client.instrumentation.system, provider.words)
         self.credentials_expiry = client.credentials_expiry
         self.expect_jobs = client.expect_jobs
@@ -153,9 +169,11 @@ class Upstream:
     async def read(self, job: Job, previous: Status | None, trace: Trace | None = None) -> Reading:
         """Reads one job once, ``previous`` being its last status; any error is in the outcome."""
         reading = await self._run(lambda: self.provider.read(job, previous), self._limits, trace)
-        if reading.value is not None:
-            self._unknown.note(job.id, reading.value)
-        return reading
+        if reading.value is None:
+            return reading
+        status = self._echoes.status(reading.value)
+        self._unknown.note(job.id, status)
+        return reading if status is reading.value else replace(reading, value=status)
 
     async def list_jobs(self, listings: Sequence[DiscoverKeys], trace: Trace | None = None) -> Listed:
         """Lists the jobs of the system once, listing after listing; any error is in the outcome.
@@ -163,7 +181,7 @@ class Upstream:
         The first listing that names a job counts. If one listing fails, all do: without its jobs, the
         others are only a part.
         """
-        jobs = _Jobs(self.provider, self._unknown)
+        jobs = _Jobs(self.provider, self._unknown, lambda: self._echoes)
         skipped: Counter[str] = Counter()
         incomplete, not_before = "", -inf
         read_at, began = self._clock.time(), self._clock.monotonic()
@@ -178,6 +196,7 @@ class Upstream:
             if isinstance(done.value, ListingEnd):
                 skipped.update(done.value.skipped)
                 incomplete = incomplete or done.value.incomplete
+        skipped.update(jobs.skipped)
         end, seconds = ListingEnd(skipped, incomplete), self._clock.monotonic() - began
         return Listed(jobs.found, None, read_at, seconds, end, jobs.found_by, not_before=not_before)
 
@@ -200,7 +219,7 @@ class Upstream:
         try:
             with self._client.in_use():
                 short = min(limits.short_body, self.provider.short_body)
-                collect = (jobs or _Jobs(self.provider, self._unknown)).add
+                collect = (jobs or _Jobs(self.provider, self._unknown, lambda: self._echoes)).add
                 walk = Walk(start(), self.compute, collect, short_body=short)
                 value = await self._drive(walk, send, limits.max_requests, deadline)
         except Failure as error:
@@ -250,6 +269,8 @@ class Upstream:
     ) -> Response:
         try:
             response = await self._client.send(request, deadline=deadline, max_bytes=max_bytes, trace=trace)
+            if self._echoes_of is not None:
+                self._echoes = self._echoes_of.now()
         except Failure as failure:
             if failure.reason is not Reason.AUTH:  # those are counted once for all reads, by Renewal
                 self._instrumentation.failed(failure.reason)

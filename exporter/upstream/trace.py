@@ -132,6 +132,13 @@ def secrets_of(plain: PreparedRequest, request: PreparedRequest) -> frozenset[st
     return frozenset(_pieces(str(request.headers[name]) for name in _changed(plain, request)))
 
 
+def pieces_of(plain: PreparedRequest, request: PreparedRequest) -> Iterator[str]:
+    """As `secrets_of`, without what is decoded: that contains user names, which are no secrets."""
+    for name in _changed(plain, request):
+        value = str(request.headers[name])
+        yield from (value, *_PIECES.split(value))
+
+
 def _changed(plain: PreparedRequest, request: PreparedRequest) -> frozenset[str]:
     return frozenset(name for name, value in request.headers.items() if plain.headers.get(name) != value)
 
