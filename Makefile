@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 DEV := $(VENV)/.dev
 FUZZ := $(VENV)/.fuzz
+AUDIT := $(VENV)/.audit
 # More than cores: most tests wait for clocks and sockets.
 WORKERS ?= 4
 # Three workers: each collects all tests, which takes longer than what more of them save.
 FAST := -q -n 3 -m "not process and not slow" --hypothesis-profile=fast --ignore=tests/endurance --ignore=tests/chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lowest turns soak fuzz lint format docs lock lock-check release-check clean
+.PHONY: help demo test test-fast test-lowest turns soak fuzz audit sbom lint format docs lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -61,6 +62,16 @@ SECONDS ?= 60
 fuzz: $(FUZZ) ## Each harness of tests/fuzz with atheris, for SECONDS; ARGS="--planted" shows that each finds a fault
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
+$(AUDIT): $(DEV) requirements/audit.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	@touch $@
+
+audit: $(AUDIT) ## Known vulnerabilities of the pinned dependencies; says so where that cannot be found out
+	@$(BIN)/python -m tests.supply.audit $(ARGS)
+
+sbom: $(AUDIT) ## An SBOM of what is installed, CycloneDX as JSON, with the libraries inside the wheel of pycurl
+	@$(BIN)/python -W error -m tests.supply.sbom
+
 lint: $(DEV) ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -73,6 +84,7 @@ format: $(DEV) ## Formats the code and mends what can be mended
 
 docs: $(DEV) ## Writes what is generated: reference tables, dashboards, the chart's schema and table
 	@$(BIN)/python -m tests.generate
+	@$(BIN)/python -m tests.supply.licences
 	@$(BIN)/python -m grafana.source
 	@$(BIN)/python -m helm.generate
 
@@ -85,6 +97,7 @@ lock: $(DEV) ## Pins every dependency with its hashes
 		&& $(COMPILE) $(ARGS) --output-file build.txt build.in \
 		&& $(COMPILE) $(ARGS) --output-file dev.txt dev.in \
 		&& $(COMPILE) $(ARGS) --output-file fuzz.txt fuzz.in \
+		&& $(COMPILE) $(ARGS) --output-file audit.txt audit.in \
 		&& sed -n 's/^    "\([a-z0-9-]*\)>=\([^",]*\).*",$$/\1==\2/p' ../pyproject.toml > ../$(VENV)/lowest.in \
 		&& $(COMPILE) $(ARGS) --output-file lowest.txt ../pyproject.toml ../$(VENV)/lowest.in
 
