@@ -26,7 +26,7 @@ from tests.waiting import seen
 from tests.weight import Weight
 
 WARM = 0.15
-"""The share of the time, but at least a minute, until all caches are full and nothing may grow further."""
+"""The share of the time, but at least 45 seconds, until all caches are full and nothing may grow further."""
 LAST = 20.0
 """Seconds for the last quiet moment and the end."""
 RELOAD = 8.0
@@ -243,7 +243,7 @@ async def run(folder: Path, seconds: float, seed: int, prometheus: str | None) -
         report = soak.report
         async with asyncio.TaskGroup() as group:
             scrapes = group.create_task(soak.scrape())
-            await soak.mess(max(seconds * WARM, min(60.0, seconds / 2)))
+            await soak.mess(max(seconds * WARM, min(45.0, seconds / 2)))
             report.warm = await soak.quiet()
             weights = group.create_task(soak.weigh())
             await soak.mess(max(RELOAD, began + seconds - LAST - time.monotonic()))

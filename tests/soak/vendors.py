@@ -3,17 +3,16 @@
 import asyncio
 import json
 import re
-import socket
-import struct
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.hostile.sending import changed, chunked, closed, endless, instead, packed, reset, then_silent
+from tests.hostile.upstreams import Fault
 from tests.soak.configs import OWN, ROTATED
-from tests.transport.servers import answer, bomb, read_request
+from tests.transport.servers import answer, read_request
 
 SPELL = 6.0
 """Seconds for which the fault of a system stays the same."""
@@ -23,29 +22,11 @@ SIGN_IN = re.compile(rb"POST \S*(token|login)")
 LISTED = 10
 """Discovered jobs that every listing of the JSON API has."""
 
-Fault = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[bool]]
-"""Sends what becomes of a response; whether the connection can be used again."""
-
-
-def instead(response: bytes) -> Fault:
-    async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: bytes) -> bool:
-        writer.write(response)
-        await writer.drain()
-        return True
-
-    return send
-
 
 async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter, response: bytes) -> bool:
     await asyncio.sleep(1)  # a slow vendor is what it plays
     writer.write(response)
     return True
-
-
-async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter, __: bytes) -> bool:
-    async with asyncio.timeout(30):
-        await reader.read()
-    return False
 
 
 async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter, response: bytes) -> bool:
@@ -56,56 +37,24 @@ async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter, respons
     return True
 
 
-async def half(_: asyncio.StreamReader, writer: asyncio.StreamWriter, response: bytes) -> bool:
-    writer.write(response[: len(response) // 2])
-    return False
-
-
-async def closed(*_: object) -> bool:
-    return False
-
-
-async def closed_after(_: asyncio.StreamReader, writer: asyncio.StreamWriter, response: bytes) -> bool:
-    """Says that the connection is kept, and closes it."""
-    writer.write(response)
-    return False
-
-
-async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter, response: bytes) -> bool:
-    writer.write(response[:40])
-    await writer.drain()
-    raw: socket.socket = writer.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-    return False
-
-
-async def huge(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: bytes) -> bool:
-    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    for _number in range(1000):
-        writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
-        await writer.drain()
-    return False
-
-
 FAULTS: dict[str, Fault] = {
     "slow": slow,
-    "silent": silent,
     "trickle": trickle,
-    "half an answer": half,
+    "silent": then_silent(b""),
+    "half an answer": changed(lambda response: response[: len(response) // 2]),
     "closed": closed,
-    "closed after": closed_after,
+    "closed after": changed(lambda response: response),
     "reset": reset,
-    "huge": huge,
-    "gzip bomb": instead(bomb(50)),
-    "401": instead(answer(status="401 Unauthorized")),
-    "429": instead(answer(status="429 Too Many Requests", Retry_After="1")),
-    "500": instead(answer(b"oops", status="500 Internal Server Error")),
-    "503": instead(answer(status="503 Service Unavailable", Retry_After="1")),
-    "redirect": instead(answer(status="302 Found", Location="http://127.0.0.1:1/elsewhere")),
-    "page": instead(answer(b"<html>please sign in", Content_Type="text/html")),
-    "nonsense": instead(answer(b'[{"status": [1e999, {"id": null}]}, NaN]')),
-    "large": instead(answer(json.dumps([{"id": "x" * 100}] * 8000).encode())),
+    "huge": endless(chunked(), b"10000\r\n" + bytes(0x10000) + b"\r\n"),
+    "gzip bomb": changed(lambda _: packed("gzip")),
+    "401": instead(answer(status="401 Unauthorized"), close=False),
+    "429": instead(answer(status="429 Too Many Requests", Retry_After="1"), close=False),
+    "500": instead(answer(b"oops", status="500 Internal Server Error"), close=False),
+    "503": instead(answer(status="503 Service Unavailable", Retry_After="1"), close=False),
+    "redirect": instead(answer(status="302 Found", Location="http://127.0.0.1:1/elsewhere"), close=False),
+    "page": instead(answer(b"<html>please sign in", Content_Type="text/html"), close=False),
+    "nonsense": instead(answer(b'[{"status": [1e999, {"id": null}]}, NaN]'), close=False),
+    "large": instead(answer(json.dumps([{"id": "x" * 100}] * 8000).encode()), close=False),
 }
 MILD = ("slow", "closed", "closed after", "500")
 """The faults of requests for a token: whatever fails there makes the exporter wait for longer and longer."""
