@@ -23,7 +23,7 @@ from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.model.shard import Shard
 from exporter.planning import Planned, Planner
 from exporter.plugins import Plugin
-from exporter.runtime import garbage, tasks
+from exporter.runtime import descriptors, garbage, tasks
 from exporter.runtime.compute import Compute
 from exporter.runtime.logging import counted
 from exporter.runtime.systemd import Notifier
@@ -333,6 +333,7 @@ async def serve(file: Path, options: Options) -> None:
         ConfigError: the configuration has errors.
         ListenError: an address cannot be listened on.
     """
+    descriptors.raise_limit()
     notifier = Notifier(os.environ)
     service = Service(file, options, notifier)
     loop = asyncio.get_running_loop()

@@ -418,7 +418,7 @@ async def test_a_scrape_under_way_finishes_when_the_exporter_stops(tmp_path: Pat
 async def test_few_file_descriptors_are_left_to_the_reads_and_silent_clients_keep_no_scrape_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("exporter.web.limits.resource.getrlimit", lambda _: (64, 64))
+    monkeypatch.setattr("exporter.runtime.descriptors.resource.getrlimit", lambda _: (64, 64))
 
     def text(url: str, concurrency: int) -> str:
         return "systems:\n" + caps_config(url, more=f"concurrency: {concurrency}")

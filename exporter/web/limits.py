@@ -1,8 +1,8 @@
 """What one client of the HTTP server can use."""
 
-import resource
-import sys
 from dataclasses import dataclass
+
+from exporter.runtime import descriptors
 
 # Standard streams, event loop and one listener: 7. The rest is for more listeners and for files to read.
 OTHER_DESCRIPTORS = 24
@@ -41,12 +41,6 @@ class Limits:
     body_bytes: int = 64 * 1024
 
 
-def descriptor_limit() -> int:
-    """How many files and sockets the process can have open: the soft limit ``RLIMIT_NOFILE``."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
-
-
-def connections_within(descriptors: int) -> int:
-    """How many clients can be connected while ``descriptors`` are in use for requests to systems."""
-    return max(FEWEST_CONNECTIONS, descriptor_limit() - OTHER_DESCRIPTORS - descriptors)
+def connections_beside(for_systems: int) -> int:
+    """How many clients can be connected while so many file descriptors are in use for requests to systems."""
+    return max(FEWEST_CONNECTIONS, descriptors.limit() - OTHER_DESCRIPTORS - for_systems)

@@ -13,9 +13,10 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from exporter.metrics.instrumentation import Drop
+from exporter.runtime import descriptors
 from exporter.web.address import network_of
 from exporter.web.connection import Connection, Tls
-from exporter.web.limits import Limits, connections_within, descriptor_limit
+from exporter.web.limits import Limits, connections_beside
 from exporter.web.listen import ListenError, listen_on, listeners_of_systemd, reason, shown
 from exporter.web.places import Places
 from exporter.web.turns import Turns
@@ -65,15 +66,15 @@ class Server:
         self._count = count
         self._complain_from: dict[str, float] = {}
 
-    def reserve(self, descriptors: int) -> None:
+    def reserve(self, for_systems: int) -> None:
         """Allows fewer connections where the limit of open files does not leave enough for all.
 
         Args:
-            descriptors: file descriptors that the requests to all systems need at the same time.
+            for_systems: file descriptors that the requests to all systems need at the same time.
         """
-        bound = min(self._limits.connections, connections_within(descriptors))
+        bound = min(self._limits.connections, connections_beside(for_systems))
         if bound != self._bound and bound < self._limits.connections:
-            fields = {"connections": bound, "limit": descriptor_limit(), "for_systems": descriptors}
+            fields = {"connections": bound, "limit": descriptors.limit(), "for_systems": for_systems}
             _log.warning("few file descriptors; fewer clients can connect", extra=fields)
         self._bound = bound
 

@@ -211,7 +211,7 @@ async def test_where_files_are_few_fewer_clients_are_allowed_and_that_is_logged_
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     limit = OTHER_DESCRIPTORS + 100
-    monkeypatch.setattr("exporter.web.limits.resource.getrlimit", lambda _: (limit, limit))
+    monkeypatch.setattr("exporter.runtime.descriptors.resource.getrlimit", lambda _: (limit, limit))
     server = await start(limits=replace(CALM, connections=10))
     server.reserve(90)
     assert caplog.records == []  # the limit is enough
