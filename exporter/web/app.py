@@ -86,7 +86,10 @@ class App:
 
     async def _metrics(self, request: Request) -> Response:
         """Every job and the exporter itself; 200 whatever the systems do."""
-        jobs = request.query_params.get("jobs", "true")
+        try:
+            jobs = dict(_pairs(request)).get("jobs", "true")
+        except QueryError as error:
+            return PlainTextResponse(f"{error}\n", 400)
         if jobs not in ("true", "false"):
             return PlainTextResponse("jobs: allowed are true and false\n", 400)
         return await self._scraped(request, self._scrape(request, jobs=jobs == "true"))
@@ -104,12 +107,9 @@ class App:
     async def _probe(self, request: Request) -> Response:
         """One job of a configured system, or the explanation of its read; 200 whatever the result."""
         try:
-            pairs = parse_qsl(
-                request.url.query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
-            )
-        except ValueError:
-            text = f"the query cannot be read: allowed are up to {MAX_PARAMETERS} parameters in UTF-8\n"
-            return PlainTextResponse(text, 400)
+            pairs = _pairs(request)
+        except QueryError as error:
+            return PlainTextResponse(f"{error}\n", 400)
         return await self._scraped(request, self._probed(request, pairs))
 
     async def _probed(self, request: Request, pairs: Pairs) -> Response:
@@ -197,6 +197,21 @@ class App:
 
 def _accepts_gzip(request: Request) -> bool:
     return accepts_gzip(request.headers.get("accept-encoding", ""))
+
+
+def _pairs(request: Request) -> Pairs:
+    """The parameters of a request; reading thousands would block the loop.
+
+    Raises:
+        QueryError: they are too many, or not UTF-8.
+    """
+    try:
+        return parse_qsl(
+            request.url.query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+        )
+    except ValueError:
+        text = f"the query cannot be read: allowed are up to {MAX_PARAMETERS} parameters in UTF-8"
+        raise QueryError(text) from None
 
 
 async def _refused(_: Request, error: Exception) -> Response:

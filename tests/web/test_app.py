@@ -59,6 +59,15 @@ async def test_any_other_word_for_jobs_is_refused_in_one_line(query: str, tmp_pa
         assert docs.asked == []
 
 
+async def test_a_scrape_with_more_parameters_than_allowed_is_refused(tmp_path: Path) -> None:
+    async with vendor(lambda _: Told(caps())) as docs, exporter(config(docs.url), tmp_path) as running:
+        answer = await ask(running, "GET", "/metrics?jobs=false" + "&a=b" * 49)
+        assert answer.status_code == 200
+        answer = await ask(running, "GET", "/metrics?jobs=false" + "&a=b" * 50)
+        text = "the query cannot be read: allowed are up to 50 parameters in UTF-8\n"
+        assert (answer.status_code, answer.text) == (400, text)
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
 async def test_every_page_answers_head_like_get_without_the_page(path: str, tmp_path: Path) -> None:
     async with vendor(lambda _: Told(caps())) as docs, exporter(config(docs.url), tmp_path) as running:
