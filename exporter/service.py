@@ -356,6 +356,7 @@ async def serve(file: Path, options: Options) -> None:
         if options.watch:
             tasks.start(_watch(file, reload, loaded), running, "watch the configuration")
         garbage.configure()
+        tasks.start(garbage.collect_young(), running, "collect garbage")
         tasks.start(garbage.collect_fully(lambda: service.collector.is_idle), running, "collect garbage")
         addresses = " ".join(service.addresses)
         shown = {"plugins": ", ".join(map(str, options.plugins))} if options.plugins else {}

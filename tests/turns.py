@@ -357,6 +357,7 @@ async def _measure(vendor: Vendor, jobs: int, folder: Path, only: str) -> dict[s
     service = Service(file, Options(listen=("127.0.0.1:0",), web_config=web))
     await service.start()
     garbage.configure()  # as `serve` does
+    collecting = asyncio.create_task(garbage.collect_young())
     turns, results = Turns(), {}
     try:
         with turns.measured():
@@ -369,6 +370,7 @@ async def _measure(vendor: Vendor, jobs: int, folder: Path, only: str) -> dict[s
                         turns.callback += f"; the load failed: {type(error).__name__}"
                     results[name] = turns.longest, turns.callback
     finally:
+        collecting.cancel()
         await service.stop()
     return results
 

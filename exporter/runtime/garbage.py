@@ -15,6 +15,10 @@ _OLDER = 2
 """After so many of these scans, the next one includes what survived them: it takes 3 ms, or 6 ms where other
 processes use the caches of the processor."""
 _NEVER = 1_000_000_000
+YOUNG_SECONDS = 0.1
+"""Between two scans of what is new. The thresholds do not bound it: they count what was created less all that
+was freed, and each read frees as many old objects as it creates. After a scrape of 10,000 jobs, 200,000 were
+new, and one scan of them took 150 ms."""
 
 FULL_SECONDS = 600.0
 """Between two full collections. Each takes about 30 ms for 1,000 jobs."""
@@ -30,6 +34,13 @@ def configure() -> None:
     """
     gc.freeze()
     gc.set_threshold(_YOUNG, _OLDER, _NEVER)
+
+
+async def collect_young() -> None:
+    """Scans what is new often, and thus little of it. Ends only when cancelled."""
+    while True:
+        await asyncio.sleep(YOUNG_SECONDS)
+        gc.collect(1)
 
 
 async def collect_fully(is_idle: Callable[[], bool]) -> None:

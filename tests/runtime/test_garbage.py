@@ -26,6 +26,25 @@ def test_no_vendor_or_client_can_cause_a_full_collection() -> None:
     del kept
 
 
+@pytest.mark.usefixtures("thresholds")
+async def test_what_replaces_older_objects_is_scanned_in_small_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(garbage, "YOUNG_SECONDS", 0.0)
+    kept = [[number] for number in range(100_000)]
+    garbage.configure()
+    task = asyncio.create_task(garbage.collect_young())
+    most = 0
+    for start in range(0, 100_000, 2_000):
+        for number in range(start, start + 2_000):
+            # As many are freed as are created, so that Python sees no reason for a scan.
+            kept[number] = [number]
+        most = max(most, len(gc.get_objects(generation=0)))
+        await asyncio.sleep(0)
+    task.cancel()
+    assert most < 10_000
+
+
 async def test_a_full_collection_waits_until_no_scrape_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(garbage, "FULL_SECONDS", 0.0)
     monkeypatch.setattr(garbage, "LOOK_SECONDS", 0.0)
