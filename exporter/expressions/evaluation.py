@@ -7,7 +7,8 @@ steps of `budget` first.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from math import isfinite
+from typing import Any, TypeVar
 
 from jmespath import visitor
 from jmespath.exceptions import JMESPathTypeError
@@ -17,6 +18,8 @@ from exporter.expressions.budget import CHARACTERS, COMPARED, EXPRESSION_STEPS, 
 
 MAX_BITS = 1024
 """Of a whole number to calculate with: as many as a float has. A product of longer ones takes long."""
+
+T = TypeVar("T")
 
 Node = Mapping[str, Any]
 """A node of jmespath's syntax tree: ``type``, ``children``, ``size`` and often ``value``."""
@@ -53,6 +56,14 @@ def found(tree: Node, value: Any, budget: Budget | None = None) -> Any:
 def is_number(value: object) -> bool:
     """Whether a value is a JSON number; Python's booleans are numbers, too."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _finite(result: T) -> T | None:
+    """The result of a function or of a calculation; ``None`` for a number that JSON does not have.
+
+    ``to_number`` reads NaN, and a sum can be infinite. To compare these has a result, which means nothing.
+    """
+    return None if isinstance(result, float) and not isfinite(result) else result
 
 
 class _Expression(visitor._Expression):  # noqa: SLF001  the library knows the type by this name
@@ -194,7 +205,7 @@ class _Interpreter(visitor.TreeInterpreter):
         if name not in CONSTANT:
             self.charge(_COSTS.get(name, _sizes)(arguments))
         try:
-            return self._functions.call_function(name, arguments)
+            return _finite(self._functions.call_function(name, arguments))
         except JMESPathTypeError as error:
             # A function of nothing is nothing: a missing value is not a value of a wrong type.
             if error.current_value is None:
@@ -226,7 +237,7 @@ class _Interpreter(visitor.TreeInterpreter):
         if any(isinstance(each, int) and each.bit_length() > MAX_BITS for each in operands):
             raise Misfit("calculates with a number that is too large")
         try:
-            return operator(*operands)
+            return _finite(operator(*operands))
         except ZeroDivisionError:
             return None  # a share of 0 items
 

@@ -1,5 +1,6 @@
 """The syntax tree of an expression: its errors, what `check` warns of, and the functions that evaluate it."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -228,8 +229,17 @@ def _errors(node: Node, variables: frozenset[str], depth: int) -> Iterator[str]:
             if any(child["type"] == "literal" and not is_number(child["value"]) for child in children):
                 yield "calculates with a value that is not a number"
     yield from _wrong_negation(node["type"], children)
+    yield from _wrong_literal(node)
     for child in children:
         yield from _errors(child, variables, depth + 1)
+
+
+def _wrong_literal(node: Node) -> Iterator[str]:
+    """NaN and infinite numbers, which the library reads."""
+    try:
+        json.dumps(node["value"] if node["type"] == "literal" else None, allow_nan=False)
+    except ValueError:
+        yield "has a number that JSON does not have"
 
 
 def _wrong_negation(kind: str, children: list[Node]) -> Iterator[str]:

@@ -135,6 +135,13 @@ def test_broken_or_huge_categories_lose_only_themselves(categories: object) -> N
     assert status.notes == ("categorized_count: the value is not a JSON object of at most 100 categories",)
 
 
+def test_a_count_of_a_category_that_is_no_number_is_left_out() -> None:
+    counts = '{"A": {"total_count": NaN, "successful_count": 1e999, "failed_count": 3}}'
+    status = drive(caps(), KEYS, response_of({"job_status": "Failed", "categorized_count": counts})).status
+    assert status.categories == {"A": Category(failed=3)}
+    assert status.notes == ()
+
+
 def test_categories_may_also_come_as_an_object() -> None:
     odd = {"Odd": 3, "Even": None, "Half": {"total_count": 0.5}}
     body = {"job_status": "Running", "categorized_count": {"Topic": {"total_count": "4"}, **odd}}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 from pydantic import ValidationError
 
+from exporter.config_types import expression
 from exporter.expressions import tree as jmespaths
 from exporter.expressions.budget import Budget, Exhausted, Misfit
 from exporter.expressions.evaluation import CONSTANT, FUNCTIONS, found
@@ -231,6 +232,25 @@ def test_what_can_take_long_for_a_small_response_is_read_in_a_thread(
 def listed(entries: list[Any], keys: dict[str, Any], **read: Any) -> Listed:
     options = {"path": "/jobs", "items": "@", "keys": {"id": "id"}, **keys}
     return discover(made(**read), options, response_of(entries), now=0.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        *(
+            ("to_number(a)", {"a": text})
+            for text in ("NaN", "nan", "Infinity", "-inf", "1e999", "9" * 400 + ".5")
+        ),
+        *((source, {"a": 1e308}) for source in ("a * a", "a + a", "-a - a", "sum([a, a])", "avg([a, a])")),
+        ("to_number(a) > `5`", {"a": "Infinity"}),
+        ("to_number(a) != `5`", {"a": "NaN"}),
+    ],
+)
+def test_a_number_that_json_does_not_have_is_nothing(source: str, value: Any) -> None:
+    result = expression(source).find(value)
+    assert result in (None, True)
+    # As if there were no value.
+    assert result == expression(source).find({})
 
 
 def test_an_entry_that_needs_too_many_steps_fails_its_job_alone() -> None:
