@@ -184,10 +184,10 @@ def check_key(value: str) -> str:
         raise ValueError("must not be empty")
     if value in (".", ".."):
         raise ValueError("must not be . or .., which would change the path")
-    if has_dot_segments(value):
-        raise ValueError("must not contain . or .. between / and \\, which could change the path")
     if len(value) > MAX_KEY_LENGTH:
         raise ValueError(f"is longer than {MAX_KEY_LENGTH} characters")
+    if has_dot_segments(value):
+        raise ValueError("must not contain . or .. between / and \\, which could change the path")
     if has_control_characters(value):
         raise ValueError("must not contain control characters")
     return value

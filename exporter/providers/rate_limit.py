@@ -26,9 +26,10 @@ from exporter.providers.values import count, number
 UNKNOWN_WAIT = 60.0
 """Seconds to wait if no call is left and no valid time is given: GitHub asks clients to wait that long."""
 
-MAX_VALUES = 50
-"""Of all headers of a response that are read. Real responses have up to ten. Each value takes microseconds on
-the event loop, and headers of 64 KiB have room for 65,000 of them.
+MAX_HEADERS = 30
+MAX_VALUES = 10
+"""Headers about a rate limit, and values in one, that are read. Real responses have up to ten. Each value
+takes microseconds on the event loop, and headers of 64 KiB have room for 30,000 of them.
 """
 
 # A number below it is in seconds. From here on it may be a Unix time: of 2001 or later.
@@ -65,23 +66,20 @@ class RateLimit:
     reset: str = ""
 
     def windows(self, headers: Mapping[str, str], now: float) -> Iterator[Window]:
-        """The windows of which a response reports something, up to `MAX_VALUES`.
+        """The windows of which a response reports something.
 
         Args:
             headers: by lower-case name.
             now: Unix time.
         """
-        return islice(self._windows(headers, now), MAX_VALUES)
-
-    def _windows(self, headers: Mapping[str, str], now: float) -> Iterator[Window]:
-        for name in headers:
-            limit = "limit" in name
+        about = (name for name in headers if "limit" in name or name in (self.remaining, self.reset))
+        for name in islice(about, MAX_HEADERS):
             if name.endswith("ratelimit"):
-                yield from map(_policy, headers[name].split(","))
-            elif name == self.remaining or (limit and "remaining" in name):
+                yield from map(_policy, _values(headers[name]))
+            elif name == self.remaining or (name != self.reset and "remaining" in name):
                 # Docker Hub appends the length of the window: 76;w=21600.
-                yield from (Window(count(each.partition(";")[0]), None) for each in headers[name].split(","))
-            elif name == self.reset or (limit and ("reset" in name or "delay" in name)):
+                yield from (Window(count(each.partition(";")[0]), None) for each in _values(headers[name]))
+            elif name == self.reset or "reset" in name or "delay" in name:
                 yield from (Window(None, seconds) for seconds in _times(headers[name], now))
 
     def calls_left(self, headers: Mapping[str, str]) -> int | None:
@@ -126,7 +124,8 @@ class RateLimit:
         return UNKNOWN_WAIT if left == 0 or status == 403 else None
 
     def _retry_after(self, headers: Mapping[str, str], now: float) -> float | None:
-        for name in (*self.retry_after, *(name for name in headers if "retry-after" in name)):
+        others = islice((name for name in headers if "retry-after" in name), MAX_HEADERS)
+        for name in (*self.retry_after, *others):
             value = headers.get(name, "").strip()
             seconds = max(_times(value, now), default=None)
             if seconds is None and _DIGITS.fullmatch(value):
@@ -143,6 +142,10 @@ def _least(windows: Iterable[Window]) -> int | None:
     return min((window.left for window in windows if window.left is not None), default=None)
 
 
+def _values(header: str) -> list[str]:
+    return header.split(",", MAX_VALUES)[:MAX_VALUES]
+
+
 def _policy(text: str) -> Window:
     """One member of the header ``RateLimit``."""
     found = dict(_PARAMETER.findall(text))
@@ -151,7 +154,7 @@ def _policy(text: str) -> Window:
 
 def _times(value: str, now: float) -> Iterator[float]:
     """The seconds from now of each value of a header. A date has a comma as well; its parts are tried too."""
-    for each in {value, *value.split(",", MAX_VALUES)}:
+    for each in {value, *_values(value)}:
         if (seconds := _seconds(each, now)) is not None:
             yield seconds
 

@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 MASK = "***"
 MAX_BYTES = 64 * 1024
 SECRET_PARAMETER = re.compile(r"auth|code|cred|jwt|key|pass|pwd|secret|sess|sid|sig|token", re.IGNORECASE)
-_PARAMETER = re.compile(r"([^&;=]*)=([^&;]*)")
+# Only from the beginning of a parameter: from each character it would take too long.
+_PARAMETER = re.compile(r"(?<![^&;])([^&;=]*)=([^&;]*)")
 LOOK_AGAIN_SECONDS = 1.0
 # Of words such as HUAWEI_SK. Another name of a variable that is not set can be the secret itself.
 _VARIABLE = re.compile(r"[A-Z]{1,12}|[A-Z]{1,20}(_[A-Z]{1,20}[0-9]?){1,8}")

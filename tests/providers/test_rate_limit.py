@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter.providers.codearts import CodeArts, CodeArtsOptions
 from exporter.providers.itwin import ITwin, ITwinOptions
 from exporter.providers.json.job_api import JsonApi, JsonOptions
-from exporter.providers.rate_limit import UNKNOWN_WAIT, USUAL, RateLimit
+from exporter.providers.rate_limit import MAX_HEADERS, MAX_VALUES, UNKNOWN_WAIT, USUAL, RateLimit
 
 NOW = 1_795_900_000.0
 DATE = "Sat, 28 Nov 2026 21:06:40 GMT"  # the same
@@ -229,3 +229,14 @@ def test_a_header_with_thousands_of_values_costs_no_time(name: str) -> None:
         limit.calls_left(headers)
         limit.wait(429, headers, NOW)
     assert time.thread_time() - began < 0.05
+
+
+def test_only_the_first_of_many_values_and_headers_are_read() -> None:
+    many = ",".join(["9"] * MAX_VALUES + ["1"])
+    assert USUAL.calls_left({"x-ratelimit-remaining": many}) == 9
+    assert USUAL.calls_left({"ratelimit": many.replace("9", "r=9").replace("1", "r=1")}) == 9
+    assert USUAL.wait(429, {"retry-after": many.replace("1", "99")}, 0.0) == 9
+    headers = {f"x-ratelimit-remaining-{number}": "9" for number in range(MAX_HEADERS)}
+    assert USUAL.calls_left({**headers, "x-ratelimit-remaining": "1"}) == 9
+    late = {f"x{number}-retry-after": "soon" for number in range(MAX_HEADERS)}
+    assert USUAL.wait(429, {**late, "x-retry-after": "7"}, 0.0) is None

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import time
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -168,3 +169,18 @@ def test_a_short_secret_is_masked_where_it_is_the_whole_text() -> None:
     masks = Masks()
     masks.add_secret("jwt")
     assert masks.json({"type": "jwt", "text": "a jwt"}) == {"type": "secret-1", "text": "a jwt"}
+
+
+@pytest.mark.parametrize("piece", ["eyJ", "_eyJ", "a", "a@", "1", "%25", "?token=", "http://"])
+def test_the_time_for_a_long_text_grows_with_its_length_only(piece: str) -> None:
+    masks = Masks()
+    masks.add_secret("my secret!")
+    began = time.thread_time()
+    masks.text(piece * (100_000 // len(piece)))
+    # 0.3 s; as much for each eyJ as for the rest of the text, it would be 15 s.
+    assert time.thread_time() - began < 3
+
+
+@pytest.mark.parametrize("before", ["", "token_", "\\n", "%20", "v1-"])
+def test_a_token_is_masked_also_within_a_word(before: str) -> None:
+    assert JWT[:12] not in Masks().text(f"see {before}{JWT} there")
