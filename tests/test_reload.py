@@ -1,6 +1,7 @@
 """The config changes while the exporter runs: taken whole or not at all, and nothing known is lost."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -448,6 +449,19 @@ async def test_a_reload_that_changes_nothing_touches_nothing_and_is_logged_once_
         after = await running.own()
         assert (after.get_one(SUCCESSFUL), before.get_one(SUCCESSFUL)) == (1, 1)
         assert (after.get_one(TAKEN_AT) or 0) > (before.get_one(TAKEN_AT) or 0)
+
+
+async def test_no_reload_collects_all_garbage_which_would_hold_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        vendor(lambda _: Told(caps())) as docs,
+        exporter("systems:\n" + caps_config(docs.url), tmp_path) as running,
+    ):
+        monkeypatch.setattr(gc, "collect", lambda *_: pytest.fail("a full collection"))
+        for text, status in (("", 200), ("timeout: 7s", 200), ("timeout: soon", 500)):
+            answer = await reload(running, tmp_path, "systems:\n" + caps_config(docs.url, more=text))
+            assert answer.status_code == status
 
 
 async def test_errors_are_logged_once_for_each_load_and_each_client_gets_them(
