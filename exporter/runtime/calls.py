@@ -19,8 +19,8 @@ CALL_SECONDS = 5.0
 """How long a caller waits that is not the event loop: a slow mount responds in less."""
 
 LOOP_SECONDS = 0.25
-"""How long the event loop waits, once for a call that hangs. Most take less than a millisecond, but not if other
-processes need the processor: a request with the old value of a secret would be rejected."""
+"""How long the event loop waits, once for a call that hangs. Most take less than a millisecond, but not if
+other processes need the processor: a request with the old value of a secret would be rejected."""
 
 MAX_HANGING = 8
 """Threads of calls that nobody waits for any more. With that many, further calls fail immediately."""
