@@ -1,6 +1,7 @@
 """No secret of the config is ever shown, whatever goes wrong: a config full of them, and every mishap."""
 
 import base64
+import html
 import json
 import ssl
 import sys
@@ -94,8 +95,18 @@ LISTED = """
 
 
 def echo(asked: Asked) -> bytes:
-    """All that we sent, as a server shows it that means well."""
-    return json.dumps({"you sent": dict(asked.headers), "body": asked.body.decode()}).encode()
+    """All that we sent, as a server shows it that means well: as it came, and in other notations."""
+    sent = [*asked.headers.values(), asked.body.decode()]
+    written = [text for each in sent for text in notations(each)]
+    return json.dumps({"you sent": dict(asked.headers), "body": sent[-1], "written": written}).encode()
+
+
+def notations(text: str) -> Iterator[str]:
+    """A text in the notations in which a server may write it, besides its own."""
+    data = text.encode()
+    yield from (quote(text, safe=""), html.escape(text), json.dumps(text), data.hex())
+    for before in (b"", b"a", b"ab"):  # what base64 looks like depends on where the text begins
+        yield base64.b64encode(before + data).decode()
 
 
 def elsewhere(asked: Asked) -> Told:
@@ -274,6 +285,10 @@ def reasons(page: str, system: str | None = None) -> set[str]:
 def assert_hushed(texts: Mapping[str, str], folder: Path) -> None:
     passwords = (ENV["HUSH_PASSWORD"], PROXY, SCRAPER)
     hidden = [base64.b64encode(f"me:{password}".encode()).decode() for password in passwords]
+    for secret in (*PLAIN, *ENV.values(), FILE, ISSUED, SESSION, *passwords):
+        hidden += [secret[at : at + 12] for at in range(len(secret) - 11)]
+        # Without the ends, which depend on what is before and after.
+        hidden += [text[4:16] for text in notations(secret) if text[4:16] not in json.dumps(secret)]
     hidden += (folder / "client.key").read_text().splitlines()[1:-1]
     hidden += (folder / "web.yaml").read_text().split()[-1:]
     for where, text in texts.items():
