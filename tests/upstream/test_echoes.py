@@ -116,6 +116,7 @@ async def test_no_label_shows_a_secret_that_the_vendor_sends_back(
     words = [labels["status"] for labels, _ in samples.all("remote_job_status_info")]
     assert set(words) == {"***"}
     assert len(words) == len(written) + 1
+    assert "  labels.squad: ***" in texts[3]
     hidden = {part for secret in secrets for text in notations(secret) for part in parts(text)} - COMMON
     for text in texts:
         assert hidden.isdisjoint(parts(text))
