@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter.metrics.instrumentation import Instrumentation
@@ -93,6 +93,8 @@ steps = st.lists(
 
 @settings(max_examples=40)
 @given(steps)
+@example([1, "break", 2, 3, "flush", 4, "flush", "repair", 5, "flush"])
+@example([1, "block", 2, "break", 50, 60, 70, "open", "flush", 3])
 def test_lines_keep_their_order_and_every_gap_is_reported_with_its_size(script: list[int | str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_writer, "MAX_WAITING", 100)
@@ -141,6 +143,30 @@ def test_a_full_pipe_delays_nothing_and_its_reader_gets_the_lines_when_it_is_bac
     os.close(reader)
 
 
+def test_lines_that_wait_during_a_failed_write_come_after_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = threading.Event()
+
+    class FailsOnce(Gate):
+        def write(self, text: str) -> int:
+            began.set()
+            try:
+                return super().write(text)
+            finally:
+                self.broken = False
+
+    gate = FailsOnce()
+    gate.open.clear()
+    gate.broken = True
+    writer = writer_to(gate)
+    writer.put("lost\n")
+    assert began.wait(60)
+    writer.put("later\n")
+    gate.open.set()
+    flushed(writer, monkeypatch)
+    assert gate.getvalue() == "dropped 1\nlater\n"
+    writer.close()
+
+
 def test_the_end_waits_a_bounded_time_for_lines_that_cannot_be_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -157,13 +183,28 @@ def test_the_end_waits_a_bounded_time_for_lines_that_cannot_be_written(
     writer.close()
 
 
-def test_a_pipe_that_another_process_made_non_blocking_is_waited_for() -> None:
+def test_a_pipe_that_another_process_made_non_blocking_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     reader, descriptor = full_pipe()
     os.set_blocking(descriptor, False)
+    waits = threading.Event()
+
+    class Poll:
+        def register(self, *_: int) -> None:
+            waits.set()
+
+        def poll(self) -> None:
+            assert read(reader) == "." * 4096
+
     with os.fdopen(descriptor, "w") as stream:
         writer = writer_to(stream)
-        writer.put("late\n")
-        assert until(lambda: read(reader).removeprefix("." * 4096), "the line") == "late\n"
+        with monkeypatch.context() as patch:
+            patch.setattr("exporter.runtime.log_writer.select.poll", Poll)
+            writer.put("late\n")
+            assert waits.wait(60)
+            flushed(writer, monkeypatch)
+        assert read(reader) == "late\n"
         writer.close()
     os.close(reader)
 
