@@ -1,5 +1,6 @@
-"""Faults of HTTP/2: the scrape answers, says why, shows other systems, and reads again afterwards."""
+"""Faults of HTTP/2 and of TLS: the scrape answers, says why, shows others, and reads again afterwards."""
 
+import datetime as dt
 import json
 import ssl
 import struct
@@ -23,6 +24,8 @@ PRIORITY, PUSH_PROMISE, PING, WINDOW_UPDATE, CONTINUATION = 2, 5, 6, 8, 9
 END_STREAM, END_HEADERS = 1, 4
 OK, NOT_MODIFIED = b"\x88", b"\x8b"
 """A status as an index of the static table (RFC 7541 appendix A)."""
+CALM = "calm"
+"""The system without faults."""
 LOST = {Reason.CONNECT, Reason.INVALID_RESPONSE}
 LARGE = {*LOST, Reason.TOO_LARGE}
 SLOW = {*LARGE, Reason.TIMEOUT}
@@ -159,10 +162,12 @@ CASES: dict[str, tuple[Frames, set[Reason]]] = {
 
 @dataclass
 class Systems:
-    """A server for each provider, all with the same fault."""
+    """A server for each provider, all with the same fault, and the same certificate."""
 
     watch: Watch
     play: "Fault"
+    tls: ssl.SSLContext
+    authority: trustme.CA
 
 
 @dataclass
@@ -188,19 +193,28 @@ class Fault:
         return respond
 
 
+def context(authority: trustme.CA) -> ssl.SSLContext:
+    """That of a server of HTTP/2 with a certificate of this authority."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    tls.set_alpn_protocols(["h2"])
+    # A session that is resumed shows no certificate.
+    tls.num_tickets = 0
+    return tls
+
+
 @asynccontextmanager
 async def served(folder: Path, limit: str) -> AsyncIterator[Systems]:
     """An exporter of one system of each provider over HTTP/2, and of one more that has no faults."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(tls)
-    tls.set_alpn_protocols(["h2"])
+    tls, right_tls = (context(authority) for _ in range(2))
     fault, right = Fault(), Fault()
     async with AsyncExitStack() as stack:
         systems = {}
         for name, provider, play in [*((name, name, fault) for name in JOBS), (CALM, "caps", right)]:
-            server = await stack.enter_async_context(listening(http_2(play.responder(provider)), tls))
+            script = http_2(play.responder(provider))
+            server = await stack.enter_async_context(listening(script, tls if play is fault else right_tls))
             systems[name] = {
                 "provider": provider,
                 "base_url": server.url("", "https"),
@@ -210,10 +224,7 @@ async def served(folder: Path, limit: str) -> AsyncIterator[Systems]:
         defaults = {"timeout": limit, "min_interval": "0s", "state_series": "current"}
         text = json.dumps({"defaults": defaults, "systems": systems})
         watch = await stack.enter_async_context(watching(text, folder))
-        yield Systems(watch, fault)
-
-
-CALM = "calm"
+        yield Systems(watch, fault, tls, authority)
 
 
 @fixture(scope="module", loop_scope="module")
@@ -246,4 +257,34 @@ async def test_a_fault_of_http_2_is_shown_and_harms_no_other_system(
             assert under.jobs[key] == values
         else:
             assert under.failed.get(key) in reasons, key
+        assert set(after.jobs[key]) == set(values), key
+
+
+CERTIFICATES: dict[str, Callable[[trustme.CA], trustme.LeafCert]] = {
+    "of an unknown authority": lambda _: trustme.CA().issue_cert("127.0.0.1"),
+    "of another host": lambda authority: authority.issue_cert("other.example.com"),
+    "that has expired": lambda authority: authority.issue_cert(
+        "127.0.0.1", not_after=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CERTIFICATES)
+async def test_a_certificate_that_is_wrong_is_shown_and_harms_no_other_system(
+    name: str, systems: dict[bool, Systems]
+) -> None:
+    chosen = systems[False]
+
+    def begin() -> None:
+        # Connections that are kept have their certificate already.
+        chosen.play.frames = lambda _: None
+        CERTIFICATES[name](chosen.authority).configure_cert(chosen.tls)
+
+    def end() -> None:
+        chosen.play.frames = None
+        chosen.authority.issue_cert("127.0.0.1").configure_cert(chosen.tls)
+
+    before, under, after = await chosen.watch.through(begin, end)
+    for key, values in before.jobs.items():
+        assert under.failed.get(key) == (None if key[0] == CALM else Reason.TLS), key
         assert set(after.jobs[key]) == set(values), key
