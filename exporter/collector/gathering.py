@@ -16,7 +16,7 @@ FREE_GATHERINGS = 4
 SHARE_SECONDS = 1.0
 """Then the oldest of 20 has waited for 16 s, which is longer than the usual scrape timeout."""
 QUIET_SECONDS = 0.1
-"""Nothing is looked for again in this time after nothing was due: to look takes 1 ms for each 1,000 jobs."""
+"""For this time it is not looked again after nothing was due twice: to look takes 1 ms for 1,000 jobs."""
 ROWS_PER_TURN = 50
 """Rows of missed reads that are rendered without a pause, each in up to 0.1 ms."""
 
@@ -115,6 +115,7 @@ class Gatherings:
         self._clock = clock
         self._open: list[Gathering] = []
         self._quiet: Gathering | None = None
+        self._was_quiet = False
         self._waited: weakref.WeakSet[Gathering] = weakref.WeakSet()
 
     def current(self) -> Gathering:
@@ -148,13 +149,15 @@ class Gatherings:
 
     def join_again(self) -> None:
         """The configuration has changed: the scrapes that wait wait for its new jobs too."""
-        self._quiet = None
+        self._quiet, self._was_quiet = None, False
         for gathering in tuple(self._waited):
             if gathering.scrapes:
                 gathering.join_again()
 
     def _discard(self, gathering: Gathering) -> None:
-        if gathering.is_quiet:
+        # Not the first time: what was shown without a read because its result came late is due again.
+        if gathering.is_quiet and self._was_quiet:
             self._quiet = gathering
+        self._was_quiet = gathering.is_quiet
         if gathering in self._open:
             self._open.remove(gathering)
