@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from exporter.collector.plan import Plan
@@ -35,7 +35,7 @@ class Planner:
         self._compute = compute
 
     async def plan(
-        self, systems: Iterable[SystemConfig], before: Mapping[str, Planned]
+        self, systems: Collection[SystemConfig], before: Mapping[str, Planned]
     ) -> dict[str, Planned]:
         """The plan of each system by name. A system that did not change keeps its plan.
 
@@ -47,15 +47,20 @@ class Planner:
                 found here, before the configuration in force has changed.
         """
         plans: dict[str, Planned] = {}
-        for system in systems:
-            await self._compute.turns.pause()
-            was, plan = before.get(system.name, (None, None))
-            with self._set_up(system):
-                if was is None or plan is None or was.reach != system.reach:
-                    plan = _plan(system, self._upstream(system))
-                elif was != system:
-                    plan = _plan(system, plan.upstream)
-            plans[system.name] = system, plan
+        try:
+            for system in systems:
+                await self._compute.turns.pause()
+                was, plan = before.get(system.name, (None, None))
+                with self._set_up(system):
+                    if was is None or plan is None or was.reach != system.reach:
+                        plan = _plan(system, self._upstream(system))
+                    elif was != system:
+                        plan = _plan(system, plan.upstream)
+                plans[system.name] = system, plan
+        except ConfigError:
+            for name in {system.name for system in systems} - before.keys():
+                self._instrumentation.forget(name)
+            raise
         return plans
 
     @contextlib.contextmanager

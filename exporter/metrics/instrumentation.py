@@ -56,8 +56,8 @@ class SystemInstrumentation:
         if counter is None:
             if self._gone:
                 return  # a read that ends after its system was removed must not create its series again
-            code = str(status) if status in _CODES else OTHER
-            counter = self._answers[status] = self._instrumentation.requests.labels(self.system, code)
+            counter = self._instrumentation.requests.labels(self.system, _code(status))
+            self._answers[status] = counter
         counter.inc()
         self._duration.observe(seconds)
 
@@ -74,12 +74,26 @@ class SystemInstrumentation:
         self._skipped[why].inc(reads)
 
     def forget(self) -> None:
-        """The system is no longer configured; what still ends of it is not counted."""
+        """The system is no longer configured: it leaves no series, and what still ends is not counted."""
         self._gone = True
+        metrics = self._instrumentation
+        # One by one: to look for them among the series of all systems takes as long as there are systems.
+        for status in self._answers:
+            metrics.requests.remove(self.system, _code(status))
+        for reason in self._failures:
+            metrics.failures.remove(self.system, reason.value)
+        for why in self._skipped:
+            metrics.skipped.remove(self.system, why.value)
+        for metric in (metrics.retries, metrics.durations, metrics.jobs):
+            metric.remove(self.system)
 
     def watching(self, jobs: int) -> None:
         """Sets the number of known jobs of the system."""
         self._instrumentation.jobs.labels(self.system).set(jobs)
+
+
+def _code(status: int) -> str:
+    return str(status) if status in _CODES else OTHER
 
 
 class Instrumentation:
@@ -190,9 +204,6 @@ class Instrumentation:
         """A system that is no longer configured leaves no series."""
         if instrumentation := self._systems.pop(system, None):
             instrumentation.forget()
-        counters = self.requests, self.failures, self.retries, self.skipped
-        for metric in (*counters, self.durations, self.jobs):
-            metric.remove_by_labels({"system": system})
 
 
 class _DroppedLogMessages(Collector):
