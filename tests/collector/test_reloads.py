@@ -5,12 +5,13 @@ The turns of the event loop are taken one by one, and the test ends each read.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from mmap import mmap
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -186,7 +187,20 @@ class Reloads(RuleBasedStateMachine):
         self.reloading = self.loop.create_task(self.replace(self.planned(ids)))
         self.turn(1)
 
+    def apply_now(self, ids: str) -> None:
+        """Applies a new plan in one turn."""
+        self.watch(new := self.planned(ids))
+        self.loop.call_soon(self.collector.replace, [new])
+        self.turn(1)
+
     async def replace(self, new: Plan) -> None:
+        self.watch(new)
+        for _ in self.collector.replacing([new]):
+            await asyncio.sleep(0)
+
+    def watch(self, new: Plan) -> None:
+        """Notes the moment at which a plan is in force."""
+
         def change() -> None:
             before = self.plans[-1] if self.plans else None
             known = {each.id for each in before.jobs} if before and before.origin == new.origin else set()
@@ -196,8 +210,6 @@ class Reloads(RuleBasedStateMachine):
             self.plans.append(new)
 
         self.collector.on_change = change
-        for _ in self.collector.replacing([new]):
-            await asyncio.sleep(0)
 
     def has_reloaded(self) -> bool:
         return self.reloading is not None and self.reloading.done()
@@ -281,3 +293,30 @@ class Reloads(RuleBasedStateMachine):
 
 TestReloads = Reloads.TestCase
 TestReloads.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+@pytest.fixture
+def machine() -> Iterator[Reloads]:
+    made = Reloads()
+    yield made
+    made.teardown()
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_scrape_that_is_about_to_end_reads_the_new_jobs_of_a_reload(machine: Reloads, turns: int) -> None:
+    machine.client_scrapes()
+    for wait in (TURNS_TO_SETTLE, turns):
+        machine.turn(TURNS_TO_SETTLE)
+        machine.reads()[0].set_result(None)
+        machine.turn(wait)
+    machine.version += 1
+    machine.apply_now("abc")
+    machine.all_is_read()
+
+
+def test_a_queued_probe_is_read_by_what_replaces_its_connections(machine: Reloads) -> None:
+    machine.client_probes("a")
+    machine.client_probes("b")
+    machine.turn(TURNS_TO_SETTLE)
+    machine.reload_upstream(1)
+    machine.all_is_read()
