@@ -231,7 +231,7 @@ async def served(folder: Path, limit: str) -> AsyncIterator[Systems]:
 async def systems(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[bool, Systems]]:
     """Those for faults that end, and those that do not wait for long, for faults that may not."""
     make = tmp_path_factory.mktemp
-    async with served(make("ends"), "20s") as patient, served(make("may-not"), "1s") as hasty:
+    async with served(make("ends"), "20s") as patient, served(make("may-not"), "2s") as hasty:
         yield {False: patient, True: hasty}
 
 
