@@ -276,6 +276,32 @@ class Waiting(Connection):
         return (2, self.since) if self.served else (1, self.opened)
 
 
+def placed(places: Places, network: bytes, state: ConnectionState) -> Waiting:
+    connection = Waiting(0.0, network)
+    connection.state = state
+    places.add(connection, network)
+    return connection
+
+
+def test_a_network_that_uses_most_connections_closes_no_new_client_of_another() -> None:
+    places = Places()
+    for _ in range(3):
+        placed(places, b"one", ConnectionState.WORKING)
+    new = placed(places, b"other", ConnectionState.OPENING)
+    assert places.pop(YOUNG_SECONDS / 2, b"one") is None
+    assert places.pop(YOUNG_SECONDS, b"one") == (new, Drop.NO_REQUEST)
+
+
+def test_the_network_that_uses_most_connections_is_found_again_when_another_has_left() -> None:
+    places = Places()
+    left = [placed(places, b"other", ConnectionState.WORKING) for _ in range(2)]
+    one = placed(places, b"one", ConnectionState.WORKING)
+    assert places.pop(0.0, b"one") == (left[0], Drop.WORKING)
+    places.remove(left[1])
+    assert places.pop(0.0, b"one") is None
+    assert places.pop(0.0, b"other") == (one, Drop.WORKING)
+
+
 class Life(RuleBasedStateMachine):
     """Connections in any order of events: the one that makes way is always the one that the rule names."""
 
