@@ -211,7 +211,7 @@ def _pairs(request: Request) -> Pairs:
         )
     except ValueError:
         text = f"the query cannot be read: allowed are up to {MAX_PARAMETERS} parameters in UTF-8"
-        raise QueryError(text) from None
+        raise QueryError([text]) from None
 
 
 async def _refused(_: Request, error: Exception) -> Response:
