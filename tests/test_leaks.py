@@ -124,7 +124,7 @@ MISHAPS: dict[str, Callable[[Asked], Told]] = {
     "ok": lambda _: Told(caps()),
     "redirect": elsewhere,
     "html": lambda asked: Told(b"<html>" + echo(asked)),
-    "large": lambda asked: Told(echo(asked) * 10_000),
+    "large": lambda asked: Told(json.dumps(dict(asked.headers)).encode() * 10_000),
     "cut": lambda asked: Told(echo(asked), headers={"Transfer-Encoding": "chunked"}),
     "slow": lambda _: Told(caps(), after=never),
     "odd": lambda asked: Told([echo(asked).decode()]),
