@@ -62,7 +62,7 @@ class Configs:
         folder = self.folder / "secrets"
         folder.mkdir(exist_ok=True)
         for secret in {*SECRET.findall(json.dumps(self.simulated)), OWN}:
-            self._replace(folder / secret, f"{secret}.r{rotation}")
+            self._replace(folder / _file(secret), f"{secret}.r{rotation}")
 
     def _replace(self, file: Path, text: str) -> None:
         new = file.with_suffix(".new")
@@ -123,7 +123,12 @@ def _id(provider: str, job: dict[str, Any]) -> str:
     return "/".join(value for value in values if value != "latest")
 
 
+def _file(secret: str) -> str:
+    """The name of the file of a secret; it may be logged, so it is not the secret."""
+    return secret.replace("-", "_")
+
+
 def _with_files(auth: Any) -> Any:
     if isinstance(auth, dict):
         return {key: _with_files(value) for key, value in auth.items()}
-    return {"file": f"secrets/{auth}"} if SECRET.fullmatch(str(auth)) else auth
+    return {"file": f"secrets/{_file(auth)}"} if SECRET.fullmatch(str(auth)) else auth

@@ -14,6 +14,8 @@ GROWTH = 32.0
 Responses of up to 16 MiB come and go, and the allocator keeps some of what it got: memory wanders by up to
 20 MiB without a trend. In an hour, a leak of 0.5 KiB for each request or of 80 KiB for each reload is more.
 """
+MOST = 180.0
+"""MiB that the exporter may use at any time: a soak of 40 minutes used up to 130."""
 THREADS, FILES = 3, 16
 """How many more there may be at the end: how many connections to vendors are kept varies."""
 FITTED = 600.0
@@ -55,9 +57,11 @@ class Report:
         for whose, took in (("", self.scrapes), (" of Prometheus", self.prometheus)):
             if late := [each for each in took if each > self.timeout]:
                 yield f"{len(late)} scrapes{whose} over {self.timeout:g} s, the longest {max(late):.1f} s"
-        if self.warm and self.end:
+        if self.warm and self.end and self.course:
             if self.end.memory > self.warm.memory + GROWTH:
                 yield f"memory has grown by {self.end.memory - self.warm.memory:.1f} MiB"
+            if (most := max(weight.memory for _, weight in self.course)) > MOST:
+                yield f"memory was at {most:.0f} MiB"
             if self.end.threads > self.warm.threads + THREADS or self.end.files > self.warm.files + FILES:
                 yield f"threads or files were left behind: {self.warm} became {self.end}"
         if self._measured() > FITTED and self.slope() > GROWTH:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.soak.configs import Configs
 from tests.soak.pages import Pages
-from tests.soak.report import GROWTH, Report
+from tests.soak.report import GROWTH, MOST, Report
 from tests.weight import Weight
 
 WARM = Weight(threads=5, files=40, memory=80)
@@ -55,6 +55,10 @@ SPOIL: dict[str, tuple[Callable[[Report], object], str]] = {
             (4000.0 + n, dataclasses.replace(WARM, memory=80 + n / 10)) for n in range(999)
         ),
         "memory grows",
+    ),
+    "memory at a time": (
+        lambda one: one.course.append((3000.0, dataclasses.replace(WARM, memory=MOST + 1))),
+        "memory was at 181 MiB",
     ),
     "threads": (lambda one: setattr(one, "end", dataclasses.replace(WARM, threads=9)), "left behind"),
     "files": (lambda one: setattr(one, "end", dataclasses.replace(WARM, files=60)), "left behind"),
