@@ -13,6 +13,7 @@ from exporter.cli.main import commands
 from exporter.config.markdown import table
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Provider
+from tests import bounds
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -33,6 +34,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "metrics.md": reference.metrics(),
         REFERENCE / "config.md": config.reference(),
+        REFERENCE / "limits.md": bounds.page(),
         REFERENCE / "cli.md": reference.commands(commands()),
         REFERENCE / "config.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
         README: _between_marks(README, "metrics", reference.compact()),

@@ -16,6 +16,7 @@ from exporter.model.failure import Reason
 from exporter.model.job import State
 from exporter.model.pacing import Why
 from exporter.providers import PROVIDERS
+from tests.bounds import NOT_LISTED, SECTIONS
 from tests.generate import ROOT, pages
 from tests.systems import DATA, VENDORS, rows, state_of, states_on_page
 
@@ -29,6 +30,7 @@ MARKDOWN = sorted(
 
 _LINK = re.compile(r"!?\[[^\]\n]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
 
 
@@ -45,6 +47,22 @@ def anchors(text: str) -> set[str]:
 @pytest.mark.parametrize("file", pages(), ids=shown)
 def test_what_is_generated_is_up_to_date(file: Path) -> None:
     assert file.read_text(encoding="utf-8") == pages()[file], "run: make docs"
+
+
+def test_every_limit_of_the_code_is_on_the_page_of_limits() -> None:
+    package = ROOT / "exporter"
+    found = {
+        f"{'.'.join(file.relative_to(package).with_suffix('').parts)}:{name}"
+        for file in package.rglob("*.py")
+        for name in re.findall(
+            r"^(MAX_[A-Z_]+|LONGEST_[A-Z_]+)\b", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        if "simulator" not in file.parts
+    }
+    listed = {bound.place for bounds in SECTIONS.values() for bound in bounds}
+    assert not listed & NOT_LISTED
+    assert found - listed - NOT_LISTED == set()
+    assert found >= NOT_LISTED
 
 
 @pytest.mark.parametrize("file", MARKDOWN, ids=shown)
@@ -68,8 +86,8 @@ def never_right() -> list[str]:
 
 
 def wrong_words(text: str) -> list[str]:
-    """The words of that list in a text, outside of code."""
-    plain = _CODE.sub("", " ".join(_FENCED.sub("", text).split()))
+    """The words of that list in a text, outside of code and comments."""
+    plain = _CODE.sub("", " ".join(_COMMENT.sub("", _FENCED.sub("", text)).split()))
     return [word for word in never_right() if re.search(rf"\b{word}\b", plain, re.IGNORECASE)]
 
 

@@ -19,6 +19,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         report = asyncio.run(run(folder, options.minutes * 60, options.seed, shutil.which("prometheus")))
         with (folder / "weights.csv").open("w") as file:
             file.writelines(
