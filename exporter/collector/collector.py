@@ -102,18 +102,20 @@ class Collector:
     def replacing(self, plans: Iterable[Plan]) -> Iterator[None]:
         """The same in short steps, between which everything else goes on.
 
-        All changes are in one step. Those before it render what is going to be shown; those after it free
-        memory.
+        All jobs and systems change in one step. Those before it render what is going to be shown; those after
+        it remove what is only counted of systems that are gone, and free memory.
         """
         plans = tuple(plans)
         if [*map(id, plans)] == [id(system.plan) for system in self._systems.values()]:
             return
-        systems = {plan.name: self._systems.get(plan.name) or self._new_system(plan) for plan in plans}
-        changed = [
-            (systems[plan.name], plan)
-            for plan in plans
-            if self._systems.get(plan.name) is None or systems[plan.name].plan is not plan
-        ]
+        systems: dict[str, System] = {}
+        changed: list[tuple[System, Plan]] = []
+        for plan in plans:
+            known = self._systems.get(plan.name)
+            system = systems[plan.name] = known or self._new_system(plan)
+            if known is None or known.plan is not plan:
+                changed.append((system, plan))
+            yield
         for _ in range(MAX_ROUNDS):
             late = 0
             for system, plan in changed:
@@ -121,7 +123,12 @@ class Collector:
             # A read that has ended meanwhile has changed what its job shows.
             if late <= FEW:
                 break
+        removed = self._systems.keys() - systems.keys()
         gone = self._change(systems, changed)
+        for name in removed:
+            self._probed.forget(name)
+            self._instrumentation.forget(name)
+            yield
         while gone:
             gone.pop()
             yield
@@ -136,9 +143,7 @@ class Collector:
         for name in before.keys() - systems.keys():
             gone += before[name].drop()
             before[name].log_outages()
-            self._probed.forget(name)
             self._system_page.drop(name)
-            self._instrumentation.forget(name)
         self._plans += 1
         for gatherings in self._gatherings.values():
             gatherings.join_again()
