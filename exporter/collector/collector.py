@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from mmap import mmap
-from typing import Any
+from typing import Any, TypeVar
 
 from exporter.collector.gathering import ROWS_PER_TURN, Gatherings
 from exporter.collector.outages import Outages
@@ -31,6 +31,8 @@ from exporter.runtime.memory import joined
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 UNLISTED_SECONDS = 300.0
 """How long service discovery waits for the first success of a listing before it leaves the system out."""
@@ -167,8 +169,21 @@ class Collector:
 
     async def scrape(self, seconds: float, format_: Format, *, jobs: bool = True) -> bytes:
         """Collects for ``seconds`` at most, and renders the page."""
-        await self.collect(seconds, jobs=jobs)
-        return bytes(await self.render(format_, jobs=jobs))
+        return bytes(await self.collected(seconds, lambda: self.render(format_, jobs=jobs), jobs=jobs))
+
+    async def collected(self, seconds: float, make: Callable[[], Awaitable[T]], *, jobs: bool = True) -> T:
+        """Collects for ``seconds`` at most, and makes a page.
+
+        If the configuration changes before the page is made, both are done again within the same time: the
+        page must show the jobs of the new configuration.
+        """
+        end = self._clock.monotonic() + seconds
+        while True:
+            await self.collect(end - self._clock.monotonic(), jobs=jobs)
+            plans = self._plans
+            page = await make()
+            if plans == self._plans or self._clock.monotonic() >= end:
+                return page
 
     async def collect(self, seconds: float, *, jobs: bool = True) -> None:
         """Reads every job that is due, for ``seconds`` at most.

@@ -95,14 +95,17 @@ class App:
         return await self._scraped(request, self._scrape(request, jobs=jobs == "true"))
 
     async def _scrape(self, request: Request, *, jobs: bool) -> Response:
-        await self._collector.collect(self._seconds(request, TIMEOUT_HEADER), jobs=jobs)
         format_ = negotiate(request.headers.get("accept", ""))
-        return await self._pages.shared(
-            (format_, jobs),
-            format_.value,
-            lambda: self._collector.render(format_, jobs=jobs),
-            accepts_gzip=_accepts_gzip(request),
-        )
+
+        def page() -> Awaitable[Response]:
+            return self._pages.shared(
+                (format_, jobs),
+                format_.value,
+                lambda: self._collector.render(format_, jobs=jobs),
+                accepts_gzip=_accepts_gzip(request),
+            )
+
+        return await self._collector.collected(self._seconds(request, TIMEOUT_HEADER), page, jobs=jobs)
 
     async def _probe(self, request: Request) -> Response:
         """One job of a configured system, or the explanation of its read; 200 whatever the result."""

@@ -171,6 +171,24 @@ async def test_a_scrape_after_a_reload_waits_for_the_jobs_of_the_new_configurati
     assert [ups(page) for page in await asyncio.gather(*before)] == [[b"1"]] * len(before)
 
 
+async def test_a_page_that_is_made_while_the_configuration_changes_is_made_again(
+    collector: Collector, upstream: FakeUpstream
+) -> None:
+    upstream.answer.set()
+    made = 0
+
+    async def make() -> bytes:
+        nonlocal made
+        made += 1
+        page = bytes(await collector.render(Format.TEXT))
+        if made == 1:
+            collector.replace([plan(upstream, "a", "b", "c")])
+        return page
+
+    assert ups(await collector.collected(60, make)) == [b"1", b"1", b"1"]
+    assert made == 2
+
+
 @pytest.mark.parametrize("scrapes", [1, 3])
 async def test_of_many_missed_reads_few_rows_are_rendered_without_a_pause_and_each_once(
     scrapes: int, collector: Collector, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
