@@ -230,10 +230,17 @@ class Discovery(Source[Listed]):
                         break
                 else:
                     self._listed = listed
-                    self.former.clear()
+                    await self._forget_former(version)
                     return
         except Exception as error:  # noqa: BLE001  values of a plug-in
             self._failed_internally(error)
+
+    async def _forget_former(self, version: int) -> None:
+        """Forgets the records that were dropped, unless a reload comes between."""
+        for job_id in tuple(self.former):
+            if version == self._version:
+                self.former.pop(job_id, None)
+            await self._compute.turns.pause()
 
     def _failed_internally(self, error: Exception) -> None:
         _log.exception("failed to apply a listing", extra={"system": self._records.plan.name})

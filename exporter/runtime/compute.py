@@ -22,7 +22,7 @@ _Work = tuple[Future[Any], Callable[[], Any]]
 
 
 class Turns:
-    """How long the present turn of the event loop has taken since the first question about it.
+    """Ends a turn of the event loop for work that can wait, once there was time for some of it.
 
     Args:
         now: the time in seconds.
@@ -31,18 +31,27 @@ class Turns:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._began: float | None = None
+        self._is_over = False
 
     @property
     def is_over(self) -> bool:
         """Whether work that can wait must be left to the next turn."""
+        if self._is_over:
+            return True
+        now = self._now()
         if self._began is None:
-            self._began = self._now()
-            asyncio.get_running_loop().call_soon(self._end)  # in the next turn
+            self._began = now  # there is time for one piece of work in each turn, so there is always progress
             return False
-        return self._now() - self._began >= TURN_SECONDS
+        # It can have begun in an earlier turn. To know that would cost a callback in each turn; so the
+        # event loop has one turn more than necessary now and then.
+        if now - self._began < TURN_SECONDS:
+            return False
+        self._is_over = True
+        asyncio.get_running_loop().call_soon(self._end)  # in the next turn
+        return True
 
     def _end(self) -> None:
-        self._began = None
+        self._began, self._is_over = None, False
 
     async def pause(self) -> None:
         """Leaves what follows to the next turn that has time, if this one has none left."""
