@@ -25,6 +25,7 @@ from pydantic import (
 from exporter.expressions.budget import Find
 from exporter.model.clock import SYSTEM_CLOCK
 from exporter.model.http import CONNECTION_HEADERS, TOKEN, has_dot_segments
+from exporter.model.text import has_control_characters
 from exporter.runtime import files
 from exporter.runtime.secret import Rule, Secret, SecretError
 
@@ -82,11 +83,6 @@ class Expression:
     source: str
     find: Find = field(repr=False, compare=False)
     can_take_long: bool = field(repr=False, compare=False)
-
-
-def can_take_long(value: object) -> bool:
-    """Whether an expression in validated keys can take long."""
-    return any(expression.can_take_long for _, expression in inside(value, Expression))
 
 
 def inside(value: object, kind: type[T], place: Place = ()) -> Iterator[tuple[Place, T]]:
@@ -168,11 +164,6 @@ def _proxy_url(value: str) -> str:
     )
 
 
-def has_control_characters(value: str) -> bool:
-    """Whether any of U+0000 to U+001F and U+007F to U+009F is in it, line breaks among them."""
-    return re.search(r"[\x00-\x1f\x7f-\x9f]", value) is not None
-
-
 def check_key(value: str) -> str:
     """A key value of a job, which is encoded into one segment of a path or one value of a query.
 
@@ -182,12 +173,10 @@ def check_key(value: str) -> str:
     """
     if not value:
         raise ValueError("must not be empty")
-    if value in (".", ".."):
-        raise ValueError("must not be . or .., which would change the path")
     if len(value) > MAX_KEY_LENGTH:
         raise ValueError(f"is longer than {MAX_KEY_LENGTH} characters")
     if has_dot_segments(value):
-        raise ValueError("must not contain . or .. between / and \\, which could change the path")
+        raise ValueError("must not be . or .., nor have these between / or \\, which would change the path")
     if has_control_characters(value):
         raise ValueError("must not contain control characters")
     return value

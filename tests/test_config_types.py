@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from exporter import config_types as fields
+from exporter.model.text import has_control_characters
 
 SECONDS: dict[str, int | Fraction] = {
     "y": 31536000,
@@ -196,7 +197,7 @@ def test_a_key_of_a_job_must_fit_into_one_segment_of_a_path(value: str, why: str
 @given(st.text())
 def test_control_characters_are_those_of_both_blocks(value: str) -> None:
     expected = any(ord(character) < 32 or 127 <= ord(character) < 160 for character in value)
-    assert fields.has_control_characters(value) is expected
+    assert has_control_characters(value) is expected
 
 
 @pytest.mark.parametrize("value", ["", "a b", "ÿ", "a,b;c=d", '"'])

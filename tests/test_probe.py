@@ -355,15 +355,21 @@ BAD = {
     "system=DOCS": ["system: is not configured; allowed: docs, xmc"],
     "system=xmc": ["id: is missing: id of the publishing job"],
     "system=xmc&id=": ["id: must not be empty"],
-    "system=xmc&id=..": ["id: must not be . or .., which would change the path"],
+    "system=xmc&id=..": [
+        "id: must not be . or .., nor have these between / or \\, which would change the path"
+    ],
     "system=xmc&id=..%2F..%2Fadmin": [
-        "id: must not contain . or .. between / and \\, which could change the path"
+        "id: must not be . or .., nor have these between / or \\, which would change the path"
     ],
-    "system=xmc&id=a%5C.": ["id: must not contain . or .. between / and \\, which could change the path"],
+    "system=xmc&id=a%5C.": [
+        "id: must not be . or .., nor have these between / or \\, which would change the path"
+    ],
     "system=xmc&id=%252e%252e%252fa": [
-        "id: must not contain . or .. between / and \\, which could change the path"
+        "id: must not be . or .., nor have these between / or \\, which would change the path"
     ],
-    "system=xmc&id=%2e": ["id: must not be . or .., which would change the path"],
+    "system=xmc&id=%2e": [
+        "id: must not be . or .., nor have these between / or \\, which would change the path"
+    ],
     "system=xmc&id=a%0d%0ab": ["id: must not contain control characters"],
     "system=xmc&id=" + "x" * 513: ["id: is longer than 512 characters"],
     "system=xmc&id=a&id=a": ["id: is given more than once; allowed is once"],
@@ -376,7 +382,7 @@ BAD = {
     "system=xmc&id=a&debug=": ["debug: allowed are true and false"],
     "system=docs&project_id=p&build_job_id=b&locale=.&x=1": [
         f"x: unknown parameter; allowed: system, debug, {KEYS}",
-        "locale: must not be . or .., which would change the path",
+        "locale: must not be . or .., nor have these between / or \\, which would change the path",
     ],
     "system=xmc&id=%ff": ["the query cannot be read: allowed are up to 50 parameters in UTF-8"],
     "&".join(f"a{number}=1" for number in range(51)): [

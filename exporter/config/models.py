@@ -31,10 +31,10 @@ from exporter.config_types import (
     Keys,
     PositiveDuration,
     ProxyUrl,
-    has_control_characters,
     parse_duration,
 )
 from exporter.metrics import LABELS
+from exporter.model.text import has_control_characters
 from exporter.providers.base import Provider
 from exporter.providers.state_words import StateWords
 from exporter.transport import Tls

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from exporter.config import ConfigError
 from exporter.config.errors import bounded
 from exporter.config.read import read
-from exporter.config_types import Duration, HeaderText, Keys, has_control_characters
+from exporter.config_types import Duration, HeaderText, Keys
+from exporter.model.text import has_control_characters
 from exporter.runtime import files
 from exporter.web.tls import ServerTls
 

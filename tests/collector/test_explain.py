@@ -424,7 +424,7 @@ async def test_a_job_of_any_other_api_has_the_keys_that_its_config_names(tmp_pat
         assert refused.text.splitlines() == [
             "id: is missing; allowed: folder, id",
             "status: unknown parameter; allowed: system, debug, folder, id",
-            "folder: must not be . or .., which would change the path",
+            "folder: must not be . or .., nor have these between / or \\, which would change the path",
         ]
         targets = (await running.get("/sd")).json()
         assert [group["labels"]["__param_folder"] for group in targets] == ["a"]

@@ -4,9 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from exporter.config_types import Expr, HeaderName, Keys, PositiveDuration, can_take_long
+from exporter.config_types import Expr, HeaderName, Keys, PositiveDuration
 from exporter.providers.base import DiscoverKeys
-from exporter.providers.json.keys import KEY, RequestKeys, Word
+from exporter.providers.json.keys import KEY, RequestKeys, Word, can_take_long
 
 SINCE = ("since", "since_s", "since_ms")
 """The names in braces that a listing's request can have: the time ``newer_than`` ago, in three notations."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from exporter.config_types import Expression, Keys, KeyValue, Place, can_take_long
+from exporter.config_types import Expression, Keys, KeyValue, Place
 from exporter.expressions.budget import LISTING_SECONDS, Budget
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
@@ -34,7 +34,7 @@ from exporter.providers.fields import Fields
 from exporter.providers.json.discover_keys import JsonDiscover, JsonParents
 from exporter.providers.json.doubts import doubts
 from exporter.providers.json.explained import Replay, explained, explained_keys, replayed, why
-from exporter.providers.json.keys import RateLimitKeys, ReadKeys, RequestKeys
+from exporter.providers.json.keys import RateLimitKeys, ReadKeys, RequestKeys, can_take_long
 from exporter.providers.json.listing import body_of, keys_of, listed, look
 from exporter.providers.json.results import ITEMS, READERS, results_of, word
 from exporter.providers.json.templates import (

@@ -11,16 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from exporter.config_types import (
-    Expr,
-    HeaderName,
-    Headers,
-    Keys,
-    has_control_characters,
-    inside,
-)
+from exporter.config_types import Expr, Expression, HeaderName, Headers, Keys, inside
 from exporter.model.http import has_dot_segments
 from exporter.model.job import RESULTS, State
+from exporter.model.text import has_control_characters
 from exporter.providers.rate_limit import RateLimit
 from exporter.providers.state_words import StateName, StateWords, by_word
 
@@ -39,6 +33,11 @@ _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za
 _NEVER_ACCEPTED = frozenset({304, 401, 407, 429})
 _MISSING = frozenset({State.IDLE, State.STOPPED})
 _ENDED = frozenset({*RESULTS, State.STOPPED})
+
+
+def can_take_long(value: object) -> bool:
+    """Whether an expression in validated keys can take long."""
+    return any(expression.can_take_long for _, expression in inside(value, Expression))
 
 
 def _path(value: str) -> str:
