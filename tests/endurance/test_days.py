@@ -183,6 +183,8 @@ class Day:
 class Instant:
     """A connection pool without a network."""
 
+    stalled = False
+
     def __init__(self, day: Day) -> None:
         self.day = day
 
