@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import sys
+import time
 from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +16,23 @@ from tests import processes
 settings.register_profile("project", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.register_profile("fast", settings.get_profile("project"), max_examples=10)
 settings.load_profile("project")
+
+_settrace = sys.settrace
+
+
+def _install(function: Any) -> None:
+    """As ``sys.settrace``, with which coverage follows new threads.
+
+    Python 3.11 refuses it, and the thread ends before it has begun, while another thread is in it.
+    """
+    while True:
+        try:
+            return _settrace(function)
+        except RuntimeError:
+            time.sleep(0)
+
+
+sys.settrace = _install
 
 Program = Callable[[str, str], str]
 _guard = processes.Guard()

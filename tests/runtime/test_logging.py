@@ -162,7 +162,7 @@ def test_an_exception_of_our_own_shows_type_and_text() -> None:
 
 def test_an_unknown_exception_shows_its_type_and_our_innermost_line_but_never_its_text() -> None:
     error = raised(lambda: check_header_value(b"hunter2"))  # type: ignore[arg-type]
-    assert re.fullmatch(r"TypeError at exporter/config_types\.py:\d+", error_of(error))
+    assert re.fullmatch(r"TypeError at exporter/model/text\.py:\d+", error_of(error))
 
 
 def test_an_exception_from_elsewhere_shows_its_type_only() -> None:
