@@ -168,14 +168,16 @@ def full_of_secrets(folder: Path, vendor: str, distrusted: str) -> Path:
     systems += [
         ("gone", "http://127.0.0.1:1", bearer),
         ("proxied", "http://proxied.invalid", bearer),
+        ("stalled", vendor, f"{bearer}\n    timeout: 1s"),
         (
             "distrusted",
             distrusted,
-            f"{bearer}\n    timeout: 8s\n    tls: {{cert_file: client.pem, key_file: client.key}}",
+            f"{bearer}\n    tls: {{cert_file: client.pem, key_file: client.key}}",
         ),
     ]
-    lines = ["defaults: {timeout: 1s, min_interval: 0s}", "systems:"]
+    lines = ["defaults: {min_interval: 0s}", "systems:"]
     for name, base_url, auth in systems:
+        mishaps = [each for each in MISHAPS if (each == "slow") == (name == "stalled")]
         lines += [
             f"  {name}:",
             "    provider: caps",
@@ -183,7 +185,7 @@ def full_of_secrets(folder: Path, vendor: str, distrusted: str) -> Path:
             f"    {auth}",
             "    jobs:",
         ]
-        lines += [f"      - {{project_id: p, build_job_id: '{mishap}', locale: en}}" for mishap in MISHAPS]
+        lines += [f"      - {{project_id: p, build_job_id: '{mishap}', locale: en}}" for mishap in mishaps]
     lines.append(LISTED % (vendor, AUTHS["headers"]))
     file = folder / "config.yaml"
     file.write_text("\n".join(lines))
