@@ -20,6 +20,7 @@ _EXPECTATIONS = tuple(field.name for field in fields(Expect))
 _STATES: Mapping[State, Samples] = {
     state: tuple(((other.value,), int(other is state)) for other in State) for state in State
 }
+_CODES: Mapping[State, int] = {state: code for code, state in enumerate(State)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,11 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         _of(lambda status: _STATES[status.state]),
         labels=("remote_job_state",),
         type="stateset",
+    ),
+    Metric(
+        "remote_job_state_code",
+        f"State of the job as a number: {', '.join(f'{code} {state}' for state, code in _CODES.items())}.",
+        _of(lambda status: _CODES[status.state]),
     ),
     Metric(
         "remote_job_state_timestamp_seconds",

@@ -12,6 +12,7 @@ from enum import StrEnum
 class State(StrEnum):
     """The ten states, each a value of the label ``remote_job_state``."""
 
+    # The position, from 0, is the value of remote_job_state_code: a new state goes to the end.
     IDLE = "idle"
     QUEUED = "queued"
     RUNNING = "running"

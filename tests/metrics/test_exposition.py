@@ -151,6 +151,7 @@ def test_the_page_of_one_job_is_literally_this() -> None:
         f'remote_job_info{{{identity},provider="caps",job_kind="slot",{no_words}}} 1',
         f'remote_job_status_info{{{identity},status="Succeeded",step=""}} 1',
         f'remote_job_state{{{identity},remote_job_state="succeeded"}} 1',
+        f"remote_job_state_code{{{identity}}} 4",
         f"remote_job_state_timestamp_seconds{{{identity}}} 1700000030.0",
         f"remote_job_start_timestamp_seconds{{{identity}}} 1700000000.0",
         f"remote_job_end_timestamp_seconds{{{identity}}} 1700000008.5",

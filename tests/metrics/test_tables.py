@@ -26,18 +26,19 @@ from exporter.model.job import Category, Expect, Items, Job, Kind, State, Status
 from tests.vendor import Samples, read_samples
 
 # What users were promised, written down anew: a name or label that changes must fail here.
-STATES = {
-    "idle",
-    "queued",
-    "running",
-    "canceling",
-    "succeeded",
-    "succeeded_with_errors",
-    "failed",
-    "canceled",
-    "stopped",
-    "unknown",
+CODES = {
+    "idle": 0,
+    "queued": 1,
+    "running": 2,
+    "canceling": 3,
+    "succeeded": 4,
+    "succeeded_with_errors": 5,
+    "failed": 6,
+    "canceled": 7,
+    "stopped": 8,
+    "unknown": 9,
 }
+STATES = set(CODES)
 REASONS = {
     "timeout",
     "dns",
@@ -72,6 +73,7 @@ KEPT = {
 OF_A_STATUS = {
     "remote_job_status_info": ("status", "step"),
     "remote_job_state": ("remote_job_state",),
+    "remote_job_state_code": (),
     "remote_job_state_timestamp_seconds": (),
     "remote_job_progress_ratio": (),
     "remote_job_items": (),
@@ -169,6 +171,14 @@ def test_the_words_in_labels_are_those_that_were_promised() -> None:
     assert expectations == {"start_within": 1, "progress_within": 2, "run_within": 3, "success_within": 4}
 
 
+@pytest.mark.parametrize("state", State)
+def test_every_state_has_the_code_that_was_promised(state: State) -> None:
+    [(labels, code)] = page_of(Status(state)).all("remote_job_state_code")
+    assert (labels, code) == ({"system": "docs", "job_id": "a/b/c"}, CODES[state])
+    help_ = next(metric.help for metric in JOB_METRICS if metric.name == "remote_job_state_code")
+    assert f" {CODES[state]} {state}" in help_
+
+
 def test_a_job_that_tells_everything_shows_everything() -> None:
     samples = page_of(BEFORE, FULL)
     assert names(samples) == {*KEPT, *OF_A_STATUS} - {"remote_job_read_error_info"}
@@ -187,7 +197,12 @@ def test_a_job_that_cannot_be_read_shows_its_past_and_why_and_nothing_else() -> 
 
 
 def test_a_job_that_tells_nothing_shows_no_zeros() -> None:
-    always = {"remote_job_status_info", "remote_job_state", "remote_job_state_timestamp_seconds"}
+    always = {
+        "remote_job_status_info",
+        "remote_job_state",
+        "remote_job_state_code",
+        "remote_job_state_timestamp_seconds",
+    }
     never_told = {
         "remote_job_read_error_info",
         "remote_job_progress_changed_timestamp_seconds",

@@ -25,7 +25,7 @@ SEVERAL = {
 """Metrics with several series for each job; every other one has at most one."""
 ALL = ("remote_job_up", "remote_job_info", "remote_job_watched_since_timestamp_seconds")
 """Metrics that every job has."""
-READ = ("remote_job_read_timestamp_seconds", "remote_job_status_info")
+READ = ("remote_job_read_timestamp_seconds", "remote_job_status_info", "remote_job_state_code")
 """Metrics that every job has that could be read, and those that could not lack but for the first."""
 LIMITED = ("site", "campaigns")
 """The simulator itself refuses this job most of the time."""

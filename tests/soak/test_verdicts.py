@@ -103,6 +103,8 @@ remote_job_status_info{system="twins",job_id="a",generation="4",status="Active"}
 # TYPE remote_job_state gauge
 remote_job_state{system="twins",job_id="a",generation="4",remote_job_state="running"} 1.0
 remote_job_state{system="twins",job_id="a",generation="4",remote_job_state="failed"} 0.0
+# TYPE remote_job_state_code gauge
+remote_job_state_code{system="twins",job_id="a",generation="4"} 2.0
 # TYPE remote_job_read_error_info gauge
 remote_job_read_error_info{system="twins",job_id="b",generation="4",reason="timeout"} 1.0
 # TYPE remote_job_exporter_requests_total counter
@@ -141,6 +143,7 @@ FLAWS: dict[str, tuple[Callable[[str], str], str]] = {
     "a lost job": (lines('job_id="b"'), "lost jobs of twins"),
     "a lost series": (lines("status_info"), "twins: read, but no remote_job_status_info"),
     "a lost state": (lines("running"), "twins: 0 states"),
+    "a lost code": (lines("state_code{"), "twins: read, but no remote_job_state_code"),
     "a lost reason": (lines("reason="), "twins: not read for []"),
     "a job of yesterday": (
         doubled('up{system="twins",job_id="b"', '"b"', '"c"'),
