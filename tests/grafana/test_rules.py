@@ -68,8 +68,9 @@ WORDS = {
 
 _ASKED = re.compile(r'printf ("[^"]*"|`[^`]*`)')
 _FIGURE = re.compile(r"\d+(?:\.\d+)?[a-z]?")
-# A gap where a label is missing, a template that went wrong.
-_BROKEN = re.compile(r'  |""| \.|\(\)|<|%!')
+# A gap where a label is missing, a template that went wrong, a duration that is not rounded.
+_BROKEN = re.compile(r'  |""| \.|\(\)|<|%!|\b0[dhms]\b|\d ?ms\b')
+_DURATION = re.compile(r"\b[1-9]\d*[dhms]\b")
 _SENTENCE = re.compile(r"[^.]*(?:\.\S[^.]*)*\.")
 _FIRING = re.compile(r"group by \(([\w, ]+)\) \(ALERTS\{alertstate=\"firing\"(?:,\w+=\"\w+\")?\}\)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -126,7 +127,7 @@ def asked_by_texts(rule: Rule) -> Iterator[str]:
     """The queries in the annotations, with something for what is filled in."""
     for text in rule["annotations"].values():
         for written in _ASKED.findall(text):
-            if "remote_job" in written:
+            if "{" in written:
                 yield re.sub(r"%(?:\[1\])?s", 'system="s",job_id="j",job="j",cluster="c"', written[1:-1])
 
 
@@ -272,6 +273,13 @@ def test_what_an_alert_says_is_tested_word_by_word(name: str) -> None:
         for part in (text["summary"], text["description"]):
             assert part.endswith(".")
             assert not _BROKEN.search(part)
+            assert all(sentence[0].isupper() for sentence in part.split(". "))
+
+
+@each_alert
+def test_a_description_says_since_when(name: str) -> None:
+    """Where the series that know it are there, as in the scene with all of them."""
+    assert any(_DURATION.search(alert["exp_annotations"]["description"]) for alert in told(name))
 
 
 @each_alert
@@ -279,7 +287,7 @@ def test_a_text_names_what_it_is_about(name: str) -> None:
     for alert in told(name):
         carried, summary = alert["exp_labels"], alert["exp_annotations"]["summary"]
         if name in OF_THE_EXPORTER:
-            assert carried.get("instance", "no exporter") in summary
+            assert carried.get("instance", "no target") in summary
             continue
         assert carried["system"] in summary
         assert carried.get("job_name", carried.get("job_id", "")) in summary
