@@ -108,6 +108,7 @@ class Instrumentation:
         shard = shard or Shard()
         shards = self._new(Info, "shard", "Index of this shard, and number of shards.")
         shards.info({"shard": str(shard.index), "shards": str(shard.count)})
+        self._new(Gauge, "shards", "Number of shards that share the configuration.").set(shard.count)
         self.scrapes = self._new(
             Histogram,
             "scrape_duration_seconds",

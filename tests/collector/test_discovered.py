@@ -268,6 +268,7 @@ async def test_every_job_is_in_exactly_one_shard_found_or_written_by_hand(tmp_pa
                 samples = await running.scrape()
                 info = samples.get_one("remote_job_exporter_shard_info", shard=str(index), shards="3")
                 assert info == 1
+                assert samples.get_one("remote_job_exporter_shards") == 3
                 assert bool(samples.all("remote_job_system_jobs")) is (index == 0)
                 assert f"shard {index} of 3" in (await running.get("/")).text
                 seen.append(jobs(samples))

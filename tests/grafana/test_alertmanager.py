@@ -35,7 +35,11 @@ SEVERITY = {
     for rule in yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
     if "alert" in rule
 }
-OF_AN_EXPORTER = {"RemoteJobExporterDown", "RemoteJobExporterConfigReloadFailed"}
+OF_AN_EXPORTER = {
+    "RemoteJobExporterDown",
+    "RemoteJobExporterConfigReloadFailed",
+    "RemoteJobExporterShardMissing",
+}
 OF_A_SYSTEM = {
     "RemoteJobCredentialsRejected",
     "RemoteJobCredentialsExpireSoon",

@@ -44,6 +44,7 @@ SEVERITIES = {
     "RemoteJobJobsDropped": "warning",
     "RemoteJobExporterDown": "critical",
     "RemoteJobExporterConfigReloadFailed": "warning",
+    "RemoteJobExporterShardMissing": "critical",
 }
 RECORDED = [
     "remote_job:info:max",
@@ -53,6 +54,7 @@ RECORDED = [
     "remote_job:watched_since_timestamp_seconds:min",
 ]
 OF_THE_EXPORTER = {"RemoteJobExporterDown", "RemoteJobExporterConfigReloadFailed"}
+OF_A_SCRAPE_JOB = {"RemoteJobExporterShardMissing"}
 OF_A_SYSTEM = {
     "RemoteJobCredentialsRejected",
     "RemoteJobCredentialsExpireSoon",
@@ -126,16 +128,16 @@ def test_an_alert_has_its_severity_and_no_other_label(name: str) -> None:
 def asked_by_texts(rule: Rule) -> Iterator[str]:
     """The queries in the annotations, with something for what is filled in."""
     for text in rule["annotations"].values():
-        for written in _ASKED.findall(text):
-            if "{" in written:
-                yield re.sub(r"%(?:\[1\])?s", 'system="s",job_id="j",job="j",cluster="c"', written[1:-1])
+        written = [one[1:-1] for one in _ASKED.findall(text)]
+        for query in written[1:]:
+            if "{" in query:  # the first has the labels of what the alert is about
+                yield re.sub(r"%(?:\[1\])?s", written[0].replace("%q", '"x"'), query)
 
 
 @each_rule
 def test_every_metric_and_label_exists(name: str) -> None:
     wrong: list[str] = []
-    asked = [query.replace('job_id="j",', "") if "_system_" in query else query for query in queries(name)]
-    for query in asked:
+    for query in queries(name):
         labels_of(parsed(query), known(), lambda _name, text: wrong.append(text))
     assert wrong == []
 
@@ -176,6 +178,8 @@ def test_a_join_cannot_fail(name: str) -> None:
 def test_an_alert_carries_the_labels_of_what_it_is_about(name: str) -> None:
     if name in OF_THE_EXPORTER:
         assert {"job", "cluster", "instance"} <= labels(name)
+    elif name in OF_A_SCRAPE_JOB:
+        assert labels(name) == {"job", "cluster"}
     elif name in OF_A_SYSTEM:
         assert labels(name) == {"job", "cluster", "system"}
     else:
@@ -230,10 +234,11 @@ def test_an_alert_has_its_texts_and_links(name: str) -> None:
     page = f"grafana/alerts/runbooks/{name}.md"
     assert texts["runbook_url"] == RUNBOOKS + page
     assert (ROOT / page).is_file()
-    about = "exporter" if name in OF_THE_EXPORTER else "system" if name in OF_A_SYSTEM else "job"
+    of_exporters = name in OF_THE_EXPORTER | OF_A_SCRAPE_JOB
+    about = "exporter" if of_exporters else "system" if name in OF_A_SYSTEM else "job"
     assert re.match(rf"{re.escape(GRAFANA)}remote-job-{about}[?{{]", texts["dashboard_url"])
     variables = {
-        "exporter": ["instance", "job"],
+        "exporter": ["job"] if name in OF_A_SCRAPE_JOB else ["instance", "job"],
         "system": ["system", "job"],
         "job": ["system", "job_id", "job"],
     }
@@ -288,6 +293,9 @@ def test_a_text_names_what_it_is_about(name: str) -> None:
         carried, summary = alert["exp_labels"], alert["exp_annotations"]["summary"]
         if name in OF_THE_EXPORTER:
             assert carried.get("instance", "no target") in summary
+            continue
+        if name in OF_A_SCRAPE_JOB:
+            assert carried["job"] in summary
             continue
         assert carried["system"] in summary
         assert carried.get("job_name", carried.get("job_id", "")) in summary

@@ -32,11 +32,11 @@ HEADINGS = (
     "When to silence",
     "When it resolves",
 )
-PLACEHOLDERS = {"system": "SYSTEM", "job_id": "JOB_ID", "instance": "INSTANCE"}
+PLACEHOLDERS = {"system": "SYSTEM", "job_id": "JOB_ID", "instance": "INSTANCE", "job": "JOB"}
 
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FIRES = re.compile(
-    r"^\*\*(\w+)\*\* for one (job|system|exporter); fires (?:immediately|after `for: (\w+)`)"
+    r"^\*\*(\w+)\*\* for one (job|system|exporter|scrape job); fires (?:immediately|after `for: (\w+)`)"
     r"(?:, stays for `keep_firing_for: (\w+)`)?\.",
     re.MULTILINE,
 )
@@ -105,7 +105,8 @@ def test_a_page_has_the_severity_and_times_of_its_rule(name: str) -> None:
     assert rule["labels"] == {"severity": severity}
     assert rule.get("for") == wait
     assert rule.get("keep_firing_for") == keep
-    assert ("job_id" in labels(name), "instance" in labels(name)) == (of == "job", of == "exporter")
+    has = {label for label in ("job_id", "instance", "system") if label in labels(name)}
+    assert has == {"job": {"job_id", "system"}, "system": {"system"}, "exporter": {"instance"}}.get(of, set())
 
 
 @by_file(WITH_QUERIES)
@@ -173,7 +174,7 @@ def alertmanager(program: Program, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_an_alertmanager_takes_every_silence(program: Program, alertmanager: Alertmanager) -> None:
     amtool = program("amtool", "prometheus-alertmanager")
     for name, page in PAGES.items():
-        alertmanager.post({"alertname": name, "system": "SYSTEM", "job_id": "JOB_ID", "instance": "INSTANCE"})
+        alertmanager.post({"alertname": name, **PLACEHOLDERS})
         command = [word for word in silence(page) if not word.startswith("--alertmanager.url=")]
         address = f"--alertmanager.url={alertmanager.url}"
         told = subprocess.run(
