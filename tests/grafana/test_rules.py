@@ -71,7 +71,7 @@ WORDS = {
 _ASKED = re.compile(r'printf ("[^"]*"|`[^`]*`)')
 _FIGURE = re.compile(r"\d+(?:\.\d+)?[a-z]?")
 # A gap where a label is missing, a template that went wrong, a duration that is not rounded.
-_BROKEN = re.compile(r'  |""| \.|\(\)|<|%!|\b0[dhms]\b|\d ?ms\b')
+_BROKEN = re.compile(r'  |""| \.|\(\)|<|%!|\b0[dhms]\b|\d ?ms\b|\d\.\d+s')
 _DURATION = re.compile(r"\b[1-9]\d*[dhms]\b")
 _SENTENCE = re.compile(r"[^.]*(?:\.\S[^.]*)*\.")
 _FIRING = re.compile(r"group by \(([\w, ]+)\) \(ALERTS\{alertstate=\"firing\"(?:,\w+=\"\w+\")?\}\)")
