@@ -51,7 +51,7 @@ def copied(tmp_path: Path) -> Path:
 
 def test_the_page_has_every_alert_with_its_severity_and_its_for() -> None:
     assert _ROW.findall(PAGE) == [
-        (rule["alert"], rule["alert"], rule["labels"]["severity"], rule.get("for", "0"))
+        (rule["alert"], rule["alert"], rule["labels"]["severity"], rule.get("for", "0s"))
         for rule in alerts(RULES)
     ]
 
