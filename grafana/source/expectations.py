@@ -1,76 +1,59 @@
 """What the configuration expects of a job, and how much of that time is used."""
 
-from grafana_foundation_sdk.builders import bargauge, table
+from grafana_foundation_sdk.builders import table
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from grafana.source.panels import Column, Text, bars, by_limits, limits, now, rows
-from grafana.source.queries import JOB, LAST_SUCCESS, ONE_JOB, WATCHED_SINCE, of_systems, recorded
+from grafana.source.panels import Column, Text, by_limits, limits, rows
+from grafana.source.queries import END, of_job, otherwise
+from grafana.source.trouble import allowed, so_far
 
-_EMPTY = "Nothing to measure: the job is not queued or running, and no success is expected."
-
-
-def used_up() -> bargauge.Panel:
-    """Each expectation as a bar, full where its alert fires."""
-    text = Text(
-        "Expectations used up",
-        "Time so far as a share of what the configuration expects: queued (start_within), without progress "
-        "(progress_within), running (run_within), without a success (success_within). Over 100 % an alert "
-        "fires. Fix the job, or change its expect.",
-        _EMPTY,
-    )
-    panel = bars(
-        text, "percentunit", (12, 7), now(f"{_so_far()} / on (expectation) {_allowed()}", "{{expectation}}")
-    )
-    return panel.max(1).color_scheme(by_limits()).thresholds(limits((0.8, "orange"), (1, "red")))
+_EXPECTATIONS = ("start_within", "progress_within", "run_within", "success_within")
 
 
-def how_it_keeps_to_them() -> table.Panel:
-    """The same as durations."""
+def expectations() -> table.Panel:
+    """Each expectation as durations, and as a bar that is full where its alert fires."""
     text = Text(
         "Expectations",
-        "What the configuration expects of the job, and the time so far.",
-        "The configuration expects nothing of this job, or the job is not monitored.",
+        "What the configuration expects, and the time so far: queued (start_within), without progress "
+        "(progress_within), running (run_within), without a success (success_within). Over 100 % an alert "
+        "fires: fix the job, or change its expect. No time so far: the job is not queued, or not running. "
+        "None known: the configuration expects nothing, or the job is not watched now.",
     )
     columns = [
         Column("expectation", "Expectation"),
-        Column("Value #B", "So far", unit="s"),
-        Column("Value #A", "Allowed", unit="s"),
+        Column("Value #B", "So far", unit="s", width=85),
+        Column("Value #A", "Allowed", unit="s", width=85),
+        Column("Value #C", "Used up", unit="percentunit", gauge=True, width=130),
     ]
-    return rows(text, columns, (12, 7), _allowed(), _so_far())
+    expected = f"max by (expectation) ({of_job('remote_job_expected_seconds')})"
+    queries = (
+        otherwise(expected, "expectation", "none known"),
+        _each({name: f"{_so_far(name)} and {allowed(name, of_job)}" for name in _EXPECTATIONS}),
+        _each({name: f"{_so_far(name)} / {allowed(name, of_job)}" for name in _EXPECTATIONS}),
+    )
+    panel = rows(text, columns, (12, 7), *queries, sort=("-Used up",)).filterable(filterable=False)
+    colors = {"color": by_limits(), "thresholds": limits((0.8, "orange"), (1, "red"))}
+    return panel.override_by_name(
+        "Used up", [DynamicConfigValue(key, one.build()) for key, one in colors.items()]
+    )
 
 
-def _allowed() -> str:
-    return f"max by (expectation) ({_of('remote_job_expected_seconds')})"
+def limit_if_near(duration: str) -> str:
+    """The limit of a run, if one in the time shown needed half of it: a far limit would flatten the curve."""
+    limit = f"max({allowed('run_within', of_job)})"
+    return f"{limit} and on () max(max_over_time({of_job(duration)}[$__range] {END})) > 0.5 * {limit}"
 
 
-def _so_far() -> str:
-    """As the alerts compute it; each only while it applies."""
-    begun = _first("start", "queued", "state")
-    moved = _of("remote_job_progress_changed_timestamp_seconds")
-    changed = _of("remote_job_state_timestamp_seconds")
-    newest = f'max({moved} or label_replace({changed}, "expectation", "", "", ""))'
-    success = f"{recorded(LAST_SUCCESS, ONE_JOB)} or on ({JOB}) {recorded(WATCHED_SINCE, ONE_JOB)}"
-    measured = {
-        "start_within": f"time() - min({_first('queued', 'state')}) {_while('queued')}",
-        "progress_within": f"time() - {newest} {_while('running|canceling')} and on () max({moved})",
-        "run_within": f"time() - min({begun}) {_while('running|canceling')}",
-        "success_within": f"time() - max({success})",
-    }
-    return "(" + " or ".join(_labeled(name, since) for name, since in measured.items()) + ")"
+def _so_far(name: str) -> str:
+    return so_far(name, _seen if name == "success_within" else of_job)
 
 
-def _first(*names: str) -> str:
-    """The first of these times that is known."""
-    return f" or on ({JOB}) ".join(_of(f"remote_job_{name}_timestamp_seconds") for name in names)
+def _seen(metric: str, *matchers: str) -> str:
+    """A success before the exporter restarted counts too."""
+    return f"last_over_time({of_job(metric, *matchers)}[$__range])"
 
 
-def _while(states: str) -> str:
-    matcher = f'remote_job_state=~"{states}"'
-    return f"and on () max({_of('remote_job_state', matcher)}) == 1"
-
-
-def _labeled(name: str, expression: str) -> str:
-    return f'label_replace({expression}, "expectation", "{name}", "", "")'
-
-
-def _of(metric: str, *matchers: str) -> str:
-    return of_systems(metric, ONE_JOB, *matchers)
+def _each(expressions: dict[str, str]) -> str:
+    return " or ".join(
+        f'label_replace(max({one}), "expectation", "{name}", "", "")' for name, one in expressions.items()
+    )

@@ -1,29 +1,27 @@
 """What surrounds the panels of every dashboard: variables, annotations, links."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, stat
 from grafana_foundation_sdk.models import dashboard as model
 
 from grafana.source import links
-from grafana.source.panels import SOURCE, AnyPanel
+from grafana.source.alerts import ABOUT_EXPORTERS
+from grafana.source.panels import SOURCE, AnyPanel, Text, patterns, word
 from grafana.source.queries import (
-    JOB,
-    LAST_FAILURE,
-    firing_anywhere,
+    each_job,
+    exporters_up,
+    firing,
+    of_instances,
+    of_job,
     of_systems,
-    own,
     raw,
-    recorded,
-    selector,
     with_name,
 )
 
 Variable = dashboard.QueryVariable | dashboard.DatasourceVariable | dashboard.AdHocVariable
 _EXPORTER, _JOB = "remote_job_exporter_build_info", "remote_job_up"
-_PLACE = _CLUSTER, _NAMESPACE = 'cluster=~"$cluster"', 'namespace=~"$namespace"'
-_SCRAPE_JOB = 'job=~"$job"'
 
 
 @dataclass(frozen=True)
@@ -38,18 +36,18 @@ def framed(
     name: str,
     about: str,
     rows: Sequence[Row],
+    variables: Sequence[Variable],
     annotations: Sequence[dashboard.AnnotationQuery],
     *,
     since: str = "now-6h",
-    one_job: bool = False,
 ) -> model.Dashboard:
-    """A dashboard; `one_job` adds the variable that chooses it."""
+    """A dashboard; it has the variables for data source, scrape job and filters, and these between."""
     board = dashboard.Dashboard(f"Remote jobs / {name.capitalize()}").uid(f"remote-job-{name}")
     board.description(about).tags(["remote-jobs"]).timezone("browser").refresh("1m").time(since, "now")
     board.readonly().tooltip(model.DashboardCursorSync.CROSSHAIR)
     for link in links.between_dashboards():
         board.link(link)
-    for variable in _variables(one_job=one_job):
+    for variable in (*_first_variables(), *variables, _filters()):
         board.with_variable(variable)
     for annotation in annotations:
         board.annotation(annotation)
@@ -60,70 +58,108 @@ def framed(
     return board.build()
 
 
-def _variables(*, one_job: bool) -> list[Variable]:
-    filters = dashboard.AdHocVariable("filters").label("Filters").datasource(SOURCE)
-    variables: list[Variable] = [
-        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
-        _several("cluster", f"label_values({_EXPORTER}, cluster)", everything=".*"),
-        _several("namespace", f"label_values({selector(_EXPORTER, _CLUSTER)}, namespace)", everything=".*"),
-        _seen("job", selector(_EXPORTER, *_PLACE), selector(_JOB, *_PLACE)),
-        _seen("instance", selector(_EXPORTER, *_PLACE, _SCRAPE_JOB), selector(_JOB, *_PLACE, _SCRAPE_JOB)),
-        _seen("system", raw("remote_job_system_up"), raw(_JOB)),
-        _several("provider", f"label_values({of_systems('remote_job_info')}, provider)"),
-    ]
-    if one_job:
-        variables.append(_the_job())
-    return [
-        *variables,
-        filters.description("Any label, such as those that the configuration gives jobs and systems."),
-    ]
+def exporters(size: tuple[int, int], of: Callable[[str], str] = raw) -> stat.Panel:
+    """Whether the exporter is scraped: without it, all other panels have no data."""
+    text = Text(
+        "Exporters",
+        "Exporters that respond to Prometheus, of those that it scrapes. While none does, no job is watched, "
+        "and the other panels have no data: check the process, its log, and the page Targets of Prometheus.",
+        "none found",
+    )
+    colors = {"0.*|not.*": "red", r"(\d+) of \1": "green", ".*": "orange"}
+    panel = word(text, size, exporters_up(of), "exporters", patterns(colors))
+    return panel.data_links([links.exporter()])
 
 
-def _several(name: str, query: str, everything: str = ".+") -> dashboard.QueryVariable:
-    variable = _asked(name, query).label(name.title()).multi(multi=True).include_all(include_all=True)
-    return variable.all_value(everything).current(model.VariableOption(text="All", value="$__all"))
+def _first_variables() -> list[Variable]:
+    source = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    return [source, _several(_seen("job", "Scrape job", _EXPORTER, _JOB))]
 
 
-def _seen(label: str, exporters: str, jobs: str) -> dashboard.QueryVariable:
-    """A label that exporters have, also one that is down by now, and jobs that are probed one by one."""
-    groups = (f"group by ({label}) ({one})" for one in (f"last_over_time({exporters}[$__range])", jobs))
-    return _several(label, f"query_result({' or '.join(groups)})").regex(f'/{label}="([^"]+)"/')
+def systems() -> dashboard.QueryVariable:
+    """The systems that are shown: all, or some."""
+    return _several(_seen("system", "System", raw("remote_job_system_up"), raw(_JOB)))
 
 
-def _the_job() -> dashboard.QueryVariable:
-    """Shown by its name, chosen by its id; also a job that is known no more, if it was in the time shown."""
-    known = of_systems("remote_job_info", 'provider=~"$provider"')
-    variable = _asked("job_id", f"query_result(last_over_time({known}[$__range]))").label("Remote Job")
+def one_system() -> dashboard.QueryVariable:
+    """The system of the job that is shown."""
+    return _seen("system", "System", raw("remote_job_system_up"), raw(_JOB))
+
+
+def one_job() -> dashboard.QueryVariable:
+    """Shown by its name, chosen by its id; also a job that is gone, if it was in the time shown."""
+    named, known = (raw("remote_job_info", 'system="$system"', *name) for name in (('job_name!=""',), ()))
+    names = f"group by (job_id, job_name) (last_over_time({named}[$__range]))"
+    ids = f"group by (job_id) (last_over_time({known}[$__range]))"
+    variable = _asked("job_id", "Job", f"query_result({names} or on (job_id) {ids})")
     return variable.regex('/job_id="(?<value>[^"]+)|job_name="(?<text>[^"]+)/g')
 
 
-def _asked(name: str, query: str) -> dashboard.QueryVariable:
+def instances() -> dashboard.QueryVariable:
+    """The exporters that are shown: all, or some."""
+    return _several(_seen("instance", "Instance", raw(_EXPORTER)))
+
+
+def _filters() -> dashboard.AdHocVariable:
+    filters = dashboard.AdHocVariable("filters").label("Filters").datasource(SOURCE)
+    return filters.description("Any label, such as cluster, and those that the configuration gives jobs.")
+
+
+def _several(variable: dashboard.QueryVariable) -> dashboard.QueryVariable:
+    variable.multi(multi=True).include_all(include_all=True).all_value(".+")
+    return variable.current(model.VariableOption(text="All", value="$__all"))
+
+
+def _seen(label: str, title: str, *metrics: str) -> dashboard.QueryVariable:
+    """The values of a label within the time shown: also of an exporter that is down by now."""
+    groups = (f"group by ({label}) (last_over_time({one}[$__range]))" for one in metrics)
+    return _asked(label, title, f"query_result({' or '.join(groups)})").regex(f'/{label}="([^"]+)"/')
+
+
+def _asked(name: str, title: str, query: str) -> dashboard.QueryVariable:
     variable = dashboard.QueryVariable(name).query(query).definition(query).datasource(SOURCE)
-    variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    variable.label(title).refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
     return variable.sort(model.VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC)
 
 
-def marks(*matchers: str) -> list[dashboard.AnnotationQuery]:
-    """What explains a bend in a curve: failures, alerts, an exporter that began anew."""
-    newest = f"1000 * max by ({JOB}) ({recorded(LAST_FAILURE, *matchers)})"
-    failed = _mark("Failures", "red", with_name(newest, *matchers), moment=True)
-    failed.title_format("{{job_name}} failed").text_format("{{system}}, {{job_id}}")
-    return [failed, firing_marks(*matchers), starts()]
+def marks() -> list[dashboard.AnnotationQuery]:
+    """What explains a bend in a curve, off until somebody wants it: there are many jobs."""
+    failed = with_name(f"1000 * {each_job(of_systems('remote_job_last_failure_timestamp_seconds'))}")
+    alerts = firing('system=~"$system|"')
+    return [_failures(failed), _alerts(alerts), starts()]
 
 
-def firing_marks(*matchers: str) -> dashboard.AnnotationQuery:
+def marks_of_job() -> list[dashboard.AnnotationQuery]:
+    """The same for the one job."""
+    failed = f"1000 * {each_job(of_job('remote_job_last_failure_timestamp_seconds'))}"
+    alerts = firing('system="$system"', 'job_id="$job_id"')
+    return [_failures(failed, on=True).title_format("Failed"), _alerts(alerts, on=True), starts()]
+
+
+def marks_of_exporter() -> list[dashboard.AnnotationQuery]:
+    """Alerts about exporters, and their starts."""
+    return [_alerts(firing(ABOUT_EXPORTERS, 'instance=~"$instance|"')), starts(of_instances)]
+
+
+def _failures(query: str, *, on: bool = False) -> dashboard.AnnotationQuery:
+    mark = _mark("Failures", "red", query, on=on, moment=True)
+    return mark.title_format("{{job_name}} failed").text_format("{{system}}, {{job_id}}")
+
+
+def _alerts(query: str, *, on: bool = False) -> dashboard.AnnotationQuery:
     """From when to when alerts fired."""
-    mark = _mark("Alerts", "orange", firing_anywhere(*matchers))
+    mark = _mark("Alerts", "orange", query, on=on)
     return mark.title_format("{{alertname}}").text_format("{{system}} {{job_name}}")
 
 
-def starts() -> dashboard.AnnotationQuery:
-    """When exporters began anew."""
-    mark = _mark("Exporter starts", "blue", f"1000 * {own(raw('process_start_time_seconds'))}", moment=True)
+def starts(of: Callable[[str], str] = raw) -> dashboard.AnnotationQuery:
+    """When exporters started; `of` chooses them, as in `queries.exporters`."""
+    started = f"{of('process_start_time_seconds')} and on (job, instance) {of(_EXPORTER)}"
+    mark = _mark("Exporter starts", "blue", f"1000 * ({started})", on=False, moment=True)
     return mark.title_format("Exporter started").text_format("{{instance}}")
 
 
-def _mark(name: str, color: str, query: str, *, moment: bool = False) -> dashboard.AnnotationQuery:
+def _mark(name: str, color: str, query: str, *, on: bool, moment: bool = False) -> dashboard.AnnotationQuery:
     """A mark on all panels over time; `moment`: when the value says, else as long as there is one."""
-    mark = dashboard.AnnotationQuery().name(name).enable(enable=True).icon_color(color).datasource(SOURCE)
+    mark = dashboard.AnnotationQuery().name(name).enable(enable=on).icon_color(color).datasource(SOURCE)
     return mark.expr(query).step("60s").use_value_for_time(use_value_for_time=moment)

@@ -6,9 +6,7 @@ from grafana_foundation_sdk.models import dashboard as model
 REPOSITORY = "https://github.com/remote-job-exporter/remote-job-exporter/blob/main"
 RUNBOOKS = f"{REPOSITORY}/grafana/alerts/runbooks"
 # All but the ones that a link sets itself: a name that is there twice would have both values.
-_PLACE = "&".join(
-    f"${{{name}:queryparam}}" for name in ("datasource", "cluster", "namespace", "job", "instance")
-)
+_PLACE = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", "job"))
 _KEPT = f"{_PLACE}&${{filters:queryparam}}&${{__url_time_range}}"
 
 
@@ -40,6 +38,21 @@ def system_of_row() -> dashboard.DashboardLink:
 def system_of_series() -> dashboard.DashboardLink:
     """The system of a bar or a line."""
     return _system("__field.labels.system")
+
+
+def system_of_job() -> dashboard.DashboardLink:
+    """The system that is selected on the dashboard of a job."""
+    return _system("system")
+
+
+def systems() -> dashboard.DashboardLink:
+    """The dashboard of the systems that are selected."""
+    return _link(f"/d/remote-job-system?${{system:queryparam}}&{_KEPT}", "Open the systems")
+
+
+def exporter() -> dashboard.DashboardLink:
+    """The dashboard of the exporters."""
+    return _link(f"/d/remote-job-exporter?{_KEPT}", "Open the exporters")
 
 
 def between_dashboards() -> list[dashboard.DashboardLink]:

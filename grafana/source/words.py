@@ -1,11 +1,11 @@
 """Values as words and colours, the same on every dashboard."""
 
-from grafana.source.panels import words
+from grafana.source.panels import GREY, words
+from grafana.source.queries import NOT_SCRAPED, UNREADABLE
 
-# The codes of remote_job:state_code:max, each with its colour.
+# In the order of the codes of remote_job_state_code, each with its colour.
 STATES = {
-    "unreadable": "yellow",
-    "idle": "#6C7A89",
+    "idle": "#5F9EA0",
     "queued": "super-light-blue",
     "running": "blue",
     "canceling": "light-purple",
@@ -17,14 +17,28 @@ STATES = {
     "unknown": "#B0B0B0",
 }
 RESULTS = {one: STATES[one] for one in ("succeeded", "succeeded_with_errors", "failed", "canceled")}
-STATE = words(
-    {str(code): (state.replace("_", " "), color) for code, (state, color) in enumerate(STATES.items())}
+# By the label of a count of jobs by state, too.
+CODES = {str(UNREADABLE): ("unreadable", "yellow")} | {
+    str(code): (state.replace("_", " "), color) for code, (state, color) in enumerate(STATES.items())
+}
+STATE = words({str(NOT_SCRAPED): ("no data", GREY)} | CODES)
+UP = words({str(NOT_SCRAPED): ("no data", GREY), "0": ("down", "red"), "1": ("up", "green")})
+READABLE = words(
+    {str(NOT_SCRAPED): ("no data", GREY), "0": ("unreadable", "yellow"), "1": ("readable", "green")}
 )
-UP = words({"0": ("down", "red"), "1": ("up", "green")})
-READABLE = words({"0": ("unreadable", "yellow"), "1": ("readable", "green")})
-YES = words({"0": ("no", "#6C7A89"), "1": ("yes", "blue")})
-ACCEPTED = words({"0": ("refused", "red"), "1": ("accepted", "green")})
-FAILING = words({"1": ("failing", "red")})
-SEVERITY = words(
-    {"critical": ("critical", "red"), "warning": ("warning", "orange"), "info": ("info", "blue")}
+YES = words({"0": ("no", GREY), "1": ("yes", "blue")})
+HEALTH = words(
+    {
+        str(NOT_SCRAPED): ("no data", GREY),
+        "0": ("down", "red"),
+        "1": ("degraded", "orange"),
+        "2": ("up", "green"),
+    }
 )
+# Of a limit that a system does not have.
+NO_LIMIT = words({"Infinity": ("none", GREY)})
+LOSSES = words({"0": ("none", GREY)})
+ACCEPTED = words({str(NOT_SCRAPED): ("no data", GREY), "0": ("rejected", "red"), "1": ("accepted", "green")})
+FAILING = words({str(NOT_SCRAPED): ("no data", GREY), "0": ("none", "green"), "1": ("failing", "red")})
+# The digits of queries.firing_since.
+SEVERITY = words({"0": ("critical", "red"), "1": ("warning", "orange"), "2": ("info", "blue")})

@@ -6,18 +6,33 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+import promql_parser as promql
+
 from tests.command import ROOT
-from tests.grafana.dashboards import BUILT_IN, Dashboard, Panel, found, source, texts, variables_in
-from tests.grafana.linter import OWN, Finding, Rule, inner_query, parsed
+from tests.grafana.dashboards import (
+    BUILT_IN,
+    Dashboard,
+    Panel,
+    Variable,
+    found,
+    source,
+    texts,
+    variables_in,
+)
+from tests.grafana.linter import OWN, Finding, Rule, inner_query, metric, parsed, selectors
 from tests.grafana.series import Known, Labels, Tell, labels_of
 
 PAGES = "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/"
-_VARIABLES = ("datasource", "cluster", "namespace", "job", "instance", "system", "provider", "filters")
-# A matcher of .+ would hide every series where nobody gives targets these labels.
-_MAY_BE_ABSENT = frozenset({"cluster", "namespace"})
+# Everything else is chosen by the ad hoc filters.
+_LABELS = {"datasource": "Data source", "job": "Scrape job", "filters": "Filters"}
+_SYSTEM = {"system": "System"}
+_LABELS_OF = {"job": _SYSTEM | {"job_id": "Job"}, "exporter": {"instance": "Instance"}}
+_ONE_VALUED = {("job", "system"), ("job", "job_id")}
 _OVER_TIME = {"timeseries", "state-timeline", "status-history", "heatmap", "histogram"}
 _AT_ONCE = {"stat", "gauge", "bargauge", "table", "barchart", "piechart"}
+_ABOUT_EXPORTER = "RemoteJobExporter"
 _CORE = frozenset(_OVER_TIME | _AT_ONCE | {"row", "text", "dashlist"})
+_TIMELINES = frozenset({"state-timeline", "status-history"})
 _WITH_LEGEND = frozenset({"timeseries", "barchart", "piechart"})
 _LINK = re.compile(r"(?:^|[\s(\"'])/?d/([^/?#\s)\"']+)([^\s)\"']*)")
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -92,7 +107,9 @@ def own_data_source(dashboard: Dashboard) -> Iterator[Finding]:
 
 def empty_state(dashboard: Dashboard) -> Iterator[Finding]:
     for panel in dashboard.shown:
-        if not str(panel.defaults.get("noValue", "")).strip():
+        # Stats and timelines say it otherwise, see missing_data; bars in either way.
+        says = str(panel.defaults.get("noValue", "")).strip() or panel.special("null+nan")
+        if panel.type not in {"stat", "gauge", *_TIMELINES} and not says:
             yield Finding("does not say why it is empty", panel.title)
 
 
@@ -103,14 +120,18 @@ def colours_with_text(dashboard: Dashboard) -> Iterator[Finding]:
 
 def _colours_alone(panel: Panel) -> Iterator[str]:
     mappings = [panel.defaults.get("mappings", []), *panel.overridden("mappings")]
-    yield from ("a mapping to a colour without text" for one in _coloured(mappings) if not one.get("text"))
+    # Grafana shows the value where a mapping has no text; in a timeline that is a code.
+    own = "" if panel.type in _TIMELINES else "the value"
+    yield from (
+        "a mapping to a colour without text" for one in _coloured(mappings) if not one.get("text", own)
+    )
     options = panel.options
     if options.get("textMode") == "none" or options.get("valueMode") == "hidden":
         yield "a colour without its value"
     legend = options.get("legend", {}).get("showLegend")
     if panel.type in _WITH_LEGEND and not legend:
         yield "colours without a legend"
-    if panel.type in {"state-timeline", "status-history"}:
+    if panel.type in _TIMELINES:
         if not legend and options.get("showValue") == "never":
             yield "colours with neither value nor legend"
         # With this mode Grafana shows thresholds and leaves the words of the mappings out.
@@ -129,21 +150,49 @@ def _coloured(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def variables(dashboard: Dashboard) -> Iterator[Finding]:
-    wanted = {*_VARIABLES, *(["job_id"] if dashboard.name == "job" else [])}
-    yield from (Finding(f"no variable {name}") for name in sorted(wanted - dashboard.names))
+    wanted = _LABELS | _LABELS_OF.get(dashboard.name, _SYSTEM)
+    yield from (Finding(f"no variable {name}") for name in sorted(wanted.keys() - dashboard.names))
+    yield from (Finding(f"a variable {name}") for name in sorted(dashboard.names - wanted.keys()))
     used = {name for text in texts(dashboard.model) for name in variables_in(text)}
     for name in sorted(used - dashboard.names - BUILT_IN):
         yield Finding(f"${name} is no variable of it")
-    asked = {name for _, target in dashboard.queries for name in variables_in(target.expr)}
-    asked |= {name for one in dashboard.variables for name in variables_in(one.query)}
     for one in dashboard.variables:
-        if one.type == "query" and one.name not in asked:
-            yield Finding(f"variable {one.name} changes nothing")
-        everything = ".*" if one.name in _MAY_BE_ABSENT else ".+"
-        if one.model.get("includeAll") and one.all_value != everything:
-            yield Finding(f"variable {one.name} has not {everything} for all")
+        if one.model.get("label") != wanted.get(one.name):
+            yield Finding(f"variable {one.name} has the label {one.model.get('label')}")
+        several = one.type == "query" and (dashboard.name, one.name) not in _ONE_VALUED
+        if bool(one.model.get("multi")) != several or bool(one.model.get("includeAll")) != several:
+            yield Finding(f"variable {one.name} offers {'one value' if several else 'several'}")
+        if one.model.get("includeAll") and one.all_value != ".+":
+            yield Finding(f"variable {one.name} has not .+ for all")
     if [one.name for one in dashboard.variables if one.type == "adhoc"] != ["filters"]:
         yield Finding("not one ad hoc filter")
+
+
+def variables_act(known: Known, dashboard: Dashboard) -> Iterator[Finding]:
+    """Each variable chooses among all series that have its label, on every panel and annotation."""
+    asked = [(panel.title, target.expr) for panel, target in dashboard.queries]
+    asked += [(one["name"], one["expr"]) for one in dashboard.annotations]
+    chosen = [one for one in dashboard.variables if one.type == "query"]
+    for title, expression in asked:
+        for selector in selectors(expression):
+            name = metric(selector)
+            for one in chosen:
+                if one.name in known.get(name, ()) and not _chooses(one, selector):
+                    yield Finding(f"{one.name} does not act on {selector}", title, name)
+
+
+def _chooses(variable: Variable, selector: promql.VectorSelector) -> bool:
+    # Grafana writes several values as a regular expression, a single one as it is.
+    operator = promql.MatchOp.Re if variable.model.get("multi") else promql.MatchOp.Equal
+    value = f"${variable.name}"
+    allowed = [(operator, value)]
+    matchers = selector.matchers.matchers
+    if metric(selector).startswith("ALERTS"):
+        # An alert about something larger lacks the label; one about the exporter has neither system nor job.
+        allowed += [(promql.MatchOp.Re, f"{value}|"), (promql.MatchOp.Equal, "")]
+        if any(one.name == "alertname" and one.value.startswith(_ABOUT_EXPORTER) for one in matchers):
+            return True
+    return any(one.name == variable.name and (one.op, one.value) in allowed for one in matchers)
 
 
 def dashboard_links(dashboards: Collection[Dashboard], dashboard: Dashboard) -> Iterator[Finding]:
@@ -262,6 +311,7 @@ def conventions(dashboards: Collection[Dashboard], known: Known) -> dict[str, Ru
         "empty-state": empty_state,
         "colours-with-text": colours_with_text,
         "variables": variables,
+        "variables-act": partial(variables_act, known),
         "dashboard-links": partial(dashboard_links, dashboards),
         "page-links": page_links,
         "series": partial(series, known),

@@ -124,6 +124,34 @@ class Panel:
         options: Model = self.model.get("options", {})
         return options
 
+    def special(self, match: str) -> list[Model]:
+        """What special values of a kind, such as ``null+nan``, are shown as."""
+        options = [one["options"] for one in self.defaults.get("mappings", []) if one["type"] == "special"]
+        return [one.get("result", {}) for one in options if one.get("match") == match]
+
+    @property
+    def columns(self) -> list[str]:
+        """The heads of a table that are chosen, less the columns that are hidden."""
+        heads: dict[str, str] = {}
+        hidden: set[str] = set()
+        for one in self.model.get("transformations", []):
+            heads |= one["options"].get("renameByName", {})
+            hidden |= {
+                name for name, is_hidden in one["options"].get("excludeByName", {}).items() if is_hidden
+            }
+        return [head for name, head in heads.items() if name not in hidden]
+
+    def column_settings(self, key: str) -> dict[str, Any]:
+        """What the overrides set a property to, by the name of the field."""
+        overrides = self.model.get("fieldConfig", {}).get("overrides", [])
+        named = [one for one in overrides if one["matcher"]["id"] == "byName"]
+        return {
+            one["matcher"]["options"]: setting["value"]
+            for one in named
+            for setting in one["properties"]
+            if setting["id"] == key
+        }
+
     def overridden(self, key: str) -> list[Any]:
         """What the overrides set a property of fields to."""
         overrides = self.model.get("fieldConfig", {}).get("overrides", [])

@@ -15,9 +15,10 @@ from tests.command import ROOT
 from tests.grafana.conventions import conventions, link_errors
 from tests.grafana.dashboards import FOLDER, Dashboard, load_all
 from tests.grafana.linter import LINTER, Finding, Rule
+from tests.grafana.looks import LOOKS
 from tests.grafana.series import everything, rules
 
-NAMES = (*LINTER, *conventions((), {}))
+NAMES = (*LINTER, *conventions((), {}), *LOOKS)
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,15 @@ class Exempt:
 
 EXEMPT = (
     Exempt(
-        "target-instance-rule",
-        "what the rules record is one series a job, whichever exporter read it",
-        metric="remote_job:*",
-    ),
-    Exempt(
-        "target-instance-rule", "alerts about a job are one, whichever exporter read it", metric="ALERTS*"
-    ),
-    Exempt(
         "target-job-rule",
         "an alert without a job tells that there is no exporter at all",
         says='*{*job=~"$job|"*}',
+        metric="ALERTS*",
+    ),
+    Exempt(
+        "target-instance-rule",
+        "that alert has no instance either",
+        says='*{*instance=~"$instance|"*}',
         metric="ALERTS*",
     ),
 )
@@ -75,7 +74,7 @@ class Suite:
 @pytest.fixture(scope="module")
 def suite() -> Suite:
     dashboards = load_all()
-    return Suite(dashboards, LINTER | conventions(dashboards, everything()))
+    return Suite(dashboards, LINTER | conventions(dashboards, everything()) | LOOKS)
 
 
 @pytest.mark.parametrize("rule", NAMES)

@@ -1,50 +1,33 @@
 """Every query of the dashboards, asked of a real Prometheus that watches the simulated systems."""
 
-import re
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import Program
-from tests.grafana.dashboards import Dashboard, Panel, Target, Variable, expand, load_all
-from tests.grafana.linter import QUERY, metric, selectors
-from tests.prometheus import Prometheus
+from tests.grafana.asking import TIMES, Grafana, Values
+from tests.grafana.dashboards import Dashboard, Panel, Target, load_all
+from tests.grafana.linter import metric, selectors
+from tests.grafana.tiles import named
 from tests.stack import stack
 from tests.waiting import until
 
 PATIENCE = 200
 MANY = 40
-WINDOW = 300
-STEP = 15
-# As Grafana sets them for this window and step.
-TIMES = {
-    "__interval": f"{STEP}s",
-    "__interval_ms": f"{STEP}000",
-    "__rate_interval": "60s",
-    "__range": f"{WINDOW}s",
-    "__range_s": str(WINDOW),
-    "__range_ms": f"{WINDOW}000",
-}
-Values = Mapping[str, str]
-# What Grafana escapes, twice, of a value in a variable that takes many.
-_SPECIAL = re.compile(r"[\\^$*+?.(){}|\[\]]")
-_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 # Metrics, panels and variables that may answer nothing there, and why.
 EMPTY: dict[str, str] = {
-    "$cluster": "nobody gives the target such a label",
-    "$namespace": "nobody gives the target such a label",
     "remote_job_system_credentials_expiry_timestamp_seconds": "what the simulated systems take does not end",
     "remote_job_system_rate_limit_remaining": "no simulated system tells how many calls it allows",
     "remote_job_system_read_error_info": "every simulated system can be read",
     "exporter / Firing alerts": "nothing is wrong with the exporter",
+    "exporter / Losses over time": "nothing is lost",
+    "job / Durations of runs B": "no run lasts half of what is expected",
 }
 
 
@@ -64,83 +47,11 @@ class Asked:
     @property
     def subjects(self) -> set[str]:
         """What `EMPTY` can be about."""
-        return {self.name, *(metric(one) for one in selectors(self.target.expr))}
-
-
-@dataclass(frozen=True)
-class Grafana:
-    """Asks as Grafana does, of one Prometheus."""
-
-    prometheus: Prometheus
-    errors: list[str] = field(default_factory=list)
-
-    def api(self, path: str, **parameters: Any) -> Any:
-        try:
-            return self.prometheus.api(path, **parameters)
-        except AssertionError as error:
-            self.errors.append(f"{parameters}: {error}")
-            return []
-
-    def answers(self, target: Target, values: Values) -> list[Any]:
-        """Series that have a number."""
-        query, now = expand(target.expr, values), time.time()
-        if target.instant:
-            answer = self.api("query", query=query, time=now)
-        else:
-            answer = self.api("query_range", query=query, start=now - WINDOW, end=now, step=STEP)
-        if not answer or answer["resultType"] in {"scalar", "string"}:
-            return [answer] if answer else []
-        return [one for one in answer["result"] if _has_number(one)]
-
-    def choices(self, variable: Variable, values: Values) -> list[str]:
-        """What can be chosen."""
-        call = QUERY.fullmatch(variable.query)
-        assert call is not None, variable.query
-        if call[1] == "label_values":
-            selector, _, label = call[2].rpartition(",")
-            only = {"match[]": expand(selector, values)} if selector else {}
-            return list(self.api(f"label/{label.strip()}/values", **only))
-        assert call[1] == "query_result", variable.query
-        answer = self.api("query", query=expand(call[2], values))
-        # As JavaScript writes it: with slashes, flags and its own kind of named groups.
-        pattern = str(variable.model["regex"]).strip("/g").replace("(?<", "(?P<")
-        found = [match for one in answer["result"] for match in re.finditer(pattern, _line(one["metric"]))]
-        values_of = [match.groupdict().get("value", match[1]) for match in found]
-        return sorted({value for value in values_of if value})
-
-    def settings(self, dashboard: Dashboard) -> list[Values]:
-        """What the variables can be set to: all where that is offered, else one value after the other."""
-        settings: list[Values] = [TIMES]
-        for variable in dashboard.variables:
-            if variable.type == "query":
-                settings = [
-                    {**one, variable.name: value} for one in settings for value in self.of(variable, one)
-                ]
-        return settings
-
-    def of(self, variable: Variable, values: Values) -> list[str]:
-        """What goes into queries in its place."""
-        if variable.model.get("includeAll"):
-            return [variable.all_value]
-        choices = self.choices(variable, values)
-        if not variable.model.get("multi"):
-            return choices
-        return [_SPECIAL.sub(lambda found: f"\\\\{found[0]}", one) for one in choices]
-
-
-def _has_number(one: Any) -> bool:
-    # A quantile of nothing is NaN, which Grafana draws as nothing.
-    values = one.get("values") or [one["value"]]
-    return any(value != "NaN" for _, value in values)
-
-
-def _line(labels: Mapping[str, str]) -> str:
-    """A series as text, which the pattern of a variable is for."""
-    return "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
-
-
-def _name(legend: str, labels: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda found: labels.get(found[1], ""), legend)
+        return {
+            self.name,
+            f"{self.name} {self.target.ref}",
+            *(metric(one) for one in selectors(self.target.expr)),
+        }
 
 
 def ask(grafana: Grafana, asked: Asked, settings: list[Values]) -> None:
@@ -150,7 +61,7 @@ def ask(grafana: Grafana, asked: Asked, settings: list[Values]) -> None:
         if series := grafana.answers(asked.target, values):
             # Two jobs may have one name.
             legend = asked.target.legend.replace("{{job_name}}", "{{job_name}} {{job_id}}")
-            names = [_name(legend, one["metric"]) for one in series] if "{{" in legend else []
+            names = [named(legend, one["metric"]) for one in series] if "{{" in legend else []
             twice = [name for name, lines in Counter(names).items() if lines > 1]
             asked.wrong = f"several lines are called {twice}" if twice else ""
             return
@@ -161,12 +72,12 @@ def queries() -> list[Asked]:
 
 
 def silent_variables(grafana: Grafana) -> list[str]:
-    """Variables that offer nothing to choose."""
+    """Variables that offer nothing to choose, those before them being set to what they offer first."""
     silent = []
     for dashboard in load_all():
-        chosen = TIMES | {one.name: one.all_value for one in dashboard.variables}
-        asked = [one for one in dashboard.variables if one.type == "query" and f"${one.name}" not in EMPTY]
-        names = [one.name for one in asked if not grafana.choices(one, chosen)]
+        settings = grafana.settings(dashboard) or [TIMES]
+        asked = [one for one in dashboard.variables if one.type == "query"]
+        names = [one.name for one in asked if not grafana.choices(one, settings[0])]
         silent += [f"{dashboard.name} / ${name} offers nothing" for name in names]
     return silent
 
