@@ -48,7 +48,6 @@ SEVERITIES = {
 }
 RECORDED = [
     "remote_job:info:max",
-    "remote_job:state_code:max",
     "remote_job:last_success_timestamp_seconds:max",
     "remote_job:last_failure_timestamp_seconds:max",
     "remote_job:watched_since_timestamp_seconds:min",
@@ -199,23 +198,10 @@ def test_every_figure_is_explained_at_the_top(name: str) -> None:
     figures = documented()
     assert {"86400", "0.05", "20", "259200", "5m", "1h"} <= figures
     for node, _ in nodes(EXPRESSIONS[name]):
-        if isinstance(node, promql.NumberLiteral) and name != "remote_job:state_code:max":
-            assert f"{node.val:g}" in figures | {"1"}
+        if isinstance(node, promql.NumberLiteral):
+            assert f"{node.val:g}" in figures | {"0", "1"}
         if isinstance(node, promql.MatrixSelector):
             assert promql.display_duration(node.range) in figures
-
-
-def test_every_state_has_its_code() -> None:
-    found = {
-        selector.matchers.matchers[0].value: int(code)
-        for code, condition in re.findall(
-            r"remote_job:info:max \* (\d+) and (.*?)(?= or remote_job:info|$)",
-            " ".join(EXPRESSIONS["remote_job:state_code:max"].split()),
-        )
-        if code != "0"
-        for selector in selectors(f"remote_job:info:max and {condition}")[1:]
-    }
-    assert found == {state.value: code for code, state in enumerate(State, 1)}
 
 
 @each_alert
