@@ -147,6 +147,7 @@ def browser(program: str) -> Iterator[Browser]:
         flags = (
             "--headless",
             "--disable-gpu",
+            "--disable-dev-shm-usage",
             "--hide-scrollbars",
             "--no-first-run",
             "--remote-debugging-pipe",
