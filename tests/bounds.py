@@ -117,6 +117,11 @@ SECTIONS: dict[str, list[Bound]] = {
         Bound("config_types:MAX_KEY_LENGTH", count, "characters of a key in `/probe`", "400"),
         Bound("collector.collector:MAX_PROBES", count, "probes of unwatched jobs at the same time", "503"),
         Bound("collector.probed:MAX_PROBED", count, "unwatched jobs that are remembered", "the oldest goes"),
+        Bound(
+            "collector.record:MAX_CHANGES", count, "changes of state of a job on its page", "the oldest goes"
+        ),
+        Bound("views.selection:MAX_FILTERS", count, "filters of `/jobs`", "400"),
+        Bound("views.selection:MAX_FILTER_LENGTH", count, "characters of one of them", "400"),
         Bound("collector.probed:MAX_PROBED_BYTES", size, "lines of these jobs", "the oldest goes"),
         Bound("web.passwords:MAX_CHECKS", count, "passwords that wait for their check", "429"),
         Bound("web.passwords:MAX_CHECKS_PER_CLIENT", count, "the same, of one address", "429"),

@@ -210,8 +210,7 @@ class Collector:
         _log.warning("the clock was set back; future times are set to now", extra=fields)
         self._instrumentation.cap_times(self._clock.time())
         # Those of other jobs are capped when they are read.
-        records = [record for system in self._systems.values() for record in system.records()]
-        for number, record in enumerate((*records, *self._probed.records()), 1):
+        for number, record in enumerate((*self.records(), *self._probed.records()), 1):
             record.cap_times()
             if number % ROWS_PER_TURN == 0:
                 await asyncio.sleep(0)
@@ -302,7 +301,11 @@ class Collector:
 
     def jobs(self) -> list[Job]:
         """Every job of this shard, as far as listings have been read."""
-        return [record.job for system in self._systems.values() for record in system.records()]
+        return [record.job for record in self.records()]
+
+    def records(self) -> list[JobRecord]:
+        """The record of each of these jobs."""
+        return [record for system in self._systems.values() for record in system.records()]
 
     def _check_listed(self) -> None:
         now = self._clock.monotonic()

@@ -19,6 +19,27 @@ from exporter.upstream.trace import Trace
 _log = logging.getLogger(__name__)
 
 
+MAX_CHANGES = 50
+"""Of a job, for people; the newest stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A read that found another state than the one before it, or another reason for a failure.
+
+    Args:
+        at: Unix time of the read.
+        state: ``None`` if it failed.
+        raw: the vendor's word for the state.
+        reason: why it failed.
+    """
+
+    at: float
+    state: State | None
+    raw: str
+    reason: Reason | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """What a job record shows, rendered ahead of a change of the configuration.
@@ -53,6 +74,7 @@ class JobRecord(Source[Reading]):
         view: what its rows show; ``None`` until the first attempt to read it.
         detail: why the last attempt failed.
         size: of its rendered lines, in bytes.
+        changes: of the state, since the exporter started; the oldest first.
     """
 
     def __init__(self, job: Job, plan: Plan, page: Page[JobView], outages: Outages, clock: Clock) -> None:
@@ -62,6 +84,7 @@ class JobRecord(Source[Reading]):
         self.view: JobView | None = None
         self.detail = ""
         self.size = 0
+        self.changes: tuple[Change, ...] = ()
         self._history = History(watched_since=self._now())
         self._page = page
         self._outages = outages
@@ -183,6 +206,11 @@ class JobRecord(Source[Reading]):
             self._identify()
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of its series besides ``system`` and ``job_id``."""
+        return {**self._vendor_labels, **self.job.labels}
+
+    @property
     def status(self) -> Status | None:
         """The last status that was understood, however old."""
         return self._history.status
@@ -294,8 +322,15 @@ class JobRecord(Source[Reading]):
         now = self._now()
         self._history.cap(now)
         read_at = min(round(read_at, 3), now)
+        state, raw = (status.state, status.raw) if status is not None else (None, "")
+        self._note_change(Change(read_at, state, raw, reason))
         self._put(JobView(self.job, self._history, status, reason, read_at, round(seconds, 6)))
         self._count(reason, error)
+
+    def _note_change(self, change: Change) -> None:
+        last = self.changes[-1] if self.changes else None
+        if last is None or (last.state, last.reason) != (change.state, change.reason):
+            self.changes = (*self.changes, change)[-MAX_CHANGES:]
 
     def _now(self) -> float:
         # Rounded as all times: further digits are noise that makes each page longer.
@@ -305,6 +340,8 @@ class JobRecord(Source[Reading]):
         """Shows no time in the future, after the clock was set back."""
         now, view = self._now(), self.view
         capped = self._history.cap(now)
+        if self.changes and self.changes[-1].at > now:
+            self.changes = tuple(replace(change, at=min(change.at, now)) for change in self.changes)
         if view is not None and (capped or view.read_at > now):
             self._put(replace(view, read_at=min(view.read_at, now)))
 

@@ -1,0 +1,28 @@
+"""What people are shown of jobs, on pages and in the terminal: a value for each job, order, words."""
+
+from exporter.views.reasons import DOCUMENTATION, Problem, problem
+from exporter.views.report import UNREAD, UNREADABLE, JobList, JobReport, report, reports
+from exporter.views.selection import STATES, FilterError, Filters, Selection, select
+from exporter.views.words import LABELS, SHAPES, ago, duration, percent
+
+__all__ = [
+    "DOCUMENTATION",
+    "LABELS",
+    "SHAPES",
+    "STATES",
+    "UNREAD",
+    "UNREADABLE",
+    "FilterError",
+    "Filters",
+    "JobList",
+    "JobReport",
+    "Problem",
+    "Selection",
+    "ago",
+    "duration",
+    "percent",
+    "problem",
+    "report",
+    "reports",
+    "select",
+]
