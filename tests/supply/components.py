@@ -21,7 +21,7 @@ _SPDX = {
     "apache 2.0": "Apache-2.0",
 }
 """The expression of SPDX for what distributions write that do not use it."""
-_UNNAMED = {"promql-parser": "Apache-2.0"}
+_UNNAMED = {"jinja2": "BSD-3-Clause", "promql-parser": "Apache-2.0"}
 """Licences of the repositories of distributions whose metadata has none."""
 
 
