@@ -3,16 +3,21 @@
 ``python -m tests.generate``; a test fails while any of it is stale.
 """
 
+import inspect
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from exporter import config
 from exporter.cli import reference
 from exporter.cli.main import commands
 from exporter.config.markdown import table
+from exporter.model.job import Items
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Provider
+from exporter.views import JobList, JobReport, Problem
 from tests import bounds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +43,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "cli.md": reference.commands(commands()),
         REFERENCE / "config.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
         README: _between_marks(README, "metrics", reference.compact()),
+        DOCS / "jobs-page.md": _between_marks(DOCS / "jobs-page.md", "json", jobs_json()),
         DOCS / "systems" / "README.md": systems(PROVIDERS, DOCS / "systems"),
         DOCS / "pacing.md": _between_marks(DOCS / "pacing.md", "systems", pacing(PROVIDERS)),
         DOCS / "discovery.md": _between_marks(DOCS / "discovery.md", "systems", listings(PROVIDERS)),
@@ -101,6 +107,30 @@ def probes(providers: Providers) -> str:
                 command += f", and `{key}=…` unless it is `{field.default}`"
         rows.append((f"`{name}`", command if fields else _KEYS_IN_BRACES))
     return table(("`provider`", "command"), rows)
+
+
+def jobs_json() -> str:
+    """The fields of ``/jobs.json``, of the classes that it is made of."""
+    parts = {"": JobList, "jobs[].": JobReport, "jobs[].problem.": Problem}
+    rows = [
+        (f"`{prefix}{field.name}`", _meaning(part, field.name))
+        for prefix, part in parts.items()
+        for field in fields(part)
+    ]
+    counts = ", ".join(f"`{field.name}`" for field in fields(Items))
+    return f"{table(('field', 'meaning'), rows)}\n\nThe fields of `items` are {counts}."
+
+
+def _meaning(documented: type, field: str) -> str:
+    """What the docstring of a class says of a field.
+
+    Raises:
+        ValueError: it says nothing of it.
+    """
+    found = re.search(rf"^ {{4}}{field}: (.+?)\.?$", inspect.getdoc(documented) or "", re.MULTILINE)
+    if found is None:
+        raise ValueError(f"{documented.__name__}.{field} has no meaning")
+    return found[1][0].upper() + found[1][1:] + "."
 
 
 def _summary(documented: object) -> str:

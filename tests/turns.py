@@ -194,7 +194,7 @@ class Loads:
         return {
             "scrape": self._scrape,
             "20 scrapes of each format, with and without gzip": self._formats,
-            "/, /sd, /probe?debug": self._pages,
+            "/, /jobs, /jobs.json, /sd, /probe?debug": self._pages,
             "a listing in which every state changes": self._changes,
             "100 answers of 1 MiB": self._large,
             "a quadratic expression over 1 MiB": self._quadratic,
@@ -230,7 +230,14 @@ class Loads:
             )
 
     def _pages(self) -> None:
-        for path in ("/", "/sd", "/probe?system=configured&id=c1&debug=true"):
+        for path in (
+            "/",
+            "/jobs",
+            "/jobs?state=failed&text=c1",
+            "/jobs.json",
+            "/sd",
+            "/probe?system=configured&id=c1&debug=true",
+        ):
             self.get(path)
 
     def _changes(self) -> None:

@@ -88,6 +88,11 @@ class Collector:
         self._set_back = SetBack(clock)
 
     @property
+    def systems(self) -> tuple[str, ...]:
+        """The names of all systems, as configured."""
+        return (*self._systems,)
+
+    @property
     def is_idle(self) -> bool:
         """Whether no scrape waits for reads."""
         return all(each.is_empty for each in self._gatherings.values())

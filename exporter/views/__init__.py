@@ -3,7 +3,7 @@
 from exporter.views.reasons import DOCUMENTATION, Problem, problem
 from exporter.views.report import UNREAD, UNREADABLE, JobList, JobReport, report, reports
 from exporter.views.selection import STATES, FilterError, Filters, Selection, select
-from exporter.views.words import LABELS, SHAPES, ago, duration, percent
+from exporter.views.words import LABELS, SHAPES, ago, duration, iso, percent, utc
 
 __all__ = [
     "DOCUMENTATION",
@@ -20,9 +20,11 @@ __all__ = [
     "Selection",
     "ago",
     "duration",
+    "iso",
     "percent",
     "problem",
     "report",
     "reports",
     "select",
+    "utc",
 ]

@@ -1,6 +1,7 @@
 """Words and signs for people."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from exporter.model.job import State
@@ -36,6 +37,20 @@ def duration(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
     return f"{whole} s"
+
+
+def iso(at: float) -> str:
+    """``2026-11-29T14:32:19Z``; empty for a time that no calendar has."""
+    try:
+        written = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return written.replace("+00:00", "Z")
+
+
+def utc(at: float) -> str:
+    """``2026-11-29 14:32:19 UTC``."""
+    return iso(at).replace("T", " ").replace("Z", " UTC") or repr(at)
 
 
 def ago(then: float | None, now: float) -> str:

@@ -27,8 +27,11 @@ from exporter.plugins import Plugin
 from exporter.runtime.tasks import log_failure
 from exporter.upstream.trace import Trace
 from exporter.web.cross_site import REFUSAL, is_cross_site
+from exporter.web.job_pages import JobPages
 from exporter.web.pages import landing
 from exporter.web.sending import Pages
+from exporter.web.static_files import StaticFiles
+from exporter.web.templates import Templates
 
 TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
 REFRESH_HEADER = "x-prometheus-refresh-interval-seconds"
@@ -67,11 +70,16 @@ class App:
         self._read_config_again = reload
         self._plugins = plugins
         self._pages = Pages(instrumentation.cut)
+        static = StaticFiles()
+        templates = Templates(static.paths)
+        job_pages = JobPages(collector, self._pages, templates, clock, _pairs)
         self.asgi = Starlette(
             routes=[
                 Route("/metrics", self._metrics),
                 Route("/probe", self._probe),
                 Route("/sd", self._sd),
+                *job_pages.routes,
+                Route("/static/{name}", static.serve),
                 Route("/", self._landing),
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),

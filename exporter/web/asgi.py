@@ -15,8 +15,11 @@ from starlette.types import ASGIApp, Message
 
 ResponseEvent = h11.Response | h11.Data | h11.EndOfMessage
 Write = Callable[[Sequence[ResponseEvent]], Awaitable[None]]
-# The landing page has a style element and nothing else that a browser loads.
-CONTENT_POLICY = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+# Pages load style, script and pictures from the exporter alone, and have none of these inside.
+CONTENT_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    b"form-action 'self'; base-uri 'none'"
+)
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,175 @@
+"""``/jobs`` and ``/jobs.json``: what the last scrape has read. Nothing here sends a request to a vendor.
+
+The exception is a button that exists only while no job has ever been read.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from exporter import __version__
+from exporter.collector.collector import Collector
+from exporter.collector.query import Pairs
+from exporter.metrics.exposition import accepts_gzip
+from exporter.model.clock import Clock
+from exporter.runtime.shared import Rounds
+from exporter.views import (
+    STATES,
+    FilterError,
+    Filters,
+    JobList,
+    JobReport,
+    reports,
+    select,
+)
+from exporter.web.cross_site import REFUSAL, is_cross_site
+from exporter.web.sending import Pages
+from exporter.web.templates import Templates, root_of
+
+JOBS_PER_PAGE = 80
+"""A page of so many stays below 100 kB."""
+REFRESH_SECONDS = 10
+OLD_SECONDS = 300.0
+"""Without a read for so long, the page says that nothing scrapes the exporter."""
+READ_SECONDS = 10.0
+"""For the button that reads all jobs once."""
+
+HTML = "text/html; charset=utf-8"
+JSON = "application/json"
+
+
+class JobPages:
+    """The pages of all jobs.
+
+    Args:
+        pairs: the parameters of a request; raises `ValueError`.
+    """
+
+    def __init__(
+        self,
+        collector: Collector,
+        pages: Pages,
+        templates: Templates,
+        clock: Clock,
+        pairs: Callable[[Request], Pairs],
+    ) -> None:
+        self._collector = collector
+        self._pages = pages
+        self._templates = templates
+        self._clock = clock
+        self._pairs = pairs
+        self._reports: Rounds[list[JobReport]] = Rounds()
+        self._rounds: Rounds[bytes] = Rounds()
+        self.routes = [
+            Route("/jobs", self._jobs),
+            Route("/jobs", self._read, methods=["POST"]),
+            Route("/jobs.json", self._json),
+        ]
+
+    async def _jobs(self, request: Request) -> Response:
+        """Jobs as a page, trouble first."""
+        try:
+            pairs = [*self._pairs(request)]
+            page = _page(pairs)
+            filters = Filters.parse([pair for pair in pairs if pair[0] != "page"])
+        except ValueError as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        root = root_of(request.scope["raw_path"])
+        return await self._shared(
+            request, (root, filters, page), HTML, lambda: self._render(root, filters, page)
+        )
+
+    async def _json(self, request: Request) -> Response:
+        """The same as data, all pages of it."""
+        try:
+            filters = Filters.parse(self._pairs(request))
+        except ValueError as error:
+            return PlainTextResponse(f"{error}\n", 400)
+        return await self._shared(request, ("json", filters), JSON, lambda: self._encode(filters))
+
+    async def _shared(
+        self, request: Request, key: Hashable, type_: str, render: Callable[[], Awaitable[bytes]]
+    ) -> Response:
+        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        # Not in the rounds of scrapes: people must not delay these.
+        body = await self._rounds.get(key, render)
+        response = await self._pages.single(body, type_, accepts_gzip=gzip)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    async def _all(self) -> list[JobReport]:
+        return await self._reports.get("", lambda: reports(self._collector.records()))
+
+    async def _render(self, root: str, filters: Filters, page: int) -> bytes:
+        jobs, now, systems = await self._all(), self._clock.time(), self._collector.systems
+        # In a thread: many jobs would block the loop.
+        return await asyncio.to_thread(render_jobs, self._templates, root, jobs, filters, page, now, systems)
+
+    async def _encode(self, filters: Filters) -> bytes:
+        jobs, now = await self._all(), self._clock.time()
+        return await asyncio.to_thread(_encoded, jobs, filters, now)
+
+    async def _read(self, request: Request) -> Response:
+        """Reads all jobs once, under pacing, if none has been read yet; then the page."""
+        if is_cross_site(request):
+            return PlainTextResponse(f"{REFUSAL}\n", 403)
+        if all(record.view is None for record in self._collector.records()):
+            await self._collector.collect(READ_SECONDS)
+        # Relative: a proxy may serve the exporter under a prefix.
+        return Response(status_code=303, headers={"Location": "jobs"})
+
+
+def render_jobs(
+    templates: Templates,
+    root: str,
+    jobs: list[JobReport],
+    filters: Filters,
+    page: int,
+    now: float,
+    systems: Sequence[str],
+) -> bytes:
+    """The page of all jobs.
+
+    Args:
+        jobs: all of them.
+        page: from 1; the last one if there are not so many.
+        now: Unix time.
+    """
+    selection = select(jobs, filters)
+    pages = max(1, -(-len(selection.jobs) // JOBS_PER_PAGE))
+    page = min(page, pages)
+    return templates.render(
+        "jobs",
+        root,
+        selection=selection,
+        jobs=selection.jobs[(page - 1) * JOBS_PER_PAGE : page * JOBS_PER_PAGE],
+        filters=filters,
+        label="=".join(filters.labels[0]) if filters.labels else "",
+        page=page,
+        pages=pages,
+        newest=max((job.read_at for job in jobs if job.read_at is not None), default=None),
+        now=now,
+        old=OLD_SECONDS,
+        refresh=REFRESH_SECONDS,
+        states=STATES,
+        systems=systems,
+    )
+
+
+def _page(pairs: Pairs) -> int:
+    given = [value for name, value in pairs if name == "page"] or ["1"]
+    if len(given) > 1 or not (given[0].isascii() and given[0].isdigit() and 1 <= len(given[0]) <= 6):
+        raise FilterError("page: allowed is a number")
+    return max(1, int(given[0]))
+
+
+def _encoded(jobs: list[JobReport], filters: Filters, now: float) -> bytes:
+    selection = select(jobs, filters)
+    empty = JobList(__version__, round(now, 3), selection.total, selection.counts, [])
+    head = msgspec.json.encode(empty).removesuffix(b"]}")
+    # One job at a time: other threads cannot run while JSON is encoded.
+    return head + b",\n".join([msgspec.json.encode(job) for job in selection.jobs]) + b"]}\n"

@@ -1,0 +1,78 @@
+"""HTML pages, made of the templates in ``html/``. Every value is escaped."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from exporter.views import LABELS, SHAPES, Filters, JobReport, ago, duration, iso, percent, utc
+
+_COUNTS = ("failed", "skipped", "deleted")
+
+
+class Templates:
+    """Renders pages.
+
+    Args:
+        files: path of each static file by its name.
+    """
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("exporter.web", "html"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters.update(
+            {"ago": ago, "duration": duration, "iso": iso, "percent": percent, "utc": utc}
+        )
+        self._environment.filters.update({"address": address, "items": items, "system_address": quote})
+        self._environment.globals.update({"files": files, "shapes": SHAPES, "words": LABELS, "query": query})
+        # Compiled here: the first client of a page must not wait for it.
+        self._pages = {name: self._environment.get_template(f"{name}.html") for name in ("jobs",)}
+
+    def render(self, name: str, root: str, **values: Any) -> bytes:
+        """A page.
+
+        Args:
+            root: relative address of ``/``, such as ``../``: a proxy may serve the exporter under a prefix.
+        """
+        return self._pages[name].render(root=root, **values).encode()
+
+
+def root_of(raw_path: bytes) -> str:
+    """The relative address of ``/`` for a page, by the path as the client has sent it."""
+    return "../" * (raw_path.count(b"/") - 1) or "./"
+
+
+def address(job: JobReport) -> str:
+    """The address of the page of a job, relative to ``/``.
+
+    Slashes in the id are left as they are, since proxies reject or decode ``%2F``; but empty segments would
+    get lost.
+    """
+    plain = all(job.job_id.split("/"))
+    return f"jobs/{quote(job.system, safe='')}/{quote(job.job_id, safe='/' if plain else '')}"
+
+
+def query(filters: Filters, page: int = 1, *, path: str = "jobs") -> str:
+    """The address of filtered jobs, relative to ``/``."""
+    pairs = [*filters.pairs(), *([("page", str(page))] if page > 1 else [])]
+    return f"{path}?{urlencode(pairs)}" if pairs else path
+
+
+def items(job: JobReport) -> str:
+    """``120 of 300 items, 3 failed``; empty if the vendor reports no count."""
+    counts, done = job.items, job.items_done
+    if done is not None and counts.total is not None:
+        parts = [f"{done} of {counts.total} items"]
+    elif done is not None or counts.total is not None:
+        parts = [f"{done if counts.total is None else counts.total} items"]
+    else:
+        parts = []
+    parts += [f"{count} {name}" for name in _COUNTS if (count := getattr(counts, name))]
+    return ", ".join(parts)

@@ -1,0 +1,334 @@
+"""The page of all jobs and the same as data: what is shown, and that looking asks no vendor."""
+
+import asyncio
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import msgspec
+import pytest
+import requests
+
+from exporter.model.failure import Reason
+from exporter.model.job import Items
+from exporter.views import Filters, JobList, JobReport, problem
+from exporter.web.job_pages import JOBS_PER_PAGE, OLD_SECONDS, render_jobs
+from exporter.web.static_files import StaticFiles
+from exporter.web.templates import Templates, address, items, root_of
+from tests.clock import FakeClock
+from tests.vendor import Asked, Exporter, Told, caps, caps_config, exporter, vendor
+
+NOW = 1.8e9
+EVERYTHING = Filters()
+TEMPLATES = Templates(StaticFiles().paths)
+HOSTILE = "<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """What a browser finds in a page.
+
+    Attributes:
+        links: address and text of each link.
+        elements: name and attributes of each.
+        text: all of it.
+    """
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links: dict[str, str] = {}
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._link = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._link = dict(attrs).get("href") or "" if tag == "a" else self._link
+
+    def handle_endtag(self, tag: str) -> None:
+        self._link = "" if tag == "a" else self._link
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._link:
+            self.links[self._link] = self.links.get(self._link, "") + data
+
+    @property
+    def words(self) -> str:
+        return " ".join(self.text.split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+STATUSES = {
+    "0": Told(caps("Succeeded")),
+    "1": Told(caps("Failed", failed_count=2)),
+    "2": Told(caps("Running", job_progress=0.25)),
+    "3": Told(status=403),
+}
+
+
+def by_number(asked: Asked) -> Told:
+    number = re.search(r"/([0-3])(/|\?|$)", asked.path)
+    return STATUSES[number[1] if number else "0"]
+
+
+def config(url: str, jobs: int = 4) -> str:
+    return "systems:\n" + caps_config(url, jobs, more="labels: {squad: docs}")
+
+
+async def page(running: Exporter, path: str = "/jobs") -> Page:
+    answer = await running.get(path)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    return Page(answer.text)
+
+
+async def post(running: Exporter, **headers: str) -> requests.Response:
+    return await asyncio.to_thread(
+        requests.post, running.url + "/jobs", headers=headers, timeout=60, allow_redirects=False
+    )
+
+
+async def test_looking_asks_no_vendor_and_only_a_button_reads_once(tmp_path: Path) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        shown = await page(running)
+        assert "No job has been read yet." in shown.text
+        assert "4 not read yet" in shown.words
+        assert {"method": "post", "action": "jobs"} in shown.all("form")
+        await running.get("/jobs.json")
+        assert docs.asked == []
+        assert (await post(running, Origin="https://evil.example")).status_code == 403
+        assert docs.asked == []
+        read = await post(running, Origin=running.url)
+        assert (read.status_code, read.headers["Location"]) == (303, "jobs")
+        assert len(docs.asked) == 4
+        shown = await page(running)
+        assert "No job has been read yet." not in shown.text
+        assert all(form["method"] == "get" for form in shown.all("form"))
+
+
+async def test_the_button_of_an_old_page_reads_nothing(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path, clock=clock) as running:
+        await running.scrape()
+        clock.turn(3600)
+        before = len(docs.asked)
+        assert (await post(running)).status_code == 303
+        assert len(docs.asked) == before
+
+
+async def test_jobs_are_shown_trouble_first_with_word_sign_progress_and_next_step(tmp_path: Path) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        await running.scrape()
+        shown = await page(running)
+        rows = [row["data-key"] for row in shown.all("tr") if "data-key" in row]
+        assert rows == [f"docs/p/{number}/en" for number in (1, 3, 2, 0)]
+        for words in ("✖ failed", "⚠ unreadable", "▶ running", "✔ succeeded", "25%", "4 of 4 jobs"):
+            assert words in shown.words
+        sentences = problem(Reason.FORBIDDEN)
+        assert f"{sentences.sentence} {sentences.next_step}" in shown.text
+        assert sentences.docs in shown.links
+        assert shown.all("progress")[1]["value"] == "0.25"
+        assert shown.all("main")[0]["data-refresh"] == "10"
+
+
+async def test_counts_on_top_are_links_that_filter_and_the_filters_stay_in_the_address(
+    tmp_path: Path,
+) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        await running.scrape()
+        shown = await page(running, "/jobs?text=p/&system=docs&label=squad%3Ddocs")
+        link = next(href for href, text in shown.links.items() if text.endswith("1 failed"))
+        filtered = await page(running, "/" + link)
+        assert [row["data-key"] for row in filtered.all("tr") if "data-key" in row] == ["docs/p/1/en"]
+        assert "1 of 4 jobs" in filtered.text
+        assert {"type": "search", "name": "text", "value": "p/", "maxlength": "256"} in filtered.all("input")
+        assert any(text.endswith("1 running") for text in filtered.links.values())
+        nothing = await page(running, "/jobs?text=nothing")
+        assert "No job matches." in nothing.text
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("colour=red", "unknown parameter; allowed are text, system, state, label\n"),
+        ("label=x", "label: allowed is NAME=VALUE\n"),
+        ("page=x", "page: allowed is a number\n"),
+        ("page=1&page=2", "page: allowed is a number\n"),
+        ("page=%D9%A1", "page: allowed is a number\n"),
+        ("text=%ff", "the query cannot be read: allowed are up to 50 parameters in UTF-8\n"),
+    ],
+)
+async def test_a_filter_that_cannot_be_used_is_refused_in_one_line(
+    query: str, error: str, tmp_path: Path
+) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url, 1), tmp_path) as running:
+        answer = await running.get(f"/jobs?{query}")
+        assert (answer.status_code, answer.text) == (400, error)
+        if not query.startswith("page"):
+            assert (await running.get(f"/jobs.json?{query}")).text == error
+
+
+async def test_the_same_as_data_has_the_documented_form_and_all_filters(tmp_path: Path) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        await running.scrape()
+        answer = await running.get("/jobs.json")
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["Content-Encoding"] == "gzip"
+        everything = msgspec.json.decode(answer.content, type=JobList)
+        assert everything.counts == {"failed": 1, "unreadable": 1, "running": 1, "succeeded": 1}
+        assert [job.state for job in everything.jobs] == [*everything.counts]
+        assert everything.jobs[1].problem == problem(Reason.FORBIDDEN, "HTTP status 403")
+        some = msgspec.json.decode((await running.get("/jobs.json?state=failed")).content, type=JobList)
+        assert (some.total, some.counts, some.jobs) == (4, everything.counts, everything.jobs[:1])
+
+
+async def test_without_a_match_the_data_is_an_empty_list(tmp_path: Path) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url, 1), tmp_path) as running:
+        found = msgspec.json.decode((await running.get("/jobs.json?text=x")).content, type=JobList)
+        assert (found.total, found.counts, found.jobs) == (1, {}, [])
+
+
+async def test_a_page_that_nothing_has_fed_for_long_says_so(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path, clock=clock) as running:
+        await running.scrape()
+        clock.turn(OLD_SECONDS + 1)
+        assert "Nothing has read a job for 5 min 1 s." in (await page(running)).text
+
+
+async def test_every_address_of_a_page_works_under_a_prefix(tmp_path: Path) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        await running.scrape()
+        shown = await page(running)
+        addresses = [
+            value
+            for _, attributes in shown.elements
+            for name, value in attributes.items()
+            if name in ("href", "src", "action") and value is not None
+        ]
+        assert len(addresses) > 10
+        for each in addresses:
+            whole = urljoin("https://proxy.example/prefix/jobs", each)
+            docs_ = each.startswith("https://github.com/remote-job-exporter/")
+            assert docs_ or whole.startswith("https://proxy.example/prefix/"), each
+        # Nothing that the Content-Security-Policy forbids.
+        assert not shown.all("style")
+        assert all("src" in script for script in shown.all("script"))
+        assert not [name for _, attributes in shown.elements for name in attributes if name.startswith("on")]
+        assert not [True for _, attributes in shown.elements if "style" in attributes]
+
+
+async def test_style_script_and_icon_are_served_once_for_each_version(tmp_path: Path) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        shown = await page(running)
+        paths = [
+            *(link["href"] for link in shown.all("link")),
+            *(script["src"] for script in shown.all("script")),
+        ]
+        assert len(paths) == 3
+        for path in paths:
+            got = await running.get(f"/{path}")
+            assert (got.status_code, got.headers["Cache-Control"]) == (200, "max-age=31536000, immutable")
+            again = await running.get(f"/{path}", **{"If-None-Match": got.headers["ETag"]})
+            assert (again.status_code, again.content) == (304, b"")
+            other = await running.get(f"/{str(path).partition('?')[0]}?v=other")
+            assert (other.status_code, other.headers["Cache-Control"]) == (200, "no-cache")
+        assert (await running.get("/static/other.css")).status_code == 404
+
+
+def report(**fields: Any) -> JobReport:
+    known = {"system": "docs", "job_id": "a", "name": "", "provider": "caps", "kind": "slot"}
+    return JobReport(**{**known, **fields})
+
+
+def shown(*jobs: JobReport, filters: Filters = EVERYTHING, page: int = 1) -> str:
+    return render_jobs(TEMPLATES, "./", [*jobs], filters, page, NOW, ("docs",)).decode()
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "\"'><img src=x onerror=alert(1)>", "{{ 7 * 7 }}", "a\u202eb"])
+def test_hostile_names_are_text(text: str) -> None:
+    job = report(name=text, job_id=text, system=text, word=text, step=text, state="running")
+    plain = Page(shown(report(name="x", word="x", step="x", state="running")))
+    hostile = Page(shown(job))
+    assert hostile.text.count(text) == 4
+    assert [name for name, _ in plain.elements] == [name for name, _ in hostile.elements]
+
+
+def many() -> list[JobReport]:
+    uuid = "5deff363-2bde-473e-8479-ea9ce1c4a6bc"
+    return [
+        report(
+            job_id=f"{uuid}/{uuid}--promote/{number}",
+            name=f"Documentation of product {number:04}, live",
+            labels={"squad": "docs"},
+            state="unreadable" if number % 2 else "running",
+            word="InProgress",
+            step="Assembling",
+            progress=0.5,
+            items=Items(total=12000, processed=6000, failed=12, skipped=3),
+            since=NOW - 4000,
+            expected_seconds=3600,
+            read_at=NOW - 5,
+            last_success=NOW - 90000,
+            problem=problem(Reason.CONNECT) if number % 2 else None,
+        )
+        for number in range(5000)
+    ]
+
+
+def test_each_page_of_5000_jobs_stays_below_100_kb_and_leads_to_all_of_them() -> None:
+    jobs, seen, link = many(), list[str](), "jobs"
+    pages = 0
+    while link:
+        pages += 1
+        html = shown(*jobs, page=pages)
+        assert len(html.encode()) < 100_000
+        page = Page(html)
+        seen += [str(row["data-key"]) for row in page.all("tr") if "data-key" in row]
+        assert f"Page {pages} of {-(-5000 // JOBS_PER_PAGE)}" in page.words
+        link = next((str(link["href"]) for link in page.all("a") if link.get("rel") == "next"), "")
+        assert link in ("", f"jobs?page={pages + 1}")
+    assert sorted(seen) == sorted(f"docs/{job.job_id}" for job in jobs)
+    assert "Page 63 of 63" in Page(shown(*jobs, page=999)).words
+
+
+def test_a_late_run_is_marked_in_words() -> None:
+    html = shown(report(state="running", since=NOW - 4000, expected_seconds=3600, read_at=NOW))
+    assert "1 h 6 min of 1 h, late" in Page(html).words
+
+
+@pytest.mark.parametrize(
+    ("job_id", "path"),
+    [
+        ("a/b", "jobs/docs/a/b"),
+        ("a//b", "jobs/docs/a%2F%2Fb"),
+        ("/", "jobs/docs/%2F"),
+        ("a?b#c%2F ü", "jobs/docs/a%3Fb%23c%252F%20%C3%BC"),
+        (HOSTILE, "jobs/docs/%3Cscript%3Ealert%281%29%3C/script%3E"),
+    ],
+)
+def test_the_address_of_a_job_contains_its_id(job_id: str, path: str) -> None:
+    assert address(report(job_id=job_id)) == path
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        (Items(), ""),
+        (Items(total=300, processed=120, failed=3), "120 of 300 items, 3 failed"),
+        (Items(total=300), "300 items"),
+        (Items(succeeded=5, failed=0, skipped=2), "7 items, 2 skipped"),
+        (Items(failed=2), "2 items, 2 failed"),
+    ],
+)
+def test_items_are_shown_as_far_as_they_are_reported(counts: Items, text: str) -> None:
+    assert items(report(items=counts)) == text
+
+
+@pytest.mark.parametrize(("path", "root"), [(b"/", "./"), (b"/jobs", "./"), (b"/jobs/docs/a/b", "../../../")])
+def test_the_root_of_a_page_is_relative(path: bytes, root: str) -> None:
+    assert root_of(path) == root
