@@ -59,6 +59,7 @@ class Options:
         web_config: the file of certificates and users, if any; it is reloaded when it changes.
         registry: the providers and credentials that the configuration may name.
         plugins: shown on pages and in the log.
+        grafana: the address of a Grafana that pages link to; empty if there is none.
     """
 
     listen: Sequence[str] | None = (":10072",)
@@ -69,6 +70,7 @@ class Options:
     shard: Shard = field(default_factory=Shard)
     registry: Registry = BUILT_IN
     plugins: Sequence[Plugin] = ()
+    grafana: str = ""
 
 
 class Service:
@@ -124,6 +126,7 @@ class Service:
             timeout_offset=self._options.timeout_offset,
             reload=self.reload,
             plugins=self._options.plugins,
+            grafana=self._options.grafana,
             clock=self._clock,
         )
         app: ASGIApp = self._app.asgi

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
@@ -51,6 +52,22 @@ class Seconds(_Number):
             except ValueError:
                 self.fail("allowed are seconds such as 0.5 and durations such as 500ms or 1m30s", param, ctx)
         return super().convert(seconds, param, ctx)
+
+
+class WebAddress(click.ParamType[str]):
+    """The address of a server that pages link to: without user, query and fragment."""
+
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The address without a slash at its end."""
+        if not value:
+            return ""
+        address = urlsplit(value) if value.isprintable() and " " not in value else urlsplit("")
+        allowed = address.scheme in ("http", "https") and address.hostname and "@" not in address.netloc
+        if not allowed or address.query or address.fragment:
+            self.fail("allowed is http://HOST or https://HOST, with a port and a path if needed", param, ctx)
+        return address.geturl().rstrip("/")
 
 
 class _Level(click.Choice[str]):

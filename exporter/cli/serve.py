@@ -37,6 +37,13 @@ from exporter.runtime import logging as log
 )
 @options.web_config
 @options.option(
+    "--web.grafana-url",
+    type=options.WebAddress(),
+    default="",
+    metavar="URL",
+    help="Address of a Grafana with the dashboards of this project, for links from the page of a job.",
+)
+@options.option(
     "--web.timeout-offset",
     type=options.Seconds(0, 60),
     default=0.5,
@@ -68,6 +75,7 @@ def command(  # noqa: PLR0913  # one argument a flag
     web_listen_address: Sequence[str],
     web_systemd_socket: bool,
     web_config_file: Path | None,
+    web_grafana_url: str,
     web_timeout_offset: float,
     web_shutdown_timeout: float,
     shard_index: str,
@@ -98,6 +106,7 @@ def command(  # noqa: PLR0913  # one argument a flag
         shard=_shard(shard_index, shard_count),
         registry=registry,
         plugins=plugins,
+        grafana=web_grafana_url,
     )
     with user_errors():
         asyncio.run(service.serve(path, serving))

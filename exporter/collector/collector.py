@@ -26,6 +26,7 @@ from exporter.metrics.exposition import Format, Page, render_row
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock, SetBack
 from exporter.model.job import Job
+from exporter.model.pacing import Why
 from exporter.model.shard import Shard
 from exporter.runtime.memory import joined
 from exporter.upstream.trace import Trace
@@ -311,6 +312,14 @@ class Collector:
     def records(self) -> list[JobRecord]:
         """The record of each of these jobs."""
         return [record for system in self._systems.values() for record in system.records()]
+
+    def watched(self, system: str, job_id: str) -> JobRecord | None:
+        """The record of one of these jobs; ``None`` if there is none."""
+        return self._systems[system].watched(job_id) if system in self._systems else None
+
+    def due_in(self, record: JobRecord) -> tuple[Why | None, float]:
+        """Why one of these jobs may not be read now, and seconds until it may."""
+        return self._systems[record.job.system].due_in(record, self._clock.monotonic())
 
     def _check_listed(self) -> None:
         now = self._clock.monotonic()

@@ -14,7 +14,7 @@ from exporter.model.text import printable
 from exporter.upstream.trace import Exchange
 from exporter.upstream.unknown_words import example
 
-_WHY = {
+WHY_NOT = {
     Why.FRESH: "the last read is younger than min_interval, or ended after the deadline of its scrape",
     Why.FINAL: "the run has ended for good and final_interval has not passed",
     Why.PACING: "the vendor asked to wait",
@@ -52,7 +52,7 @@ def explain(probe: Probe, expressions: Iterable[str] = ()) -> str:
 def _requests(probe: Probe) -> Iterator[str]:
     view = probe.record.view
     if probe.why_not is not None:
-        yield f"Not read now ({probe.why_not}): {_WHY[probe.why_not]}."
+        yield f"Not read now ({probe.why_not}): {WHY_NOT[probe.why_not]}."
         if view is not None:
             yield f"The last result is of {_moment(view.read_at)}."
         yield ""

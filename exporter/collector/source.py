@@ -135,6 +135,16 @@ class Source(ABC, Generic[Result]):
             why = Why.PACING
         return why
 
+    @property
+    def is_being_read(self) -> bool:
+        """Whether a read is queued or under way."""
+        return self._read is not None
+
+    def due_in(self, now: float, not_before: float) -> tuple[Why | None, float]:
+        """Why the source may not be read, and seconds until it may; both as for `join`."""
+        why = self._pace.why_not(now) or (Why.PACING if now < not_before else None)
+        return why, max(self._pace.due_in(now), not_before - now, 0.0)
+
     async def run(self, read: Read, upstream: Upstream) -> None:
         """Carries out a read that `join` has started. Whatever goes wrong is part of the result."""
         try:

@@ -261,6 +261,15 @@ class System:
         # Keys with slashes may make up the id of another job.
         return record if record is not None and record.job.keys == job.keys else None
 
+    def watched(self, job_id: str) -> JobRecord | None:
+        """The record of the job with this id, if it is watched."""
+        return self._jobs.get(job_id) or self._found.get(job_id)
+
+    def due_in(self, record: JobRecord, now: float) -> tuple[Why | None, float]:
+        """Why a job, or the listing that reports it, may not be read, and seconds until it may."""
+        source = self._discovery if record.in_listing and self._discovery is not None else record
+        return source.due_in(now, self._readers.upstream.not_before)
+
     def take_former(self, job: Job) -> JobRecord | None:
         """Gives up the record of a job that was dropped, for a probe."""
         return self._discovery.take_former(job) if self._discovery is not None else None

@@ -79,7 +79,7 @@ def _by_category(name: str, help_: str, count: str) -> Metric[JobView]:
     def get(status: Status) -> Samples:
         if not status.categories:
             return ()
-        categories = _bounded(status.categories)
+        categories = bounded(status.categories)
         return samples((label, getattr(category, count)) for label, category in categories)
 
     return Metric(name, help_, _of(get), labels=("category",))
@@ -99,7 +99,7 @@ def _duration(status: Status) -> float | None:
     return seconds if seconds >= 0 else None
 
 
-def _bounded(categories: Mapping[str, Category]) -> list[tuple[str, Category]]:
+def bounded(categories: Mapping[str, Category]) -> list[tuple[str, Category]]:
     """At most 50 categories, by name; the rest summed as ``other``, so that labels stay bounded."""
     ordered = sorted(categories.items())
     if len(ordered) <= MAX_CATEGORIES:

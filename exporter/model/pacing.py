@@ -57,6 +57,13 @@ class Pace:
             return Why.FRESH
         return Why.PACING if now < self.not_before else None
 
+    def due_in(self, now: float) -> float:
+        """Seconds until the source may be read; 0 if it may."""
+        interval = self.rules.min_interval
+        if self.final:
+            interval = max(interval, self.rules.final_interval)
+        return max(0.0, self.asked_at + interval - now, self.not_before - now)
+
     def asked(self, now: float) -> None:
         """A read begins."""
         self.asked_at = now

@@ -1,5 +1,7 @@
 """What people are shown of jobs, on pages and in the terminal: a value for each job, order, words."""
 
+from exporter.views.detail import JobDetail, detail
+from exporter.views.outlook import Outlook, outlook
 from exporter.views.reasons import DOCUMENTATION, Problem, problem
 from exporter.views.report import UNREAD, UNREADABLE, JobList, JobReport, report, reports
 from exporter.views.selection import STATES, FilterError, Filters, Selection, select
@@ -14,13 +16,17 @@ __all__ = [
     "UNREADABLE",
     "FilterError",
     "Filters",
+    "JobDetail",
     "JobList",
     "JobReport",
+    "Outlook",
     "Problem",
     "Selection",
     "ago",
+    "detail",
     "duration",
     "iso",
+    "outlook",
     "percent",
     "problem",
     "report",

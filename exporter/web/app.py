@@ -50,6 +50,7 @@ class App:
         timeout_offset: seconds subtracted from Prometheus's scrape timeout, for sending the response.
         reload: reads the configuration again; raises `ConfigError` if it has errors.
         plugins: those that are loaded, shown at ``/``.
+        grafana: the address of a Grafana that pages link to; empty if there is none.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class App:
         timeout_offset: float,
         reload: Callable[[], Awaitable[None]],
         plugins: Sequence[Plugin] = (),
+        grafana: str = "",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._clock = clock
@@ -72,7 +74,7 @@ class App:
         self._pages = Pages(instrumentation.cut)
         static = StaticFiles()
         templates = Templates(static.paths)
-        job_pages = JobPages(collector, self._pages, templates, clock, _pairs)
+        job_pages = JobPages(collector, self._pages, templates, clock, _pairs, grafana)
         self.asgi = Starlette(
             routes=[
                 Route("/metrics", self._metrics),

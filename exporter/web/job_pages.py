@@ -5,6 +5,7 @@ The exception is a button that exists only while no job has ever been read.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from exporter import __version__
 from exporter.collector.collector import Collector
 from exporter.collector.query import Pairs
+from exporter.collector.record import MAX_CHANGES
 from exporter.metrics.exposition import accepts_gzip
 from exporter.model.clock import Clock
 from exporter.runtime.shared import Rounds
@@ -23,6 +25,7 @@ from exporter.views import (
     Filters,
     JobList,
     JobReport,
+    detail,
     reports,
     select,
 )
@@ -47,6 +50,7 @@ class JobPages:
 
     Args:
         pairs: the parameters of a request; raises `ValueError`.
+        grafana: the address of a Grafana with the dashboards of this project; empty if there is none.
     """
 
     def __init__(
@@ -56,18 +60,21 @@ class JobPages:
         templates: Templates,
         clock: Clock,
         pairs: Callable[[Request], Pairs],
+        grafana: str = "",
     ) -> None:
         self._collector = collector
         self._pages = pages
         self._templates = templates
         self._clock = clock
         self._pairs = pairs
+        self._grafana = grafana.rstrip("/")
         self._reports: Rounds[list[JobReport]] = Rounds()
         self._rounds: Rounds[bytes] = Rounds()
         self.routes = [
             Route("/jobs", self._jobs),
             Route("/jobs", self._read, methods=["POST"]),
             Route("/jobs.json", self._json),
+            Route("/jobs/{system}/{job_id:path}", self._job),
         ]
 
     async def _jobs(self, request: Request) -> Response:
@@ -83,6 +90,29 @@ class JobPages:
             request, (root, filters, page), HTML, lambda: self._render(root, filters, page)
         )
 
+    async def _job(self, request: Request) -> Response:
+        """One job in words."""
+        record = self._collector.watched(request.path_params["system"], request.path_params["job_id"])
+        if record is None:
+            return PlainTextResponse("no such job is watched; see /jobs\n", 404)
+        now = self._clock.time()
+        shown = detail(record, self._collector.due_in(record), now)
+        system, id_ = quote(shown.job.system, safe=""), quote(shown.job.job_id, safe="")
+        grafana = f"{self._grafana}/d/remote-job-job?var-system={system}&var-job_id={id_}"
+        body = await asyncio.to_thread(
+            self._templates.render,
+            "job",
+            root_of(request.scope["raw_path"]),
+            detail=shown,
+            now=now,
+            grafana=grafana if self._grafana else "",
+            of_system=Filters(systems=(shown.job.system,)),
+            of_label=lambda name, value: Filters(labels=((name, value),)),
+            most=MAX_CHANGES,
+            refresh=REFRESH_SECONDS,
+        )
+        return await self._sent(request, body, HTML)
+
     async def _json(self, request: Request) -> Response:
         """The same as data, all pages of it."""
         try:
@@ -94,9 +124,11 @@ class JobPages:
     async def _shared(
         self, request: Request, key: Hashable, type_: str, render: Callable[[], Awaitable[bytes]]
     ) -> Response:
-        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
         # Not in the rounds of scrapes: people must not delay these.
-        body = await self._rounds.get(key, render)
+        return await self._sent(request, await self._rounds.get(key, render), type_)
+
+    async def _sent(self, request: Request, body: bytes, type_: str) -> Response:
+        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
         response = await self._pages.single(body, type_, accepts_gzip=gzip)
         response.headers["Cache-Control"] = "no-cache"
         return response

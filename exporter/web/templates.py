@@ -33,7 +33,7 @@ class Templates:
         self._environment.filters.update({"address": address, "items": items, "system_address": quote})
         self._environment.globals.update({"files": files, "shapes": SHAPES, "words": LABELS, "query": query})
         # Compiled here: the first client of a page must not wait for it.
-        self._pages = {name: self._environment.get_template(f"{name}.html") for name in ("jobs",)}
+        self._pages = {name: self._environment.get_template(f"{name}.html") for name in ("job", "jobs")}
 
     def render(self, name: str, root: str, **values: Any) -> bytes:
         """A page.
@@ -52,11 +52,9 @@ def root_of(raw_path: bytes) -> str:
 def address(job: JobReport) -> str:
     """The address of the page of a job, relative to ``/``.
 
-    Slashes in the id are left as they are, since proxies reject or decode ``%2F``; but empty segments would
-    get lost.
+    Slashes in the id are left as they are: this server and many proxies reject ``%2F``.
     """
-    plain = all(job.job_id.split("/"))
-    return f"jobs/{quote(job.system, safe='')}/{quote(job.job_id, safe='/' if plain else '')}"
+    return f"jobs/{quote(job.system, safe='')}/{quote(job.job_id)}"
 
 
 def query(filters: Filters, page: int = 1, *, path: str = "jobs") -> str:

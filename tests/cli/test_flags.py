@@ -86,6 +86,33 @@ def test_a_level_that_there_is_not_is_refused_with_those_there_are() -> None:
     assert all(level in message for level in ("debug", "info", "warning", "error"))
 
 
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("https://grafana.example", "https://grafana.example"),
+        ("http://[::1]:3000/sub/", "http://[::1]:3000/sub"),
+    ],
+)
+def test_the_address_of_grafana_may_have_a_port_and_a_path(written: str, address: str) -> None:
+    assert parsed(*SERVE, "--web.grafana-url", written)["web_grafana_url"] == address
+    assert parsed(*SERVE)["web_grafana_url"] == ""
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "grafana.example",
+        "javascript:alert(1)",
+        "https://",
+        "https://u:p@g.example",
+        "https://g/?a=b",
+        "https://g/ x",
+    ],
+)
+def test_an_address_of_grafana_that_no_page_may_link_to_is_refused(written: str) -> None:
+    assert "allowed is http://HOST or https://HOST" in refused(*SERVE, "--web.grafana-url", written)
+
+
 KEYS = ("project_id=p", "build_job_id=0", "locale=en")
 
 
