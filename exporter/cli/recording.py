@@ -16,7 +16,8 @@ _HEADER = f"# Recorded by remote-job-exporter {__version__}. Read it before you 
 
 NOTHING = """
 Nothing is recorded, and no file is written: no request for the job was sent. Requests
-for tokens and logins are never recorded. For a report, use the line "Not read" above."""
+for tokens and logins are never recorded. For a report, use the line "Not read" above;
+it names the host and the proxy."""
 
 
 class _Dumper(yaml.SafeDumper):

@@ -1,6 +1,6 @@
 """The meaning of each libcurl error number: a `Reason` and a description in our own words.
 
-libcurl's own messages quote hosts, certificates and what the peer sent, so they are not shown. Numbers:
+libcurl's own messages quote certificates and what the peer sent, so they are not shown. Numbers:
 https://curl.se/libcurl/c/libcurl-errors.html, also those that pycurl has no name for yet.
 """
 

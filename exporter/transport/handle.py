@@ -33,6 +33,13 @@ _ENDED = frozenset({16, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV
 Not 92, a stream that ended alone: the server may want fewer requests (ENHANCE_YOUR_CALM).
 """
 
+_AT_PROXY = frozenset({pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT, 97})
+"""libcurl's numbers for errors at the proxy, if one is in use; 97 is that of the handshake with it."""
+_REFUSED = 300
+"""The lowest status with which a proxy refuses a tunnel."""
+
+_PORTS = {"http": 80, "https": 443}
+
 _TLS_VERSIONS = {"TLS12": pycurl.SSLVERSION_TLSv1_2, "TLS13": pycurl.SSLVERSION_TLSv1_3}
 
 
@@ -121,7 +128,7 @@ class Handle:
         failure = self._failure(code) if code else None
         if not code and not _is_complete(self._head):
             detail = "the connection was closed in the middle of the response headers"
-            failure = Failure(Reason.CONNECT, detail)
+            failure = Failure(Reason.CONNECT, f"{detail} ({self._peers(code)})")
         if _log.isEnabledFor(logging.DEBUG):
             self._log(failure)
         if failure is not None:
@@ -189,10 +196,21 @@ class Handle:
             description = f"{description} after {seconds:.1f} s {_phase(self.curl)}"
         elif cause := _cause(self.curl, code):
             description = f"{description}: {cause}"
-        detail = f"{description} (libcurl error {code})"
+        detail = f"{description} ({self._peers(code)}, libcurl error {code})"
         if code in _ENDED and not self._head and not self.curl.getinfo(pycurl.NUM_CONNECTS):
             return Dropped(Reason.CONNECT, detail)
         return Failure(reason, detail)
+
+    def _peers(self, code: int) -> str:
+        """Host and port of the URL and, if a proxy is in use, of that; without user names and passwords."""
+        url = urlsplit(self._url)
+        host = url.netloc.rpartition("@")[2]
+        if ":" not in host.rpartition("]")[2]:
+            host = f"{host}:{_PORTS[url.scheme]}"
+        if not (proxy := self._settings.proxy(self._url)):
+            return host
+        at_proxy = code in _AT_PROXY or self.curl.getinfo(pycurl.HTTP_CONNECTCODE) >= _REFUSED
+        return f"the proxy {proxy} for {host}" if at_proxy else f"{host} through the proxy {proxy}"
 
 
 def _set_up_http(curl: pycurl.Curl) -> None:
@@ -311,7 +329,7 @@ def _cause(curl: pycurl.Curl, code: int) -> str:
     """What libcurl knows besides its error number, derived from numbers only."""
     if code == pycurl.E_PEER_FAILED_VERIFICATION:
         return CERTIFICATE_ERRORS.get(curl.getinfo(pycurl.SSL_VERIFYRESULT), "")
-    if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= 300:
+    if (status := curl.getinfo(pycurl.HTTP_CONNECTCODE)) >= _REFUSED:
         return f"the proxy responded with HTTP status {status}"
     if number := curl.getinfo(pycurl.OS_ERRNO):
         return os.strerror(number)

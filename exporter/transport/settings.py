@@ -1,6 +1,7 @@
 """How to connect to one system: trusted CAs, client certificate, proxy."""
 
 import os
+import re
 import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,10 @@ from requests.utils import should_bypass_proxies
 from exporter.config_types import Keys, PemFile, check_pem, host_is_read, note
 from exporter.runtime import files
 from exporter.runtime.memory_file import MemoryFile
+from exporter.runtime.secret import MASK
 from exporter.transport.pem import Pem, content, shared
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]+)(:(?P<port>[0-9]+))?")
 
 
 def _server_name(value: str) -> str:
@@ -131,8 +135,18 @@ class ConnectionSettings:
             names = secure if url.startswith("https:") else ("http_proxy",)
             found = (os.environ.get(name) for name in (*names, "all_proxy", "ALL_PROXY"))
             proxy = next(filter(None, found), None)
-        # Without the user name and password that it may contain.
-        return (proxy or "").rpartition("://")[2].rpartition("@")[2].partition("/")[0]
+        return _host_and_port(proxy) if proxy else ""
+
+
+def _host_and_port(proxy: str) -> str:
+    """Without the user name and password that the URL of a proxy may contain."""
+    scheme, _, rest = proxy.rpartition("://")
+    host = rest.rpartition("@")[2].partition("/")[0]
+    match = _HOST_AND_PORT.fullmatch(host)
+    if match is None:  # a user name and a password without a host
+        return MASK
+    # https://curl.se/libcurl/c/CURLOPT_PROXY.html has the ports that libcurl assumes.
+    return host if match["port"] else f"{host}:{443 if scheme.lower() == 'https' else 1080}"
 
 
 DEFAULTS = ConnectionSettings()

@@ -1,5 +1,7 @@
 """Proxies: the explicit one, and those that the environment names."""
 
+import socket
+
 import pytest
 
 from exporter.model.failure import Failure, Reason
@@ -113,12 +115,38 @@ async def test_a_proxy_that_refuses_a_tunnel_is_told_with_its_status(send: Send)
         with pytest.raises(Failure, match="407") as caught:
             await send("https://api.example.com/", ConnectionSettings(proxy_url=via.url()))
     assert caught.value.reason is Reason.CONNECT
+    assert f"(the proxy 127.0.0.1:{via.port} for api.example.com:443, " in caught.value.detail
+
+
+async def test_what_fails_at_a_proxy_names_it_and_the_host_but_not_its_user(
+    send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        monkeypatch.setenv("https_proxy", f"http://me:s3cret@127.0.0.1:{port}")
+        with pytest.raises(Failure) as caught:
+            await send("https://api.example.com/v1?token=s3cret")
+    place = f"(the proxy 127.0.0.1:{port} for api.example.com:443, libcurl error 7)"
+    assert caught.value.detail == f"could not connect: Connection refused {place}"
+
+
+async def test_what_fails_behind_a_proxy_names_the_host_and_the_proxy(
+    send: Send, authority: Authority
+) -> None:
+    async with listening(answering(answer()), authority.server()) as server, proxy() as via:
+        with pytest.raises(Failure) as caught:
+            await send(server.url(scheme="https"), ConnectionSettings(proxy_url=via.url()))
+    assert caught.value.reason is Reason.TLS
+    assert f"(127.0.0.1:{server.port} through the proxy 127.0.0.1:{via.port}, " in caught.value.detail
 
 
 async def test_a_proxy_whose_name_cannot_be(send: Send) -> None:
+    name = f"{'a' * 64}.example.com"
     with pytest.raises(Failure, match="proxy") as caught:
-        await send("http://127.0.0.1:1/", ConnectionSettings(proxy_url=f"http://{'a' * 64}.example.com:1/"))
+        await send("http://127.0.0.1:1/", ConnectionSettings(proxy_url=f"http://{name}:1/"))
     assert caught.value.reason is Reason.DNS
+    assert f"(the proxy {name}:1 for 127.0.0.1:1, " in caught.value.detail
 
 
 @pytest.mark.parametrize(
@@ -139,6 +167,10 @@ async def test_a_proxy_whose_name_cannot_be(send: Send) -> None:
         ("https://a.example.com", {"ALL_PROXY": "p.example.com:3128"}, None, "p.example.com:3128"),
         ("http://a.example.com", {"http_proxy": "p.example.com:1", "no_proxy": "example.com"}, None, ""),
         ("http://a.example.com", {"no_proxy": "*"}, "http://q.example.com:8080", "q.example.com:8080"),
+        ("http://a.example.com", {"http_proxy": "http://me:hush@p.example.com"}, None, "p.example.com:1080"),
+        ("http://a.example.com", {"http_proxy": "HTTPS://me:hush@p.example.com"}, None, "p.example.com:443"),
+        ("http://a.example.com", {"http_proxy": "socks5h://me:hush@[::1]:9/"}, None, "[::1]:9"),
+        ("http://a.example.com", {"http_proxy": "http://me:hush"}, None, "***"),
     ],
 )
 def test_the_proxy_that_is_named_is_the_one_in_use_without_its_password(
