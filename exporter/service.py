@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from exporter import __version__, config
 from exporter.collector.collector import Collector
 from exporter.collector.explain_listing import ReadListing, read_listings
+from exporter.collector.online import Online, try_system
 from exporter.collector.probed import Probe
 from exporter.collector.query import Pairs
 from exporter.config import BUILT_IN, Registry, SystemConfig
@@ -238,6 +239,22 @@ class Service:
             return await read_listings(
                 system, {name: plan for name, (_, plan) in self._plans.items()}
             ), loaded
+        finally:
+            await self._end()
+
+    async def try_online(self) -> tuple[list[Online], config.Config]:
+        """Tries each system once without listening. Use it instead of `start` and `stop`.
+
+        Returns:
+            The result of each, and the configuration that was loaded for them.
+
+        Raises:
+            ConfigError: the configuration has errors.
+        """
+        loaded = await self._load()
+        try:
+            plans = (plan for _, plan in self._plans.values())
+            return list(await asyncio.gather(*(try_system(plan, self._clock) for plan in plans))), loaded
         finally:
             await self._end()
 

@@ -10,7 +10,7 @@ from exporter import __version__
 from exporter.cli import COMMAND
 
 COMMANDS = {
-    "check": "Checks the configuration without network access.",
+    "check": "Checks the configuration; without --online, without network access.",
     "demo": "Runs simulator and exporter in one process, preconfigured.",
     "docs": "Prints a reference table as Markdown, generated from the code.",
     "list": "Lists the jobs of a system once and explains the result.",

@@ -8,7 +8,7 @@ import json
 import re
 from base64 import b64encode
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from email.message import Message
@@ -81,6 +81,11 @@ class Recorder(Trace):
                 found[number] = each.response
             before = sent
         return found
+
+    @property
+    def issued(self) -> Iterable[str]:
+        """What the credential has set in the requests, only to look into it: a token has claims."""
+        return self._issued
 
     def add_issued(self, masks: Masks) -> None:
         """Masks the values that the credential set."""

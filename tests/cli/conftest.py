@@ -1,14 +1,18 @@
 """Commands in this process, from their arguments to the exit code."""
 
+import asyncio
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
+from queue import Queue
 from subprocess import CompletedProcess
 
 import pytest
 
 from exporter.cli import COMMAND, main
 from exporter.cli.options import ENVIRONMENT
+from exporter.cli.simulate import simulating
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -41,3 +45,22 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return CompletedProcess(arguments, int(end.value.code or 0), *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def simulated() -> Iterator[str]:
+    """The address of a simulator on a loop of its own, for commands that have theirs."""
+    started: Queue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Queue()
+
+    async def play() -> None:
+        async with simulating("127.0.0.1:0", speed=1, seed=0) as address:
+            ended = asyncio.Event()
+            started.put((address, asyncio.get_running_loop(), ended))
+            await ended.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(play()))
+    thread.start()
+    address, loop, ended = started.get(timeout=60)
+    yield address
+    loop.call_soon_threadsafe(ended.set)
+    thread.join(60)

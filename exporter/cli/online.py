@@ -1,0 +1,75 @@
+"""What `try_system` found, as lines for people and as values for programs."""
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from exporter.collector.online import Attempt, Online
+from exporter.config import SystemConfig
+from exporter.guides import GUIDES, Trouble
+from exporter.model.failure import Reason
+from exporter.model.text import printable
+from exporter.runtime.logging import counted
+
+WIDTH = 80
+_OK, _FAILED = "ok      ", "failed  "
+
+
+def lines(online: Online, system: SystemConfig) -> Iterator[str]:
+    """One line for each read; under one that failed, what to do and who can do it."""
+    yield f"{online.plan.name}: {system.provider.name} at {online.plan.upstream.place['host']}"
+    for attempt in online.attempts:
+        mark = _FAILED if attempt.failure is not None else _OK
+        yield from _wrapped(f"  {mark}{_result(attempt)}", 10)
+        if advice := next_step(attempt, system):
+            yield from _wrapped(f"{' ' * 10}{advice}", 10)
+
+
+def values(online: Online, system: SystemConfig) -> dict[str, Any]:
+    """The same as plain values."""
+    return {
+        "system": online.plan.name,
+        "works": online.works,
+        "attempts": [
+            {
+                "what": attempt.what,
+                "jobs": None if attempt.found is None else len(attempt.found),
+                "state": None if attempt.status is None else attempt.status.state,
+                "reason": attempt.reason,
+                "detail": attempt.failure.detail if attempt.failure is not None else None,
+                "next_step": next_step(attempt, system) or None,
+            }
+            for attempt in online.attempts
+        ],
+    }
+
+
+def next_step(attempt: Attempt, system: SystemConfig) -> str:
+    """What to do about a read that failed or found nothing, and who can do it; else empty."""
+    failed = attempt.failure is not None
+    if not failed and attempt.found != {}:
+        return ""
+    guide = GUIDES.get(system.provider.name)
+    reach = system.reach
+    trouble = Trouble(attempt.reason, reach.base_url, reach.auth, attempt.scopes, attempt.expired)
+    steps = [guide.advice(trouble)] if guide is not None else []
+    if attempt.scopes is not None and attempt.reason in (Reason.UNAUTHORIZED, Reason.FORBIDDEN):
+        steps.append(f"Scopes of the token: {', '.join(sorted(attempt.scopes)) or 'none'}.")
+    if failed:
+        page = f"docs/troubleshooting.md#{attempt.reason}"
+        steps.append(f"See {guide.page} and {page}." if guide is not None else f"See {page}.")
+    return " ".join(filter(None, steps))
+
+
+def _result(attempt: Attempt) -> str:
+    if attempt.failure is not None:
+        return f"{attempt.what}: {attempt.failure}"
+    if attempt.status is not None:
+        return f"{attempt.what}: {attempt.status.state}"
+    return f"{attempt.what}: {counted(len(attempt.found or ()), 'job')} found"
+
+
+def _wrapped(line: str, indent: int) -> list[str]:
+    return textwrap.wrap(
+        printable(line), WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False
+    )

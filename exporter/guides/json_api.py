@@ -1,0 +1,41 @@
+"""Any other job API: how it is reached; what is in its responses is found out by reading one."""
+
+from exporter.guides.guide import Guide, Question, SignIn, Trouble
+from exporter.model.failure import Reason
+
+
+def _advice(trouble: Trouble) -> str:
+    if trouble.expired:
+        return "The token has expired."
+    if trouble.reason is Reason.UNAUTHORIZED and trouble.auth.type == "none":
+        return "The API wants a credential: see docs/credentials.md for the kinds that auth: has."
+    return ""
+
+
+GUIDE = Guide(
+    title="any other API that returns JSON",
+    name="other",
+    jobs="jobs",
+    system=(Question("base_url", "Address of the API", "Scheme and host, such as https://ci.example.com."),),
+    sign_in={
+        "none": SignIn("no credential"),
+        "bearer": SignIn(
+            "a token: Authorization: Bearer …", (Question("auth.token", "Token", "", secret=True),)
+        ),
+        "headers": SignIn(
+            "a key: X-Api-Key: …",
+            (Question("auth.headers.X-Api-Key", "Key", "", secret=True, flag="api-key"),),
+        ),
+        "basic": SignIn(
+            "user name and password",
+            (
+                Question("auth.username", "User name"),
+                Question("auth.password", "Password", "", secret=True),
+            ),
+        ),
+    },
+    listing=(),
+    job=(),
+    page="docs/json.md",
+    advice=_advice,
+)
