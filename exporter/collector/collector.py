@@ -313,6 +313,14 @@ class Collector:
         """The record of each of these jobs."""
         return [record for system in self._systems.values() for record in system.records()]
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether neither a job nor, if no job is known, each listing has been read."""
+        records, now = self.records(), self._clock.monotonic()
+        if not records:
+            return any(system.unlisted_for(now) is not None for system in self._systems.values())
+        return all(record.view is None for record in records)
+
     def watched(self, system: str, job_id: str) -> JobRecord | None:
         """The record of one of these jobs; ``None`` if there is none."""
         return self._systems[system].watched(job_id) if system in self._systems else None

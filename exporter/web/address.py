@@ -1,6 +1,10 @@
-"""Addresses of clients."""
+"""Addresses of clients, and the one that a client uses for the exporter."""
 
+import re
 from ipaddress import IPv6Address, ip_address
+
+HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+"""The header Host (RFC 9110 section 7.2), without the odder characters that no host name has."""
 
 
 def network_of(address: str) -> bytes:

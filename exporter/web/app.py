@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,11 +9,10 @@ from urllib.parse import parse_qsl
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive
 
-from exporter import __version__
 from exporter.collector.collector import Collector, TooManyProbesError, UnlistedError
 from exporter.collector.explain import explain
 from exporter.collector.query import MAX_PARAMETERS, Pairs, QueryError, wants_debug
@@ -26,9 +24,10 @@ from exporter.model.job import Job
 from exporter.plugins import Plugin
 from exporter.runtime.tasks import log_failure
 from exporter.upstream.trace import Trace
+from exporter.web.address import HOST
 from exporter.web.cross_site import REFUSAL, is_cross_site
+from exporter.web.home_page import HomePage
 from exporter.web.job_pages import JobPages
-from exporter.web.pages import landing
 from exporter.web.sending import Pages
 from exporter.web.static_files import StaticFiles
 from exporter.web.templates import Templates
@@ -39,8 +38,6 @@ PLAIN = "text/plain; charset=utf-8"
 DEFAULT_TIMEOUT = 10.0
 SHORTEST_TIMEOUT = 0.001
 LONGEST_TIMEOUT = 300.0
-# RFC 9110 section 7.2, without the odder characters that no host name has.
-_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
 class App:
@@ -70,10 +67,10 @@ class App:
         self._instrumentation = instrumentation
         self._timeout_offset = timeout_offset
         self._read_config_again = reload
-        self._plugins = plugins
         self._pages = Pages(instrumentation.cut)
         static = StaticFiles()
         templates = Templates(static.paths)
+        self._home = HomePage(collector, templates, clock, plugins)
         job_pages = JobPages(collector, self._pages, templates, clock, _pairs, grafana)
         self.asgi = Starlette(
             routes=[
@@ -82,7 +79,7 @@ class App:
                 Route("/sd", self._sd),
                 *job_pages.routes,
                 Route("/static/{name}", static.serve),
-                Route("/", self._landing),
+                Route("/", self._home.serve),
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
                 Route("/-/reload", self._reload, methods=["POST"]),
@@ -102,6 +99,8 @@ class App:
             return PlainTextResponse(f"{error}\n", 400)
         if jobs not in ("true", "false"):
             return PlainTextResponse("jobs: allowed are true and false\n", 400)
+        if jobs == "true":
+            self._note_scrape(request)
         return await self._scraped(request, self._scrape(request, jobs=jobs == "true"))
 
     async def _scrape(self, request: Request, *, jobs: bool) -> Response:
@@ -123,6 +122,7 @@ class App:
             pairs = _pairs(request)
         except QueryError as error:
             return PlainTextResponse(f"{error}\n", 400)
+        self._note_scrape(request)
         return await self._scraped(request, self._probed(request, pairs))
 
     async def _probed(self, request: Request, pairs: Pairs) -> Response:
@@ -143,7 +143,7 @@ class App:
     async def _sd(self, request: Request) -> Response:
         """The jobs of this shard as targets for ``/probe``, for Prometheus's HTTP service discovery."""
         host = request.headers.get("host", "")
-        if not _HOST.fullmatch(host):
+        if not HOST.fullmatch(host):
             return PlainTextResponse("Host: allowed is a name or an address, and a port\n", 400)
         return await self._scraped(request, self._targets(request, host))
 
@@ -163,6 +163,11 @@ class App:
             lambda: asyncio.to_thread(_target_list, self._collector.jobs(), host),
             accepts_gzip=_accepts_gzip(request),
         )
+
+    def _note_scrape(self, request: Request) -> None:
+        # Prometheus and agents that scrape like it send this header, people do not.
+        if TIMEOUT_HEADER in request.headers:
+            self._home.scraped()
 
     async def _scraped(self, request: Request, work: Coroutine[Any, Any, Response]) -> Response:
         """The response of the work; cancelled if the client disconnects."""
@@ -195,11 +200,6 @@ class App:
         except ConfigError as error:
             return PlainTextResponse(f"{error}\n", 500)
         return PlainTextResponse("reloaded\n")
-
-    async def _landing(self, request: Request) -> Response:
-        shard = self._collector.shard
-        place = f"This is shard {shard.index} of {shard.count}." if shard.count > 1 else ""
-        return HTMLResponse(landing(__version__, place, self._collector.overview(), self._plugins))
 
     async def _healthy(self, request: Request) -> Response:
         return PlainTextResponse("healthy\n")

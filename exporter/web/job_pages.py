@@ -137,9 +137,12 @@ class JobPages:
         return await self._reports.get("", lambda: reports(self._collector.records()))
 
     async def _render(self, root: str, filters: Filters, page: int) -> bytes:
-        jobs, now, systems = await self._all(), self._clock.time(), self._collector.systems
+        jobs, now = await self._all(), self._clock.time()
+        systems, unread = self._collector.systems, self._collector.is_unread
         # In a thread: many jobs would block the loop.
-        return await asyncio.to_thread(render_jobs, self._templates, root, jobs, filters, page, now, systems)
+        return await asyncio.to_thread(
+            render_jobs, self._templates, root, jobs, filters, page, now, systems, unread=unread
+        )
 
     async def _encode(self, filters: Filters) -> bytes:
         jobs, now = await self._all(), self._clock.time()
@@ -149,7 +152,7 @@ class JobPages:
         """Reads all jobs once, under pacing, if none has been read yet; then the page."""
         if is_cross_site(request):
             return PlainTextResponse(f"{REFUSAL}\n", 403)
-        if all(record.view is None for record in self._collector.records()):
+        if self._collector.is_unread:
             await self._collector.collect(READ_SECONDS)
         # Relative: a proxy may serve the exporter under a prefix.
         return Response(status_code=303, headers={"Location": "jobs"})
@@ -163,6 +166,8 @@ def render_jobs(
     page: int,
     now: float,
     systems: Sequence[str],
+    *,
+    unread: bool,
 ) -> bytes:
     """The page of all jobs.
 
@@ -170,6 +175,7 @@ def render_jobs(
         jobs: all of them.
         page: from 1; the last one if there are not so many.
         now: Unix time.
+        unread: nothing has been read yet.
     """
     selection = select(jobs, filters)
     pages = max(1, -(-len(selection.jobs) // JOBS_PER_PAGE))
@@ -185,6 +191,7 @@ def render_jobs(
         pages=pages,
         newest=max((job.read_at for job in jobs if job.read_at is not None), default=None),
         now=now,
+        unread=unread,
         old=OLD_SECONDS,
         refresh=REFRESH_SECONDS,
         states=STATES,

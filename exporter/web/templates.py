@@ -30,10 +30,14 @@ class Templates:
         self._environment.filters.update(
             {"ago": ago, "duration": duration, "iso": iso, "percent": percent, "utc": utc}
         )
-        self._environment.filters.update({"address": address, "items": items, "system_address": quote})
-        self._environment.globals.update({"files": files, "shapes": SHAPES, "words": LABELS, "query": query})
+        self._environment.filters["items"] = items
+        self._environment.globals.update(
+            {"files": files, "shapes": SHAPES, "words": LABELS, "query": query, "address": address}
+        )
         # Compiled here: the first client of a page must not wait for it.
-        self._pages = {name: self._environment.get_template(f"{name}.html") for name in ("job", "jobs")}
+        self._pages = {
+            name: self._environment.get_template(f"{name}.html") for name in ("home", "job", "jobs")
+        }
 
     def render(self, name: str, root: str, **values: Any) -> bytes:
         """A page.
@@ -49,12 +53,12 @@ def root_of(raw_path: bytes) -> str:
     return "../" * (raw_path.count(b"/") - 1) or "./"
 
 
-def address(job: JobReport) -> str:
+def address(system: str, job_id: str) -> str:
     """The address of the page of a job, relative to ``/``.
 
     Slashes in the id are left as they are: this server and many proxies reject ``%2F``.
     """
-    return f"jobs/{quote(job.system, safe='')}/{quote(job.job_id)}"
+    return f"jobs/{quote(system, safe='')}/{quote(job_id)}"
 
 
 def query(filters: Filters, page: int = 1, *, path: str = "jobs") -> str:

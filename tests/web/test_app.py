@@ -17,6 +17,7 @@ from exporter.web.app import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, App, scrape_secon
 from exporter.web.server import Server
 from tests.vendor import Exporter, Told, caps, caps_config, exporter, read_samples, vendor
 from tests.waiting import never
+from tests.web.pages import Page
 
 AS_PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -245,11 +246,12 @@ async def test_the_format_is_the_one_asked_for(accept: str | None, content_type:
 async def test_the_landing_page_names_systems_jobs_and_trouble(tmp_path: Path) -> None:
     async with vendor(lambda _: Told(status=401)) as docs, exporter(config(docs.url, 3), tmp_path) as running:
         before = await ask(running, "GET", "/")
-        assert "<td>docs</td><td>0 of 3</td><td>not read yet</td>" in before.text
+        assert "docs0 of 3not read yet" in "".join(Page(before.text).text.split("\n"))
         assert docs.asked == []
         await running.scrape()
         after = (await ask(running, "GET", "/")).text
-        assert "<td>docs</td><td>0 of 3</td><td>unauthorized: <a href=" in after
+        assert "The vendor does not accept the credential." in after
+        assert 'href="jobs/docs/p/0/en">See one job' in after
         assert before.headers["Content-Type"].startswith("text/html")
         for path in ("metrics", "-/healthy", "-/ready"):
             assert f'href="{path}"' in before.text
