@@ -400,7 +400,7 @@ def test_the_demo_shows_its_jobs_and_where_to_look(tmp_path: Path) -> None:
     table = [line for line in told.splitlines() if line.split(" ")[0] in config["systems"]]
     assert len(table) >= len(jobs)
     assert landing.status_code == 200
-    assert all(f"<td>{name}</td>" in landing.text for name in config["systems"])
+    assert all(f">{name}</a>" in landing.text for name in config["systems"])
 
 
 def test_logs_are_logfmt_lines(config: Path, tmp_path: Path) -> None:
