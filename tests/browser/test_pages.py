@@ -1,0 +1,192 @@
+"""The pages as a person sees them in Chromium."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Route
+
+from exporter import __version__
+from tests.browser.conftest import Open
+from tests.vendor import Told, caps, caps_config, exporter, vendor
+from tests.web.test_job_pages import HOSTILE, by_number, config
+
+# Playwright starts a process of its own and the browser.
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+WIDE = {"width": 1280, "height": 800}
+PREFIXED = "http://127.0.0.1:1/a/prefix"
+PHONE = {"width": 360, "height": 740}
+
+
+async def test_jobs_are_found_by_a_click_and_the_back_button_returns(open_tab: Open, tmp_path: Path) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        await running.scrape()
+        tab = await open_tab(f"{running.url}/")
+        await tab.page.click("text=See all jobs")
+        assert await tab.states() == ["failed", "unreadable", "running", "succeeded"]
+        await tab.page.click(".counts .running")
+        assert await tab.states() == ["running"]
+        assert tab.page.url.endswith("/jobs?state=running")
+        await tab.page.go_back()
+        assert len(await tab.states()) == 4
+        await tab.page.fill("[name=text]", "p/1")
+        await tab.page.keyboard.press("Enter")
+        await tab.page.wait_for_url("**/jobs?text=p%2F1*")
+        assert await tab.states() == ["failed"]
+        await tab.page.click(".jobs tbody a")
+        assert await tab.page.inner_text("h1") == "p/1/en"
+        await tab.page.click("text=All jobs")
+        assert len(await tab.states()) == 4
+        assert tab.noise == []
+
+
+async def test_a_refresh_keeps_place_focus_selection_and_what_is_typed(
+    open_tab: Open, tmp_path: Path
+) -> None:
+    answers = {"state": "Running"}
+    async with (
+        vendor(lambda _: Told(caps(answers["state"]))) as docs,
+        exporter("systems:\n" + caps_config(docs.url, 60, more="min_interval: 0s"), tmp_path) as running,
+    ):
+        await running.scrape()
+        tab = await open_tab(f"{running.url}/jobs", viewport=WIDE)
+        page = tab.page
+        await page.evaluate(
+            """() => {
+                window.row = document.querySelectorAll(".jobs tbody tr")[30];
+                row.querySelector("a").focus();
+                scrollTo(0, 700);
+                window.place = scrollY;
+                getSelection().selectAllChildren(row.querySelector(".system"));
+                document.querySelector("[name=text]").value = "typed";
+            }"""
+        )
+        answers["state"] = "Failed"
+        await running.scrape()
+        # The page refreshes when it becomes visible, which is sooner than the timer.
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await page.wait_for_selector(".jobs tbody .failed")
+        assert await page.evaluate(
+            """() => [row.isConnected, document.activeElement === row.querySelector("a"), scrollY === place,
+                String(getSelection()), document.querySelector("[name=text]").value]"""
+        ) == [True, True, True, "docs", "typed"]
+        assert await page.title() == "Jobs (60 failed) \N{EN DASH} remote-job-exporter"
+        assert tab.noise == []
+
+
+async def test_the_page_says_when_the_exporter_is_gone_and_when_it_is_back(
+    open_tab: Open, tmp_path: Path
+) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        tab = await open_tab(f"{running.url}/jobs")
+        again = "document.dispatchEvent(new Event('visibilitychange'))"
+        await tab.page.route("**/jobs", lambda route: route.abort())
+        await tab.page.evaluate(again)
+        await tab.page.wait_for_selector("text=The exporter has not responded since")
+        await tab.page.unroute("**/jobs")
+        await tab.page.evaluate(again)
+        await tab.page.wait_for_selector("#gone", state="hidden")
+
+
+async def test_names_are_text_and_nothing_of_them_runs(open_tab: Open, tmp_path: Path) -> None:
+    text = f"""
+systems:
+  own:
+    provider: json
+    base_url: URL
+    read: {{path: /job, query: {{id: '{{id}}'}}, state: s, step: s, states: {{running: ['{HOSTILE}']}}}}
+    jobs: [{{id: '{HOSTILE}', name: '{HOSTILE}', labels: {{squad: '{HOSTILE}'}}}}]
+"""
+    async with (
+        vendor(lambda _: Told({"s": HOSTILE})) as own,
+        exporter(text.replace("URL", own.url), tmp_path) as running,
+    ):
+        await running.scrape()
+        tab = await open_tab(f"{running.url}/jobs")
+        assert await tab.page.inner_text(".jobs tbody a") == HOSTILE
+        await tab.page.click(".jobs tbody a")
+        assert await tab.page.inner_text("h1") == HOSTILE
+        assert await tab.page.title() == f"{HOSTILE}: running \N{EN DASH} remote-job-exporter"
+        assert tab.noise == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_page_is_wider_than_a_phone_in_either_scheme(
+    scheme: str, open_tab: Open, tmp_path: Path
+) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        await running.scrape()
+        for path in ("/", "/jobs", "/jobs/docs/p/3/en"):
+            tab = await open_tab(running.url + path, viewport=PHONE, color_scheme=scheme)
+            assert await tab.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+            back = await tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert back == {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 19, 24)"}[scheme]
+            assert tab.noise == []
+
+
+async def test_without_script_all_but_the_refresh_works(open_tab: Open, tmp_path: Path) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        tab = await open_tab(f"{running.url}/jobs", java_script_enabled=False)
+        await tab.page.click("text=Read all jobs once")
+        assert await tab.states() == ["failed", "unreadable", "running", "succeeded"]
+        await tab.page.select_option("[name=state]", "running")
+        await tab.page.click("button:has-text('Filter')")
+        assert await tab.states() == ["running"]
+        assert tab.noise == []
+
+
+async def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(
+    open_tab: Open, tmp_path: Path
+) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        await running.scrape()
+        tab = await open_tab(f"{running.url}/jobs")
+        seen: list[str] = []
+        while True:
+            await tab.page.keyboard.press("Tab")
+            tag, name, outline = await tab.page.evaluate(
+                """() => {
+                    const now = document.activeElement;
+                    return [now.tagName, now.textContent || now.name, getComputedStyle(now).outlineStyle];
+                }"""
+            )
+            if tag == "BODY" or len(seen) > 99:  # beyond the last one
+                break
+            assert outline != "none", name
+            seen.append(name)
+        assert {"Skip to the content", "text", "label", "Filter", "p/1/en"} <= set(seen)
+
+
+async def test_all_of_it_works_under_a_prefix_of_a_proxy(open_tab: Open, tmp_path: Path) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+
+        async def pass_on(route: Route) -> None:
+            rest = route.request.url.removeprefix(PREFIXED)
+            await route.fulfill(response=await route.fetch(url=running.url + rest, max_redirects=0))
+
+        tab = await open_tab("about:blank")
+        await tab.page.route(f"{PREFIXED}/**", pass_on)
+        await tab.page.goto(f"{PREFIXED}/jobs")
+        await running.scrape()
+        await tab.page.reload()
+        await tab.page.click(".counts .unreadable")
+        await tab.page.click(".jobs tbody a")
+        assert tab.page.url == f"{PREFIXED}/jobs/docs/p/3/en"
+        assert await tab.page.inner_text(".state >> nth=0") == "⚠ unreadable"
+        await tab.page.click("text=squad=docs")
+        assert tab.page.url == f"{PREFIXED}/jobs?label=squad%3Ddocs"
+        await tab.page.click("header .home")
+        assert await tab.page.inner_text("h1") == f"remote-job-exporter {__version__}"
+        assert await tab.page.evaluate("document.styleSheets[0].cssRules.length") > 10
+        assert tab.noise == []
+
+
+async def test_times_are_in_the_zone_of_the_reader(open_tab: Open, tmp_path: Path) -> None:
+    started = "2026-01-02T03:04:05Z"
+    async with (
+        vendor(lambda _: Told(caps("Running", started_at=started))) as docs,
+        exporter(config(docs.url, 1), tmp_path) as running,
+    ):
+        await running.scrape()
+        tab = await open_tab(f"{running.url}/jobs/docs/p/0/en", timezone_id="Asia/Tokyo", locale="en-GB")
+        assert "GMT+9" in await tab.page.inner_text("time.at >> nth=0")
