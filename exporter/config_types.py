@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     PlainValidator,
+    StringConstraints,
     ValidationInfo,
     WithJsonSchema,
 )
@@ -40,6 +41,8 @@ _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,9}}){unit})?" for unit in 
 DURATION_PATTERN = "^(?=.)(0|" + "".join(rf"(\d+{unit})?" for unit in _UNITS) + ")$"
 
 MAX_KEY_LENGTH = 512
+MAX_LINK_LENGTH = 1024
+NAME_IN_BRACES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 
 ORDINARY_NAME = re.compile(r"[A-Za-z]{1,20}([-_][A-Za-z]{1,20}){0,5}")
 """A name of words, such as ``X-Auth-Token``. Other text can be a misplaced secret, and is not quoted."""
@@ -143,6 +146,18 @@ def _http_url(value: str, credentials: str = "credentials belong under auth:") -
         raise ValueError(f"must not contain spaces, backslashes or control characters; {hint}")
     if has_dot_segments(url.path):
         raise ValueError("must not contain the path segments . or ..")
+    return value
+
+
+def _link(value: str) -> str:
+    hint = "allowed is https://HOST[:PORT]/PATH, with keys of a job in braces after the host"
+    plain = NAME_IN_BRACES.sub("x", value)
+    if re.search(r"[{}\s\\]", plain) or has_control_characters(plain):
+        raise ValueError(f"braces are not around a name, or a character is not allowed; {hint}")
+    # Pages often have a query or a fragment in their address.
+    _http_url(re.split("[?#]", plain, maxsplit=1)[0], hint)
+    if "{" in urlsplit(value).netloc:
+        raise ValueError(f"a key must not be part of the host; {hint}")
     return value
 
 
@@ -341,6 +356,9 @@ HttpUrl = Annotated[str, AfterValidator(_http_url), _NO_SLASH, _URL_SCHEMA]
 
 EndpointUrl = Annotated[str, AfterValidator(_http_url), _URL_SCHEMA]
 """The same, but unchanged: a trailing slash stays."""
+
+Link = Annotated[str, StringConstraints(max_length=MAX_LINK_LENGTH), AfterValidator(_link), _URL_SCHEMA]
+"""The address of a page about a job; the job's keys are named in braces."""
 
 EndpointOrPath = Annotated[
     str,

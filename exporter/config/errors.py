@@ -19,9 +19,6 @@ from exporter.config.models import Choice, OneOrMore
 from exporter.config_types import ORDINARY_NAME, ErrorsInside, Place
 from exporter.model.text import printable
 
-# Announced, not available yet: a clearer error than "unknown key".
-_LATER_KEYS = frozenset({"link"})
-_NOT_YET = "is not supported yet by this version"
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,128}|<<")
 # A key below these can be a secret that was written in the wrong place.
 _SECRET_PLACES = frozenset({"auth", "basic_auth_users"})
@@ -193,7 +190,8 @@ def _sentence(error: ErrorDetails, ctx: Mapping[str, Any], place: Place, holder:
             description = holder.model_fields[place[-1]].description
             return f"is missing: {description}" if description else "is missing"
         case "extra_forbidden":
-            return _unknown_key(place, [field.alias or name for name, field in holder.model_fields.items()])
+            allowed = [field.alias or name for name, field in holder.model_fields.items()]
+            return f"unknown key{_suggestion(place[-1], allowed)}"
         case "literal_error" | "enum":
             return "unknown value" + _suggestion(given, re.findall(r"'([^']*)'", ctx["expected"]))
         case "union_tag_not_found":
@@ -208,13 +206,6 @@ def _one_line(text: str) -> str:
     if len(text) > MAX_TEXT:  # what is wrong comes last
         text = f"{text[: MAX_TEXT // 2]}…{text[-MAX_TEXT // 2 :]}"
     return printable(text)
-
-
-def _unknown_key(place: Place, allowed: Collection[str]) -> str:
-    # These are keys of a system or of the defaults, not of a job.
-    if place[-1] in _LATER_KEYS and place[0] == ("systems" if len(place) == 3 else "defaults"):
-        return _NOT_YET
-    return f"unknown key{_suggestion(place[-1], allowed)}"
 
 
 def _wrong_type(expected: str, given: object) -> str:

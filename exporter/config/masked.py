@@ -31,7 +31,9 @@ _OWNERS = re.compile(
 _HARMLESS = frozenset({"accept", "accept-language", "content-type", "user-agent"})
 _SENT = frozenset({"query", "headers", "body"})
 # What a replay does not need, and the jobs, which are replaced.
-_LEFT_OUT = frozenset({"base_url", "auth", "tls", "proxy_url", "labels", "discover", "jobs", "provider"})
+_LEFT_OUT = frozenset(
+    {"base_url", "auth", "tls", "proxy_url", "labels", "link", "discover", "jobs", "provider"}
+)
 
 
 class MaskedConfig:

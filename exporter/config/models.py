@@ -29,6 +29,7 @@ from exporter.config_types import (
     Headers,
     HttpUrl,
     Keys,
+    Link,
     PositiveDuration,
     ProxyUrl,
     parse_duration,
@@ -197,6 +198,11 @@ class SystemKeys(Settings):
     )
     headers: Headers = Field(
         default_factory=dict, description="sent with every request; put secrets under auth"
+    )
+    link: Link = Field(
+        "",
+        description="address of the page of a job at the vendor, with the job's keys in braces, as in "
+        "`https://ci.example.com/jobs/{id}`; shown on the page of the job",
     )
     states: StateWords = Field(
         default_factory=dict,

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isinf
 from typing import Any
+from urllib.parse import quote
 
 from exporter.auth.credential import Credential
 from exporter.config.models import Expectations, Settings
-from exporter.config_types import Keys
+from exporter.config_types import NAME_IN_BRACES, Keys
 from exporter.model.job import Expect, Job, Kind, State
 from exporter.providers.base import DiscoverKeys, Provider
 from exporter.providers.state_words import by_word
@@ -47,6 +48,7 @@ class SystemConfig:
     Args:
         provider: made once for each system and configuration. Not compared: `reach` has its options.
         expect: what is expected of jobs that are found, by the key of ``expect:``.
+        link: address of a job's page, with its keys in braces; empty if there is none.
         jobs: with the system's labels and expectations applied.
     """
 
@@ -59,12 +61,13 @@ class SystemConfig:
     state_series: str
     max_jobs: int
     expect: Mapping[str, float]
+    link: str
     discover: tuple[DiscoverKeys, ...]
     jobs: tuple[Job, ...]
 
     def job(self, keys: Mapping[str, str], name: str) -> Job:
         """A job that is not in the file, of its provider's keys and its system's labels and expectations."""
-        return _job(self.name, self.provider, keys, name, self.labels, self.expect)
+        return _job(self.name, self.provider, keys, name, self.labels, self.expect, self.link)
 
 
 def sharing(system: SystemConfig, before: SystemConfig | None) -> SystemConfig:
@@ -115,6 +118,7 @@ def system_config(
         state_series=setting("state_series"),
         max_jobs=setting("max_jobs"),
         expect=expect,
+        link=keys.link,
         discover=listings(getattr(keys, "discover", None)),
         jobs=tuple(
             _job(
@@ -124,6 +128,7 @@ def system_config(
                 job.name,
                 {**labels, **job.labels} if job.labels else labels,
                 _merged(expect, job.expect),
+                keys.link,
             )
             for job in keys.jobs
         ),
@@ -150,13 +155,15 @@ def _job(
     name: str,
     labels: Mapping[str, str],
     expect: Mapping[str, float],
+    link: str,
 ) -> Job:
     job_id, kind = provider.identify(keys)
     # Infinite is "never": no expectation.
     kept = {key: seconds for key, seconds in expect.items() if not isinf(seconds)}
     if kind is Kind.RUN:
         kept.pop("success_within", None)
-    return Job(system, job_id, kind, provider.name, keys, name, labels, Expect(**kept))
+    address = NAME_IN_BRACES.sub(lambda found: quote(keys[found[1]], safe=""), link)
+    return Job(system, job_id, kind, provider.name, keys, name, labels, Expect(**kept), address)
 
 
 def _merged(outer: Mapping[str, float], own: Expectations) -> dict[str, float]:

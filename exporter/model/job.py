@@ -54,7 +54,7 @@ class Job:
     """One configured or discovered job.
 
     ``id`` is the label ``job_id``: stable for the life of the slot or run. ``keys`` are the
-    provider's own, as strings, in the order that makes up ``id``.
+    provider's own, as strings, in the order that makes up ``id``. ``link`` is the address of a page about it.
     """
 
     system: str
@@ -65,6 +65,7 @@ class Job:
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     expect: Expect = field(default_factory=Expect)
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

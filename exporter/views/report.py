@@ -28,6 +28,7 @@ class JobReport:
         provider: of the system.
         kind: `slot` or `run`.
         keys: of the job, as under `jobs:`.
+        link: address of the job's page at the vendor, by `link:` of the system; may be empty.
         labels: of the series of the job, besides `system` and `job_id`.
         state: one of the ten states, `unreadable` if the last read failed, `unread` before the first one.
         word: the vendor's word for the state.
@@ -48,6 +49,7 @@ class JobReport:
     provider: str
     kind: str
     keys: Mapping[str, str] = field(default_factory=dict)
+    link: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     state: str = UNREAD
     word: str = ""
@@ -110,7 +112,9 @@ def report(record: JobRecord) -> JobReport:
     """What is shown of a job at this moment. Takes some microseconds; sends no request."""
     job, view = record.job, record.view
     if view is None:
-        return JobReport(job.system, job.id, job.name, job.provider, job.kind.value, job.keys, record.labels)
+        return JobReport(
+            job.system, job.id, job.name, job.provider, job.kind.value, job.keys, job.link, record.labels
+        )
     status, history = view.status, view.history
     since, expected = _lasting(job, status, history.state_since)
     return JobReport(
@@ -120,6 +124,7 @@ def report(record: JobRecord) -> JobReport:
         provider=job.provider,
         kind=job.kind.value,
         keys=job.keys,
+        link=job.link,
         labels=record.labels,
         state=UNREADABLE if status is None else status.state.value,
         word=status.raw if status else "",

@@ -59,6 +59,8 @@ def test_a_job_has_what_its_provider_makes_of_its_keys(systems: Mapping[str, Sys
         name="Docs live",
         labels={"squad": "english", "tier": "1"},
         expect=Expect(start_within=600.0, success_within=DAY),
+        link="https://caps.example.com/ui/5deff363-2bde-473e-8479-ea9ce1c4a6bc"
+        "?job=da180f8a-6d2e-4c09-88e5-da8372be2936--promote#/en-US",
     )
     assert list(first.keys) == ["project_id", "build_job_id", "locale"]
     assert (second.id, second.name, second.labels) == ("p/b/de-DE", "", {"squad": "docs", "tier": "1"})
@@ -125,6 +127,7 @@ def test_without_a_word_the_settings_are_those_of_the_contract(config: Load) -> 
         final_interval=600.0,
         state_series="all",
         max_jobs=2000,
+        link="",
         expect={
             "start_within": 1800.0,
             "progress_within": 1800.0,

@@ -103,6 +103,32 @@ systems:
             )
 
 
+async def test_the_page_leads_to_that_of_the_vendor(tmp_path: Path) -> None:
+    text = """
+systems:
+  own:
+    provider: json
+    base_url: URL
+    link: https://ci.example.com/jobs/{id}?tab={id}#log
+    read: {path: /job, query: {id: '{id}'}, state: s, states: {running: [R]}}
+    jobs: [{id: 'a/b "<ü'}]
+    discover: {path: /list, items: "@", keys: {id: "@"}, state: "'R'"}
+"""
+    answers = {"/list": ["found?"]}
+    async with (
+        vendor(lambda asked: Told(answers.get(asked.path, {"s": "R"}))) as own,
+        exporter(text.replace("URL", own.url), tmp_path) as running,
+    ):
+        await running.scrape()
+        jobs = (await running.get("/jobs.json")).json()["jobs"]
+        assert {job["job_id"]: job["link"] for job in jobs} == {
+            'a/b "<ü': "https://ci.example.com/jobs/a%2Fb%20%22%3C%C3%BC?tab=a%2Fb%20%22%3C%C3%BC#log",
+            "found?": "https://ci.example.com/jobs/found%3F?tab=found%3F#log",
+        }
+        shown = await page(running, f"/jobs/own/{quote(jobs[0]['job_id'])}")
+        assert shown.links[jobs[0]["link"]] == jobs[0]["link"]
+
+
 @pytest.mark.parametrize("path", ["docs/p/1/en", "other/p/0/en", "docs/", "docs/p/0/en/"])
 async def test_a_job_that_is_not_watched_has_no_page(path: str, tmp_path: Path) -> None:
     async with vendor(lambda _: Told(caps())) as docs, exporter(config(docs.url), tmp_path) as running:
