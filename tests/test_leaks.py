@@ -252,6 +252,7 @@ def shown(exporter: Running, address: str) -> dict[str, str]:
         "/hush",
         "/sd",
         "/jobs",
+        "/jobs.json",
     ]
     keys = "project_id=p&locale=en&build_job_id"
     pages += [

@@ -71,14 +71,15 @@ class JobPages:
         self._reports: Rounds[list[JobReport]] = Rounds()
         self._rounds: Rounds[bytes] = Rounds()
         self.routes = [
-            Route("/jobs", self._jobs),
-            Route("/jobs", self._read, methods=["POST"]),
+            Route("/jobs", self._jobs, methods=["GET", "POST"]),
             Route("/jobs.json", self._json),
             Route("/jobs/{system}/{job_id:path}", self._job),
         ]
 
     async def _jobs(self, request: Request) -> Response:
-        """Jobs as a page, trouble first."""
+        """Jobs as a page, trouble first; by POST they are read before, if none has been."""
+        if request.method == "POST":
+            return await self._read(request)
         try:
             pairs = [*self._pairs(request)]
             page = _page(pairs)

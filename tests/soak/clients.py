@@ -16,7 +16,16 @@ SLOW, SILENT = 5, 30
 """How many slow readers and silent clients there are at any time."""
 PROBES = 20
 """How many probes are sent together."""
-PAGES = ("/", "/sd", "/metrics?jobs=false", "/-/healthy", "/-/ready")
+PAGES = (
+    "/",
+    "/jobs",
+    "/jobs?state=failed&text=a",
+    "/jobs.json",
+    "/sd",
+    "/metrics?jobs=false",
+    "/-/healthy",
+    "/-/ready",
+)
 
 
 @dataclass

@@ -110,7 +110,16 @@ async def test_no_label_shows_a_secret_that_the_vendor_sends_back(
         auth = AUTHS[kind] % hostile.url if "%s" in AUTHS[kind] else AUTHS[kind]
         async with exporter(SYSTEM.format(url=hostile.url, auth=auth, jobs=jobs), tmp_path) as running:
             samples = await running.scrape()
-            pages = ["/metrics", "/", "/sd", "/probe?system=docs&id=0&debug=true", "/probe?system=docs&id=x"]
+            pages = [
+                "/metrics",
+                "/",
+                "/sd",
+                "/probe?system=docs&id=0&debug=true",
+                "/probe?system=docs&id=x",
+                "/jobs",
+                "/jobs.json",
+                "/jobs/docs/0",
+            ]
             texts = [(await running.get(page)).text for page in pages]
     texts += [f"{record.getMessage()} {vars(record)}" for record in caplog.records]
     words = [labels["status"] for labels, _ in samples.all("remote_job_status_info")]

@@ -88,6 +88,17 @@ def test_a_filter_that_cannot_be_used_is_an_error_that_says_what_is_allowed(
         Filters.parse(query)
 
 
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(["text", "system", "state", "label", "x"]) | st.text(), st.text())))
+def test_any_query_is_filters_or_an_error_in_one_line(pairs: list[tuple[str, str]]) -> None:
+    error = ""
+    try:
+        select([job("failed", "Docs", squad="x")], Filters.parse(pairs))
+    except FilterError as refused:
+        error = str(refused)
+    assert error.isprintable()
+
+
 WORDS = st.text(min_size=1, max_size=8).map(lambda text: " ".join(text.split())).filter(bool)
 
 

@@ -69,7 +69,7 @@ async def test_a_scrape_with_more_parameters_than_allowed_is_refused(tmp_path: P
         assert (answer.status_code, answer.text) == (400, text)
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/jobs", "/jobs.json", "/-/healthy", "/-/ready"])
 async def test_every_page_answers_head_like_get_without_the_page(path: str, tmp_path: Path) -> None:
     async with vendor(lambda _: Told(caps())) as docs, exporter(config(docs.url), tmp_path) as running:
         got = await ask(running, "GET", path)

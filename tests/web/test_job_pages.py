@@ -73,6 +73,14 @@ async def test_looking_asks_no_vendor_and_only_a_button_reads_once(tmp_path: Pat
         assert all(form["method"] == "get" for form in shown.all("form"))
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
+async def test_other_methods_are_refused_with_those_that_are_allowed(method: str, tmp_path: Path) -> None:
+    async with exporter(config("http://127.0.0.1:1"), tmp_path) as running:
+        answer = await asyncio.to_thread(requests.request, method, running.url + "/jobs", timeout=60)
+        assert answer.status_code == 405
+        assert {word.strip() for word in answer.headers["Allow"].split(",")} == {"GET", "HEAD", "POST"}
+
+
 async def test_the_button_of_an_old_page_reads_nothing(tmp_path: Path) -> None:
     clock = FakeClock()
     async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path, clock=clock) as running:
