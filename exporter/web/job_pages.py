@@ -178,7 +178,7 @@ def render_jobs(
         now: Unix time.
         unread: nothing has been read yet.
     """
-    selection = select(jobs, filters)
+    selection, pairs = select(jobs, filters), filters.pairs()
     pages = max(1, -(-len(selection.jobs) // JOBS_PER_PAGE))
     page = min(page, pages)
     return templates.render(
@@ -187,7 +187,9 @@ def render_jobs(
         selection=selection,
         jobs=selection.jobs[(page - 1) * JOBS_PER_PAGE : page * JOBS_PER_PAGE],
         filters=filters,
-        label="=".join(filters.labels[0]) if filters.labels else "",
+        # The form has one field for each kind of filter; it sends the others as well.
+        shown=dict(reversed(pairs)),
+        more=[pair for index, pair in enumerate(pairs) if pair[0] in {name for name, _ in pairs[:index]}],
         page=page,
         pages=pages,
         newest=max((job.read_at for job in jobs if job.read_at is not None), default=None),

@@ -220,6 +220,21 @@ def shown(*jobs: JobReport, filters: Filters = EVERYTHING, page: int = 1) -> str
     return render_jobs(TEMPLATES, "./", [*jobs], filters, page, NOW, ("docs",), unread=False).decode()
 
 
+def test_the_form_keeps_filters_for_which_it_has_no_field() -> None:
+    given = [("text", "a b"), ("system", "docs"), ("system", "x"), ("state", "failed"), ("state", "idle")]
+    given += [("label", "a=b=c"), ("label", "d=")]
+    html = shown(report(read_at=NOW), filters=Filters.parse(given))
+    page = Page(html)
+    fields = [(field["name"], field["value"]) for field in page.all("input")]
+    fields += [("system", "docs")] if "<option selected>docs</option>" in html else []
+    fields += [
+        ("state", option["value"])
+        for option in page.all("option")
+        if "selected" in option and "value" in option
+    ]
+    assert sorted(fields) == sorted(given)
+
+
 @pytest.mark.parametrize("text", [HOSTILE, "\"'><img src=x onerror=alert(1)>", "{{ 7 * 7 }}", "a\u202eb"])
 def test_hostile_names_are_text(text: str) -> None:
     job = report(name=text, job_id=text, system=text, word=text, step=text, state="running")
