@@ -6,7 +6,7 @@ import faulthandler
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -218,11 +218,8 @@ class Service:
             ConfigError: the configuration has errors.
             QueryError: the pairs name no job.
         """
-        loaded = await self._load()
-        try:
+        async with self.reading() as loaded:
             return await self.collector.probe(pairs, seconds, trace), loaded
-        finally:
-            await self._end()
 
     async def list_jobs(self, system: str) -> tuple[list[ReadListing], config.Config]:
         """Reads each listing of one system once without listening. Use it instead of `start` and `stop`.
@@ -234,11 +231,22 @@ class Service:
             ConfigError: the configuration has errors.
             QueryError: the system is not configured, or has no listing.
         """
+        async with self.reading() as loaded:
+            plans = {name: plan for name, (_, plan) in self._plans.items()}
+            return await read_listings(system, plans), loaded
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[config.Config]:
+        """Loads the configuration, so that its jobs can be read without listening, and ends all reads.
+
+        Use it instead of `start` and `stop`.
+
+        Raises:
+            ConfigError: the configuration has errors.
+        """
         loaded = await self._load()
         try:
-            return await read_listings(
-                system, {name: plan for name, (_, plan) in self._plans.items()}
-            ), loaded
+            yield loaded
         finally:
             await self._end()
 

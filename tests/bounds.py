@@ -192,6 +192,14 @@ SECTIONS: dict[str, list[Bound]] = {
         Bound("runtime.logging:MAX_VALUE_LENGTH", count, "characters of one value", "it is cut"),
         Bound("upstream.recording:MAX_BYTES", size, "bodies of a recording", _ERROR),
     ],
+    "The command watch": [
+        Bound(
+            "cli.watched:READ_SECONDS", seconds, "reading all jobs of a configuration", "reason `deadline`"
+        ),
+        Bound("cli.watched:URL_SECONDS", seconds, "the response of the exporter at `--url`", _ERROR),
+        Bound("cli.watched:MAX_RESPONSE_BYTES", size, "this response", _ERROR),
+        Bound("cli.watched:MAX_PASSWORD_BYTES", size, "the file of `--password-file`", _ERROR),
+    ],
 }
 
 NOT_LISTED = {
@@ -201,6 +209,8 @@ NOT_LISTED = {
     "auth.huawei_aksk:MAX_SECURITY_TOKEN_LENGTH",
     "auth.jwt:MAX_LENGTH",
     "auth.jwt:MAX_SCOPES",
+    "cli.job_table:MAX_NOTES",
+    "cli.job_table:MAX_TEXT",
     "collector.collector:MAX_ROUNDS",
     "collector.explain_expressions:MAX_NAME",
     "collector.explain_expressions:MAX_NAMES",

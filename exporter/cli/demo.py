@@ -2,19 +2,22 @@
 
 import asyncio
 import contextlib
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import click
 
 from exporter import __version__, simulator
-from exporter.cli import options
+from exporter.cli import options, terminal
+from exporter.cli.job_table import page
 from exporter.cli.simulate import simulating
-from exporter.cli.terminal import job_table
 from exporter.cli.user_errors import user_errors
 from exporter.metrics.exposition import Format
 from exporter.runtime import logging as log
 from exporter.service import Options, Service, stop_signals
+from exporter.views import Filters, reports, select
 
 FIRST_READ_SECONDS = 10.0
 
@@ -31,7 +34,8 @@ def command(web_listen_address: str, listen_address: str, speed: float, seed: in
 
     Exit codes: 0 ended by SIGTERM or SIGINT, 1 an address cannot be listened on, 2 wrong arguments.
     """
-    log.setup("warning", "logfmt")
+    # On the same terminal, the warnings about the simulated failures would hide what the table shows of them.
+    log.setup("error" if sys.stderr.isatty() else "warning", "logfmt")
     with user_errors():
         asyncio.run(_demo(web_listen_address, listen_address, speed=speed, seed=seed))
 
@@ -46,17 +50,29 @@ async def _demo(listen: str, simulator_listen: str, *, speed: float, seed: int) 
         service = Service(file, Options(listen=(listen,), shutdown_timeout=1.0))
         await service.start()
         await service.collector.scrape(FIRST_READ_SECONDS, Format.TEXT)
-        address = service.addresses[0]
-        click.echo(f"""remote-job-exporter {__version__} reads the simulated systems. The first read:
+        await _show(service, simulated)
+        await stop.wait()
+        await service.stop()
 
-{job_table(service.collector.views())}
 
+async def _show(service: Service, simulated: str) -> None:
+    address = service.addresses[0]
+    above = f"""Open {address}/jobs to see these jobs in a browser.
+remote-job-exporter {__version__} reads the simulated systems. The first read:
+"""
+    below = f"""
   {address}/metrics       the metrics
   {address}/              the landing page
   {simulated}/config.yaml   the configuration in use
 
-Try:  curl -s {address}/metrics | grep '^remote_job_state{{' | grep ' 1$'
+Live: remote-job-exporter watch --url {address}
+Try:  curl -s {address}/metrics | grep '^remote_job_state{{.* 1$'
 The jobs go on; Ctrl-C ends the demo.
-""")
-        await stop.wait()
-        await service.stop()
+"""
+    console = terminal.console()
+    selection = select(await reports(service.collector.records()), Filters())
+    # The prompt of the terminal needs a line too.
+    left = terminal.height(console, len(f"{above}{below}".splitlines()) + 1)
+    click.echo(above)
+    terminal.show(console, page(selection.jobs, selection.counts, time.time(), console.width, left))
+    click.echo(below)

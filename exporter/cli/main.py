@@ -18,6 +18,7 @@ COMMANDS = {
     "schema": "Prints the JSON Schema of the configuration file, for editors.",
     "serve": "Runs the exporter, which reads jobs when it is scraped.",
     "simulate": "Simulates the vendors on one port, including credentials.",
+    "watch": "Shows all jobs as a live table, trouble first.",
 }
 """The commands by name, each with the first line of its help."""
 

@@ -1,27 +1,33 @@
-"""Tables for a terminal."""
+"""The terminal, or the file or pipe in its place."""
 
+import io
+import os
+import sys
 from collections.abc import Iterable
 
-from exporter.metrics import JobView
+from rich.console import Console
+from rich.text import Text
 
-_MAX_NAME = 34
-
-
-def job_table(views: Iterable[JobView]) -> str:
-    """One line for each job: system, name, state, the vendor's word for it, progress."""
-    rows = [("SYSTEM", "JOB", "STATE", "VENDOR SAYS", "PROGRESS")]
-    for view in views:
-        name = view.name or view.job.id
-        name = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
-        rows.append((view.job.system, name, *_state(view)))
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+PIPE_WIDTH = 200
+"""Columns of a line where there is no terminal, such as in a pipe."""
 
 
-def _state(view: JobView) -> tuple[str, str, str]:
-    status = view.status
-    if status is None:
-        return "not readable", view.reason or "", ""
-    words = status.raw if not status.step else f"{status.raw} ({status.step})"
-    return status.state, words, "" if status.progress is None else f"{status.progress:4.0%}"
+def console() -> Console:
+    """Standard output: without escape codes in a pipe, without colors where ``NO_COLOR`` is set."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names are in any script; a terminal that is not UTF-8 shows "?" for what it lacks.
+        sys.stdout.reconfigure(errors="replace")
+    terminal = sys.stdout.isatty()
+    width = None if terminal or os.environ.get("COLUMNS") else PIPE_WIDTH
+    return Console(force_terminal=terminal, width=width, highlight=False, markup=False, emoji=False)
+
+
+def show(shown: Console, lines: Iterable[Text]) -> None:
+    """Prints lines, none of which is broken."""
+    for line in lines:
+        shown.print(line, soft_wrap=True)
+
+
+def height(shown: Console, beside: int) -> int | None:
+    """Lines that a terminal has left beside so many others; ``None`` where there is no end."""
+    return max(shown.height - beside, 0) if shown.is_terminal else None

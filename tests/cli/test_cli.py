@@ -391,13 +391,17 @@ def test_the_demo_shows_its_jobs_and_where_to_look(tmp_path: Path) -> None:
     expected = ('level=warning msg="jobs cannot be read"', 'level=warning msg="unknown state; ')
     assert all(any(text in line for text in expected) for line in demo.stderr.splitlines())
     assert "example=\"states: {failed: ['Quarantined']}\"" in demo.stderr
-    assert told.startswith(f"remote-job-exporter {__version__} reads ")
-    assert "SYSTEM" in told
+    page = metrics.removesuffix("metrics") + "jobs"
+    assert told.startswith(
+        f"Open {page} to see these jobs in a browser.\nremote-job-exporter {__version__} reads "
+    )
+    assert "\x1b" not in told
     providers = {system["provider"] for system in config["systems"].values()}
     assert {labels["provider"] for labels, _ in samples.all("remote_job_info")} == providers
     jobs = [job for system in config["systems"].values() for job in system["jobs"]]
     assert len(samples.all("remote_job_up")) >= len(jobs)
-    table = [line for line in told.splitlines() if line.split(" ")[0] in config["systems"]]
+    below = told.partition("STATE ")[2].splitlines()
+    table = [line for line in below if config["systems"].keys() & line.split()]
     assert len(table) >= len(jobs)
     assert landing.status_code == 200
     assert all(f">{name}</a>" in landing.text for name in config["systems"])
