@@ -1,4 +1,4 @@
-"""A probe explained for people: the requests, the responses, and what was understood."""
+"""A probe explained for people: what was understood, then the requests and responses it is from."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
@@ -26,11 +26,12 @@ _NO_REQUEST = (
 )
 
 
-def explain(probe: Probe, expressions: Iterable[str] = ()) -> str:
-    """Requests, responses, timing, fields and samples of one read, without secrets.
+def explain(probe: Probe, expressions: Iterable[str] = (), *, samples: bool = True) -> str:
+    """The result of one read and its fields, then requests, responses, timing and samples, without secrets.
 
     Args:
         expressions: lines about what the expressions of the configuration find.
+        samples: whether the samples of the job are shown.
     """
     job = probe.record.job
     keys = " ".join(f"{name}={value}" for name, value in job.keys.items())
@@ -38,24 +39,29 @@ def explain(probe: Probe, expressions: Iterable[str] = ()) -> str:
         f"Job     {job.system}/{job.id} ({job.provider}, {job.kind})",
         f"Keys    {keys}",
         "",
-        *_requests(probe),
+        *_why_not(probe),
         *_result(probe),
         "",
         *expressions,
-        "Samples",
-        "",
-        probe.render(Format.TEXT).decode(),
+        *_requests(probe),
     ]
-    return "".join(f"{printable(line)}\n" for line in "\n".join(lines).split("\n")[:-1])
+    if samples:
+        lines += ["Samples", "", probe.render(Format.TEXT).decode().removesuffix("\n")]
+    else:
+        lines.pop()  # the empty line after what is last
+    return "".join(f"{printable(line)}\n" for line in "\n".join(lines).split("\n"))
+
+
+def _why_not(probe: Probe) -> Iterator[str]:
+    if probe.why_not is not None:
+        yield f"Not read now ({probe.why_not}): {WHY_NOT[probe.why_not]}."
+        if probe.record.view is not None:
+            yield f"The last result is of {_moment(probe.record.view.read_at)}."
+        yield ""
 
 
 def _requests(probe: Probe) -> Iterator[str]:
-    view = probe.record.view
     if probe.why_not is not None:
-        yield f"Not read now ({probe.why_not}): {WHY_NOT[probe.why_not]}."
-        if view is not None:
-            yield f"The last result is of {_moment(view.read_at)}."
-        yield ""
         return
     trace = probe.trace
     exchanges = trace.exchanges if trace is not None else []

@@ -251,6 +251,30 @@ def test_wrong_use_of_the_command_is_exit_code_2_and_says_what_is_allowed(
     assert "Traceback" not in done.stderr
 
 
+def test_the_command_shows_the_verdict_first_and_samples_on_demand_only() -> None:
+    with vendor_beside(lambda _: Told(caps("Running", job_progress=0.5))) as docs:
+        text = probing(docs.url, *GOOD).stdout
+        with_samples = probing(docs.url, "--samples", *GOOD).stdout
+    order = ("STATE ", "▶ running", "Job     docs/p/0/en", "  state: Running →", "Request 1", "Response 1")
+    places = [text.index(each) for each in order]
+    assert places == sorted(places)
+    assert places[0] == 0
+    assert "Samples" not in text
+    assert not text.endswith("\n\n")
+    assert "\nSamples\n\n# HELP remote_job_up" in with_samples
+    assert with_samples.splitlines()[-1].startswith("probe_duration_seconds ")
+
+
+def test_a_failed_read_shows_the_next_step_and_where_its_reason_is_explained() -> None:
+    with vendor_beside(lambda _: Told(status=403)) as docs:
+        text = probing(docs.url, *GOOD).stdout
+    first, _, rest = text.partition("\nJob ")
+    assert "⚠ unreadable" in first
+    assert "Give the account the right to read it." in " ".join(first.split())
+    assert "docs/troubleshooting.md#forbidden\n" in first
+    assert rest.index("Not read (forbidden: HTTP status 403)") < rest.index("Request 1")
+
+
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (500, 1)])
 def test_the_exit_code_of_the_command_tells_whether_the_job_was_read(status: int, code: int) -> None:
     with vendor_beside(lambda _: Told(caps(), status)) as docs:
