@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import click
+from rich.text import Text
 
 from exporter import __version__, simulator
 from exporter.cli import options, terminal
@@ -17,9 +18,11 @@ from exporter.cli.user_errors import user_errors
 from exporter.metrics.exposition import Format
 from exporter.runtime import logging as log
 from exporter.service import Options, Service, stop_signals
-from exporter.views import Filters, reports, select
+from exporter.views import Filters, Selection, reports, select
 
 FIRST_READ_SECONDS = 10.0
+MIN_HEIGHT = 6
+"""Lines of the table in a terminal that has not enough of them: it scrolls."""
 
 
 @click.command("demo")
@@ -56,8 +59,24 @@ async def _demo(listen: str, simulator_listen: str, *, speed: float, seed: int) 
 
 
 async def _show(service: Service, simulated: str) -> None:
-    address = service.addresses[0]
-    above = f"""Open {address}/jobs to see these jobs in a browser.
+    console = terminal.console()
+    selection = select(await reports(service.collector.records()), Filters())
+    # The prompt of the shell needs a line too.
+    height = terminal.height(console, 1)
+    terminal.show(console, first_screen(service.addresses[0], simulated, selection, console.width, height))
+
+
+def first_screen(
+    address: str, simulated: str, selection: Selection, width: int, height: int | None
+) -> list[Text]:
+    """The table of jobs, and where to go on.
+
+    Args:
+        address, simulated: of the exporter and of the simulator.
+        height: lines of the terminal; ``None`` for as many as there are jobs.
+    """
+    above = f"""\
+Open {address}/jobs to see these jobs in a browser.
 remote-job-exporter {__version__} reads the simulated systems. The first read:
 """
     below = f"""
@@ -69,10 +88,8 @@ Live: remote-job-exporter watch --url {address}
 Try:  curl -s {address}/metrics | grep '^remote_job_state{{.* 1$'
 The jobs go on; Ctrl-C ends the demo.
 """
-    console = terminal.console()
-    selection = select(await reports(service.collector.records()), Filters())
-    # The prompt of the terminal needs a line too.
-    left = terminal.height(console, len(f"{above}{below}".splitlines()) + 1)
-    click.echo(above)
-    terminal.show(console, page(selection.jobs, selection.counts, time.time(), console.width, left))
-    click.echo(below)
+    head, foot = ([Text(line) for line in text.splitlines()] for text in (above, below))
+    # A narrow terminal breaks these lines: addresses must stay whole.
+    broken = sum(max(1, -(-line.cell_len // width)) for line in (*head, *foot))
+    left = None if height is None else max(height - broken, MIN_HEIGHT)
+    return [*head, *page(selection.jobs, selection.counts, time.time(), width, left), *foot]

@@ -136,7 +136,7 @@ class Exporter:
         if not self._received:
             return Seen(error=self._error)
         age = time.monotonic() - self._received
-        error = f"{self._error}; this is {duration(age)} old" if self._error else ""
+        error = f"{self._error}; the table is {duration(age)} old" if self._error else ""
         return Seen(self._list.jobs, self._list.counts, self._list.time + age, error)
 
     async def _get(self) -> JobList:

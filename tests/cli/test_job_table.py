@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from exporter.cli.demo import first_screen
 from exporter.cli.job_table import notes, page, table
 from exporter.model.failure import Reason
 from exporter.model.job import Items, State
@@ -186,6 +187,18 @@ def test_ten_thousand_jobs_fit_a_terminal_trouble_first() -> None:
     assert lines[0].startswith("10000 jobs  ✖ 834 failed  ⚠ 834 unreadable")
     assert lines[-1].startswith("… and 9979 more: ")
     assert [line.split()[1] for line in lines[2:-1]] == ["failed"] * 14 + ["canceling"] * 7
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (60, 40)])
+def test_the_first_screen_of_the_demo_fits_with_its_first_line(width: int, height: int) -> None:
+    jobs = [job(f"Site {number}", STATES[number % len(STATES)]) for number in range(100)]
+    address = "http://127.0.0.1:10072"
+    selection = select([*jobs, BROKEN], Filters())
+    lines = [line.plain for line in first_screen(address, address, selection, width, height)]
+    assert sum(max(1, -(-cell_len(line) // width)) for line in lines) == height
+    assert lines[0] == f"Open {address}/jobs to see these jobs in a browser."
+    if width >= 80:
+        assert len(lines) == height
 
 
 def test_the_commonest_reasons_are_explained_first() -> None:

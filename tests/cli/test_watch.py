@@ -210,7 +210,7 @@ async def test_an_exporter_that_has_gone_away_is_reported_above_its_last_jobs() 
         with pytest.raises(UserError):
             await watched.read()
         seen = await watched.seen()
-        assert seen.error == "the exporter responds with HTTP status 503; check --url; this is 0 s old"
+        assert seen.error == "the exporter responds with HTTP status 503; check --url; the table is 0 s old"
         assert len(seen.jobs) == 2
         server.answer = listing
         await watched.read()
@@ -253,7 +253,7 @@ async def test_in_a_pipe_it_prints_the_table_after_each_read_without_escape_code
         )
         await server.has_been_asked(2)
         server.answer = lambda _: Told(b"", 500)
-        await screen.shows("the exporter responds with HTTP status 500; check --url; this is 0 s old\n")
+        await screen.shows("the exporter responds with HTTP status 500; check --url; the table is 0 s old\n")
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(watching, 20)
     assert screen.getvalue().count("Brand portal") >= 2
