@@ -22,7 +22,7 @@ from rich.console import Console
 
 from exporter.cli import watch
 from exporter.cli.user_errors import UserError
-from exporter.cli.watched import Login, base_address, configured, running
+from exporter.cli.watched import Login, Seen, base_address, configured, running
 from exporter.config import BUILT_IN
 from exporter.model.failure import Reason
 from exporter.views import UNREADABLE, Filters, JobList, JobReport, problem
@@ -215,6 +215,19 @@ async def test_an_exporter_that_has_gone_away_is_reported_above_its_last_jobs() 
         server.answer = listing
         await watched.read()
         assert (await watched.seen()).error == ""
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_every_line_of_the_screen_fits_while_the_exporter_is_away(width: int) -> None:
+    screen = watch._Screen("http://127.0.0.1:10072/a-prefix/of-a-proxy/that-is-long/jobs")  # noqa: SLF001
+    screen.seen = Seen(JOBS, {UNREADABLE: 1, "running": 1}, NOW, "the exporter does not respond " * 3)
+    lines = [line.plain for line in screen.lines(width, 24)]
+    assert len(lines) <= 24
+    assert all(cell_len(line) <= width for line in lines)
+    assert lines[0].startswith("http://127.0.0.1:10072/a-prefix")
+    assert " ".join(lines[1:4]).count("respond") == 3
+    screen.seen = Seen()
+    assert len(screen.lines(width, 24)) == 1
 
 
 class Screen(io.StringIO):
