@@ -226,6 +226,8 @@ NOT_LISTED = {
     "config.models:MAX_TEXT",
     "config.warnings:MAX_MIN_INTERVAL_SECONDS",
     "config.yaml:MAX_DIGITS",
+    "guides.shape:MAX_ENTRIES",
+    "guides.shape:MAX_LEVELS",
     "expressions.evaluation:MAX_BITS",
     "providers.base:MAX_CACHED_PATH",
     "providers.caps:MAX_CATEGORIES",

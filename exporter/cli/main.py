@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from exporter import __version__
 from exporter.cli import COMMAND
@@ -13,6 +14,7 @@ COMMANDS = {
     "check": "Checks the configuration; without --online, without network access.",
     "demo": "Runs simulator and exporter in one process, preconfigured.",
     "docs": "Prints a reference table as Markdown, generated from the code.",
+    "init": "Writes a first configuration: asks for each value and tries it.",
     "list": "Lists the jobs of a system once and explains the result.",
     "probe": "Reads one job of a system once and explains the result.",
     "schema": "Prints the JSON Schema of the configuration file, for editors.",
@@ -40,6 +42,15 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return load_command(cmd_name) if cmd_name in COMMANDS else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names of commands and flags; Click itself would import each command for its help."""
+        names = [
+            CompletionItem(name, help=about)
+            for name, about in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -74,7 +74,7 @@ GUIDE = Guide(
             ),
         ),
         "basic": SignIn(
-            "the same for a 4.x with studio.security.http.basic.enabled=true",
+            "the same, for a 4.x on which HTTP Basic is enabled",
             (
                 Question("auth.username", "User name", "A user that can read the sites."),
                 Question("auth.password", "Password", "", secret=True),
