@@ -1,12 +1,11 @@
 """The configuration that `init` writes: its text with comments, its secrets, its files."""
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -33,7 +32,11 @@ class Draft:
         found: keys of the system that were found out, such as ``read``.
         discover: keys of ``discover:``; ``None`` if only ``jobs`` are watched.
         jobs: the keys of each job.
+        known: answers that are no keys, as defaults if they are asked for again.
+        complete: it could be written.
     """
+
+    FILE: ClassVar[str] = "config.yaml"
 
     provider: str
     guide: Guide
@@ -43,6 +46,8 @@ class Draft:
     found: dict[str, Any] = field(default_factory=dict)
     discover: dict[str, Any] | None = None
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
 
     def keys(self) -> dict[str, Any]:
         """The keys of the system, without secrets that were pasted: these are in files."""
@@ -114,7 +119,7 @@ class Draft:
         (folder / SECRETS).mkdir(exist_ok=True)
         for name, value in self.secrets().items():
             (folder / name).write_text(value, encoding="utf-8")
-        file = folder / "config.yaml"
+        file = folder / self.FILE
         file.write_text(self.text(), encoding="utf-8")
         return file
 
@@ -143,33 +148,27 @@ def write(draft: Draft, target: Path, registry: config.Registry) -> list[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         if secrets:
             (target.parent / SECRETS).mkdir(mode=0o700, exist_ok=True)
-        with _all_or_none(files, secrets):
-            pass
+        _replace(files, secrets)
     except OSError as error:
         raise UserError(f"{error.filename or target} cannot be written: {error.strerror}") from None
     return secrets
 
 
-@contextlib.contextmanager
-def _all_or_none(files: Mapping[Path, str], secrets: Sequence[Path]) -> Iterator[None]:
+def _replace(files: Mapping[Path, str], secrets: Sequence[Path]) -> None:
     """Writes new files beside the old ones and then replaces these; removes them if that is interrupted."""
-    written: list[Path] = []
+    new = {path: path.with_name(f".{path.name}.new") for path in files}
     created = [path for path in files if not path.exists()]
     try:
         for path, text in files.items():
-            new = path.with_name(f".{path.name}.new")
+            new[path].unlink(missing_ok=True)
             mode = 0o600 if path in secrets else 0o666  # minus the umask
-            new.unlink(missing_ok=True)
-            with os.fdopen(
-                os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8"
-            ) as file:
-                written.append(new)
+            descriptor = os.open(new[path], os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
         for path in files:
-            path.with_name(f".{path.name}.new").replace(path)
-        yield
+            new[path].replace(path)
     except BaseException:
-        for path in (*written, *created):
+        for path in (*new.values(), *created):
             path.unlink(missing_ok=True)
         raise
 

@@ -14,6 +14,7 @@ from exporter.cli import COMMAND, options
 from exporter.cli.asking import Asker, show
 from exporter.cli.draft import Draft, write
 from exporter.cli.setup import Setup
+from exporter.cli.trial import Trial
 from exporter.cli.user_errors import UserError, load_plugins, user_errors
 from exporter.guides import GUIDES, Question
 from exporter.runtime import logging as log
@@ -95,7 +96,7 @@ def command(*, file: Path | None, offline: bool, overwrite: bool, yes: bool, **f
     with user_errors(), _nothing_written():
         overwrite = _may_write(target, asker, overwrite=overwrite)
         with tempfile.TemporaryDirectory(prefix="remote-job-exporter-") as folder:
-            draft = Setup(asker, registry, Path(folder), offline=offline).run()
+            draft = Setup(asker, Trial(registry, Path(folder)), offline=offline).run()
         for name in () if overwrite else draft.secrets():
             _may_write(target.parent / name, asker, overwrite=False)
         secrets = write(draft, target, registry)

@@ -219,12 +219,26 @@ def test_a_pasted_secret_goes_to_a_file_that_only_its_owner_can_read(answer: Ans
 
 def test_a_wrong_answer_can_be_given_again(answer: Answer, simulated: str) -> None:
     where = f"{simulated}/crafter/studio"
-    done = answer(
-        "3", "", "http://127.0.0.1:1/studio", "y", where, "", "", "wrong", "y", "", "", crafter.TOKEN, "all"
-    )
+    first = ("3", "no name!", "site", "http://127.0.0.1:1/studio", where, "", "", "wrong", "y")
+    done = answer(*first, "", "", "", crafter.TOKEN, "all")
     assert done.exit_code == 0, done.output
     assert written()["base_url"] == where
     assert written()["discover"] == {"sites": True}
+    assert "This is not allowed: not a name for a system" in done.output
+    assert "(127.0.0.1:1, libcurl error 7)" in done.output
+
+
+def test_what_does_not_work_is_written_only_if_that_is_wanted(answer: Answer, simulated: str) -> None:
+    done = answer("3", "", f"{simulated}/crafter/studio", "", "", "wrong", "n")
+    assert done.exit_code == 0, done.output
+    assert Path("secrets/site-token").read_text() == "wrong"
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown(run: Run) -> None:
+    done = run("init", "--system", "json", "--base-url", "http://me:hush-hush@127.0.0.1:1")
+    assert done.returncode == 1
+    assert "must not contain a user name or password" in done.stderr
+    assert "hush-hush" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("answers", range(7))
