@@ -138,4 +138,6 @@ def _report(target: Path, secrets: list[Path], draft: Draft) -> None:
         show(f"serve needs these variables too: {', '.join(variables)}.")
     started = Path(sys.argv[0])
     command = COMMAND if shutil.which(COMMAND) else str(started) if started.name == COMMAND else MODULE
-    click.echo(f"\nRun it:  {command} serve {target}\nThen open http://127.0.0.1:10072/")
+    click.echo(f"\nRun it:  {command} serve {target}")
+    click.echo("Open:    http://127.0.0.1:10072/jobs (the jobs)")
+    click.echo("         http://127.0.0.1:10072/     (the next steps)")

@@ -10,6 +10,7 @@ from exporter.guides import GUIDES, Trouble
 from exporter.model.failure import Reason
 from exporter.model.text import printable
 from exporter.runtime.logging import counted
+from exporter.views import problem
 
 WIDTH = 80
 _OK, _FAILED = "ok      ", "failed  "
@@ -46,8 +47,7 @@ def values(online: Online, system: SystemConfig) -> dict[str, Any]:
 
 def next_step(attempt: Attempt, system: SystemConfig) -> str:
     """What to do about a read that failed or found nothing, and who can do it; else empty."""
-    failed = attempt.failure is not None
-    if not failed and attempt.found != {}:
+    if attempt.failure is None and attempt.found != {}:
         return ""
     guide = GUIDES.get(system.provider.name)
     reach = system.reach
@@ -55,7 +55,10 @@ def next_step(attempt: Attempt, system: SystemConfig) -> str:
     steps = [guide.advice(trouble)] if guide is not None else []
     if attempt.scopes is not None and attempt.reason in (Reason.UNAUTHORIZED, Reason.FORBIDDEN):
         steps.append(f"Scopes of the token: {', '.join(sorted(attempt.scopes)) or 'none'}.")
-    if failed:
+    if attempt.reason is not None:
+        # The vendor's own advice is about credentials and rights; this is about everything else.
+        if not any(steps):
+            steps.append(problem(attempt.reason).next_step)
         page = f"docs/troubleshooting.md#{attempt.reason}"
         steps.append(f"See {guide.page} and {page}." if guide is not None else f"See {page}.")
     return " ".join(filter(None, steps))

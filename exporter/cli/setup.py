@@ -140,7 +140,7 @@ class Setup:
             _show_names(names)
         answer = self._asker.text(
             "watch",
-            f"{jobs}: watch all, or which (numbers or ids with commas)?",
+            f"{jobs}: watch all, or which (1,2 or ids)?",
             f"All means also {draft.guide.jobs} that appear later.",
             ALL,
         )

@@ -105,7 +105,7 @@ def test_flags_alone_write_a_configuration_that_check_accepts(
     done = run("init", "--system", system, *base(simulated, path), *flags, *more, SECRET=secret)
     assert done.returncode == 0, done
     assert "jobs found" in done.stdout
-    assert done.stdout.rstrip().splitlines()[-2].endswith("serve config.yaml")
+    assert done.stdout.rstrip().splitlines()[-3].endswith(" serve config.yaml")
     checked = run("check", "--online", "config.yaml", SECRET=secret)
     assert (checked.returncode, "warning" in checked.stdout) == (0, False)
     assert secret not in Path("config.yaml").read_text() + done.stdout
@@ -212,6 +212,8 @@ def test_a_pasted_secret_goes_to_a_file_that_only_its_owner_can_read(answer: Ans
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert stat.S_IMODE(secret.parent.stat().st_mode) == 0o700
     assert crafter.TOKEN not in done.output
+    printed = done.output.replace(f"{simulated}/crafter/studio", "")
+    assert max(map(len, printed.splitlines())) <= 80
     assert written()["auth"] == {"type": "bearer", "token": {"file": "secrets/web-token"}}
     assert [job["site_id"] for job in written()["jobs"]] == ["corporate", "careers"]
     assert "discover" not in written()
