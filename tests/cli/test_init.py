@@ -10,10 +10,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from exporter import simulator
 from exporter.cli import init
 from exporter.cli.main import cli, load_command
 from exporter.guides import GUIDES
-from exporter.simulator import crafter, itwin, sitecore
+from exporter.simulator import caps, crafter, itwin, sitecore
 from tests.cli.conftest import Run
 from tests.command import vendor_beside
 from tests.vendor import Asked, Told
@@ -329,3 +330,71 @@ def test_every_line_fits_a_narrow_terminal(answer: Answer, simulated: str) -> No
     for number in range(1, 7):
         done = answer(str(number), "", "", "", "", "", flags=("--base-url", simulated))
         assert max(map(len, done.output.splitlines())) <= 80, done.output
+
+
+def test_a_secret_can_stay_in_a_variable_or_a_file(
+    answer: Answer, api: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("API_TOKEN", SHOP)
+    monkeypatch.delenv("NO_TOKEN", raising=False)
+    found = ("/jobs", "", "", "", "", "", "", "all")
+    done = answer("6", "", api, "2", "env", "NO_TOKEN", "env", "API_TOKEN", *found)
+    assert done.exit_code == 0, done.output
+    assert "The environment variable NO_TOKEN is not set." in done.output
+    assert written()["auth"]["token"] == {"env": "API_TOKEN"}
+    assert "serve needs these variables too: API_TOKEN." in done.output
+
+    Path("token").write_text(SHOP)
+    done = answer("6", "", api, "2", "file", "none", "file", "token", *found, flags=("--overwrite",))
+    assert done.exit_code == 0, done.output
+    assert written()["auth"]["token"] == {"file": str(tmp_path / "token")}
+    assert SHOP not in done.output
+
+
+def test_a_word_for_no_state_is_asked_for_again(answer: Answer, api: str) -> None:
+    done = answer("6", "", api, "1", "/jobs", "", "", "", "-", "great", "failed", "", "a")
+    assert done.exit_code == 0, done.output
+    assert written()["read"]["states"] == {"failed": ["BUSY"], "succeeded": ["OK"]}
+    assert "progress" not in written()["read"]
+    assert written()["jobs"] == [{"id": "a"}]
+
+
+def test_a_job_that_was_not_found_cannot_be_chosen(answer: Answer, simulated: str) -> None:
+    lines = ("3", "", f"{simulated}/crafter/studio", "", "", crafter.TOKEN, "nowhere", "y")
+    done = answer(*lines, "", "", "", crafter.TOKEN, "corporate")
+    assert done.exit_code == 0, done.output
+    assert "nowhere is not among the" in done.output
+    assert written()["jobs"] == [{"site_id": "corporate"}]
+
+
+def test_a_system_without_a_listing_is_asked_for_its_job(simulated: str, run: Run) -> None:
+    [job] = yaml.safe_load(simulator.config(simulated))["systems"]["docs"]["jobs"][:1]
+    keys = ("--project-id", job["project_id"], "--build-job-id", job["build_job_id"])
+    flags = ("--system", "caps", "--base-url", f"{simulated}/caps", "--token.env", "SECRET", *keys)
+    done = run("init", *flags, SECRET=caps.TOKEN)
+    assert done.returncode == 0, done
+    assert written()["jobs"] == [{name: job[name] for name in ("project_id", "build_job_id", "locale")}]
+    assert written()["auth"]["headers"] == {"Authorization": {"env": "SECRET"}, "TokenType": "jwt"}
+
+
+def test_offline_jobs_can_be_named_without_a_listing(run: Run) -> None:
+    flags = ("--base-url", "https://studio.example.com/studio", "--token.env", "SECRET", "--watch", "a,b")
+    done = run("init", "--system", "crafter", "--offline", *flags, SECRET="x" * 9)
+    assert done.returncode == 0, done
+    assert written()["jobs"] == [{"site_id": "a"}, {"site_id": "b"}]
+    assert run("check", "config.yaml", SECRET="x" * 9).returncode == 0
+
+
+def test_a_value_that_the_configuration_refuses_is_an_error(run: Run) -> None:
+    flags = ("--client-id", "x", "--client-secret.env", "SECRET", "--itwin-id", "mine")
+    done = run("init", "--system", "itwin", "--offline", *flags, SECRET="x" * 9)
+    assert (done.returncode, files()) == (1, [])
+    assert "systems.twins.discover.itwin_id" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(run: Run) -> None:
+    Path("taken").write_text("")
+    flags = ("--system", "json", "--base-url", "https://a.example.com", "--path", "/jobs", "--items", "jobs")
+    done = run("init", "--offline", *flags, "taken/config.yaml")
+    assert (done.returncode, files()) == (1, ["taken"])
+    assert "taken cannot be written" in done.stderr
