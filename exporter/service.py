@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from exporter import __version__, config
 from exporter.collector.collector import Collector
 from exporter.collector.explain_listing import ReadListing, read_listings
-from exporter.collector.online import Online, try_system
+from exporter.collector.online import Online, try_systems
 from exporter.collector.probed import Probe
 from exporter.collector.query import Pairs
 from exporter.config import BUILT_IN, Registry, SystemConfig
@@ -261,8 +261,8 @@ class Service:
         """
         loaded = await self._load()
         try:
-            plans = (plan for _, plan in self._plans.values())
-            return list(await asyncio.gather(*(try_system(plan, self._clock) for plan in plans))), loaded
+            plans = [plan for _, plan in self._plans.values()]
+            return await try_systems(plans, self._clock), loaded
         finally:
             await self._end()
 

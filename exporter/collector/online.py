@@ -1,5 +1,6 @@
 """Tries whether a system can be read with its credential and its rights, with as few requests as possible."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from exporter.model.job import Job, Status
 from exporter.providers.base import Found
 from exporter.upstream.recording import Recorder
 
+SYSTEMS_AT_A_TIME = 16
 MAX_JOBS = 5
 """Jobs that are read of one system: each can need rights of its own, and each costs requests."""
 
@@ -53,6 +55,17 @@ class Online:
     def works(self) -> bool:
         """Whether nothing failed."""
         return all(attempt.failure is None for attempt in self.attempts)
+
+
+async def try_systems(plans: Iterable[Plan], clock: Clock) -> list[Online]:
+    """Reads a part of each system, see `try_system`; the results are in the order of the plans."""
+    slots = asyncio.Semaphore(SYSTEMS_AT_A_TIME)
+
+    async def one(plan: Plan) -> Online:
+        async with slots:
+            return await try_system(plan, clock)
+
+    return list(await asyncio.gather(*map(one, plans)))
 
 
 async def try_system(plan: Plan, clock: Clock) -> Online:

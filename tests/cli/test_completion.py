@@ -38,6 +38,10 @@ def test_flags_of_a_command_are_offered(run: Run) -> None:
     assert "--client-secret.file" in offered(run, "init", "--client")
 
 
+def test_flags_without_a_command_are_offered(run: Run) -> None:
+    assert offered(run, "--v") == ["--version"]
+
+
 def test_values_of_a_flag_are_offered(run: Run) -> None:
     assert offered(run, "init", "--system", "c") == ["caps", "codearts", "crafter"]
 
