@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -119,12 +120,23 @@ def _may_write(path: Path, asker: Asker, *, overwrite: bool) -> bool:
 
 @contextlib.contextmanager
 def _nothing_written() -> Iterator[None]:
-    """Says after Ctrl-C that no file is left."""
+    """Says after Ctrl-C that no file is left; the end of the terminal and SIGTERM count as Ctrl-C."""
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, _interrupt) for number in ends]
     try:
         yield
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nNothing was written.", err=True)
+        with contextlib.suppress(OSError):  # the terminal may have gone
+            click.echo("\nNothing was written.", err=True)
         raise click.Abort from None
+    finally:
+        for number, handler in zip(ends, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def _report(target: Path, secrets: list[Path], draft: Draft) -> None:

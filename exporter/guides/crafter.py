@@ -49,8 +49,7 @@ GUIDE = Guide(
         Question(
             "base_url",
             "Address of Studio",
-            "As in the browser, up to and with /studio.",
-            "http://localhost:8080/studio",
+            "As in the browser, up to and with /studio, such as http://localhost:8080/studio.",
         ),
     ),
     sign_in={

@@ -1,7 +1,9 @@
 """``init``: what it asks, tries, shows and writes; with flags alone, and as a person answers."""
 
 import json
+import signal
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ from click.testing import CliRunner, Result
 
 from exporter import simulator
 from exporter.cli import init
+from exporter.cli.draft import Draft
 from exporter.cli.main import cli, load_command
+from exporter.cli.trial import Trial
+from exporter.collector.online import Online
 from exporter.guides import GUIDES
 from exporter.simulator import caps, crafter, itwin, sitecore
 from tests.cli.conftest import Run
@@ -135,6 +140,7 @@ def test_the_configuration_names_its_schema_and_has_comments(run: Run) -> None:
     [
         ((), "--system is missing: Which system?"),
         (("--system", "codearts"), "--base-url is missing"),
+        (("--system", "crafter"), "--base-url is missing: Address of Studio. As in the browser"),
         (
             ("--system", "crafter", "--base-url", "http://127.0.0.1:1/studio", "--offline"),
             "--token.env or --token.file",
@@ -251,6 +257,26 @@ def test_ctrl_c_leaves_nothing(answers: int, answer: Answer, simulated: str) -> 
     assert done.exit_code == 1
     assert "Nothing was written." in done.output
     assert [*Path().iterdir()] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_end_of_the_terminal_leaves_no_pasted_secret(
+    number: signal.Signals, answer: Answer, simulated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = tmp_path / "trials"
+    trials.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(trials))
+    read = Trial.read
+
+    def ended(self: Trial, draft: Draft) -> Online:
+        assert [*trials.rglob("*-token")]
+        signal.raise_signal(number)
+        return read(self, draft)
+
+    monkeypatch.setattr(Trial, "read", ended)
+    done = answer("3", "", f"{simulated}/crafter/studio", "", "", crafter.TOKEN, "all")
+    assert (done.exit_code, files()) == (1, [])
+    assert [*trials.iterdir()] == []
 
 
 @pytest.mark.parametrize("at", range(3))
