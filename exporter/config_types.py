@@ -18,7 +18,6 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     PlainValidator,
-    StringConstraints,
     ValidationInfo,
     WithJsonSchema,
 )
@@ -41,8 +40,6 @@ _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,9}}){unit})?" for unit in 
 DURATION_PATTERN = "^(?=.)(0|" + "".join(rf"(\d+{unit})?" for unit in _UNITS) + ")$"
 
 MAX_KEY_LENGTH = 512
-MAX_LINK_LENGTH = 1024
-NAME_IN_BRACES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 
 ORDINARY_NAME = re.compile(r"[A-Za-z]{1,20}([-_][A-Za-z]{1,20}){0,5}")
 """A name of words, such as ``X-Auth-Token``. Other text can be a misplaced secret, and is not quoted."""
@@ -127,7 +124,8 @@ def positive(seconds: float) -> float:
     return seconds
 
 
-def _http_url(value: str, credentials: str = "credentials belong under auth:") -> str:
+def check_http_url(value: str, credentials: str = "credentials belong under auth:") -> str:
+    """The URL. Raises `ValueError` unless it has scheme http or https and no credentials, query, fragment."""
     hint = "allowed is http://HOST[:PORT][/PATH] or https://…"
     try:
         url = urlsplit(value)
@@ -149,30 +147,18 @@ def _http_url(value: str, credentials: str = "credentials belong under auth:") -
     return value
 
 
-def _link(value: str) -> str:
-    hint = "allowed is https://HOST[:PORT]/PATH, with keys of a job in braces after the host"
-    plain = NAME_IN_BRACES.sub("x", value)
-    if re.search(r"[{}\s\\]", plain) or has_control_characters(plain):
-        raise ValueError(f"braces are not around a name, or a character is not allowed; {hint}")
-    # Pages often have a query or a fragment in their address.
-    _http_url(re.split("[?#]", plain, maxsplit=1)[0], hint)
-    if "{" in urlsplit(value).netloc:
-        raise ValueError(f"a key must not be part of the host; {hint}")
-    return value
-
-
 def _endpoint_or_path(value: str) -> str:
     if value.startswith("/"):
-        _http_url(f"http://host{value}")
+        check_http_url(f"http://host{value}")
         return value
     try:
-        return _http_url(value)
+        return check_http_url(value)
     except ValueError as error:
         raise ValueError(f"{error}, or a path that starts with /") from None
 
 
 def _proxy_url(value: str) -> str:
-    return _http_url(
+    return check_http_url(
         value,
         "leave it out and set the environment variable https_proxy (for an https base_url) or http_proxy "
         "(for http; lower case only) to http://USER:PASSWORD@HOST:PORT",
@@ -351,14 +337,11 @@ _URL_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^https?://", "format
 
 _NO_SLASH = AfterValidator(lambda url: url.rstrip("/"))
 
-HttpUrl = Annotated[str, AfterValidator(_http_url), _NO_SLASH, _URL_SCHEMA]
+HttpUrl = Annotated[str, AfterValidator(check_http_url), _NO_SLASH, _URL_SCHEMA]
 """A URL with scheme http or https, without credentials, query and trailing slash."""
 
-EndpointUrl = Annotated[str, AfterValidator(_http_url), _URL_SCHEMA]
+EndpointUrl = Annotated[str, AfterValidator(check_http_url), _URL_SCHEMA]
 """The same, but unchanged: a trailing slash stays."""
-
-Link = Annotated[str, StringConstraints(max_length=MAX_LINK_LENGTH), AfterValidator(_link), _URL_SCHEMA]
-"""The address of a page about a job; the job's keys are named in braces."""
 
 EndpointOrPath = Annotated[
     str,

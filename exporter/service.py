@@ -259,12 +259,9 @@ class Service:
         Raises:
             ConfigError: the configuration has errors.
         """
-        loaded = await self._load()
-        try:
+        async with self.reading() as loaded:
             plans = [plan for _, plan in self._plans.values()]
             return await try_systems(plans, self._clock), loaded
-        finally:
-            await self._end()
 
     async def _end(self) -> None:
         await self._reloads.cancel()

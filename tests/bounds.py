@@ -171,7 +171,7 @@ SECTIONS: dict[str, list[Bound]] = {
         Bound("auth.cookies:MAX_HEADER_LENGTH", count, "characters of all cookies", "others are not sent"),
     ],
     "Configuration, secrets and certificates": [
-        Bound("config_types:MAX_LINK_LENGTH", count, "characters of `link`", _ERROR),
+        Bound("config.link:MAX_LINK_LENGTH", count, "characters of `link`", _ERROR),
         Bound("config.yaml:MAX_BYTES", size, "the configuration", _ERROR),
         Bound("config.yaml:MAX_NODES", count, "values of the configuration, aliases included", _ERROR),
         Bound("config.yaml:MAX_DEPTH", count, "levels of the configuration", _ERROR),

@@ -5,11 +5,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from exporter.config.link import names
 from exporter.config.models import NEVER, JobKeys, label_name
 from exporter.config.registry import Registry
 from exporter.config.system_config import own_keys
 from exporter.config.yaml import ItemList, Section
-from exporter.config_types import NAME_IN_BRACES, Keys, Place
+from exporter.config_types import Keys, Place
 from exporter.model.job import Kind
 from exporter.providers.base import DiscoverKeys, Provider
 
@@ -54,9 +55,9 @@ class Check:
             except ValueError as error:
                 yield place, str(error)
         if isinstance(link := system.get("link"), str):
-            names = provider.key_names()
-            if any(name not in names for name in NAME_IN_BRACES.findall(link)):
-                yield ("link",), f"names no key of a job; allowed in braces are {', '.join(names)}"
+            known = provider.key_names()
+            if any(name not in known for name in names(link)):
+                yield ("link",), f"names no key of a job; allowed in braces are {', '.join(known)}"
         if provider.Discover is not None and "discover" in system:
             yield from self._listings(provider, provider.Discover, system["discover"])
         if isinstance(jobs, ItemList):

@@ -23,13 +23,13 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from exporter.auth.credential import Credential
+from exporter.config.link import Link
 from exporter.config_types import (
     DURATION_PATTERN,
     Duration,
     Headers,
     HttpUrl,
     Keys,
-    Link,
     PositiveDuration,
     ProxyUrl,
     parse_duration,

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isinf
 from typing import Any
-from urllib.parse import quote
 
 from exporter.auth.credential import Credential
+from exporter.config.link import address
 from exporter.config.models import Expectations, Settings
-from exporter.config_types import NAME_IN_BRACES, Keys
+from exporter.config_types import Keys
 from exporter.model.job import Expect, Job, Kind, State
 from exporter.providers.base import DiscoverKeys, Provider
 from exporter.providers.state_words import by_word
@@ -162,8 +162,7 @@ def _job(
     kept = {key: seconds for key, seconds in expect.items() if not isinf(seconds)}
     if kind is Kind.RUN:
         kept.pop("success_within", None)
-    address = NAME_IN_BRACES.sub(lambda found: quote(keys[found[1]], safe=""), link)
-    return Job(system, job_id, kind, provider.name, keys, name, labels, Expect(**kept), address)
+    return Job(system, job_id, kind, provider.name, keys, name, labels, Expect(**kept), address(link, keys))
 
 
 def _merged(outer: Mapping[str, float], own: Expectations) -> dict[str, float]:
