@@ -101,13 +101,17 @@ class Page(Generic[View]):
     Args:
         table: the metrics, in the order of the page.
         rows: by key.
+        heads: of the families, from another page of the same table.
     """
 
     def __init__(
-        self, table: Sequence[Metric[View]], rows: Mapping[Hashable, Row] = MappingProxyType({})
+        self,
+        table: Sequence[Metric[View]],
+        rows: Mapping[Hashable, Row] = MappingProxyType({}),
+        heads: Mapping[Format, Sequence[bytes]] | None = None,
     ) -> None:
         self._table = table
-        self._heads = {format_: [_head(metric, format_) for metric in table] for format_ in Format}
+        self._heads = heads or {form: [_head(metric, form) for metric in table] for form in Format}
         self._rows = dict(rows)
 
     def put(self, key: Hashable, row: Row) -> None:
@@ -136,7 +140,7 @@ class Page(Generic[View]):
 
     def copy(self) -> "Page[View]":
         """The rows of this moment, which another thread can render."""
-        return Page(self._table, self._rows)
+        return Page(self._table, self._rows, self._heads)
 
 
 def _head(metric: Metric[View], format_: Format) -> bytes:
