@@ -13,7 +13,10 @@ from hypothesis import settings
 from tests import processes
 
 # Speed is measured in benchmarks/, never by a test; and what CI says of a commit can be repeated.
-settings.register_profile("project", deadline=None, derandomize=os.environ.get("CI") == "true")
+# Deeper searches are those of `make fuzz`.
+settings.register_profile(
+    "project", deadline=None, derandomize=os.environ.get("CI") == "true", max_examples=50
+)
 settings.register_profile("fast", settings.get_profile("project"), max_examples=10)
 settings.load_profile("project")
 
