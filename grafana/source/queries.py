@@ -18,8 +18,8 @@ NOT_SCRAPED = -2
 """The code of a row that only says that there was nothing to show."""
 UNREADABLE = -1
 """The code of a job that cannot be read; its other codes are those of remote_job_state_code."""
-# Codes of states by how much they matter to those who look for trouble.
-_RANKS = {6: 0, UNREADABLE: 1, 8: 2, 9: 2, 5: 3, 3: 4, 2: 5, 1: 6, 0: 7, 4: 7, 7: 7}
+RANKS = {6: 0, UNREADABLE: 1, 8: 2, 9: 2, 5: 3, 3: 4, 2: 5, 1: 6, 0: 7, 4: 7, 7: 7}
+"""The place of each code: trouble first. The page of jobs has the same order."""
 _OF_SYSTEMS = 'system=~"$system"'
 # Not by =~: Grafana escapes a single value for a string, not for a regular expression.
 _OF_JOB = ('system="$system"', 'job_id="$job_id"')
@@ -110,7 +110,7 @@ def ranked(first: int = 0) -> str:
 def _ranks(of: Callable[..., str], first: int) -> str:
     places = " or ".join(
         f'label_replace(label_replace(vector({rank}), "code", "{code}", "", ""), "rank", "{rank}", "", "")'
-        for code, rank in _RANKS.items()
+        for code, rank in RANKS.items()
     )
     # One code a job: replicas have been reduced to one.
     rank = f'count_values by ({JOB}) ("code", {state_code(of)}) * on (code) group_left (rank) ({places})'

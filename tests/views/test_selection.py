@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.model.job import State
 from exporter.views import (
     STATES,
     UNREADABLE,
@@ -18,6 +19,7 @@ from exporter.views import (
     select,
 )
 from exporter.views.selection import MAX_FILTER_LENGTH, MAX_FILTERS
+from grafana.source import queries
 
 
 def job(state: str, name: str = "", system: str = "docs", **labels: str) -> JobReport:
@@ -43,6 +45,16 @@ def test_trouble_comes_first_then_what_is_in_progress_then_system_and_name() -> 
     mixed = first.copy()
     random.Random(4).shuffle(mixed)
     assert select(mixed, Filters()).jobs == first
+
+
+def test_the_dashboards_have_the_same_order() -> None:
+    words = {code: state.value for code, state in enumerate(State)} | {queries.UNREADABLE: UNREADABLE}
+    assert queries.RANKS.keys() == words.keys()
+    # Two names for each: if states have the same place, their jobs are in the order of the names.
+    jobs = [job(word, name) for word in words.values() for name in ("a", "b")]
+    ranks = {word: queries.RANKS[code] for code, word in words.items()}
+    shown = [(ranks[each.state], each.name) for each in select(jobs, Filters()).jobs]
+    assert shown == sorted(shown)
 
 
 def test_counts_leave_out_the_filter_by_state_so_that_each_can_be_chosen() -> None:
