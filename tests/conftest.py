@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -39,6 +39,15 @@ sys.settrace = _install
 
 Program = Callable[[str, str], str]
 _guard = processes.Guard()
+
+
+@pytest.fixture
+def _frequent_turns() -> Iterator[None]:
+    """Threads take turns as often as the interpreter can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
 
 
 @pytest.fixture(scope="session")

@@ -64,13 +64,14 @@ class CookieCredential(TokenCredential):
 
     def store_cookies(self, version: object, cookies: Sequence[str]) -> None:
         """Stores cookies that replace or extend those of this login; none is removed."""
-        login = super().version()
-        if not self._is_of(login, version):
-            return
-        self._confirmed = login
-        if cookies and (kept := self.grant.cookies):
-            found = _read(cookies[:MAX_COOKIES], self._base_url, self._clock())
-            self._changes += sum(_keep(kept, cookie) for cookie in found if not cookie.ended)
+        with self._lock:
+            login = super().version()
+            if not self._is_of(login, version):
+                return
+            self._confirmed = login
+            if cookies and (kept := self.grant.cookies):
+                found = _read(cookies[:MAX_COOKIES], self._base_url, self._clock())
+                self._changes += sum(_keep(kept, cookie) for cookie in found if not cookie.ended)
 
     @staticmethod
     def _is_of(login: object, version: object) -> bool:

@@ -4,6 +4,7 @@ A credential is a ``requests.auth.AuthBase``, so it works with plain ``requests`
 the caller checks ``must_renew`` first.
 """
 
+import threading
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -132,25 +133,28 @@ class Credential(AuthBase, ABC):
 class SecretSet:
     """The secrets of one credential, with a version that grows whenever one of them has changed.
 
-    Their files may be replaced at any time; the version shows that without showing a value.
+    Their files may be replaced at any time; the version shows that without showing a value. The event loop
+    and the thread that renews the credential read them.
     """
 
-    __slots__ = ("_secrets", "_values", "_version")
+    __slots__ = ("_lock", "_secrets", "_values", "_version")
 
     def __init__(self, *secrets: Secret) -> None:
+        self._lock = threading.Lock()
         self._secrets = secrets
         self._values: tuple[str, ...] = ()
         self._version = 0
 
     def read(self) -> tuple[int, tuple[str, ...]]:
         """The version, and its values in the order given."""
-        values = tuple(secret.reveal() for secret in self._secrets)
-        if values != self._values:
-            # Their files are replaced together, so all are checked again: one read before may be old.
-            self.look_again()
-            self._values = tuple(secret.reveal() for secret in self._secrets)
-            self._version += 1
-        return self._version, self._values
+        with self._lock:
+            values = tuple(secret.reveal() for secret in self._secrets)
+            if values != self._values:
+                # Their files are replaced together, so all are checked again: one read before may be old.
+                self.look_again()
+                self._values = tuple(secret.reveal() for secret in self._secrets)
+                self._version += 1
+            return self._version, self._values
 
     def look_again(self) -> None:
         """Has the files checked at the next read, however recent the last check was."""

@@ -1,6 +1,7 @@
 """Credentials that fetch a token: renewed before it expires, or when it is rejected."""
 
 import re
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
@@ -92,6 +93,8 @@ class TokenCredential(Credential):
         self.endpoint = endpoint
         self._clock = clock
         self._secrets = SecretSet(*secrets)
+        # `renew` runs in a thread: the event loop sees either all of a new token or nothing of it.
+        self._lock = threading.RLock()
         self._token: _Token | None = None
         self._serial = 0
         self._rejected = self._rejected_again = self._doubted = False
@@ -125,7 +128,8 @@ class TokenCredential(Credential):
 
     def version(self) -> object:
         """Changes with every token, and as soon as a secret changes."""
-        return self._secrets.version, self._serial
+        with self._lock:
+            return self._secrets.version, self._serial
 
     def secrets(self) -> Iterable[str]:
         """The values as they are now."""
@@ -160,11 +164,12 @@ class TokenCredential(Credential):
             self._doubted = False
         early = min(max(EARLY_SECONDS, grant.seconds * EARLY_SHARE), grant.seconds / 2)
         ends_at = now + grant.seconds
-        again = self._rejected and self._rejected_again
-        self._pause = min(self._pause * 2, FORCED_SECONDS[1]) if again else FORCED_SECONDS[0]
-        self._token = _Token(grant, secret_version, now, ends_at - early, ends_at, self._rejected)
-        self._rejected = self._rejected_again = False
-        self._serial += 1
+        with self._lock:
+            again = self._rejected and self._rejected_again
+            self._pause = min(self._pause * 2, FORCED_SECONDS[1]) if again else FORCED_SECONDS[0]
+            self._token = _Token(grant, secret_version, now, ends_at - early, ends_at, self._rejected)
+            self._rejected = self._rejected_again = False
+            self._serial += 1
 
     def rejected(self, version: object) -> bool:
         """Discards the token if it is still the one that was rejected.
@@ -172,24 +177,26 @@ class TokenCredential(Credential):
         A token that was itself fetched after a rejection, a moment ago, is kept: the token is then not the
         cause, and every read would fetch another one. While that is so, the pause to the next one doubles.
         """
-        token = self._token
-        if version != self.version() or token is None or self._rejected:
+        with self._lock:
+            token = self._token
+            if version != self.version() or token is None or self._rejected:
+                return True
+            if token.forced and self._now - token.fetched_at < self._pause:
+                self._rejected_again = True
+                return False
+            self._rejected = True
             return True
-        if token.forced and self._now - token.fetched_at < self._pause:
-            self._rejected_again = True
-            return False
-        self._rejected = True
-        return True
 
     def doubted(self, version: object) -> bool:
         """Has a token fetched, but not within some minutes of the last attempt; until then it stays in use.
 
         So a system that is out of order is not sent a request for a token with every read.
         """
-        if version == self.version() and not self._rejected and not self._doubted:
-            self._doubted = self._now - self._tried_at >= DOUBT_SECONDS
-            return self._doubted
-        return True
+        with self._lock:
+            if version == self.version() and not self._rejected and not self._doubted:
+                self._doubted = self._now - self._tried_at >= DOUBT_SECONDS
+                return self._doubted
+            return True
 
     def send(self, session: Session, method: str = "POST", **options: Any) -> Response:
         """Sends a request for a token and returns the response of any status, redirects too.

@@ -8,6 +8,7 @@ changed, so a rotated secret needs no restart.
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import NoReturn
@@ -161,14 +162,16 @@ def _without_line_break(text: str) -> str:
 class _File:
     """A file that can be replaced at any time; the last good value stays in use while it is missing.
 
-    It is read in a thread, for which the caller, which can be the event loop, waits only a moment.
+    It is read in a thread, for which the caller, which can be the event loop, waits only a moment. The event
+    loop and the threads that renew credentials call it, so one of them waits for the other.
     """
 
-    __slots__ = ("_clock", "_look_at", "_lost", "_path", "_repeated", "_stamp", "_value")
+    __slots__ = ("_clock", "_lock", "_look_at", "_lost", "_path", "_repeated", "_stamp", "_value")
 
     def __init__(self, path: Path, clock: Clock, written: str) -> None:
         self._path = path
         self._clock = clock
+        self._lock = threading.Lock()
         self._lost = False
         self._look_at = 0.0
         self._stamp: files.Stamp = ()
@@ -179,6 +182,10 @@ class _File:
         self._repeated = Repeated(self._changed, path)
 
     def read(self) -> str:
+        with self._lock:
+            return self._read()
+
+    def _read(self) -> str:
         now = self._clock.monotonic()
         if now < self._look_at:
             return self._value

@@ -4,6 +4,8 @@ import base64
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from pydantic import ValidationError
 from requests import Session
 
 from exporter.auth import CREDENTIALS
-from exporter.auth.credential import Credential
+from exporter.auth.credential import Credential, SecretSet
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import CONNECTION_HEADERS
 from exporter.runtime.secret import Secret
@@ -266,3 +268,19 @@ def test_a_place_for_the_token_that_a_file_has_lost_is_noticed(
     with pytest.raises(Failure, match=r"send must contain \{token\}") as caught:
         sent(made)
     assert caught.value.reason == Reason.AUTH
+
+
+@pytest.mark.usefixtures("_frequent_turns")
+def test_threads_that_read_changed_secrets_together_see_one_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.runtime.secret.LOOK_AGAIN_SECONDS", 0.0)
+    file = tmp_path / "secret"
+    file.write_text("first")
+    secrets = SecretSet(Secret.file(file))
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(1, 40):
+            (tmp_path / "new").write_text(f"secret {number}")
+            (tmp_path / "new").replace(file)
+            seen = set(threads.map(lambda _: secrets.read(), range(8)))
+            assert seen == {(number, (f"secret {number}",))}

@@ -7,6 +7,7 @@ import pickle
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -271,3 +272,19 @@ def test_the_time_to_mask_a_url_grows_with_its_length_only() -> None:
     assert masked_url("http://host/?" + "a" * 50_000) == "http://host/?" + "a" * 50_000
     # 1 ms; from each character of a name to its end, it would be 20 s.
     assert time.thread_time() - began < 3
+
+
+@pytest.mark.usefixtures("_at_once", "_frequent_turns")
+def test_threads_that_read_a_secret_together_all_get_its_value(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(HUSH)
+    secret = Secret.file(file)
+
+    def read(_: int) -> set[str]:
+        return {secret.reveal() for _ in range(200)}
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(read, range(4))) == [{HUSH}] * 4
+    assert caplog.messages == []
