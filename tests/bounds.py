@@ -76,7 +76,7 @@ def page() -> str:
 
 INTRODUCTION = """\
 Every limit that a client, a system or a file can reach, and what happens beyond it. The reasons are in
-[security](../security.md), the limits that can be configured in [the configuration](config.md).
+[security](../understand/security.md), the limits that can be configured in [the configuration](config.md).
 """
 
 _READ = "upstream.reading:ReadLimits"

@@ -23,6 +23,8 @@ from tests import bounds
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
+GUIDES = DOCS / "guides"
+UNDERSTAND = DOCS / "understand"
 REFERENCE = DOCS / "reference"
 
 _KEYS_IN_BRACES = "the keys that `path`, `query` and `body` of the system's `read:` name, in that order"
@@ -43,11 +45,11 @@ def pages() -> dict[Path, str]:
         REFERENCE / "cli.md": reference.commands(commands()),
         REFERENCE / "config.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
         README: _between_marks(README, "metrics", reference.compact()),
-        DOCS / "jobs-page.md": _between_marks(DOCS / "jobs-page.md", "json", jobs_json()),
-        DOCS / "systems" / "README.md": systems(PROVIDERS, DOCS / "systems"),
-        DOCS / "pacing.md": _between_marks(DOCS / "pacing.md", "systems", pacing(PROVIDERS)),
-        DOCS / "discovery.md": _between_marks(DOCS / "discovery.md", "systems", listings(PROVIDERS)),
-        DOCS / "probe.md": _between_marks(DOCS / "probe.md", "systems", probes(PROVIDERS)),
+        GUIDES / "jobs-page.md": _between_marks(GUIDES / "jobs-page.md", "json", jobs_json()),
+        GUIDES / "systems" / "index.md": systems(PROVIDERS, GUIDES / "systems"),
+        UNDERSTAND / "pacing.md": _between_marks(UNDERSTAND / "pacing.md", "systems", pacing(PROVIDERS)),
+        GUIDES / "discovery.md": _between_marks(GUIDES / "discovery.md", "systems", listings(PROVIDERS)),
+        GUIDES / "probe.md": _between_marks(GUIDES / "probe.md", "systems", probes(PROVIDERS)),
     }
 
 

@@ -17,10 +17,9 @@ from exporter.model.job import State
 from exporter.model.pacing import Why
 from exporter.providers import PROVIDERS
 from tests.bounds import NOT_LISTED, SECTIONS
-from tests.generate import ROOT, pages
+from tests.generate import DOCS, GUIDES, ROOT, UNDERSTAND, pages
 from tests.systems import DATA, VENDORS, rows, state_of, states_on_page
 
-DOCS = ROOT / "docs"
 HIDDEN = {".venv", "node_modules"}
 MARKDOWN = sorted(
     file
@@ -29,6 +28,7 @@ MARKDOWN = sorted(
 )
 
 _LINK = re.compile(r"!?\[[^\]\n]*\]\(([^)\s]+)\)")
+_PAGE = re.compile(r"(?:blob/main/|(?<![\w./-]))(docs/[\w/-]+\.md)(?:#([\w-]+))?")
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
@@ -76,6 +76,25 @@ def test_every_relative_link_leads_somewhere(file: Path) -> None:
         if not page.exists() or (anchor and anchor not in anchors(page.read_text(encoding="utf-8"))):
             broken.append(target)
     assert broken == []
+
+
+def named_elsewhere() -> list[Any]:
+    """Each page of docs/ that a file names outside of Markdown, as a path from the root."""
+    folders = ("exporter", "examples", "grafana", "helm", ".github")
+    files = [file for folder in folders for file in sorted((ROOT / folder).rglob("*.*"))]
+    return [
+        pytest.param(path, anchor, id=f"{shown(file)}:{path}#{anchor}")
+        for file in files
+        if file.suffix in {".py", ".html", ".yaml", ".tpl", ".txt"}
+        for path, anchor in sorted(set(_PAGE.findall(file.read_text(encoding="utf-8"))))
+    ]
+
+
+@pytest.mark.parametrize(("path", "anchor"), named_elsewhere())
+def test_a_page_that_a_message_or_a_comment_names_exists(path: str, anchor: str) -> None:
+    page = ROOT / path
+    assert page.is_file()
+    assert not anchor or anchor in anchors(page.read_text(encoding="utf-8"))
 
 
 def never_right() -> list[str]:
@@ -161,7 +180,7 @@ def test_every_config_example_is_good(block: str, tmp_path: Path, monkeypatch: p
 
 
 def test_each_page_of_a_system_has_an_example() -> None:
-    for file in (DOCS / "json.md", *(DOCS / "systems" / f"{name}.md" for name in VENDORS)):
+    for file in (GUIDES / "json.md", *(GUIDES / "systems" / f"{name}.md" for name in VENDORS)):
         configs = [yaml.safe_load(block) for block in _blocks(file)]
         systems = [system for each in configs for system in each.get("systems", {}).values()]
         assert file.stem in {system["provider"] for system in systems}
@@ -174,19 +193,21 @@ def test_every_metric_key_and_flag_has_a_meaning(name: str) -> None:
 
 
 def test_every_state_is_explained() -> None:
-    explained = [cells[:2] for cells in rows((DOCS / "states.md").read_text(encoding="utf-8")) if cells[2]]
+    explained = [
+        cells[:2] for cells in rows((UNDERSTAND / "states.md").read_text(encoding="utf-8")) if cells[2]
+    ]
     assert explained == [[f"`{state}`", str(code)] for code, state in enumerate(State)]
 
 
-def test_every_reason_has_its_section_in_troubleshooting() -> None:
-    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
-    sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^#)", text, re.DOTALL | re.MULTILINE))
+def test_every_reason_has_its_section() -> None:
+    text = (DOCS / "on-call" / "reasons.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^#|\Z)", text, re.DOTALL | re.MULTILINE))
     assert list(sections) == [reason.value for reason in Reason]
     assert all(len(section.split()) > 10 for section in sections.values())
 
 
 def test_every_warning_of_check_is_explained() -> None:
-    table = rows((DOCS / "check.md").read_text(encoding="utf-8"))
+    table = rows((GUIDES / "check.md").read_text(encoding="utf-8"))
     known = [re.escape(text).replace("…", ".*") for cells in table for text in cells[0].split("<br>")]
     files = (ROOT / "tests" / "config" / "odd").glob("*.yaml")
     said = re.findall(r"^#! \d+: \S+: (.*)$", "\n".join(map(Path.read_text, files)), re.MULTILINE)
@@ -195,13 +216,13 @@ def test_every_warning_of_check_is_explained() -> None:
 
 
 def test_every_why_of_a_skipped_read_is_explained_under_pacing() -> None:
-    told = {cells[-1] for cells in rows((DOCS / "pacing.md").read_text(encoding="utf-8"))}
+    told = {cells[-1] for cells in rows((UNDERSTAND / "pacing.md").read_text(encoding="utf-8"))}
     assert {f"`{why}`" for why in Why} <= told
 
 
 @pytest.mark.parametrize("provider", VENDORS)
 def test_the_page_of_a_system_tells_every_word_and_what_it_becomes(provider: str) -> None:
-    told = states_on_page(DOCS / "systems" / f"{provider}.md")
+    told = states_on_page(GUIDES / "systems" / f"{provider}.md")
     kind = PROVIDERS[provider]
     assert {word: state_of(DATA / provider, kind, word).value for word in told} == told
     assert {word.casefold() for word in told} >= set(kind.states)
@@ -217,7 +238,7 @@ def test_every_dependency_has_its_reason() -> None:
     wanted = [re.split(r"[<>=!~\[ ]", line)[0] for line in [*project["dependencies"], *development] if line]
     told = {
         cells[0].strip("`"): cells[1:]
-        for cells in rows((DOCS / "dependencies.md").read_text(encoding="utf-8"))
+        for cells in rows((DOCS / "extend" / "dependencies.md").read_text(encoding="utf-8"))
     }
     assert set(told) == set(wanted) - {"-r", "-c"}
     assert all(all(cells) for cells in told.values())

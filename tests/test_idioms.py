@@ -1,4 +1,4 @@
-"""Each example of docs/json-idioms.md, played: the page has the configuration, the responses and the result.
+"""Each example of docs/guides/json-idioms.md, played: the page has configuration, responses and result.
 
 A ``yaml`` block with a system is followed by ``text`` blocks. In these, lines with ``>`` are requests, lines
 with ``<`` responses. After them, each line is a sample, ``# no NAME`` for a metric without series, or a part
@@ -24,7 +24,7 @@ from tests.generate import ROOT
 from tests.systems import rows
 from tests.vendor import Asked, Samples, Told, exporter, read_samples, vendor
 
-PAGE = (ROOT / "docs" / "json-idioms.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guides" / "json-idioms.md").read_text(encoding="utf-8")
 NOW = 1_772_366_400  # 2026-03-01T12:00:00Z
 ADDRESS = "https://ci.example.com"
 SAMPLE = re.compile(r"(remote_job_\w+)\{(.*)\} (\S+)")

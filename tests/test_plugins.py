@@ -14,7 +14,7 @@ import requests
 from tests.command import ROOT, environment, run, serving, vendor_beside
 from tests.vendor import Asked, Told, caps_config, read_samples
 
-PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "extend" / "plugins.md").read_text(encoding="utf-8")
 PROVIDERS = "remote_job_exporter.providers"
 AUTH = "remote_job_exporter.auth"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.generate import DOCS, ROOT
+from tests.generate import ROOT, UNDERSTAND
 
 PAGES = ("security.md", "reliability.md")
 NO_PROMISES = {"Run it behind TLS and a login", "What is installed", "What is not promised"}
@@ -41,7 +41,7 @@ def promises() -> list[tuple[str, str]]:
     """The bullets of the pages, each with its page."""
     found = []
     for page in PAGES:
-        for section in (DOCS / page).read_text(encoding="utf-8").split("\n## ")[1:]:
+        for section in (UNDERSTAND / page).read_text(encoding="utf-8").split("\n## ")[1:]:
             title, _, text = section.partition("\n")
             if title not in NO_PROMISES:
                 found += [(page, bullet) for bullet in _BULLET.findall(text)]

@@ -96,7 +96,7 @@ class Draft:
             lines += [f"    # {line}" for line in comments.get(name, ())]
             lines += [f"    {line}" for line in _yaml(name, value).splitlines()]
         lines += [
-            "    # When the alerts of each job fire; docs/alerts.md has the other thresholds.",
+            "    # When the alerts of each job fire; docs/guides/alerts.md has the other thresholds.",
             "    # expect: {run_within: 4h, success_within: 1d}",
             "    # Labels of all its series, for routing alerts.",
             "    # labels: {team: web}",
@@ -106,11 +106,13 @@ class Draft:
     def _comments(self) -> Mapping[str, Sequence[str]]:
         return {
             "provider": [f"{self.guide.title}: {self.guide.page}"],
-            "auth": ["Secrets are read again when they change; docs/credentials.md has the other kinds."],
-            "read": [
-                "What each value of a response means: docs/json.md. Words that are not here are unknown."
+            "auth": [
+                "Secrets are read again when they change; docs/guides/credentials.md has the other kinds."
             ],
-            "discover": [f"All {self.guide.jobs} that are listed; docs/discovery.md has the other keys."],
+            "read": ["What each value means: docs/guides/json.md. Words that are not here are unknown."],
+            "discover": [
+                f"All {self.guide.jobs} that are listed; docs/guides/discovery.md has the other keys."
+            ],
             "jobs": ["A job can have name, labels and expect of its own."],
         }
 

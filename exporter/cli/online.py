@@ -59,7 +59,7 @@ def next_step(attempt: Attempt, system: SystemConfig) -> str:
         # The vendor's own advice is about credentials and rights; this is about everything else.
         if not any(steps):
             steps.append(problem(attempt.reason).next_step)
-        page = f"docs/troubleshooting.md#{attempt.reason}"
+        page = f"docs/on-call/reasons.md#{attempt.reason}"
         steps.append(f"See {guide.page} and {page}." if guide is not None else f"See {page}.")
     return " ".join(filter(None, steps))
 

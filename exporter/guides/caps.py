@@ -1,4 +1,4 @@
-"""CAPS: what to create and where; see docs/systems/caps.md for the sources."""
+"""CAPS: what to create and where; see docs/guides/systems/caps.md for the sources."""
 
 from exporter.guides.guide import Guide, Question, SignIn, Trouble
 from exporter.model.failure import Reason
@@ -54,6 +54,6 @@ GUIDE = Guide(
         ),
         Question("job.locale", "Language", "", "en-US"),
     ),
-    page="docs/systems/caps.md",
+    page="docs/guides/systems/caps.md",
     advice=_advice,
 )

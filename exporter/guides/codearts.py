@@ -1,4 +1,4 @@
-"""Huawei Cloud CodeArts Build: what to create and where; see docs/systems/codearts.md for the sources."""
+"""Huawei CodeArts Build: what to create and where; see docs/guides/systems/codearts.md for the sources."""
 
 import re
 from collections.abc import Mapping
@@ -112,6 +112,6 @@ GUIDE = Guide(
             "job.job_id", "Id of the build task", "32 letters and digits at the end of its page's address."
         ),
     ),
-    page="docs/systems/codearts.md",
+    page="docs/guides/systems/codearts.md",
     advice=_advice,
 )

@@ -1,4 +1,4 @@
-"""CrafterCMS Studio: what to create and where; see docs/systems/crafter.md for the sources."""
+"""CrafterCMS Studio: what to create and where; see docs/guides/systems/crafter.md for the sources."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -83,6 +83,6 @@ GUIDE = Guide(
     listing=(),
     discover=_discover,
     job=(Question("job.site_id", "Id of the site", "In the address of its page: site=ID."),),
-    page="docs/systems/crafter.md",
+    page="docs/guides/systems/crafter.md",
     advice=_advice,
 )

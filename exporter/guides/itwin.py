@@ -1,4 +1,4 @@
-"""Bentley iTwin: what to create and where; see docs/systems/itwin.md for the sources."""
+"""Bentley iTwin: what to create and where; see docs/guides/systems/itwin.md for the sources."""
 
 from exporter.guides.guide import Guide, Question, SignIn, Trouble
 from exporter.model.failure import Reason
@@ -71,6 +71,6 @@ GUIDE = Guide(
     ),
     discover=lambda _: {"newer_than": "7d"},
     job=(Question("job.id", "Id of the job", "The response of the call that created it contains it."),),
-    page="docs/systems/itwin.md",
+    page="docs/guides/systems/itwin.md",
     advice=_advice,
 )

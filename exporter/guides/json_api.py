@@ -8,7 +8,7 @@ def _advice(trouble: Trouble) -> str:
     if trouble.expired:
         return "The token has expired."
     if trouble.reason is Reason.UNAUTHORIZED and trouble.auth.type == "none":
-        return "The API wants a credential: see docs/credentials.md for the kinds that auth: has."
+        return "The API wants a credential: see docs/guides/credentials.md for the kinds that auth: has."
     return ""
 
 
@@ -36,6 +36,6 @@ GUIDE = Guide(
     },
     listing=(),
     job=(),
-    page="docs/json.md",
+    page="docs/guides/json.md",
     advice=_advice,
 )

@@ -1,4 +1,4 @@
-"""Sitecore XM Cloud: what to create and where; see docs/systems/sitecore.md for the sources.
+"""Sitecore XM Cloud: what to create and where; see docs/guides/systems/sitecore.md for the sources.
 
 The pages of the Deploy app: https://doc.sitecore.com/xmc/en/developers/xm-cloud/managing-xm-cloud-client-credentials.html
 """
@@ -66,6 +66,6 @@ GUIDE = Guide(
     listing=(),
     discover=lambda _: {"newer_than": "7d"},
     job=(Question("job.id", "Id of the job", "The response of the call that created it: job_…"),),
-    page="docs/systems/sitecore.md",
+    page="docs/guides/systems/sitecore.md",
     advice=_advice,
 )

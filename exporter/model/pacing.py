@@ -1,7 +1,7 @@
 """When a job may be read again. Pure: the clock (monotonic seconds) is passed in.
 
-The last result is shown instead of a new read only if a rule here applies. docs/pacing.md has the same
-rules in words.
+The last result is shown instead of a new read only if a rule here applies. docs/understand/pacing.md has the
+same rules in words.
 """
 
 from dataclasses import dataclass

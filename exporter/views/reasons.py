@@ -1,4 +1,4 @@
-"""Why a job cannot be read, as a sentence with the next step; in full in docs/troubleshooting.md."""
+"""Why a job cannot be read, as a sentence with the next step; in full in docs/on-call/reasons.md."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,5 +102,5 @@ def problem(reason: Reason, detail: str = "") -> Problem:
         detail: of the failure.
     """
     sentence, next_step = _WORDS[reason]
-    docs = f"{DOCUMENTATION}docs/troubleshooting.md#{reason.value}"
+    docs = f"{DOCUMENTATION}docs/on-call/reasons.md#{reason.value}"
     return Problem(reason.value, sentence, detail, next_step, docs)

@@ -90,8 +90,8 @@ def test_a_host_without_a_server_is_named_and_the_exit_code_is_1(run: Run, write
         done = run("check", "--online", str(write("site", base_url=f"http://127.0.0.1:{port}/studio")))
     assert done.returncode == 1
     assert f"Connection refused (127.0.0.1:{port}, libcurl error 7)" in plain(done.stdout)
-    assert "the firewall and the proxy. See docs/systems/crafter.md" in plain(done.stdout)
-    assert "docs/troubleshooting.md#connect" in plain(done.stdout)
+    assert "the firewall and the proxy. See docs/guides/systems/crafter.md" in plain(done.stdout)
+    assert "docs/on-call/reasons.md#connect" in plain(done.stdout)
 
 
 def test_programs_get_the_same_as_json(run: Run, write: Write) -> None:

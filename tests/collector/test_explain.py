@@ -271,7 +271,7 @@ def test_a_failed_read_shows_the_next_step_and_where_its_reason_is_explained() -
     first, _, rest = text.partition("\nJob ")
     assert "⚠ unreadable" in first
     assert "Give the account the right to read it." in " ".join(first.split())
-    assert "docs/troubleshooting.md#forbidden\n" in first
+    assert "docs/on-call/reasons.md#forbidden\n" in first
     assert rest.index("Not read (forbidden: HTTP status 403)") < rest.index("Request 1")
 
 

@@ -1,4 +1,4 @@
-"""The ways that docs/alerts.md shows into other tools, tried as they stand there."""
+"""The ways that docs/guides/alerts.md shows into other tools, tried as they stand there."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.command import ROOT
 from tests.conftest import Program
 from tests.stack import RULES
 
-PAGE = (ROOT / "docs/alerts.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/guides/alerts.md").read_text(encoding="utf-8")
 MIXIN = ROOT / "grafana/mixin.libsonnet"
 DASHBOARDS = ROOT / "grafana/dashboards"
 RUNBOOKS = "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks"

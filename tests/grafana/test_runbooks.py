@@ -22,7 +22,7 @@ from tests.stack import RULES
 FOLDER = RULES.parent / "runbooks"
 PAGES = {page.stem: page for page in sorted(FOLDER.iterdir())}
 ALERTS = {str(rule["alert"]): rule for rule in rules() if "alert" in rule}
-WITH_QUERIES = [*PAGES.values(), ROOT / "grafana/README.md", ROOT / "docs/alerts.md"]
+WITH_QUERIES = [*PAGES.values(), ROOT / "grafana/README.md", ROOT / "docs/guides/alerts.md"]
 HEADINGS = (
     "What it means",
     "Impact",

@@ -8,7 +8,7 @@ from exporter.model.job import State
 from tests.simulator.conftest import NOON, Simulated, own_keys
 from tests.systems import ROOT, VENDORS, states_on_page
 
-PAGES = {name: ROOT / "docs" / "systems" / f"{name}.md" for name in VENDORS}
+PAGES = {name: ROOT / "docs" / "guides" / "systems" / f"{name}.md" for name in VENDORS}
 # What the page says, and a word that is not on it, which the simulated Sitecore does not have.
 EXPECTED = {name: {*states_on_page(page).values(), State.UNKNOWN} for name, page in PAGES.items()}
 EXPECTED["sitecore"] -= {State.UNKNOWN}

@@ -27,7 +27,7 @@ DEVELOPED = SHIPPED | {"GPL-3.0-only", "GPL-3.0-or-later", "MIT-0"}
 
 _ABOUT = """\
 Generated from the metadata of the pinned versions. What each is used for is in
-[dependencies](../dependencies.md); `make sbom` also prints the versions."""
+[dependencies](../extend/dependencies.md); `make sbom` also prints the versions."""
 _ABOUT_LIBRARIES = """\
 Which of them, and their versions, depends on the wheel. Without zlib in the wheel, that of the operating
 system is used."""

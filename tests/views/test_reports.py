@@ -86,7 +86,7 @@ def test_a_failed_read_shows_why_and_since_when_and_nothing_old() -> None:
     assert (shown.state, shown.word, shown.progress, shown.since) == (UNREADABLE, "", None, began)
     assert shown.last_success == began - 60
     assert shown.problem == problem(Reason.FORBIDDEN, "HTTP status 403")
-    assert shown.problem.docs.endswith("docs/troubleshooting.md#forbidden")
+    assert shown.problem.docs.endswith("docs/on-call/reasons.md#forbidden")
 
 
 def test_changes_of_state_are_remembered_and_the_newest_stay() -> None:
@@ -136,4 +136,4 @@ def test_every_reason_has_a_sentence_a_next_step_and_a_section_in_the_docs(reaso
     words = problem(reason)
     assert words.sentence.endswith(".")
     assert words.next_step.endswith(".")
-    assert words.docs.endswith(f"troubleshooting.md#{reason}")
+    assert words.docs.endswith(f"docs/on-call/reasons.md#{reason}")

@@ -246,7 +246,7 @@ def test_an_encrypted_key_is_an_error_and_no_question_at_the_terminal(place: Pla
 
 
 def test_the_example_of_the_documentation_is_right(place: Place) -> None:
-    page = Path(__file__).parents[2] / "docs" / "web-config.md"
+    page = Path(__file__).parents[2] / "docs" / "guides" / "web-config.md"
     example = page.read_text().partition("```yaml\n")[2].partition("```")[0]
     assert set(load(place.write(example)).basic_auth_users) == {"prometheus"}
 
