@@ -313,6 +313,10 @@ class Collector:
         """The record of each of these jobs."""
         return [record for system in self._systems.values() for record in system.records()]
 
+    def records_of(self, system: str) -> Iterator[JobRecord]:
+        """The same of one system."""
+        return self._systems[system].records()
+
     @property
     def is_unread(self) -> bool:
         """Whether neither a job nor, if no job is known, each listing has been read."""

@@ -141,9 +141,12 @@ class Source(ABC, Generic[Result]):
         return self._read is not None
 
     def due_in(self, now: float, not_before: float) -> tuple[Why | None, float]:
-        """Why the source may not be read, and seconds until it may; both as for `join`."""
-        why = self._pace.why_not(now) or (Why.PACING if now < not_before else None)
-        return why, max(self._pace.due_in(now), not_before - now, 0.0)
+        """Why the source may not be read, and seconds until it may.
+
+        These are 0 if only the next scrape does not read it, because it shows a result that came too late.
+        """
+        why, seconds = self._pace.due_in(now, not_before)
+        return why or (Why.FRESH if self._unserved else None), seconds
 
     async def run(self, read: Read, upstream: Upstream) -> None:
         """Carries out a read that `join` has started. Whatever goes wrong is part of the result."""

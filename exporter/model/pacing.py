@@ -57,12 +57,20 @@ class Pace:
             return Why.FRESH
         return Why.PACING if now < self.not_before else None
 
-    def due_in(self, now: float) -> float:
-        """Seconds until the source may be read; 0 if it may."""
-        interval = self.rules.min_interval
+    def due_in(self, now: float, not_before: float = -inf) -> tuple[Why | None, float]:
+        """Why the source may not be read, by the rule that forbids it the longest, and seconds until it may.
+
+        Args:
+            not_before: monotonic time until which the system accepts no request.
+        """
+        waits = [
+            (self.asked_at + self.rules.min_interval - now, Why.FRESH),
+            (max(self.not_before, not_before) - now, Why.PACING),
+        ]
         if self.final:
-            interval = max(interval, self.rules.final_interval)
-        return max(0.0, self.asked_at + interval - now, self.not_before - now)
+            waits.append((self.asked_at + self.rules.final_interval - now, Why.FINAL))
+        seconds, why = max(waits)
+        return (why, seconds) if seconds > 0 else (None, 0.0)
 
     def asked(self, now: float) -> None:
         """A read begins."""

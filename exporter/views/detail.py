@@ -1,6 +1,6 @@
 """Everything that is known of one job, for its page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -9,8 +9,9 @@ from exporter.collector.record import Change, JobRecord
 from exporter.metrics import bounded
 from exporter.model.job import Category, Expect
 from exporter.model.pacing import Why
-from exporter.views.outlook import Outlook, outlook
+from exporter.views.outlook import REFUSED, Outlook, outlook, refused_since
 from exporter.views.report import JobReport, report
+from exporter.views.words import duration
 
 _EXPECTATIONS = {
     "start_within": "to start after it was queued",
@@ -49,28 +50,36 @@ class JobDetail:
     queries: Mapping[str, str]
 
 
-def detail(record: JobRecord, due_in: tuple[Why | None, float], now: float) -> JobDetail:
+def detail(
+    record: JobRecord, of_system: Iterable[JobRecord], due_in: tuple[Why | None, float], now: float
+) -> JobDetail:
     """What is shown of a job at this moment; sends no request.
 
     Args:
+        of_system: all jobs of its system.
         due_in: why it may not be read now, and seconds until it may.
         now: Unix time.
     """
     job, view = report(record), record.view
     status = view.status if view is not None else None
-    changes = record.changes[::-1]
+    refused = _refused_since(of_system) if job.problem and job.problem.reason in REFUSED else None
     return JobDetail(
         job,
         _times(record),
         _expectations(record.job.expect),
-        outlook(view, changes[0].at, now) if view is not None else (),
+        outlook(view, record.changes, now, refused) if view is not None else (),
         bounded(status.categories) if status is not None else (),
-        changes,
+        record.changes[::-1],
         _next_read(record, *due_in),
         status.notes if status is not None else (),
         urlencode({"system": job.system, **job.keys, "debug": "true"}),
         _queries(job),
     )
+
+
+def _refused_since(records: Iterable[JobRecord]) -> float | None:
+    refused = (each for each in records if each.view is not None and each.view.reason in REFUSED)
+    return min((refused_since(each.changes) for each in refused), default=None)
 
 
 def _times(record: JobRecord) -> list[tuple[str, float]]:
@@ -105,7 +114,9 @@ def _next_read(record: JobRecord, why: Why | None, seconds: float) -> str:
         return "A read is under way."
     if why is None:
         return "The next scrape reads it."
-    return f"A scrape reads it again in {seconds:.0f} s or later; not now because {WHY_NOT[why]}."
+    if not seconds:
+        return "The next scrape shows the last read, which ended after its deadline; the one after it reads."
+    return f"A scrape reads it again in {duration(seconds)} or later; not now because {WHY_NOT[why]}."
 
 
 def _queries(job: JobReport) -> dict[str, str]:

@@ -116,7 +116,7 @@ def report(record: JobRecord) -> JobReport:
             job.system, job.id, job.name, job.provider, job.kind.value, job.keys, job.link, record.labels
         )
     status, history = view.status, view.history
-    since, expected = _lasting(job, status, history.state_since)
+    since, expected = lasting(job, status, history.state_since)
     return JobReport(
         system=job.system,
         job_id=job.id,
@@ -150,10 +150,11 @@ async def reports(records: Iterable[JobRecord]) -> list[JobReport]:
     return made
 
 
-def _lasting(job: Job, status: Status | None, state_since: float) -> tuple[float, float | None]:
+def lasting(job: Job, status: Status | None, state_since: float) -> tuple[float, float | None]:
     """Since when the state lasts, and for how many seconds it may. The alerts measure the same times."""
-    if status is not None and status.state in (State.RUNNING, State.CANCELING):
-        return status.started_at or state_since, job.expect.run_within
-    if status is not None and status.state is State.QUEUED:
-        return status.queued_at or state_since, job.expect.start_within
-    return state_since, None
+    if status is None or status.state not in (State.QUEUED, State.RUNNING, State.CANCELING):
+        return state_since, None
+    queued = state_since if status.queued_at is None else status.queued_at
+    if status.state is State.QUEUED:
+        return queued, job.expect.start_within
+    return queued if status.started_at is None else status.started_at, job.expect.run_within

@@ -97,7 +97,9 @@ class JobPages:
         if record is None:
             return PlainTextResponse("no such job is watched; see /jobs\n", 404)
         now = self._clock.time()
-        shown = detail(record, self._collector.due_in(record), now)
+        shown = detail(
+            record, self._collector.records_of(record.job.system), self._collector.due_in(record), now
+        )
         system, id_ = quote(shown.job.system, safe=""), quote(shown.job.job_id, safe="")
         grafana = f"{self._grafana}/d/remote-job-job?var-system={system}&var-job_id={id_}"
         body = await asyncio.to_thread(

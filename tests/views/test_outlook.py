@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.collector.record import Change
 from exporter.metrics import JobView
 from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import Expect, Items, Job, Kind, State, Status
-from exporter.model.pacing import Pace, Rules
+from exporter.model.pacing import Pace, Rules, Why
 from exporter.views import outlook
 from exporter.views.outlook import RATE_LIMITED_FOR, STOPPED_FOR, UNREADABLE_FOR
 
@@ -33,7 +34,9 @@ def view(
 
 
 def found(*arguments: Any, **settings: Any) -> list[tuple[str, float]]:
-    alerts = outlook(view(*arguments, **settings), NOW - 100, NOW)
+    shown = view(*arguments, **settings)
+    changes = [Change(NOW - 100, shown.status.state if shown.status else None, "", shown.reason)]
+    alerts = outlook(shown, changes, NOW)
     return [(each.alert.removeprefix("RemoteJob"), each.at - NOW) for each in alerts]
 
 
@@ -90,16 +93,25 @@ def test_the_times_and_runbooks_of_alerts_are_those_of_the_rules() -> None:
     }
     for name, seconds in waits.items():
         assert rules[name]["for"] == f"{seconds / 60:.0f}m"
-    for each in outlook(view(FAILED, success_within=5), NOW, NOW):
+    change = Change(NOW, State.FAILED, "", None)
+    for each in outlook(view(FAILED, success_within=5), [change], NOW):
         assert rules[each.alert]["annotations"]["runbook_url"] == each.runbook
 
 
 def test_the_time_until_a_read_is_that_after_which_no_rule_forbids_it() -> None:
     pace = Pace(Rules(min_interval=10, final_interval=600))
-    assert pace.due_in(5) == 0
+    assert pace.due_in(5) == (None, 0)
     pace.asked(5)
-    assert (pace.due_in(5), pace.due_in(14), pace.due_in(15)) == (10, 1, 0)
+    assert [pace.due_in(now) for now in (5, 14, 15)] == [(Why.FRESH, 10), (Why.FRESH, 1), (None, 0)]
     pace.hold(35)
-    assert pace.due_in(15) == 20
+    assert pace.due_in(5) == (Why.PACING, 30), "the rule that lasts longer"
+    assert pace.due_in(15, not_before=50) == (Why.PACING, 35)
     pace.final = True
-    assert (pace.due_in(15), pace.why_not(15 + pace.due_in(15))) == (590, None)
+    why, seconds = pace.due_in(15)
+    assert (why, seconds, pace.why_not(15 + seconds)) == (Why.FINAL, 590, None)
+
+
+def test_a_rejected_credential_is_announced_from_the_first_job_of_the_system() -> None:
+    changes = [Change(NOW - 10, None, "", Reason.UNAUTHORIZED)]
+    [alert] = outlook(view(Reason.UNAUTHORIZED), changes, NOW, NOW - 400)
+    assert (alert.alert, alert.at) == ("RemoteJobCredentialsRejected", NOW - 100)

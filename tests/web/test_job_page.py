@@ -8,7 +8,7 @@ import pytest
 from exporter.cli.options import WebAddress
 from exporter.service import Options, Service
 from tests.clock import FakeClock
-from tests.vendor import Exporter, Told, caps, caps_config, exporter, vendor
+from tests.vendor import Asked, Exporter, Told, caps, caps_config, exporter, vendor
 from tests.web.pages import Page
 
 ID = "p/0/en"
@@ -68,6 +68,25 @@ async def test_a_failed_read_shows_its_detail_and_the_alert_that_will_fire(tmp_p
         shown = await page(running)
         assert "The account has no right to read this job. HTTP status 403" in shown.words
         assert "RemoteJobUnreadable fires in 5 min" in shown.words
+
+
+async def test_a_credential_is_rejected_for_the_system_from_its_first_job_on(tmp_path: Path) -> None:
+    clock, rejected = FakeClock(), ["/0/"]
+
+    def answer(asked: Asked) -> Told:
+        return Told(status=401) if any(id_ in f"{asked.path}/" for id_ in rejected) else Told(caps())
+
+    async with (
+        vendor(answer) as docs,
+        exporter("systems:\n" + caps_config(docs.url, 2), tmp_path, clock=clock) as running,
+    ):
+        await running.scrape()
+        rejected.append("/1/")
+        clock.turn(200)
+        await running.scrape()
+        assert "RemoteJobCredentialsRejected fires in 1 min 40 s" in (await page(running)).words
+        shown = await page(running, "/jobs/docs/p/1/en")
+        assert "RemoteJobCredentialsRejected fires in 1 min 40 s" in shown.words
 
 
 @pytest.mark.parametrize("id_", ["<script>alert(1)</script>", "a//b", "ü/ä?#%2F", "{{ 7*7 }}", "a b"])
