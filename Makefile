@@ -6,13 +6,14 @@ RUN := $(VENV)/.run-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__i
 DEV := $(VENV)/.dev
 FUZZ := $(VENV)/.fuzz
 AUDIT := $(VENV)/.audit
+SITE := $(VENV)/.site
 # More than cores: most tests wait for clocks and sockets.
 WORKERS ?= 4
 # Three workers: each collects all tests, which takes longer than what more of them save.
 FAST := -q -n 3 -m "not process and not slow" --hypothesis-profile=fast --ignore=tests/endurance --ignore=tests/chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lowest turns soak fuzz audit sbom lint format docs lock lock-check release-check clean
+.PHONY: help demo test test-fast test-lowest turns soak fuzz audit sbom lint format docs docs-site lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -88,6 +89,16 @@ docs: $(DEV) ## Writes what is generated: reference tables, dashboards, the char
 	@$(BIN)/python -m grafana.source
 	@$(BIN)/python -m helm.generate
 
+$(SITE): $(DEV) requirements/docs.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs-site: $(SITE) ## The documentation as a site in build/site; REF=v1.2.3 is what its links to files lead to
+	@$(BIN)/python -m docs.site build/pages $(REF)
+	@rm -rf build/site
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs/site -d build/doctrees build/pages build/site
+	@echo "$(CURDIR)/build/site/index.html"
+
 # Extras stay in the lock files: an old pip looks for another version of what is pinned without them.
 COMPILE := ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate
 
@@ -98,6 +109,7 @@ lock: $(DEV) ## Pins every dependency with its hashes
 		&& $(COMPILE) $(ARGS) --output-file dev.txt dev.in \
 		&& $(COMPILE) $(ARGS) --output-file fuzz.txt fuzz.in \
 		&& $(COMPILE) $(ARGS) --output-file audit.txt audit.in \
+		&& $(COMPILE) $(ARGS) --output-file docs.txt docs.in \
 		&& sed -n 's/^    "\([a-z0-9-]*\)>=\([^",]*\).*",$$/\1==\2/p' ../pyproject.toml > ../$(VENV)/lowest.in \
 		&& $(COMPILE) $(ARGS) --output-file lowest.txt ../pyproject.toml ../$(VENV)/lowest.in
 
@@ -112,4 +124,4 @@ release-check: $(DEV) ## All that names the version agrees, with TAG=v1.2.3 the 
 	@$(BIN)/python -m tests.release $(TAG)
 
 clean: ## Removes what the other targets made
-	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
+	@rm -rf $(VENV) build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz

@@ -20,7 +20,7 @@ from tests.bounds import NOT_LISTED, SECTIONS
 from tests.generate import DOCS, GUIDES, ROOT, UNDERSTAND, pages
 from tests.systems import DATA, VENDORS, rows, state_of, states_on_page
 
-HIDDEN = {".venv", "node_modules"}
+HIDDEN = {".venv", "build", "node_modules"}
 MARKDOWN = sorted(
     file
     for file in ROOT.rglob("*.md")
@@ -232,7 +232,7 @@ def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     development = [
         line
-        for name in ("build.in", "dev.in", "fuzz.in", "audit.in")
+        for name in ("build.in", "dev.in", "fuzz.in", "audit.in", "docs.in")
         for line in (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines()
     ]
     wanted = [re.split(r"[<>=!~\[ ]", line)[0] for line in [*project["dependencies"], *development] if line]

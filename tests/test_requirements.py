@@ -32,7 +32,7 @@ def test_a_pin_keeps_the_extras_that_others_ask_for(lock: str) -> None:
                 assert needed.extras <= pin.extras, f"{name} needs {needed}"
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, "fuzz.txt", "audit.txt"])
+@pytest.mark.parametrize("lock", [*LOCKS, "fuzz.txt", "audit.txt", "docs.txt"])
 def test_a_lock_file_has_hashes_and_no_addresses(lock: str) -> None:
     text = (REQUIREMENTS / lock).read_text(encoding="utf-8")
     assert "://" not in text
