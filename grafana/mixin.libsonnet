@@ -4,12 +4,12 @@
   _config+:: {
     // Base addresses of the links in alerts.
     grafanaUrl: 'https://grafana.example.com',
-    runbookUrl: 'https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks',
+    runbookUrl: 'https://github.com/remote-job-exporter/remote-job-exporter/blob/main/docs/on-call/alerts',
   },
 
   local rules = std.strReplace(
     std.strReplace(importstr 'alerts/rules.yaml', 'https://grafana.example.com', $._config.grafanaUrl),
-    'https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks',
+    'https://github.com/remote-job-exporter/remote-job-exporter/blob/main/docs/on-call/alerts',
     $._config.runbookUrl,
   ),
 

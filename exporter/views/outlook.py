@@ -39,7 +39,7 @@ class Outlook:
     @property
     def runbook(self) -> str:
         """Address of its runbook."""
-        return f"{DOCUMENTATION}grafana/alerts/runbooks/{self.alert}.md"
+        return f"{DOCUMENTATION}docs/on-call/alerts/{self.alert}.md"
 
 
 def outlook(

@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as model
 
 REPOSITORY = "https://github.com/remote-job-exporter/remote-job-exporter/blob/main"
-RUNBOOKS = f"{REPOSITORY}/grafana/alerts/runbooks"
+RUNBOOKS = f"{REPOSITORY}/docs/on-call/alerts.md"
 # All but the ones that a link sets itself: a name that is there twice would have both values.
 _PLACE = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", "job"))
 _KEPT = f"{_PLACE}&${{filters:queryparam}}&${{__url_time_range}}"
@@ -17,7 +17,7 @@ def page(path: str, title: str) -> dashboard.DashboardLink:
 
 def runbook(alert: str, title: str) -> dashboard.DashboardLink:
     """The page that says what to do about an alert."""
-    return page(f"grafana/alerts/runbooks/{alert}.md", title)
+    return page(f"docs/on-call/alerts/{alert}.md", title)
 
 
 def job_of_row() -> dashboard.DashboardLink:

@@ -79,7 +79,7 @@ def test_alerts_have_no_link_to_dashboards_while_nobody_says_where_those_are() -
 def test_every_place_that_rules_name_can_be_changed() -> None:
     text = json.dumps(rules(render(values_of(CHART / "ci/05-operator-values.yaml"))))
     assert "grafana.example.com" not in text
-    assert "grafana/alerts/runbooks" not in text
+    assert "docs/on-call/alerts" not in text
     assert "service, namespace" not in text
     assert ".*remote-job-exporter" not in text
 

@@ -16,7 +16,7 @@ from tests.conftest import Program
 FILE = ROOT / "grafana/alerts/rules.yaml"
 GROUPS = yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"]
 ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule}
-RUNBOOKS = "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks/"
+RUNBOOKS = "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/docs/on-call/alerts/"
 GRAFANA = "https://grafana.example.com/d/"
 ALL = {"disabled": dict.fromkeys(ALERTS, True)}
 

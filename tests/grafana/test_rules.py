@@ -217,7 +217,7 @@ def test_a_failed_read_does_not_end_an_alert_by_itself(name: str) -> None:
 def test_an_alert_has_its_texts_and_links(name: str) -> None:
     texts = ALERTS[name]["annotations"]
     assert set(texts) == {"summary", "description", "runbook_url", "dashboard_url"}
-    page = f"grafana/alerts/runbooks/{name}.md"
+    page = f"docs/on-call/alerts/{name}.md"
     assert texts["runbook_url"] == RUNBOOKS + page
     assert (ROOT / page).is_file()
     of_exporters = name in OF_THE_EXPORTER | OF_A_SCRAPE_JOB
@@ -239,7 +239,7 @@ def test_links_begin_with_one_text_each() -> None:
     both_at_the_top = 2
     assert text.count("https://") == 2 * len(ALERTS) + both_at_the_top
     assert text.count(GRAFANA) == len(ALERTS)
-    assert text.count(f"{RUNBOOKS}grafana/alerts/runbooks/") == len(ALERTS)
+    assert text.count(f"{RUNBOOKS}docs/on-call/alerts/") == len(ALERTS)
 
 
 @cache

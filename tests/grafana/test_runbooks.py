@@ -17,12 +17,12 @@ from tests.command import ROOT
 from tests.conftest import Program
 from tests.grafana.linter import parsed, selectors
 from tests.grafana.series import Labels, everything, labels_of, rules
-from tests.stack import RULES
 
-FOLDER = RULES.parent / "runbooks"
+INDEX = ROOT / "docs/on-call/alerts.md"
+FOLDER = INDEX.with_suffix("")
 PAGES = {page.stem: page for page in sorted(FOLDER.iterdir())}
 ALERTS = {str(rule["alert"]): rule for rule in rules() if "alert" in rule}
-WITH_QUERIES = [*PAGES.values(), ROOT / "grafana/README.md", ROOT / "docs/guides/alerts.md"]
+WITH_QUERIES = [*PAGES.values(), ROOT / "grafana/README.md", ROOT / "docs/guides/alerts.md", INDEX]
 HEADINGS = (
     "What it means",
     "Impact",
@@ -40,6 +40,8 @@ _FIRES = re.compile(
     r"(?:, stays for `keep_firing_for: (\w+)`)?\.",
     re.MULTILINE,
 )
+_ROW = re.compile(r"^\| \[(\w+)\]\(alerts/(\w+)\.md\) \| (\w+) \| .+ \| (\w+) \|$", re.MULTILINE)
+_CLEARS = re.compile(r"^\| \[(\w+)\]\(alerts/(\w+)\.md\) \| [^|]+\. \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
 _MATCHER = re.compile(r"^(\w+)(?:=~|!=|!~|=)(.+)$")
 
 each_page = pytest.mark.parametrize("name", PAGES)
@@ -85,6 +87,20 @@ def by_file(pages: list[Path]) -> pytest.MarkDecorator:
 
 def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
     assert set(PAGES) == set(ALERTS)
+
+
+def test_the_index_has_every_alert_with_its_severity_and_its_for() -> None:
+    listed = _ROW.findall(INDEX.read_text(encoding="utf-8"))
+    assert [(name, page, {"severity": severity}, wait) for name, page, severity, wait in listed] == [
+        (name, name, rule["labels"], rule.get("for", "0s")) for name, rule in ALERTS.items()
+    ]
+
+
+def test_the_index_lists_when_each_alert_clears() -> None:
+    listed = _CLEARS.findall(INDEX.read_text(encoding="utf-8"))
+    assert [(name, page) for name, page, _ in listed] == [(name, name) for name in ALERTS]
+    late = {name for name, _, clears in listed if "5 minutes" in clears}
+    assert late == {name for name, rule in ALERTS.items() if rule.get("keep_firing_for") == "5m"}
 
 
 @each_page

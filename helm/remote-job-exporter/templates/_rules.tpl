@@ -35,7 +35,7 @@ templates in them are Prometheus's. */}}
 {{/* The file, with the addresses of this release. */}}
 {{- define "remote-job-exporter.rulesText" -}}
 {{- $own := .Values.prometheusRule }}
-{{- $runbooks := "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/grafana/alerts/runbooks/" }}
+{{- $runbooks := "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/docs/on-call/alerts/" }}
 {{- .Files.Get "files/rules.yaml"
   | replace $runbooks (printf "%s/" (trimSuffix "/" $own.runbookUrl))
   | replace "instance, pod, container, endpoint, service, namespace" (join ", " $own.droppedLabels)
