@@ -7,6 +7,8 @@ DEV := $(VENV)/.dev
 FUZZ := $(VENV)/.fuzz
 AUDIT := $(VENV)/.audit
 SITE := $(VENV)/.site
+# Tests start hundreds of processes, and without bytecode files each compiles the whole package.
+export PYTHONDONTWRITEBYTECODE :=
 # More than cores: most tests wait for clocks and sockets.
 WORKERS ?= 4
 # Three workers: each collects all tests, which takes longer than what more of them save.
