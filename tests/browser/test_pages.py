@@ -11,7 +11,7 @@ from tests.vendor import Told, caps, caps_config, exporter, vendor
 from tests.web.test_job_pages import HOSTILE, by_number, config
 
 # Playwright starts a process of its own and the browser.
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 WIDE = {"width": 1280, "height": 800}
 PREFIXED = "http://127.0.0.1:1/a/prefix"

@@ -21,8 +21,12 @@ _SPDX = {
     "apache 2.0": "Apache-2.0",
 }
 """The expression of SPDX for what distributions write that do not use it."""
-_UNNAMED = {"jinja2": "BSD-3-Clause", "promql-parser": "Apache-2.0"}
-"""Licences of the repositories of distributions whose metadata has none."""
+_UNNAMED = {
+    "axe-playwright-python": "MIT AND MPL-2.0",
+    "jinja2": "BSD-3-Clause",
+    "promql-parser": "Apache-2.0",
+}
+"""Licences of the repositories of distributions whose metadata has none, with what their wheels contain."""
 
 
 @dataclass(frozen=True)
