@@ -53,18 +53,18 @@ class Draft:
         """The keys of the system, without secrets that were pasted: these are in files."""
         keys: dict[str, Any] = {"provider": self.provider, "base_url": ""}
         auth: dict[str, Any] = {"type": self.auth}
+        known = {f"{{{key.removeprefix('known.')}}}": answer for key, answer in self.answers.items()}
         for key, answer in self.answers.items():
-            first, *inner = key.split(".")
-            if first in ("job", "discover"):
+            first, *inner = (known.get(name, name) for name in key.split("."))
+            if first in ("job", "discover", "known"):
                 continue
             place = auth if first == "auth" else keys
             path = inner if first == "auth" else [first]
             for name in path[:-1]:
                 place = place.setdefault(name, {})
             place[path[-1]] = {"file": self._file(key)} if isinstance(answer, Pasted) else answer
-        auth |= self.guide.sign_in[self.auth].fixed
         if self.auth != "none":
-            keys["auth"] = auth
+            keys["auth"] = {**auth, **self.guide.sign_in[self.auth].fixed}
         keys |= self.found
         if self.discover is not None:
             keys["discover"] = self.discover

@@ -1,12 +1,13 @@
 """The questions of `init` about an API that nobody knows: what a response means."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 import click
 
-from exporter.cli.asking import WIDTH, Asker
+from exporter.cli.asking import WIDTH, Asker, show
 from exporter.cli.draft import Draft
 from exporter.cli.trial import Trial, TrialError
 from exporter.guides.shape import Shape, shape_of, state_of
@@ -18,7 +19,8 @@ from exporter.upstream.masks import Masks
 SHOWN = 12
 """Fields that are shown."""
 NONE = "-"
-_NOTHING = Shape("", 0, "id", "status", "", "", {})
+_ABOUT_STATES = f"What the words for a state mean: {', '.join(State)}."
+_NOTHING = Shape(id="id", state="status")
 
 
 def ask(draft: Draft, asker: Asker, trial: Trial | None) -> None:
@@ -33,10 +35,10 @@ def ask(draft: Draft, asker: Asker, trial: Trial | None) -> None:
     path = asker.text(
         "path",
         "Path",
-        "Path of a response with the list of jobs, such as /api/jobs?limit=50, or of one job with {id} "
+        "Path of the list of jobs, such as /api/jobs?limit=50. If there is no list: of one job, with {id} "
         "where its id goes, such as /api/jobs/{id}.",
         draft.known.get("path", ""),
-    )
+    ).removeprefix(draft.answers["base_url"])
     one = "{id}" in path
     job_id = asker.text("id", "Id of a job", default=draft.known.get("id", "")) if one else ""
     draft.known |= {"path": path, "id": job_id}
@@ -68,15 +70,18 @@ def _answers(asker: Asker, shape: Shape, *, one: bool) -> tuple[Shape, dict[str,
     """Where the values are: list and id as a shape, and the keys of ``read``."""
     items, key = "", shape.id
     if not one:
-        items = asker.text("items", "The list", "Each is an expression (JMESPath).", shape.items)
+        items = asker.text(
+            "items", "The list", "Where is what? Each is a field, or an expression (JMESPath).", shape.items
+        )
         key = asker.text("key", "Id, in an entry of the list", default=shape.id)
     read = {"state": asker.text("state", "State", default=shape.state)}
     progress = asker.text("progress", f"Progress, 0 to 1 ({NONE} for none)", default=shape.progress or NONE)
     if progress != NONE:
         read["progress"] = progress
-    if shape.name:
-        read["name"] = shape.name
-    return Shape(items, shape.entries, key, read["state"], shape.name, progress, shape.first), read
+    found = {**({"name": shape.name} if shape.name else {}), **shape.times}
+    if asker.interactive and found:
+        show(f"Also found: {', '.join(f'{name}: {field}' for name, field in found.items())}.", "  ")
+    return replace(shape, items=items, id=key), read | found
 
 
 def _set(draft: Draft, path: str, job_id: str, shape: Shape, read: dict[str, Any]) -> None:
@@ -98,16 +103,16 @@ def _set(draft: Draft, path: str, job_id: str, shape: Shape, read: dict[str, Any
 def _states(asker: Asker, words: list[str]) -> dict[str, list[str]]:
     """The words for each state: those of the flag, and what each word means that occurs now."""
     states = _given(asker)
-    about = f"What the words for a state mean: {', '.join(State)}."
+    about = _ABOUT_STATES
     for word in words:
         if any(word.casefold() == each.casefold() for known in states.values() for each in known):
             continue
-        state = state_of(word)
-        if asker.interactive:
-            state = asker.text("word", f"What does {word!r} mean?", about, state or State.UNKNOWN)
-            while state not in set(State):
-                state = asker.text("word", f"What does {word!r} mean?", f"Allowed: {', '.join(State)}.")
-            about = ""
+        state = usual = state_of(word)
+        while asker.interactive:
+            state = asker.text("word", f"What does {word!r} mean?", about, usual or State.UNKNOWN)
+            about = "" if state in set(State) else _ABOUT_STATES
+            if not about:
+                break
         if state and state != State.UNKNOWN:
             states.setdefault(state, []).append(word)
     return states

@@ -12,7 +12,8 @@ class Question:
     """One value of the configuration that a person is asked for.
 
     Args:
-        key: its place below the system, such as ``auth.client_id``; below ``job``, a key of the job.
+        key: its place below the system, such as ``auth.client_id``; below ``job``, a key of the job. The
+            answer of ``known.NAME`` is no key: it replaces ``{NAME}`` in the keys of other questions.
         text: what it is, in a few words.
         where: where it is found at the vendor, in one or two sentences.
         default: the value that Enter selects; made of the answers before it, by key, if it is a function.

@@ -16,15 +16,24 @@ GUIDE = Guide(
     title="any other API that returns JSON",
     name="other",
     jobs="jobs",
-    system=(Question("base_url", "Address of the API", "Scheme and host, such as https://ci.example.com."),),
+    system=(
+        Question(
+            "base_url",
+            "Address of the API",
+            "Scheme and host, such as https://ci.example.com. The path comes later.",
+        ),
+    ),
     sign_in={
         "none": SignIn("no credential"),
         "bearer": SignIn(
             "a token: Authorization: Bearer …", (Question("auth.token", "Token", "", secret=True),)
         ),
         "headers": SignIn(
-            "a key: X-Api-Key: …",
-            (Question("auth.headers.X-Api-Key", "Key", "", secret=True, flag="api-key"),),
+            "a key in a header, such as X-Api-Key: …",
+            (
+                Question("known.header", "Name of the header", "", "X-Api-Key"),
+                Question("auth.headers.{header}", "Key", "", secret=True, flag="api-key"),
+            ),
         ),
         "basic": SignIn(
             "user name and password",

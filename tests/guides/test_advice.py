@@ -14,9 +14,16 @@ BUILD = "https://cloudbuild-ext.cn-north-4.myhuaweicloud.com"
 IAM = "https://iam.cn-north-4.myhuaweicloud.com/v3/auth/tokens"
 
 
-def trouble(reason: Reason | None, auth: str = "oauth2", url: str = BUILD, **more: object) -> Trouble:
-    keys = {name: more.pop(name) for name in ("project", "token_url") if name in more}
-    return Trouble(reason, url, SimpleNamespace(type=auth, **keys), **more)  # type: ignore[arg-type]
+def trouble(
+    reason: Reason | None,
+    auth: str = "oauth2",
+    url: str = BUILD,
+    scopes: frozenset[str] | None = None,
+    *,
+    expired: bool = False,
+    **keys: str,
+) -> Trouble:
+    return Trouble(reason, url, SimpleNamespace(type=auth, **keys), scopes, expired)
 
 
 def test_every_system_has_a_guide() -> None:

@@ -26,12 +26,26 @@ JSON = st.recursive(
         ({"a": [1], "jobs": [{"name": "n"}]}, "jobs", ("name", "", "name", "")),
         ([{"id": 1, "progress": 0.5}], "@", ("id", "", "", "progress")),
         ([{"id": 1, "percent": 0}, {"id": 2, "percent": 40}], "@", ("id", "", "", "percent / `100`")),
+        (
+            [{"jobNumber": 7, "currentState": "ok", "task_title": "t"}],
+            "@",
+            ("jobNumber", "currentState", "task_title", ""),
+        ),
+        ([{"id": 1, "pct": None}, {"id": 2, "pct": 40}], "@", ("id", "", "", "pct / `100`")),
+        ([{"parentId": 1, "estate": "x", "paid": 1}], "@", ("", "", "", "")),
     ],
 )
 def test_the_usual_fields_are_found(body: Any, items: str, found: tuple[str, ...]) -> None:
     shape = shape_of(body)
     assert shape is not None
     assert (shape.items, shape.id, shape.state, shape.name, shape.progress) == (items, *found)
+
+
+def test_times_of_a_run_are_found_where_they_are_times() -> None:
+    first = {"id": 1, "createdAt": "2026-03-01T12:00:00Z", "started": None, "finished": False}
+    shape = shape_of([first, {"id": 2, "started": 1772366400, "end_time": "2026-03-01 13:00:00"}])
+    assert shape is not None
+    assert shape.times == {"queued_at": "createdAt", "started_at": "started", "ended_at": "end_time"}
 
 
 @pytest.mark.parametrize("body", [None, 1, "x", [], [1, 2], {"a": {"b": {"c": {"d": [{"id": 1}]}}}}])
@@ -64,5 +78,6 @@ def test_every_field_name_becomes_an_expression_that_finds_it(name: str) -> None
 def test_no_response_raises_and_each_expression_is_valid(body: Any, one: bool) -> None:  # noqa: FBT001
     shape = shape_of(body, one=one)
     if shape is not None:
-        for expression in filter(None, (shape.items, shape.id, shape.state, shape.progress, shape.name)):
+        found = (shape.items, shape.id, shape.state, shape.progress, shape.name, *shape.times.values())
+        for expression in filter(None, found):
             finder(expression)
