@@ -11,11 +11,7 @@ from exporter.guides import Question
 from exporter.runtime.secret import Secret, SecretError
 
 WIDTH = 80
-_SOURCES = {
-    "paste": "I paste it now; it is written to a file that only I can read",
-    "env": "from an environment variable of the exporter",
-    "file": "from a file that exists",
-}
+_SOURCES = {"env": "an environment variable of the exporter", "file": "a file that exists"}
 
 
 def show(text: str, indent: str = "") -> None:
@@ -66,15 +62,13 @@ class Asker:
             return self._secret(question, answers)
         default = question.default(answers) if callable(question.default) else question.default
         default = str(answers.get(question.key, default))
-        return self.text(
-            question.option, question.text, question.where, default, choices=tuple(question.choices)
-        )
+        if question.choices:
+            choices = dict.fromkeys(question.choices, "")
+            return self.pick(question.option, question.text, choices, default, question.where)
+        return self.text(question.option, question.text, question.where, default)
 
-    def text(
-        self, flag: str, what: str, where: str = "", default: str = "", *, choices: tuple[str, ...] = ()
-    ) -> str:
+    def text(self, flag: str, what: str, where: str = "", default: str = "") -> str:
         """The value of one flag. Fails as `ask`."""
-        kind = click.Choice(choices) if choices else click.STRING
         given = self._take(flag)
         if given is not None:
             return str(given)
@@ -83,11 +77,11 @@ class Asker:
         if where:
             click.echo()
             show(where, "  ")
-        if choices:
-            show(f"Allowed: {', '.join(choices)}.", "  ")
-        return str(click.prompt(f"  {what}", default=default or None, type=kind, show_choices=False)).strip()
+        return _prompt(what, default)
 
-    def pick(self, flag: str, what: str, choices: Mapping[str, str], default: str = "") -> str:
+    def pick(
+        self, flag: str, what: str, choices: Mapping[str, str], default: str = "", where: str = ""
+    ) -> str:
         """One of several choices, each with a text; by its number or by its name. Fails as `ask`."""
         given = self._take(flag)
         if given is not None:
@@ -97,14 +91,20 @@ class Asker:
         if not self.interactive:
             return default or self._missing(f"--{flag}", what, f"Allowed: {', '.join(choices)}.")
         click.echo()
+        if where:
+            show(where, "  ")
         wide = max(map(len, choices))
         for number, (name, about) in enumerate(choices.items(), 1):
-            click.echo(f"  {number}  {name.ljust(wide)}  {about}")
+            click.echo(f"  {number}  {name.ljust(wide)}  {about}".rstrip())
         names = {str(number): name for number, name in enumerate(choices, 1)}
-        kind = click.Choice([*names, *choices])
-        shown = next((number for number, name in names.items() if name == default), None)
-        answer = click.prompt(f"  {what} (number)", default=shown, type=kind, show_choices=False)
-        return names.get(answer, str(answer))
+        shown = next((number for number, name in names.items() if name == default), "")
+        while True:
+            answer = _prompt(f"{what} (number)", shown)
+            name = names.get(answer, answer)
+            if name in choices:
+                return name
+            # The answer is not quoted: it may be a secret that was pasted too early.
+            show(f"Allowed: a number from 1 to {len(choices)}, or a name of this list.", "  ")
 
     def several(self, flag: str) -> tuple[str, ...]:
         """The values of a flag that can be repeated."""
@@ -127,20 +127,20 @@ class Asker:
         click.echo()
         if question.where:
             show(question.where, "  ")
+        show("Paste it; it is not shown. Only Enter: use a variable or a file instead.", "  ")
+        value = click.prompt(f"  {question.text}", default="", show_default=False, hide_input=True).strip()
+        return Pasted(value) if value else self._source(question.text)
+
+    def _source(self, what: str) -> Mapping[str, str]:
+        """The variable or the file that contains a secret."""
         while True:
-            match self.pick(f"{flag}.source", f"{question.text}: where from?", _SOURCES, "paste"):
-                case "paste":
-                    value = click.prompt(f"  {question.text} (it is not shown)", hide_input=True)
-                    return Pasted(value.strip())
-                case "env":
-                    source = {"env": click.prompt("  Name of the variable")}
-                case _:
-                    path = click.prompt("  Path of the file", type=click.Path(path_type=Path))
-                    source = {"file": str(path.expanduser().resolve())}
-            if problem := _unreadable(source):
-                show(f"{problem[0].upper()}{problem[1:]}.", "  ")
+            if self.pick("", f"{what}: where from?", _SOURCES) == "env":
+                source = {"env": _prompt("Name of the variable")}
             else:
+                source = {"file": str(Path(_prompt("Path of the file")).expanduser().resolve())}
+            if not (problem := _unreadable(source)):
                 return source
+            show(f"{problem[0].upper()}{problem[1:]}.", "  ")
 
     def _take(self, flag: str) -> Any:
         """The value of a flag, once: a person is asked for another one if it does not work."""
@@ -148,6 +148,15 @@ class Asker:
 
     def _missing(self, flag: str, what: str, where: str) -> Any:
         raise click.UsageError(f"{flag} is missing: {what}. {where}".rstrip())
+
+
+def _prompt(what: str, default: str = "") -> str:
+    """The line that a person answers with, without spaces around it; only Enter selects the default."""
+    while True:
+        answer = str(click.prompt(f"  {what}", default=default, show_default=bool(default))).strip()
+        if answer:
+            return answer
+        show("A value is needed.", "  ")
 
 
 def _unreadable(source: Mapping[str, str]) -> str:

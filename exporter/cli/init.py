@@ -1,6 +1,7 @@
 """The command ``init``."""
 
 import contextlib
+import shlex
 import shutil
 import signal
 import sys
@@ -150,6 +151,8 @@ def _report(target: Path, secrets: list[Path], draft: Draft) -> None:
         show(f"serve needs these variables too: {', '.join(variables)}.")
     started = Path(sys.argv[0])
     command = COMMAND if shutil.which(COMMAND) else str(started) if started.name == COMMAND else MODULE
-    click.echo(f"\nRun it:  {command} serve {target}")
-    click.echo("Open:    http://127.0.0.1:10072/jobs (the jobs)")
-    click.echo("         http://127.0.0.1:10072/     (the next steps)")
+    file = shlex.quote(str(target))
+    click.echo(f"\nSee the jobs here:  {command} watch {file}")
+    click.echo(f"Run the exporter:   {command} serve {file}")
+    click.echo("  Its pages:        http://127.0.0.1:10072/jobs (all jobs)")
+    click.echo("                    http://127.0.0.1:10072/     (how Prometheus scrapes it)")

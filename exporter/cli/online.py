@@ -16,14 +16,15 @@ WIDTH = 80
 _OK, _FAILED = "ok      ", "failed  "
 
 
-def lines(online: Online, system: SystemConfig) -> Iterator[str]:
+def lines(online: Online, system: SystemConfig, indent: str = "") -> Iterator[str]:
     """One line for each read; under one that failed, what to do and who can do it."""
-    yield f"{online.plan.name}: {system.provider.name} at {online.plan.upstream.place['host']}"
+    yield f"{indent}{online.plan.name}: {system.provider.name} at {online.plan.upstream.place['host']}"
+    below = f"{indent}{' ' * 10}"
     for attempt in online.attempts:
         mark = _FAILED if attempt.failure is not None else _OK
-        yield from _wrapped(f"  {mark}{_result(attempt)}", 10)
+        yield from _wrapped(f"{indent}  {mark}{_result(attempt)}", below)
         if advice := next_step(attempt, system):
-            yield from _wrapped(f"{' ' * 10}{advice}", 10)
+            yield from _wrapped(f"{below}{advice}", below)
 
 
 def values(online: Online, system: SystemConfig) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _result(attempt: Attempt) -> str:
     return f"{attempt.what}: {counted(len(attempt.found or ()), 'job')} found"
 
 
-def _wrapped(line: str, indent: int) -> list[str]:
+def _wrapped(line: str, indent: str) -> list[str]:
     return textwrap.wrap(
-        printable(line), WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False
+        printable(line), WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
     )

@@ -1,23 +1,27 @@
 """The questions of `init` in their order, each tried as soon as that is possible."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
+from rich.cells import cell_len, set_cell_size
 
 from exporter.cli import setup_json
 from exporter.cli.asking import WIDTH, Asker, show
 from exporter.cli.draft import Draft
 from exporter.cli.trial import Trial, TrialError
 from exporter.cli.user_errors import UserError
-from exporter.guides import GUIDES, Question
+from exporter.guides import GUIDES, Guide, Question
+from exporter.model.failure import Reason
 from exporter.model.text import printable
 from exporter.providers.base import Found
 
 SHOWN = 12
 """Jobs that are shown by name."""
+NAME_WIDTH = 40
 ALL = "all"
-AGAIN = "Answer again? With n it is written as it is."
+_ADDRESS, _CREDENTIAL, _JOBS, _WRITE = "address", "credential", "jobs", "write"
+_CREDENTIAL_REASONS = (Reason.AUTH, Reason.UNAUTHORIZED, Reason.FORBIDDEN)
 
 
 class Setup:
@@ -42,28 +46,30 @@ class Setup:
         systems = {name: guide.title for name, guide in GUIDES.items()}
         provider = self._asker.pick("system", "Which system?", systems)
         draft = Draft(provider, GUIDES[provider], GUIDES[provider].name)
-        while not self._works(lambda: self._name(draft)):
-            pass
+        self._repeat(self._name, draft)
+        self._repeat(self._reach, draft)
+        self._repeat(self._sign_in, draft)
         while True:
-            while not self._works(lambda: self._reach(draft)):
-                pass
             try:
-                self._sign_in(draft)
+                if not draft.complete:
+                    self._jobs(draft)
+                self._read(draft)
             except TrialError as error:
                 self._show(error)
-                if draft.complete and not self._asker.confirm(AGAIN, default=True):
+                if not self._again(draft, error.reason):
                     return draft
             else:
                 return draft
 
-    def _works(self, step: Any) -> bool:
-        """Whether a step succeeds; shows why not. Ends the command if nobody can be asked."""
-        try:
-            step()
-        except TrialError as error:
-            self._show(error)
-            return False
-        return True
+    def _repeat(self, step: Callable[[Draft], None], draft: Draft) -> None:
+        """Asks until the answers are accepted. Ends the command if nobody can be asked."""
+        while True:
+            try:
+                step(draft)
+            except TrialError as error:
+                self._show(error)
+            else:
+                return
 
     def _show(self, error: TrialError) -> None:
         if not self._asker.interactive:
@@ -71,14 +77,41 @@ class Setup:
         click.echo()
         show(str(error), "  ")
 
+    def _again(self, draft: Draft, reason: Reason | None) -> bool:
+        """Asks for what was wrong again; false if the draft is to be written as it is."""
+        choices = {_CREDENTIAL: "enter another credential", _ADDRESS: "enter another address"}
+        if draft.provider == "json" or draft.guide.listing != ():
+            choices[_JOBS] = "enter again which jobs are read"
+        if draft.complete:
+            choices[_WRITE] = "write the configuration nevertheless"
+        usual = _CREDENTIAL if reason in _CREDENTIAL_REASONS or _JOBS not in choices else _JOBS
+        match self._asker.pick("again", "What next?", choices, usual):
+            case "address":
+                self._repeat(self._reach, draft)
+            case "credential":
+                self._repeat(self._sign_in, draft)
+            case "jobs":
+                draft.complete = False
+            case _:
+                return False
+        return True
+
     def _name(self, draft: Draft) -> None:
-        draft.name = self._asker.text("name", "Name of it here", default=draft.guide.name)
-        self._trial.name(draft.name)
+        what = "Name of the system in the configuration"
+        name = self._asker.text("name", what, default=draft.guide.name)
+        self._trial.name(name)
+        draft.name = name
 
     def _reach(self, draft: Draft) -> None:
         """Asks for the address, and whether a server responds there."""
+        before = dict(draft.answers)
         self._ask(draft, draft.guide.system)
         draft.answers["base_url"] = draft.answers["base_url"].rstrip("/")
+        try:
+            self._trial.check(draft, "base_url")
+        except TrialError:
+            draft.answers = before  # an address that is not allowed is no default
+            raise
         if self._offline:
             return
         self._trial.reach(draft.answers["base_url"])
@@ -86,7 +119,7 @@ class Setup:
             click.echo("  A server responds there.")
 
     def _sign_in(self, draft: Draft) -> None:
-        """Asks for the credential and the jobs, and tries them."""
+        """Asks for the credential."""
         guide, before = draft.guide, draft.auth
         kinds = {kind: sign_in.about for kind, sign_in in guide.sign_in.items()}
         usual = before if before in kinds else next(iter(kinds))
@@ -94,7 +127,12 @@ class Setup:
         if before != draft.auth:
             draft.answers = {k: each for k, each in draft.answers.items() if not k.startswith("auth.")}
         self._ask(draft, guide.sign_in[draft.auth].questions)
-        draft.complete, draft.discover, draft.jobs = False, None, []
+        self._trial.check(draft, "auth")
+
+    def _jobs(self, draft: Draft) -> None:
+        """Asks for the jobs, or for what is needed to list them."""
+        guide = draft.guide
+        draft.discover, draft.jobs = None, []
         if draft.provider == "json":
             setup_json.ask(draft, self._asker, None if self._offline else self._trial)
         elif guide.listing is None:
@@ -104,7 +142,6 @@ class Setup:
             self._ask(draft, guide.listing)
             draft.discover = {**_below(draft.answers, "discover"), **guide.discover(draft.answers)}
         draft.complete = True
-        self._read(draft)
 
     def _ask(self, draft: Draft, questions: Iterable[Question]) -> None:
         for question in questions:
@@ -112,19 +149,19 @@ class Setup:
 
     def _read(self, draft: Draft) -> None:
         """Reads the system once and asks which jobs to watch."""
+        self._trial.load(draft)
         if self._offline:
             self._choose(draft, None)
             self._trial.load(draft)
             return
-        self._trial.load(draft)
         result = self._trial.read(draft)
         if not result.works:
-            raise TrialError("The system cannot be read.")
+            raise TrialError("The system cannot be read.", result.reason)
         if draft.discover is None:
             return
         self._choose(draft, next((each.found for each in result.attempts if each.found is not None), {}))
-        if draft.jobs and not self._trial.read(draft).works:
-            raise TrialError("A job cannot be read.")
+        if draft.jobs and not (result := self._trial.read(draft)).works:
+            raise TrialError("A job cannot be read.", result.reason)
 
     def _choose(self, draft: Draft, found: Mapping[str, Found] | None) -> None:
         """Asks which of the found jobs to watch: all, also those that come later, or some.
@@ -134,28 +171,40 @@ class Setup:
         """
         if draft.discover is None:
             return
-        jobs = f"{len(found)} {draft.guide.jobs}" if found is not None else draft.guide.jobs
-        names = _names(found or {})
-        if self._asker.interactive and names:
-            _show_names(names)
-        answer = self._asker.text(
-            "watch",
-            f"{jobs}: watch all, or which (1,2 or ids)?",
-            f"All means also {draft.guide.jobs} that appear later.",
-            ALL,
+        jobs = draft.guide.jobs if found is None else f"{len(found)} {draft.guide.jobs}"
+        if self._asker.interactive and found:
+            _show_jobs(found)
+        while True:
+            answer = self._asker.text(
+                "watch",
+                f"{jobs}: watch all, or which (1,2 or ids)?",
+                f"All means also {draft.guide.jobs} that appear later.",
+                ALL,
+            )
+            try:
+                chosen = _chosen(answer, draft.guide, found)
+            except TrialError as error:
+                self._show(error)
+            else:
+                break
+        if chosen is not None:
+            draft.discover, draft.jobs = None, chosen
+
+
+def _chosen(answer: str, guide: Guide, found: Mapping[str, Found] | None) -> list[dict[str, Any]] | None:
+    """The keys of the jobs that an answer names; ``None`` for all."""
+    if answer == ALL:
+        return None
+    by_number = {str(number): job_id for number, job_id in enumerate(found or (), 1)}
+    chosen = [by_number.get(word.strip(), word.strip()) for word in answer.split(",") if word.strip()]
+    if found is None:
+        key = guide.job[0].key.removeprefix("job.") if guide.job else "id"
+        return [{key: job_id} for job_id in chosen]
+    if unknown := [job_id for job_id in chosen if job_id not in found]:
+        raise TrialError(
+            f"--watch: {', '.join(unknown)} is not among the {len(found)} {guide.jobs} that were found."
         )
-        if answer == ALL:
-            return
-        by_number = {str(number): job_id for number, job_id in enumerate(names, 1)}
-        chosen = [by_number.get(word.strip(), word.strip()) for word in answer.split(",") if word.strip()]
-        if found is None:
-            key = draft.guide.job[0].key.removeprefix("job.") if draft.guide.job else "id"
-            draft.jobs = [{key: job_id} for job_id in chosen]
-        elif unknown := [job_id for job_id in chosen if job_id not in found]:
-            raise TrialError(f"--watch: {', '.join(unknown)} is not among the {jobs} that were found.")
-        else:
-            draft.jobs = [dict(found[job_id].keys) for job_id in chosen]
-        draft.discover = None
+    return [dict(found[job_id].keys) for job_id in chosen]
 
 
 def _below(answers: Mapping[str, Any], first: str) -> dict[str, Any]:
@@ -165,18 +214,18 @@ def _below(answers: Mapping[str, Any], first: str) -> dict[str, Any]:
     }
 
 
-def _names(found: Mapping[str, Found]) -> dict[str, str]:
-    """The name of each job, by ``job_id``."""
-    return {
-        job_id: each.name or (each.status.name if each.status is not None else "") or ""
-        for job_id, each in found.items()
-    }
-
-
-def _show_names(names: Mapping[str, str]) -> None:
+def _show_jobs(found: Mapping[str, Found]) -> None:
+    """The first jobs, each with its name and its state, as far as the listing has them."""
+    rows = []
+    for number, (job_id, each) in enumerate([*found.items()][:SHOWN], 1):
+        status = each.status
+        name = each.name or (status.name if status is not None else "") or ""
+        state = "cannot be read" if each.failure is not None else status.state if status is not None else ""
+        rows.append([f"{number:>4}", job_id, name if name != job_id else "", state])
+    widths = [min(max(map(cell_len, column)), NAME_WIDTH) for column in zip(*rows, strict=True)]
     click.echo()
-    for number, (job_id, name) in enumerate([*names.items()][:SHOWN], 1):
-        line = f"  {number:>4}  {job_id}  {name}".rstrip()
-        click.echo(printable(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"))
-    if len(names) > SHOWN:
-        click.echo(f"        and {len(names) - SHOWN} more")
+    for row in rows:
+        cells = (set_cell_size(printable(cell), width) for cell, width in zip(row, widths, strict=True))
+        click.echo(set_cell_size("  ".join(cell for cell in cells if cell), WIDTH).rstrip())
+    if len(found) > SHOWN:
+        click.echo(f"      and {len(found) - SHOWN} more")

@@ -1,6 +1,8 @@
 """Tries the draft of a configuration, as `check --online` and `list` do."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,11 @@ from exporter import config, service
 from exporter.cli import online as tried
 from exporter.cli.draft import Draft
 from exporter.collector.online import Attempt, Online
-from exporter.config import ConfigError, Registry
+from exporter.config import ConfigError, Finding, Registry
 from exporter.config.masked import secret_masks
 from exporter.config.models import SystemName
 from exporter.config_types import HttpUrl
-from exporter.model.failure import Failure
+from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.transport import blocking_session
 from exporter.upstream.masks import Masks
@@ -25,7 +27,15 @@ MOST_SECONDS = 60.0
 
 
 class TrialError(Exception):
-    """A trial failed; the text is for people, in whole sentences and without a secret."""
+    """A trial failed; the text is for people, in whole sentences and without a secret.
+
+    Args:
+        reason: of the failure; ``None`` if no request has failed.
+    """
+
+    def __init__(self, text: str, reason: Reason | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Trial:
@@ -53,22 +63,30 @@ class Trial:
             detail = error.detail if isinstance(error, Failure) else "the request could not be sent"
             raise TrialError(f"{url} cannot be reached: {detail}.") from None
 
+    def check(self, draft: Draft, key: str) -> None:
+        """Raises a `TrialError` if this key has an error or a warning, whatever the others have."""
+        place = f"systems.{draft.name}.{key}"
+        # Warnings need a configuration without errors, such as one without any job.
+        whole = replace(draft, discover=dict(draft.guide.discover(draft.answers)) or None)
+        _raise(each for each in self._findings(whole) if each.path.startswith(place))
+
     def load(self, draft: Draft) -> None:
         """Raises a `TrialError` if the draft has an error or a warning as a configuration."""
+        _raise(self._findings(draft))
+
+    def _findings(self, draft: Draft) -> Sequence[Finding]:
         path = draft.write_trial(self._folder)
         try:
-            findings = config.warnings(config.load(path, registry=self._registry))
+            return config.warnings(config.load(path, registry=self._registry))
         except ConfigError as error:
-            findings = list(error.errors)
-        if findings:
-            raise TrialError(" ".join(f"{each.path}: {each.text}." for each in findings))
+            return error.errors
 
     def read(self, draft: Draft) -> Online:
         """Reads listing and jobs of a draft that can be loaded."""
         result, loaded = self._read(draft)
         click.echo()
-        for line in tried.lines(result, loaded.systems[0]):
-            click.echo(f"  {line}")
+        for line in tried.lines(result, loaded.systems[0], "  "):
+            click.echo(line)
         return result
 
     def words(self, draft: Draft) -> list[str]:
@@ -104,7 +122,8 @@ class Trial:
         response = recorder.responses().get(1)
         if response is None or not 200 <= response.status < 300:
             step = tried.next_step(Attempt("", failure=failure), loaded.systems[0])
-            raise TrialError(f"There is no such response: {failure}. {step}")
+            reason = failure.reason if failure is not None else None
+            raise TrialError(f"There is no such response: {failure}. {step}", reason)
         recorder.add_issued(masks := secret_masks(loaded, draft.name))
         return response, masks
 
@@ -113,6 +132,11 @@ class Trial:
         running = service.Service(path, service.Options(registry=self._registry))
         [result], loaded = asyncio.run(running.try_online())
         return result, loaded
+
+
+def _raise(findings: Iterable[Finding]) -> None:
+    if texts := [f"{each.path}: {each.text}." for each in findings]:
+        raise TrialError(" ".join(texts))
 
 
 def _check(kind: Any, value: str) -> None:

@@ -54,7 +54,12 @@ class Online:
     @property
     def works(self) -> bool:
         """Whether nothing failed."""
-        return all(attempt.failure is None for attempt in self.attempts)
+        return self.reason is None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Of the first failure."""
+        return next((attempt.reason for attempt in self.attempts if attempt.failure is not None), None)
 
 
 async def try_systems(plans: Iterable[Plan], clock: Clock) -> list[Online]:

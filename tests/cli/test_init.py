@@ -111,7 +111,7 @@ def test_flags_alone_write_a_configuration_that_check_accepts(
     done = run("init", "--system", system, *base(simulated, path), *flags, *more, SECRET=secret)
     assert done.returncode == 0, done
     assert "jobs found" in done.stdout
-    assert done.stdout.rstrip().splitlines()[-3].endswith(" serve config.yaml")
+    assert " serve config.yaml" in done.stdout
     checked = run("check", "--online", "config.yaml", SECRET=secret)
     assert (checked.returncode, "warning" in checked.stdout) == (0, False)
     assert secret not in Path("config.yaml").read_text() + done.stdout
@@ -212,7 +212,7 @@ def test_a_person_is_asked_before_a_file_is_overwritten(answer: Answer) -> None:
 
 
 def test_a_pasted_secret_goes_to_a_file_that_only_its_owner_can_read(answer: Answer, simulated: str) -> None:
-    done = answer("3", "web", f"{simulated}/crafter/studio", "", "", crafter.TOKEN, "corporate, 3")
+    done = answer("3", "web", f"{simulated}/crafter/studio", "", crafter.TOKEN, "corporate, 3")
     assert done.exit_code == 0, done.output
     secret = Path("secrets/web-token")
     assert secret.read_text() == crafter.TOKEN
@@ -228,8 +228,8 @@ def test_a_pasted_secret_goes_to_a_file_that_only_its_owner_can_read(answer: Ans
 
 def test_a_wrong_answer_can_be_given_again(answer: Answer, simulated: str) -> None:
     where = f"{simulated}/crafter/studio"
-    first = ("3", "no name!", "site", "http://127.0.0.1:1/studio", where, "", "", "wrong", "y")
-    done = answer(*first, "", "", "", crafter.TOKEN, "all")
+    first = ("3", "no name!", "site", "http://127.0.0.1:1/studio", where, "", "wrong", "credential")
+    done = answer(*first, "", crafter.TOKEN, "all")
     assert done.exit_code == 0, done.output
     assert written()["base_url"] == where
     assert written()["discover"] == {"sites": True}
@@ -237,8 +237,31 @@ def test_a_wrong_answer_can_be_given_again(answer: Answer, simulated: str) -> No
     assert "(127.0.0.1:1, libcurl error 7)" in done.output
 
 
+def test_an_address_that_is_not_allowed_is_asked_for_again_before_the_credential(
+    answer: Answer, simulated: str
+) -> None:
+    done = answer("3", "", "studio.example.com", f"{simulated}/crafter", f"{simulated}/crafter/studio")
+    assert "Address of Studio [studio.example.com]" not in done.output
+    assert "does not end in /studio" in done.output
+    assert done.output.count("Which credential?") == 1
+
+
+def test_another_address_does_not_need_the_credential_again(answer: Answer, simulated: str) -> None:
+    lines = ("3", "", f"{simulated}/elsewhere/studio", "", crafter.TOKEN, "address")
+    done = answer(*lines, f"{simulated}/crafter/studio", "all")
+    assert done.exit_code == 0, done.output
+    assert Path("secrets/site-token").read_text() == crafter.TOKEN
+    assert written()["base_url"] == f"{simulated}/crafter/studio"
+
+
+def test_a_secret_that_is_pasted_at_another_question_is_not_repeated(answer: Answer, api: str) -> None:
+    done = answer("6", "", api, SHOP)
+    assert "Allowed: a number from 1 to 4" in done.output
+    assert SHOP not in done.output.replace(f"[1]: {SHOP}", "")  # as the terminal shows what is typed
+
+
 def test_what_does_not_work_is_written_only_if_that_is_wanted(answer: Answer, simulated: str) -> None:
-    done = answer("3", "", f"{simulated}/crafter/studio", "", "", "wrong", "n")
+    done = answer("3", "", f"{simulated}/crafter/studio", "", "wrong", "write")
     assert done.exit_code == 0, done.output
     assert Path("secrets/site-token").read_text() == "wrong"
 
@@ -250,9 +273,9 @@ def test_a_password_in_an_address_is_refused_and_not_shown(run: Run) -> None:
     assert "hush-hush" not in done.stderr + done.stdout
 
 
-@pytest.mark.parametrize("answers", range(7))
+@pytest.mark.parametrize("answers", range(6))
 def test_ctrl_c_leaves_nothing(answers: int, answer: Answer, simulated: str) -> None:
-    lines = ("3", "", f"{simulated}/crafter/studio", "", "", crafter.TOKEN)[:answers]
+    lines = ("3", "", f"{simulated}/crafter/studio", "", crafter.TOKEN)[:answers]
     done = answer(*lines)
     assert done.exit_code == 1
     assert "Nothing was written." in done.output
@@ -274,7 +297,7 @@ def test_the_end_of_the_terminal_leaves_no_pasted_secret(
         return read(self, draft)
 
     monkeypatch.setattr(Trial, "read", ended)
-    done = answer("3", "", f"{simulated}/crafter/studio", "", "", crafter.TOKEN, "all")
+    done = answer("3", "", f"{simulated}/crafter/studio", "", crafter.TOKEN, "all")
     assert (done.exit_code, files()) == (1, [])
     assert [*trials.iterdir()] == []
 
@@ -292,12 +315,12 @@ def test_an_interrupt_while_files_are_written_leaves_nothing(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    done = answer("3", "", f"{simulated}/crafter/studio", "", "", crafter.TOKEN, "all")
+    done = answer("3", "", f"{simulated}/crafter/studio", "", crafter.TOKEN, "all")
     assert (done.exit_code, files()) == (1, [])
 
 
 def test_a_home_made_api_is_found_out_from_its_list(answer: Answer, api: str, run: Run) -> None:
-    done = answer("6", "", api, "2", "1", SHOP, "/jobs?limit=9", "", "", "", "", "", "", "all")
+    done = answer("6", "", api, "2", SHOP, "/jobs?limit=9", "", "", "", "", "", "", "all")
     assert done.exit_code == 0, done.output
     assert SHOP not in done.output
     assert written()["read"] == {
@@ -316,6 +339,17 @@ def test_a_home_made_api_is_found_out_from_its_list(answer: Answer, api: str, ru
     }
     checked = run("check", "--online", "config.yaml")
     assert (checked.returncode, "warning" in checked.stdout) == (0, False)
+
+
+def test_the_header_of_a_key_can_have_any_name(answer: Answer, api: str) -> None:
+    lines = ("6", "", api, "headers", "X Token", "k", "headers", "Authorization", SHOP)
+    done = answer(*lines, f"{api}/jobs", "", "", "", "", "", "", "all")
+    assert done.exit_code == 0, done.output
+    assert written()["auth"] == {
+        "type": "headers",
+        "headers": {"Authorization": {"file": "secrets/other-api-key"}},
+    }
+    assert written()["discover"]["path"] == "/jobs"
 
 
 def test_a_home_made_api_needs_few_flags(api: str, run: Run) -> None:
@@ -364,14 +398,14 @@ def test_a_secret_can_stay_in_a_variable_or_a_file(
     monkeypatch.setenv("API_TOKEN", SHOP)
     monkeypatch.delenv("NO_TOKEN", raising=False)
     found = ("/jobs", "", "", "", "", "", "", "all")
-    done = answer("6", "", api, "2", "env", "NO_TOKEN", "env", "API_TOKEN", *found)
+    done = answer("6", "", api, "2", "", "env", "NO_TOKEN", "env", "API_TOKEN", *found)
     assert done.exit_code == 0, done.output
     assert "The environment variable NO_TOKEN is not set." in done.output
     assert written()["auth"]["token"] == {"env": "API_TOKEN"}
     assert "serve needs these variables too: API_TOKEN." in done.output
 
     Path("token").write_text(SHOP)
-    done = answer("6", "", api, "2", "file", "none", "file", "token", *found, flags=("--overwrite",))
+    done = answer("6", "", api, "2", "", "file", "none", "file", "token", *found, flags=("--overwrite",))
     assert done.exit_code == 0, done.output
     assert written()["auth"]["token"] == {"file": str(tmp_path / "token")}
     assert SHOP not in done.output
@@ -386,8 +420,7 @@ def test_a_word_for_no_state_is_asked_for_again(answer: Answer, api: str) -> Non
 
 
 def test_a_job_that_was_not_found_cannot_be_chosen(answer: Answer, simulated: str) -> None:
-    lines = ("3", "", f"{simulated}/crafter/studio", "", "", crafter.TOKEN, "nowhere", "y")
-    done = answer(*lines, "", "", "", crafter.TOKEN, "corporate")
+    done = answer("3", "", f"{simulated}/crafter/studio", "", crafter.TOKEN, "nowhere", "corporate")
     assert done.exit_code == 0, done.output
     assert "nowhere is not among the" in done.output
     assert written()["jobs"] == [{"site_id": "corporate"}]
