@@ -6,7 +6,6 @@ not be called from a callback, so sockets are watched, and handles added or remo
 
 import asyncio
 import threading
-from contextlib import suppress
 
 import pycurl
 from requests import PreparedRequest
@@ -17,6 +16,7 @@ from exporter.runtime.compute import Turns
 from exporter.transport.handle import Handle
 from exporter.transport.pem import Pem
 from exporter.transport.settings import DEFAULTS, ConnectionSettings
+from exporter.transport.sockets import Sockets
 
 
 class ConnectionPool:
@@ -56,7 +56,7 @@ class ConnectionPool:
         self._closed = self._ended = False
         self.stalled = False
         self._idle: asyncio.Future[None] | None = None
-        self._sockets: dict[int, int] = {}
+        self._sockets = Sockets(self._on_events)
         self._changes: list[tuple[int, int]] = []
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -115,8 +115,7 @@ class ConnectionPool:
         await self._all_ended(grace)
         self._end_all(Failure(Reason.INTERNAL, "the connection pool was closed"))
         await self._all_ended(1.0)
-        for fd in list(self._sockets):
-            self._watch(fd, 0)
+        self._sockets.close()
         if self._timer is not None:
             self._timer.cancel()
         self._ended = True
@@ -167,10 +166,17 @@ class ConnectionPool:
     def _set_timeout(self, milliseconds: int) -> None:
         self._due = None if milliseconds < 0 else self._loop.time() + milliseconds / 1000
 
+    def _on_events(self) -> None:
+        for fd, events in self._sockets.events():
+            # An event that is not handled is reported in the next turn again.
+            if self._turns.is_over:
+                break
+            self._socket_action(fd, events)
+        self._apply_changes()
+
     def _socket_action(self, fd: int, events: int) -> None:
         """Lets libcurl handle events of a socket, or its timeout."""
-        # An event that is not handled is reported in the next turn again.
-        if self._ended or (fd != pycurl.SOCKET_TIMEOUT and self._turns.is_over):
+        if self._ended:
             return
         try:
             alive = self._multi.socket_action(fd, events)[1]
@@ -180,7 +186,6 @@ class ConnectionPool:
             return
         if alive < len(self._waiting):
             self._collect_ended()
-        self._apply_changes()
 
     def _end_all(self, failure: Failure) -> None:
         for ended in self._waiting.values():
@@ -196,9 +201,11 @@ class ConnectionPool:
 
     def _apply_changes(self) -> None:
         """Watches the sockets and the time that libcurl's callbacks have recorded."""
+        if self._ended:
+            return
         changes, self._changes = self._changes, []
         for fd, what in changes:
-            self._watch(fd, 0 if what == pycurl.POLL_REMOVE else what)
+            self._sockets.watch(fd, what)
         due = self._due
         if due is None or self._timeout_scheduled:
             return
@@ -210,25 +217,11 @@ class ConnectionPool:
                 self._timer.cancel()
             self._timer = self._loop.call_at(due, self._timer_fired)
 
-    def _watch(self, fd: int, events: int) -> None:
-        changed = self._sockets.pop(fd, 0) ^ events
-        if events:
-            self._sockets[fd] = events
-        # libcurl may have closed the socket already; the loop has then removed it although it raises.
-        with suppress(OSError):
-            if changed & events & pycurl.POLL_IN:
-                self._loop.add_reader(fd, self._socket_action, fd, pycurl.CSELECT_IN)
-            elif changed & pycurl.POLL_IN:
-                self._loop.remove_reader(fd)
-            if changed & events & pycurl.POLL_OUT:
-                self._loop.add_writer(fd, self._socket_action, fd, pycurl.CSELECT_OUT)
-            elif changed & pycurl.POLL_OUT:
-                self._loop.remove_writer(fd)
-
     def _fire_timeout(self) -> None:
         self._timeout_scheduled = False
         self._due = None
         self._socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._apply_changes()
 
     def _timer_fired(self) -> None:
         self._timer = None

@@ -106,13 +106,14 @@ class ReloadingPool:
         """Makes a new pool if the files have changed."""
         try:
             found = await tasks.in_thread(lambda: _changed(self._settings.tls, self._stamp))
+            if found is not None and not self._closed:
+                stamp, pem = found
+                self._pool = self._replaced(pem)
+                self._stamp = stamp
         except (OSError, ValueError) as error:  # an OSError: no descriptor is free
             self._failed(str(error))
         else:
             self._error = ""
-            if found is not None and not self._closed:
-                self._stamp, pem = found
-                self._pool = self._replaced(pem)
         finally:
             self._check = None
 
