@@ -17,6 +17,7 @@ CHART = "helm/remote-job-exporter"
 
 _VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 _HEADING = re.compile(r"^## \[(.+?)\] - (.+)$", re.MULTILINE)
+_UPGRADE = re.compile(r"^### To (.+)$", re.MULTILINE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _IMAGE = re.compile(r"remote-job-exporter:v?(\d+\.\d+\.\d+[\w.-]*)")
 
@@ -43,6 +44,9 @@ def named(root: Path) -> Iterator[Named]:
     if tag := yaml.safe_load(_text(root / CHART / "values.yaml"))["image"]["tag"]:
         yield Named(f"{CHART}/values.yaml: image.tag", str(tag))
     yield Named("CHANGELOG.md: newest heading", _first(_HEADING, root / "CHANGELOG.md"))
+    yield Named(
+        "docs/guides/upgrading.md: newest heading", _first(_UPGRADE, root / "docs/guides/upgrading.md")
+    )
     for file in _that_name_images(root):
         for image in _IMAGE.findall(_text(file)):
             yield Named(f"{file.relative_to(root)}: image", image)

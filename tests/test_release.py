@@ -72,6 +72,12 @@ def test_what_is_ready_can_be_released(copy: Path) -> None:
         (f"{CHART}/Chart.yaml", f"exporter:{__version__}", "exporter:9.9.9", "Chart.yaml: image is 9.9.9"),
         (f"{CHART}/values.yaml", '\n  tag: ""', "\n  tag: 9.9.9", "values.yaml: image.tag is 9.9.9"),
         ("CHANGELOG.md", f"## [{__version__}]", "## [9.9.9]", "CHANGELOG.md: newest heading is 9.9.9"),
+        (
+            "docs/guides/upgrading.md",
+            f"### To {__version__}",
+            "### To 9.9.9",
+            "upgrading.md: newest heading is 9.9.9",
+        ),
         ("CHANGELOG.md", "2026-01-31", "unreleased", "CHANGELOG.md: 0.1.0 is unreleased"),
         ("README.md", "# ", "remote-job-exporter:9.9.9\n# ", "README.md: image is 9.9.9"),
     ],
@@ -133,7 +139,7 @@ def test_no_workflow_has_a_right_that_a_job_did_not_ask_for() -> None:
     made = _workflow("release.yaml")
     assert made["permissions"] == {}
     rights = {name: job["permissions"] for name, job in made["jobs"].items()}
-    assert {name for name, right in rights.items() if right.get("contents") == "write"} == {"publish"}
+    assert {name for name, right in rights.items() if right.get("contents") == "write"} == {"publish", "site"}
     assert {name for name, right in rights.items() if right.get("packages") == "write"} == {"image", "chart"}
 
 
@@ -179,6 +185,22 @@ def test_the_chart_that_is_released_takes_the_image_from_where_it_was_pushed(tmp
     rendered = render(chart=tmp_path / CHART)
     assert exporter(rendered)["image"] == image
     assert f"image: {image}\n" in (tmp_path / CHART / "Chart.yaml").read_text()
+
+
+def test_pypi_gets_wheel_and_sdist_and_a_release_the_checksums_of_all(tmp_path: Path) -> None:
+    jobs = _workflow("release.yaml")["jobs"]
+    files = ("a.whl", "a.tar.gz", "sbom.cdx.json")
+    (tmp_path / "dist").mkdir()
+    for name in files:
+        (tmp_path / "dist" / name).write_text(name)
+    (chosen,) = [step["run"] for step in jobs["pypi"]["steps"] if "run" in step]
+    subprocess.run(["bash", "-eo", "pipefail", "-c", chosen], cwd=tmp_path, check=True)
+    assert {file.name for file in (tmp_path / "upload").iterdir()} == {"a.whl", "a.tar.gz"}
+    summed, published = [step for step in jobs["publish"]["steps"] if "run" in step]
+    subprocess.run(["bash", "-c", summed["run"]], cwd=tmp_path / summed["working-directory"], check=True)
+    sums = (tmp_path / "dist" / "SHA256SUMS").read_text()
+    assert sorted(line.split()[1] for line in sums.splitlines()) == sorted(files)
+    assert published["run"].endswith(" dist/*")
 
 
 def test_ci_runs_on_every_python_from_the_oldest_supported() -> None:

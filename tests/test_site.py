@@ -1,5 +1,7 @@
 """The sources of the documentation site; Sphinx itself runs in CI and in a release."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,32 @@ def test_a_page_from_outside_has_its_links_moved_with_it(root: Path) -> None:
     unit = f"{pages.REPOSITORY}/blob/main/deploy/unit.service"
     assert (root / "site/changes.md").read_text() == f"[One](guides/one.md) [unit]({unit})"
     assert (root / "site/pictures/one.png").exists()
+
+
+def test_a_published_site_keeps_its_folder_and_latest_is_the_highest_version(tmp_path: Path) -> None:
+    who = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
+    env = {**os.environ, **dict.fromkeys(who, "x")}
+
+    def run(*command: str | Path) -> str:
+        return subprocess.run(
+            command, cwd=tmp_path / "clone", env=env, check=True, capture_output=True, text=True
+        ).stdout
+
+    (tmp_path / "clone").mkdir()
+    run("git", "init", "--quiet", "--bare", "../origin")
+    run("git", "clone", "--quiet", "../origin", ".")
+    (tmp_path / "clone" / "code").touch()
+    run("git", "add", "code")
+    run("git", "commit", "--quiet", "--message", "code")
+    for version in ("1.9.0", "1.10.0", "1.9.1"):
+        (tmp_path / "site").mkdir(exist_ok=True)
+        (tmp_path / "site" / "index.html").write_text(version)
+        run(pages.ROOT / "docs" / "site" / "publish", "../site", version)
+    run("git", "fetch", "--quiet", "origin", "gh-pages")
+    files = run("git", "ls-tree", "-r", "--name-only", "FETCH_HEAD").split()
+    published = {file: run("git", "show", f"FETCH_HEAD:{file}") for file in files if "/" in file}
+    assert published == {
+        **{f"{version}/index.html": version for version in ("1.9.0", "1.10.0", "1.9.1")},
+        "latest/index.html": "1.10.0",
+    }
+    assert set(files) - set(published) == {".nojekyll", "index.html"}

@@ -13,12 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HOME = "docs/index.md"
 BESIDE = {
-    "CHANGELOG.md": "reference/changelog.md",
-    "CONTRIBUTING.md": "extend/contributing.md",
-    "examples/quickstart/README.md": "start/quickstart.md",
-    "examples/recipes/README.md": "reference/recipes.md",
-    "examples/systemd/README.md": "guides/systemd.md",
-    "helm/remote-job-exporter/README.md": "guides/helm.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "examples/quickstart/README.md": "examples/quickstart.md",
+    "examples/recipes/README.md": "examples/recipes.md",
+    "examples/systemd/README.md": "examples/systemd.md",
+    "helm/remote-job-exporter/README.md": "helm.md",
 }
 """Pages outside of docs/ that are part of the site, and their place in it."""
 REPOSITORY = "https://github.com/remote-job-exporter/remote-job-exporter"
