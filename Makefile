@@ -15,7 +15,7 @@ WORKERS ?= 4
 FAST := -q -n 3 -m "not process and not slow" --hypothesis-profile=fast --ignore=tests/endurance --ignore=tests/chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lowest turns soak fuzz audit sbom lint format docs docs-site lock lock-check release-check clean
+.PHONY: help demo test test-fast test-lowest turns soak fuzz audit sbom pipx-check lint format docs docs-site lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ audit: $(AUDIT) ## Known vulnerabilities of the pinned dependencies; says so whe
 
 sbom: $(AUDIT) ## An SBOM of what is installed, CycloneDX as JSON, with the libraries inside the wheel of pycurl
 	@$(BIN)/python -W error -m tests.supply.sbom
+
+pipx-check: $(AUDIT) ## Builds the wheel, installs it with pipx as a user does, and runs it
+	@rm -rf build/pipx
+	@$(BIN)/python -m build --no-isolation --wheel --outdir build/pipx . >/dev/null
+	@PIPX_HOME=$(CURDIR)/build/pipx PIPX_BIN_DIR=$(CURDIR)/build/pipx $(BIN)/pipx install --quiet build/pipx/*.whl
+	@build/pipx/remote-job-exporter --version
 
 lint: $(DEV) ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check .
