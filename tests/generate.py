@@ -21,7 +21,6 @@ from exporter.views import JobList, JobReport, Problem
 from tests import bounds
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 GUIDES = DOCS / "guides"
 UNDERSTAND = DOCS / "understand"
@@ -44,7 +43,6 @@ def pages() -> dict[Path, str]:
         REFERENCE / "limits.md": bounds.page(),
         REFERENCE / "cli.md": reference.commands(commands()),
         REFERENCE / "config.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
-        README: _between_marks(README, "metrics", reference.compact()),
         GUIDES / "jobs-page.md": _between_marks(GUIDES / "jobs-page.md", "json", jobs_json()),
         GUIDES / "systems" / "index.md": systems(PROVIDERS, GUIDES / "systems"),
         UNDERSTAND / "pacing.md": _between_marks(UNDERSTAND / "pacing.md", "systems", pacing(PROVIDERS)),

@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from exporter import config
+from exporter.cli.main import commands
 from exporter.model.failure import Reason
 from exporter.model.job import State
 from exporter.model.pacing import Why
 from exporter.providers import PROVIDERS
 from tests.bounds import NOT_LISTED, SECTIONS
-from tests.generate import DOCS, GUIDES, ROOT, UNDERSTAND, pages
+from tests.generate import DOCS, GUIDES, REFERENCE, ROOT, UNDERSTAND, pages
 from tests.systems import DATA, VENDORS, rows, state_of, states_on_page
 
 HIDDEN = {".venv", "build", "node_modules"}
@@ -272,9 +273,48 @@ def log_messages() -> set[str]:
     return found
 
 
-def test_the_changelog_lists_every_message_of_the_log() -> None:
-    listed = set(re.findall(r"`([^`]+)`", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
+def test_the_reference_lists_every_message_of_the_log() -> None:
+    table = rows((REFERENCE / "log-messages.md").read_text(encoding="utf-8"))
+    listed = {text for cells in table for text in re.findall(r"`([^`]+)`", cells[1])}
     assert log_messages() - listed == set()
+
+
+def test_the_reference_lists_every_path_of_the_exporter() -> None:
+    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "exporter" / "web").glob("*.py"))
+    routes = {re.sub(r"{(\w+)[^}]*}", r"\1", path) for path in re.findall(r'Route\("([^"]+)"', sources)}
+    table = rows((REFERENCE / "http.md").read_text(encoding="utf-8").partition("## ")[0])
+    listed = {path for cells in table for path in re.findall(r"`([^`]+)`", cells[0])}
+    assert {path.lower() for path in listed} == {path.replace("static/name", "static/…") for path in routes}
+
+
+_COMMAND = re.compile(r"(?:remote-job-exporter|python -m exporter) ([a-z]+)(?![/.\w-])((?: +[^ #|&;<>)]+)*)")
+
+
+def commands_in(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command of the exporter in the ``sh`` blocks of a page, with the flags that it is given."""
+    for _, language, block in _FENCED.findall(text):
+        if language == "sh":
+            for name, rest in _COMMAND.findall(re.sub(r" *\\\n *", " ", block)):
+                yield name, [word.partition("=")[0] for word in rest.split() if word.startswith("--")]
+
+
+@pytest.mark.parametrize("file", [file for file in MARKDOWN if any(commands_in(file.read_text()))], ids=shown)
+def test_every_command_in_a_page_exists_with_its_flags(file: Path) -> None:
+    known = {
+        name: {flag for option in command.params for flag in option.opts}
+        for name, command in commands().items()
+    }
+    unknown = [
+        (name, flags)
+        for name, flags in commands_in(file.read_text(encoding="utf-8"))
+        if name not in known or not {*flags} <= known[name] | {"--help"}
+    ]
+    assert unknown == []
+
+
+def test_a_wrong_flag_in_a_page_is_found() -> None:
+    page = "```sh\nx/remote-job-exporter serve a.yaml \\\n  --log.level=debug --odd 1 | grep --quiet x\n```\n"
+    assert [*commands_in(page)] == [("serve", ["--log.level", "--odd"])]
 
 
 def test_the_hooks_of_a_commit_are_those_of_make_lint() -> None:

@@ -26,10 +26,7 @@ def metrics() -> str:
                 "system and the job. While reads fail, only the rows marked *kept* are shown: no zeros, no "
                 "old values."
             ),
-            table(
-                ("metric", "type", "labels", "kept", "meaning"),
-                (_cells(_row(metric), "kept" if metric.kept else "") for metric in JOB_METRICS),
-            ),
+            *_by_area(),
             f"`remote_job_state` is one of {_code(State)}: see [states](../understand/states.md).",
             f"`reason` is one of {_code(Reason)}: see [reasons](../on-call/reasons.md).",
             f"`result` is one of {_code(RESULTS)}.",
@@ -47,17 +44,26 @@ def metrics() -> str:
     )
 
 
-def compact() -> str:
-    """One table of all metrics, for a first page: name with labels, meaning."""
-    metrics: Iterable[Metric[Any]] = (*JOB_METRICS, *SYSTEM_METRICS, *PROBE_METRICS)
-    rows = [*map(_row, metrics), *_own()]
-    return table(
-        ("metric", "meaning"), ((_series(name, labels), meaning) for name, _, labels, meaning in rows)
-    )
+_AREAS = {
+    "remote_job_up": "Reads",
+    "remote_job_watched_since_timestamp_seconds": "Identity and expectations",
+    "remote_job_status_info": "State",
+    "remote_job_progress_ratio": "Progress and items",
+    "remote_job_queued_timestamp_seconds": "Times and history of runs",
+}
+"""Headings of parts of the table of jobs, by the first metric of each."""
 
 
-def _series(name: str, labels: Sequence[str]) -> str:
-    return f"`{name}{{{', '.join(labels)}}}`" if labels else f"`{name}`"
+def _by_area() -> Iterator[str]:
+    """A heading and a table for each area of the metrics of jobs."""
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    area = ""
+    for metric in JOB_METRICS:
+        area = _AREAS.get(metric.name, area)
+        rows.setdefault(area, []).append(_cells(_row(metric), "kept" if metric.kept else ""))
+    for area, cells in rows.items():
+        yield f"### {area}"
+        yield table(("metric", "type", "labels", "kept", "meaning"), cells)
 
 
 _Row = tuple[str, str, Sequence[str], str]
