@@ -1,4 +1,4 @@
-"""The ways that docs/guides/alerts.md shows into other tools, tried as they stand there."""
+"""The ways that the guides show into other tools, tried as they are written there."""
 
 import json
 import re
@@ -14,19 +14,24 @@ from tests.command import ROOT
 from tests.conftest import Program
 from tests.stack import RULES
 
-PAGE = (ROOT / "docs/guides/alerts.md").read_text(encoding="utf-8")
+GUIDES = [ROOT / "docs/guides" / name for name in ("alerts.md", "dashboards.md", "backends.md")]
+PAGE = "\n".join(guide.read_text(encoding="utf-8") for guide in GUIDES)
 MIXIN = ROOT / "grafana/mixin.libsonnet"
 DASHBOARDS = ROOT / "grafana/dashboards"
 RUNBOOKS = "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/docs/on-call/alerts"
 OLD_JSONNET = (0, 18)
 """Breaks off at a YAML text of several lines."""
 
-_FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 
 
 def block(language: str, has: str) -> str:
-    """The one block of the page that has this text."""
-    found: list[str] = [text for told, text in _FENCED.findall(PAGE) if told == language and has in text]
+    """The one block of the guides that has this text."""
+    blocks = [
+        (told, re.sub(rf"^{indent}", "", text, flags=re.MULTILINE))
+        for indent, told, text in _FENCED.findall(PAGE)
+    ]
+    found: list[str] = [text for told, text in blocks if told == language and has in text]
     assert len(found) == 1
     return found[0]
 
