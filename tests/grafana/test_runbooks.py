@@ -22,7 +22,7 @@ INDEX = ROOT / "docs/on-call/alerts.md"
 FOLDER = INDEX.with_suffix("")
 PAGES = {page.stem: page for page in sorted(FOLDER.iterdir())}
 ALERTS = {str(rule["alert"]): rule for rule in rules() if "alert" in rule}
-WITH_QUERIES = [*PAGES.values(), ROOT / "grafana/README.md", ROOT / "docs/guides/alerts.md", INDEX]
+WITH_QUERIES = [ROOT / "grafana/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 HEADINGS = (
     "What it means",
     "Impact",
@@ -40,6 +40,7 @@ _FIRES = re.compile(
     r"(?:, stays for `keep_firing_for: (\w+)`)?\.",
     re.MULTILINE,
 )
+_PROMTOOL = re.compile(r"promtool query instant \S+ '([^']+)'")
 _ROW = re.compile(r"^\| \[(\w+)\]\(alerts/(\w+)\.md\) \| (\w+) \| .+ \| (\w+) \|$", re.MULTILINE)
 _CLEARS = re.compile(r"^\| \[(\w+)\]\(alerts/(\w+)\.md\) \| [^|]+\. \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
 _MATCHER = re.compile(r"^(\w+)(?:=~|!=|!~|=)(.+)$")
@@ -132,7 +133,7 @@ def test_every_query_asks_for_what_exists(page: Path) -> None:
     def tell(_name: str, what: str) -> None:
         wrong.append(what)
 
-    for query in blocks(page, "promql"):
+    for query in [*blocks(page, "promql"), *_PROMTOOL.findall(page.read_text(encoding="utf-8"))]:
         labels_of(parsed(query), known(), tell)
     assert wrong == []
 
