@@ -44,7 +44,7 @@ def test_prometheus_accepts_the_configuration_of_the_tutorial_and_finds_its_rule
 def test_the_exporter_accepts_the_configuration_of_the_tutorial(files: Path) -> None:
     (files / "token").write_text("wrong\n")
     loaded = config.load(files / "config.yaml")
-    assert [job.name for system in loaded.systems.values() for job in system.jobs] == ["Brand portal"]
+    assert [job.name for system in loaded.systems for job in system.jobs] == ["Brand portal"]
     assert config.warnings(loaded) == []
 
 
