@@ -28,7 +28,7 @@ MARKDOWN = sorted(
     if not any(part in HIDDEN or part.startswith(".") for part in file.relative_to(ROOT).parts)
 )
 
-_LINK = re.compile(r"!?\[[^\]\n]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"!?\[(?:[^\]\n]|\n(?!\n))*\]\(([^)\s]+)\)")  # a text can go over a line break
 _PAGE = re.compile(r"(?:blob/main/|(?<![\w./-]))(docs/[\w/-]+\.md)(?:#([\w-]+))?")
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)

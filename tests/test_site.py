@@ -83,8 +83,8 @@ def test_a_page_that_is_listed_twice_is_an_error(root: Path) -> None:
 )
 def test_a_link_leads_to_the_same_in_the_site(root: Path, link: str, moved: str) -> None:
     code = f"```md\n[code]({link})\n```\n"
-    (root / "docs/guides/one.md").write_text(f"# One\n\nA [link]({link}).\n\n{code}")
-    assert pages.source("docs/guides/one.md", "v1") == f"# One\n\nA [link]({moved}).\n\n{code}"
+    (root / "docs/guides/one.md").write_text(f"# One\n\nA [link\nof two lines]({link}).\n\n{code}")
+    assert pages.source("docs/guides/one.md", "v1") == f"# One\n\nA [link\nof two lines]({moved}).\n\n{code}"
 
 
 def test_a_page_from_outside_has_its_links_moved_with_it(root: Path) -> None:

@@ -23,7 +23,7 @@ BESIDE = {
 """Pages outside of docs/ that are part of the site, and their place in it."""
 REPOSITORY = "https://github.com/remote-job-exporter/remote-job-exporter"
 
-_LINK = re.compile(r"(\[[^\]\n]*\]\()([^)\s]+)(\))")
+_LINK = re.compile(r"(\[(?:[^\]\n]|\n(?!\n))*\]\()([^)\s]+)(\))")
 _FENCED = re.compile(r"(^ *```.*?^ *```$)", re.DOTALL | re.MULTILINE)
 _SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.MULTILINE)
 _ENTRY = re.compile(r"^- \[([^\]]+)\]\(([^)\s#]+)\)", re.MULTILINE)
