@@ -17,7 +17,7 @@ from exporter.config.markdown import table
 from exporter.model.job import Items
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Provider
-from exporter.views import JobList, JobReport, Problem
+from exporter.views import JobList, JobReport, Problem, Unlisted
 from tests import bounds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,7 +111,7 @@ def probes(providers: Providers) -> str:
 
 def jobs_json() -> str:
     """The fields of ``/jobs.json``, of the classes that it is made of."""
-    parts = {"": JobList, "jobs[].": JobReport, "jobs[].problem.": Problem}
+    parts = {"": JobList, "unlisted[].": Unlisted, "jobs[].": JobReport, "jobs[].problem.": Problem}
     rows = [
         (f"`{prefix}{field.name}`", _meaning(part, field.name))
         for prefix, part in parts.items()

@@ -5,6 +5,7 @@ import contextlib
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from exporter.cli.user_errors import user_errors
 from exporter.metrics.exposition import Format
 from exporter.runtime import logging as log
 from exporter.service import Options, Service, stop_signals
-from exporter.views import Filters, Selection, reports, select
+from exporter.views import Filters, Selection, Unlisted, reports, select, unlisted
 
 FIRST_READ_SECONDS = 10.0
 MIN_HEIGHT = 6
@@ -61,18 +62,27 @@ async def _demo(listen: str, simulator_listen: str, *, speed: float, seed: int) 
 async def _show(service: Service, simulated: str) -> None:
     console = terminal.console()
     selection = select(await reports(service.collector.records()), Filters())
+    missing = unlisted(service.collector.listing_failures())
     # The prompt of the shell needs a line too.
     height = terminal.height(console, 1)
-    terminal.show(console, first_screen(service.addresses[0], simulated, selection, console.width, height))
+    terminal.show(
+        console, first_screen(service.addresses[0], simulated, selection, missing, console.width, height)
+    )
 
 
 def first_screen(
-    address: str, simulated: str, selection: Selection, width: int, height: int | None
+    address: str,
+    simulated: str,
+    selection: Selection,
+    missing: Sequence[Unlisted],
+    width: int,
+    height: int | None,
 ) -> list[Text]:
     """The table of jobs, and where to go on.
 
     Args:
         address, simulated: of the exporter and of the simulator.
+        missing: systems whose jobs could not be listed.
         height: lines of the terminal; ``None`` for as many as there are jobs.
     """
     above = f"""\
@@ -80,16 +90,13 @@ Open {address}/jobs to see these jobs in a browser.
 remote-job-exporter {__version__} reads the simulated systems. The first read:
 """
     below = f"""
-  {address}/metrics       the metrics
-  {address}/              the landing page
-  {simulated}/config.yaml   the configuration in use
-
-Live: remote-job-exporter watch --url {address}
-Try:  curl -s {address}/metrics | grep '^remote_job_state{{.* 1$'
+Metrics: {address}/metrics
+Config:  {simulated}/config.yaml
+Live:    remote-job-exporter watch --url {address}
 The jobs go on; Ctrl-C ends the demo.
 """
     head, foot = ([Text(line) for line in text.splitlines()] for text in (above, below))
     # A narrow terminal breaks these lines: addresses must stay whole.
     broken = sum(max(1, -(-line.cell_len // width)) for line in (*head, *foot))
     left = None if height is None else max(height - broken, MIN_HEIGHT)
-    return [*head, *page(selection.jobs, selection.counts, time.time(), width, left), *foot]
+    return [*head, *page(selection, missing, time.time(), width, left), *foot]

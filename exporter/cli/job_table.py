@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -12,7 +13,18 @@ from rich.text import Text
 from exporter.model.job import State
 from exporter.model.text import printable
 from exporter.runtime.logging import counted
-from exporter.views import LABELS, SHAPES, STATES, UNREAD, UNREADABLE, JobReport, duration, percent
+from exporter.views import (
+    LABELS,
+    SHAPES,
+    STATES,
+    UNREAD,
+    UNREADABLE,
+    JobReport,
+    Selection,
+    Unlisted,
+    duration,
+    percent,
+)
 
 GAP = 2
 MINUTE = 60
@@ -26,6 +38,7 @@ MAX_NOTES = 3
 
 _LEFT_TO_RIGHT = "\u200e"
 _SHORT = {State.SUCCEEDED_WITH_ERRORS: "with errors", UNREAD: "not read"}
+# Of signs and bars only: yellow, green and cyan words are hardly readable on a white terminal.
 _STYLES: Mapping[str, str] = {
     State.FAILED: "bold red",
     UNREADABLE: "bold magenta",
@@ -38,8 +51,13 @@ _STYLES: Mapping[str, str] = {
     State.SUCCEEDED: "green",
 }
 
-_Cell = tuple[str, str]
-"""A text and its style."""
+
+class _Cell(NamedTuple):
+    """A text, and the style of its first ``styled`` characters."""
+
+    text: str
+    style: str = ""
+    styled: int = MAX_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,38 +73,37 @@ class _Row:
 
     def state(self) -> _Cell:
         state = self.job.state
-        word = _SHORT.get(state) or LABELS.get(state, state)
-        return f"{SHAPES.get(state, '?')} {word}", self.style
+        return _Cell(f"{SHAPES.get(state, '?')} {_label(state)}", self.style, 1)
 
     def system(self) -> _Cell:
-        return self.job.system, ""
+        return _Cell(self.job.system)
 
     def title(self) -> _Cell:
-        return self.job.title, "bold" if "bold" in self.style else ""
+        return _Cell(self.job.title, "bold" if "bold" in self.style else "")
 
     def progress(self) -> _Cell:
         # A job that cannot be read has no progress, and a narrow table no details: its reason is shown here.
         if self.job.problem is not None:
-            return self.job.problem.reason, self.style
+            return _Cell(self.job.problem.reason)
         if self.job.progress is None:
-            return "", ""
+            return _Cell("")
         full = round(min(max(self.job.progress, 0.0), 1.0) * BAR_WIDTH)
-        share, _ = self.percent()
-        return f"{'━' * full}{'─' * (BAR_WIDTH - full)} {share:>4}", self.style
+        bar = f"{'━' * full}{'─' * (BAR_WIDTH - full)}"
+        return _Cell(f"{bar} {self.percent().text:>4}", self.style, BAR_WIDTH)
 
     def percent(self) -> _Cell:
         progress = self.job.progress
-        return ("" if progress is None else percent(min(max(progress, 0.0), 1.0))), self.style
+        return _Cell("" if progress is None else percent(min(max(progress, 0.0), 1.0)))
 
     def lasting(self) -> _Cell:
         if self.job.since is None:
-            return "", ""
+            return _Cell("")
         lasting = self._since(self.job.since)
-        return (f"{lasting} late", "bold red") if self.job.is_late(self.now) else (lasting, "")
+        return _Cell(f"{lasting} late", "bold red") if self.job.is_late(self.now) else _Cell(lasting)
 
     def expected(self) -> _Cell:
         seconds = self.job.expected_seconds
-        return ("" if seconds is None else duration(seconds)), "dim"
+        return _Cell("" if seconds is None else duration(seconds), "dim")
 
     def items(self) -> _Cell:
         items, done = self.job.items, self.job.items_done
@@ -94,13 +111,13 @@ class _Row:
         parts = [] if counts is None else [f"{counts}"]
         parts += [f"{items.failed} failed"] if items.failed else []
         parts += [f"{items.skipped} skipped"] if items.skipped else []
-        return ", ".join(parts), ""
+        return _Cell(", ".join(parts))
 
     def details(self) -> _Cell:
         job = self.job
         if job.problem is not None:
-            return job.problem.detail, ""
-        return f"{job.word} ({job.step})" if job.step else job.word, "dim"
+            return _Cell(job.problem.detail)
+        return _Cell(f"{job.word} ({job.step})" if job.step else job.word)
 
     def read(self) -> _Cell:
         return self._ago(self.job.read_at)
@@ -109,7 +126,7 @@ class _Row:
         return self._ago(self.job.last_success)
 
     def _ago(self, then: float | None) -> _Cell:
-        return ("" if then is None else f"{self._since(then)} ago"), "dim"
+        return _Cell("" if then is None else f"{self._since(then)} ago", "dim")
 
     def _since(self, then: float) -> str:
         """How long ago that is: without the seconds, from a minute on."""
@@ -145,7 +162,7 @@ _COLUMNS = (
     _Column("FOR", _Row.lasting, 16, 7),
     _Column("EXPECTED", _Row.expected, 12, 2),
     _Column("ITEMS", _Row.items, 28, 3, 10),
-    _Column("DETAILS", _Row.details, 48, 5, 15),
+    _Column("DETAILS", _Row.details, 100, 5, 15),
     _Column("READ", _Row.read, 16, 4),
     _Column("LAST SUCCESS", _Row.success, 16, 1),
 )
@@ -176,13 +193,13 @@ def table(jobs: Sequence[JobReport], now: float, width: int, height: int | None 
         shown = _first(jobs, max(height - 2, 0))
     columns = _columns(shown, now, width)
     widths = [each.width for each in columns]
-    header = _line([(each.column.title, "bold") for each in columns], widths)
+    header = _line([_Cell(each.column.title, "bold") for each in columns], widths)
     rows = zip(*(each.cells for each in columns), strict=True)
     lines = [header, *(_line(row, widths) for row in rows)]
     left = Counter(job.state for job in jobs)
     left.subtract(job.state for job in shown)
     if left.total():
-        counts = ", ".join(f"{left[state]} {LABELS[state]}" for state in STATES if left[state])
+        counts = ", ".join(f"{left[state]} {_label(state)}" for state in STATES if left[state])
         lines.append(Text(_cut(f"… and {left.total()} more: {counts}", width), "dim"))
     return lines
 
@@ -196,50 +213,82 @@ def _first(jobs: Sequence[JobReport], count: int) -> Sequence[JobReport]:
     return [*[job for job in jobs if not job.in_progress][: count - len(kept)], *kept]
 
 
-def summary(counts: Mapping[str, int], width: int) -> Text:
-    """How many jobs there are in each state, in one line."""
-    line = Text(counted(sum(counts.values()), "job"), "bold")
+def summary(counts: Mapping[str, int], width: int) -> list[Text]:
+    """How many jobs there are in each state."""
+    lines = [Text.assemble((counted(sum(counts.values()), "job"), "bold"))]
     for state in STATES:
         if count := counts.get(state, 0):
-            line.append(f"  {SHAPES[state]} {count} {LABELS[state]}", _STYLES.get(state, "dim"))
-    line.truncate(width, overflow="ellipsis")
-    return line
-
-
-def notes(jobs: Sequence[JobReport], width: int) -> list[Text]:
-    """Why jobs cannot be read, the commonest reasons first, each with what to do about it."""
-    problems = {job.problem.reason: job.problem for job in jobs if job.problem is not None}
-    reasons = Counter(job.problem.reason for job in jobs if job.problem is not None)
-    lines = []
-    for reason, count in reasons.most_common(MAX_NOTES):
-        problem = problems[reason]
-        text = (
-            f"{SHAPES[UNREADABLE]} {reason} ({counted(count, 'job')}): {problem.sentence} {problem.next_step}"
-        )
-        wrapped = textwrap.wrap(printable(text, 2 * MAX_TEXT), width, subsequent_indent="  ")
-        lines += [Text(line, _STYLES[UNREADABLE]) for line in wrapped]
+            part = Text.assemble((SHAPES[state], _STYLES.get(state, "dim")), f" {count} {_label(state)}")
+            if lines[-1].cell_len + GAP + part.cell_len > width:
+                lines.append(part)
+            else:
+                lines[-1].append(" " * GAP).append_text(part)
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
     return lines
 
 
+def notes(
+    jobs: Sequence[JobReport], unlisted: Sequence[Unlisted], width: int, most: int | None = None
+) -> list[Text]:
+    """Why jobs cannot be read or listed, the commonest reasons first, each with what to do about it.
+
+    Args:
+        most: lines at most; ``None`` for all. A reason is explained whole or not at all.
+    """
+    found = [job.problem for job in jobs if job.problem is not None]
+    found += [each.problem for each in unlisted]
+    lists = Counter(each.problem.reason for each in unlisted)
+    reasons = Counter(problem.reason for problem in found)
+    problems = {problem.reason: problem for problem in found}
+    lines: list[Text] = []
+    for reason, count in reasons.most_common(MAX_NOTES):
+        of = [counted(count - lists[reason], "job")] if count > lists[reason] else []
+        of += [counted(lists[reason], "system")] if lists[reason] else []
+        problem = problems[reason]
+        text = f"{SHAPES[UNREADABLE]} {reason} ({', '.join(of)}): {problem.sentence} {problem.next_step}"
+        wrapped = textwrap.wrap(printable(text, 2 * MAX_TEXT), width, subsequent_indent="  ")
+        if most is not None and len(lines) + len(wrapped) > most:
+            break
+        lines += [Text(line) for line in wrapped]
+        lines[-len(wrapped)].stylize(_STYLES[UNREADABLE], 0, 1)
+    return lines
+
+
+def _unlisted(each: Unlisted, width: int) -> Text:
+    """A system whose jobs could not be listed: they are in no table."""
+    detail = f": {each.problem.detail}" if each.problem.detail else ""
+    text = f"{SHAPES[UNREADABLE]} {each.system}: its jobs cannot be listed ({each.problem.reason}{detail})"
+    line = Text(_cut(printable(text, 2 * MAX_TEXT), width))
+    line.stylize(_STYLES[UNREADABLE], 0, 1)
+    return line
+
+
 def page(
-    jobs: Sequence[JobReport],
-    counts: Mapping[str, int],
+    selection: Selection,
+    unlisted: Sequence[Unlisted],
     now: float,
     width: int,
     height: int | None = None,
 ) -> list[Text]:
-    """The counts, the table, and what to do about jobs that cannot be read.
+    """The counts, the table, and what to do about what cannot be read.
 
     Args:
-        counts: jobs by state.
+        unlisted: systems whose jobs could not be listed.
         now, width, height: as of `table`.
     """
-    explained = notes(jobs, width)
-    if height is not None:
-        explained = explained[: height // NOTES_OF_HEIGHT]
+    jobs = selection.jobs
+    above = [*summary(selection.counts, width), *(_unlisted(each, width) for each in unlisted)]
+    if height is None:
+        explained = notes(jobs, unlisted, width)
+    else:
+        above = above[: max(height - 2, 1)]
+        left = height - len(above)
+        # What the table does not need, and at least a part of the lines.
+        explained = notes(jobs, unlisted, width, max(left - len(jobs) - 2, height // NOTES_OF_HEIGHT))
     below = [Text(), *explained] if explained else []
-    left = None if height is None else height - 1 - len(below)
-    return [summary(counts, width), *table(jobs, now, width, left), *below]
+    space = None if height is None else max(height - len(above) - len(below), 0)
+    return [*above, *table(jobs, now, width, space), *below]
 
 
 def _columns(jobs: Sequence[JobReport], now: float, width: int) -> list[_Filled]:
@@ -247,7 +296,7 @@ def _columns(jobs: Sequence[JobReport], now: float, width: int) -> list[_Filled]
     filled = []
     for column in _COLUMNS:
         cells = [_harmless(column.cell(_Row(job, now))) for job in jobs]
-        widest = max((cell_len(text) for text, _ in cells), default=0)
+        widest = max((cell_len(cell.text) for cell in cells), default=0)
         # A column without any value is left out, unless there is none at all.
         if widest or not jobs:
             filled.append(_Filled(column, cells, min(max(widest, len(column.title)), column.most)))
@@ -281,20 +330,24 @@ def _total(columns: Sequence[_Filled]) -> int:
     return sum(_least(each) + GAP for each in columns) - GAP
 
 
+def _label(state: str) -> str:
+    return _SHORT.get(state) or LABELS.get(state, state)
+
+
 def _harmless(cell: _Cell) -> _Cell:
-    text, style = cell
-    text = printable(text, MAX_TEXT)
+    text = printable(cell.text, MAX_TEXT)
     if any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
         # Otherwise a terminal that reorders text would join the numbers beside it to this one.
         text += _LEFT_TO_RIGHT
-    return text, style
+    return cell._replace(text=text)
 
 
 def _line(cells: Sequence[_Cell], sizes: Sequence[int]) -> Text:
     line = Text(no_wrap=True)
-    for (text, style), size in zip(cells, sizes, strict=True):
-        cut = _cut(text, size)
-        line.append(cut, style)
+    for cell, size in zip(cells, sizes, strict=True):
+        cut = _cut(cell.text, size)
+        line.append(cut[: cell.styled], cell.style)
+        line.append(cut[cell.styled :])
         line.append(" " * (size - cell_len(cut) + GAP))
     line.rstrip()
     return line

@@ -93,7 +93,7 @@ def _show(probed: Probe) -> None:
     """The verdict: the job as in every other table, and what to do if it cannot be read."""
     console = terminal.console()
     job = report(probed.record)
-    lines = [*table([job], time.time(), console.width), *notes([job], console.width)]
+    lines = [*table([job], time.time(), console.width), *notes([job], (), console.width)]
     if job.problem is not None:
         lines.append(Text(f"  {job.problem.docs}"))
     terminal.show(console, [*lines, Text()])

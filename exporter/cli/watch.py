@@ -132,7 +132,7 @@ class _Screen:
     def lines(self, width: int, height: int | None = None) -> list[Text]:
         """The lines: where the jobs are from, whether that is the newest, and the table."""
         seen = self.seen
-        newest = max((job.read_at for job in seen.jobs if job.read_at is not None), default=None)
+        newest = max((job.read_at for job in seen.selection.jobs if job.read_at is not None), default=None)
         age = "not read yet" if newest is None else f"read {ago(newest, seen.now)}"
         title = Text(f"{self._title} ({age})", "bold")
         title.truncate(width, overflow="ellipsis")
@@ -140,7 +140,7 @@ class _Screen:
         if not seen.now:
             return head
         left = None if height is None else height - len(head)
-        return [*head, *page(seen.jobs, seen.counts, seen.now, width, left)]
+        return [*head, *page(seen.selection, seen.unlisted, seen.now, width, left)]
 
     def __rich_console__(self, console: Console, size: ConsoleOptions) -> RenderResult:
         """The same for rich, in the size that the terminal has now."""

@@ -1,7 +1,7 @@
 """What `watch` shows: the jobs of a configuration, or those that a running exporter has read."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from exporter.model.text import printable
 from exporter.runtime import files, tasks
 from exporter.service import Options, Service
 from exporter.transport import ConnectionPool, ConnectionSettings, Tls
-from exporter.views import Filters, JobList, JobReport, duration, reports, select
+from exporter.views import Filters, JobList, Selection, Unlisted, duration, reports, select, unlisted
 
 READ_SECONDS = 60.0
 """How long one read of all jobs is waited for."""
@@ -29,6 +29,7 @@ URL_SECONDS = 10.0
 MAX_RESPONSE_BYTES = 64 << 20
 """Of the jobs of an exporter: some 100,000."""
 MAX_PASSWORD_BYTES = 1024
+NOTHING = Selection([], {}, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,14 @@ class Seen:
     """The jobs at one moment.
 
     Args:
-        jobs: those that match the filters, trouble first.
-        counts: jobs by state.
+        selection: the jobs that match the filters.
+        unlisted: systems whose jobs could not be listed.
         now: Unix time of the exporter's clock; 0 before the first response.
         error: why these are not the newest; empty if they are.
     """
 
-    jobs: Sequence[JobReport] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
+    selection: Selection = NOTHING
+    unlisted: Sequence[Unlisted] = ()
     now: float = 0.0
     error: str = ""
 
@@ -83,7 +84,8 @@ class Configured:
     async def seen(self) -> Seen:
         """Also while they are being read."""
         selection = select(await reports(self._collector.records()), self._filters)
-        return Seen(selection.jobs, selection.counts, time.time())
+        failures = self._collector.listing_failures()
+        return Seen(selection, unlisted(failures, self._filters.systems), time.time())
 
 
 @asynccontextmanager
@@ -117,7 +119,7 @@ class Exporter:
         self.title = f"{login.url}/jobs"
         self._pool = pool
         self._request = _request(login, filters)
-        self._list = JobList("", 0.0, 0, {}, [])
+        self._list = JobList("", 0.0, 0, {})
         self._received = 0.0
         self._error = ""
 
@@ -137,7 +139,8 @@ class Exporter:
             return Seen(error=self._error)
         age = time.monotonic() - self._received
         error = f"{self._error}; the table is {duration(age)} old" if self._error else ""
-        return Seen(self._list.jobs, self._list.counts, self._list.time + age, error)
+        selection = Selection(self._list.jobs, self._list.counts, self._list.total)
+        return Seen(selection, self._list.unlisted, self._list.time + age, error)
 
     async def _get(self) -> JobList:
         try:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from mmap import mmap
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, JobView, SystemView
 from exporter.metrics.exposition import Format, Page, render_row
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK, Clock, SetBack
+from exporter.model.failure import Failure
 from exporter.model.job import Job
 from exporter.model.pacing import Why
 from exporter.model.shard import Shard
@@ -356,6 +357,11 @@ class Collector:
     def overview(self) -> list[Overview]:
         """How each system does, for people."""
         return [system.overview() for system in self._systems.values()]
+
+    def listing_failures(self) -> Mapping[str, Failure]:
+        """Why the last listing of a system failed, by system."""
+        failures = {name: system.listing_failure for name, system in self._systems.items()}
+        return {name: failure for name, failure in failures.items() if failure is not None}
 
     async def render(self, format_: Format, *, jobs: bool = True) -> mmap:
         """The page of this moment.

@@ -17,7 +17,7 @@ from exporter.metrics import JobView, SystemView
 from exporter.metrics.exposition import label_text
 from exporter.metrics.instrumentation import SystemInstrumentation
 from exporter.model.clock import Clock
-from exporter.model.failure import Reason
+from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job
 from exporter.model.pacing import Why
 from exporter.model.shard import Shard
@@ -308,10 +308,15 @@ class System:
     def _is_incomplete(self) -> bool:
         return self._discovery is not None and bool(self._discovery.incomplete)
 
+    @property
+    def listing_failure(self) -> Failure | None:
+        """Why the last listing failed."""
+        return self._discovery.failure if self._discovery is not None else None
+
     def _reason(self) -> Reason | None:
         """Why the system as a whole cannot be read: its listing or its credential fails."""
-        if self._discovery is not None and self._discovery.failure is not None:
-            return self._discovery.failure.reason
+        if (failure := self.listing_failure) is not None:
+            return failure.reason
         reasons = {view.reason for view in self.views()}
         return next((reason for reason in (Reason.AUTH, Reason.UNAUTHORIZED) if reason in reasons), None)
 

@@ -3,7 +3,7 @@
 from exporter.views.detail import JobDetail, detail
 from exporter.views.outlook import Outlook, outlook
 from exporter.views.reasons import DOCUMENTATION, Problem, problem
-from exporter.views.report import UNREAD, UNREADABLE, JobList, JobReport, report, reports
+from exporter.views.report import UNREAD, UNREADABLE, JobList, JobReport, Unlisted, report, reports, unlisted
 from exporter.views.selection import STATES, FilterError, Filters, Selection, select
 from exporter.views.words import LABELS, SHAPES, ago, duration, iso, percent, utc
 
@@ -22,6 +22,7 @@ __all__ = [
     "Outlook",
     "Problem",
     "Selection",
+    "Unlisted",
     "ago",
     "detail",
     "duration",
@@ -32,5 +33,6 @@ __all__ = [
     "report",
     "reports",
     "select",
+    "unlisted",
     "utc",
 ]

@@ -1,10 +1,11 @@
 """What is shown of one job. The field names are those of `/jobs.json`: adding one is free."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.collector.record import JobRecord
+from exporter.model.failure import Failure
 from exporter.model.job import Items, Job, State, Status
 from exporter.views.reasons import Problem, problem
 
@@ -90,6 +91,19 @@ class JobReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlisted:
+    """A system whose last listing failed, so that jobs of it may be missing.
+
+    Args:
+        system: its name in the configuration.
+        problem: why the last listing failed, as that of a job.
+    """
+
+    system: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
 class JobList:
     """The content of `/jobs.json`.
 
@@ -98,6 +112,7 @@ class JobList:
         time: Unix time of this response.
         total: jobs that are watched.
         counts: jobs by state, of all that match the filters other than the one by state.
+        unlisted: systems whose last listing failed, so that jobs of them may be missing.
         jobs: those that match all filters, trouble first.
     """
 
@@ -105,7 +120,8 @@ class JobList:
     time: float
     total: int
     counts: Mapping[str, int]
-    jobs: list[JobReport]
+    unlisted: list[Unlisted] = field(default_factory=list)
+    jobs: list[JobReport] = field(default_factory=list)
 
 
 def report(record: JobRecord) -> JobReport:
@@ -158,3 +174,17 @@ def lasting(job: Job, status: Status | None, state_since: float) -> tuple[float,
     if status.state is State.QUEUED:
         return queued, job.expect.start_within
     return queued if status.started_at is None else status.started_at, job.expect.run_within
+
+
+def unlisted(failures: Mapping[str, Failure], systems: Collection[str] = ()) -> list[Unlisted]:
+    """The systems whose last listing failed.
+
+    Args:
+        failures: by system.
+        systems: that a filter selects; empty for all.
+    """
+    return [
+        Unlisted(name, problem(failure.reason, failure.detail))
+        for name, failure in failures.items()
+        if not systems or name in systems
+    ]

@@ -25,9 +25,11 @@ from exporter.views import (
     Filters,
     JobList,
     JobReport,
+    Unlisted,
     detail,
     reports,
     select,
+    unlisted,
 )
 from exporter.web.cross_site import REFUSAL, is_cross_site
 from exporter.web.sending import Pages
@@ -149,7 +151,8 @@ class JobPages:
 
     async def _encode(self, filters: Filters) -> bytes:
         jobs, now = await self._all(), self._clock.time()
-        return await asyncio.to_thread(_encoded, jobs, filters, now)
+        missing = unlisted(self._collector.listing_failures(), filters.systems)
+        return await asyncio.to_thread(_encoded, jobs, filters, missing, now)
 
     async def _read(self, request: Request) -> Response:
         """Reads all jobs once, under pacing, if none has been read yet; then the page."""
@@ -211,9 +214,9 @@ def _page(pairs: Pairs) -> int:
     return max(1, int(given[0]))
 
 
-def _encoded(jobs: list[JobReport], filters: Filters, now: float) -> bytes:
+def _encoded(jobs: list[JobReport], filters: Filters, missing: list[Unlisted], now: float) -> bytes:
     selection = select(jobs, filters)
-    empty = JobList(__version__, round(now, 3), selection.total, selection.counts, [])
+    empty = JobList(__version__, round(now, 3), selection.total, selection.counts, missing)
     head = msgspec.json.encode(empty).removesuffix(b"]}")
     # One job at a time: other threads cannot run while JSON is encoded.
     return head + b",\n".join([msgspec.json.encode(job) for job in selection.jobs]) + b"]}\n"

@@ -1,5 +1,8 @@
 """The table of jobs in a terminal: what fits, in which order, and whatever the names are."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +12,17 @@ from exporter.cli.demo import first_screen
 from exporter.cli.job_table import notes, page, table
 from exporter.model.failure import Reason
 from exporter.model.job import Items, State
-from exporter.views import STATES, UNREAD, UNREADABLE, Filters, JobReport, problem, select
+from exporter.views import (
+    STATES,
+    UNREAD,
+    UNREADABLE,
+    Filters,
+    JobReport,
+    Selection,
+    Unlisted,
+    problem,
+    select,
+)
 
 NOW = 1.8e9
 HOSTILE = (
@@ -28,16 +41,14 @@ HOSTILE = (
 )
 
 
-def job(name: str = "Site", state: str = "running", **fields: object) -> JobReport:
-    reports = {
-        "system": "web",
-        "job_id": name,
-        "name": name,
-        "provider": "caps",
-        "kind": "slot",
-        "state": state,
-    }
-    return JobReport(**{**reports, "since": NOW - 200, "read_at": NOW - 5, **fields})  # type: ignore[arg-type]
+def job(name: str = "Site", state: str = "running", **fields: Any) -> JobReport:
+    known = JobReport("web", name, name, "caps", "slot", state=state, since=NOW - 200, read_at=NOW - 5)
+    return replace(known, **fields)
+
+
+def whole(jobs: list[JobReport], width: int, height: int | None = None, **counts: int) -> list[str]:
+    """The page of these jobs."""
+    return [line.plain for line in page(Selection(jobs, counts, len(jobs)), (), NOW, width, height)]
 
 
 FULL = job(
@@ -121,7 +132,7 @@ def test_old_failures_do_not_hide_what_is_running() -> None:
 
 
 def test_a_failed_read_shows_its_reason_at_80_columns_and_the_next_step_below() -> None:
-    lines = [line.plain for line in page([BROKEN], {UNREADABLE: 1}, NOW, 80)]
+    lines = whole([BROKEN], 80, unreadable=1)
     assert lines[0] == "1 job  ⚠ 1 unreadable"
     assert "rate_limited" in lines[2]
     text = " ".join(" ".join(lines[3:]).split())
@@ -147,10 +158,7 @@ def test_a_name_from_right_to_left_does_not_move_the_numbers_beside_it() -> None
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_a_hostile_name_is_harmless(name: str, width: int) -> None:
     problems = problem(Reason.CONNECT, name)
-    lines = [
-        line.plain
-        for line in page([job(name, word=name), job(name, UNREADABLE, problem=problems)], {}, NOW, width)
-    ]
+    lines = whole([job(name, word=name), job(name, UNREADABLE, problem=problems)], width)
     assert not any(character in "".join(lines) for character in "\x1b\x9b\r\n\t\u202e\u2028\ud800")
     assert all(cell_len(line) <= width for line in lines)
     assert len([line for line in lines if "running" in line]) == 1
@@ -173,7 +181,7 @@ REPORTS = st.builds(
 @given(jobs=st.lists(REPORTS, max_size=6), width=st.integers(20, 220), height=st.none() | st.integers(3, 40))
 @settings(max_examples=60, deadline=None)
 def test_whatever_the_jobs_are_the_lines_fit(jobs: list[JobReport], width: int, height: int | None) -> None:
-    lines = [line.plain for line in page(jobs, {}, NOW, width, height)]
+    lines = whole(jobs, width, height)
     assert all(cell_len(line) <= width for line in lines)
     assert all(line.isprintable() for line in (line.replace("\u200e", "") for line in lines))
     assert height is None or len(lines) <= height
@@ -182,11 +190,11 @@ def test_whatever_the_jobs_are_the_lines_fit(jobs: list[JobReport], width: int, 
 def test_ten_thousand_jobs_fit_a_terminal_trouble_first() -> None:
     jobs = [job(f"Site {number}", STATES[number % len(STATES)]) for number in range(10_000)]
     selection = select(jobs, Filters())
-    lines = [line.plain for line in page(selection.jobs, selection.counts, NOW, 80, 24)]
+    lines = [line.plain for line in page(selection, (), NOW, 80, 24)]
     assert len(lines) == 24
     assert lines[0].startswith("10000 jobs  ✖ 834 failed  ⚠ 834 unreadable")
-    assert lines[-1].startswith("… and 9979 more: ")
-    assert [line.split()[1] for line in lines[2:-1]] == ["failed"] * 14 + ["canceling"] * 7
+    assert lines[-1].startswith("… and 9981 more: ")
+    assert [line.split()[1] for line in lines[4:-1]] == ["failed"] * 13 + ["canceling"] * 6
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (60, 40)])
@@ -194,7 +202,7 @@ def test_the_first_screen_of_the_demo_fits_with_its_first_line(width: int, heigh
     jobs = [job(f"Site {number}", STATES[number % len(STATES)]) for number in range(100)]
     address = "http://127.0.0.1:10072"
     selection = select([*jobs, BROKEN], Filters())
-    lines = [line.plain for line in first_screen(address, address, selection, width, height)]
+    lines = [line.plain for line in first_screen(address, address, selection, (), width, height)]
     assert sum(max(1, -(-cell_len(line) // width)) for line in lines) == height
     assert lines[0] == f"Open {address}/jobs to see these jobs in a browser."
     if width >= 80:
@@ -203,5 +211,34 @@ def test_the_first_screen_of_the_demo_fits_with_its_first_line(width: int, heigh
 
 def test_the_commonest_reasons_are_explained_first() -> None:
     reasons = [Reason.DNS, Reason.TLS, Reason.TLS, Reason.AUTH, Reason.AUTH, Reason.AUTH, Reason.TIMEOUT]
-    lines = [line.plain for line in notes([job(problem=problem(reason)) for reason in reasons], 1000)]
+    lines = [line.plain for line in notes([job(problem=problem(reason)) for reason in reasons], (), 1000)]
     assert [line.split(":")[0] for line in lines] == ["⚠ auth (3 jobs)", "⚠ tls (2 jobs)", "⚠ dns (1 job)"]
+
+
+def test_a_system_whose_jobs_cannot_be_listed_is_shown_although_it_has_no_job() -> None:
+    missing = [Unlisted("xmc", problem(Reason.UNAUTHORIZED, "HTTP status 401"))]
+    lines = [line.plain for line in page(Selection([], {}, 0), missing, NOW, 80, 24)]
+    assert lines[:3] == [
+        "0 jobs",
+        "⚠ xmc: its jobs cannot be listed (unauthorized: HTTP status 401)",
+        "No jobs.",
+    ]
+    assert lines[4].startswith("⚠ unauthorized (1 system): The vendor does not accept the credential. Check")
+
+
+def test_a_reason_is_explained_whole_or_not_at_all() -> None:
+    bad = [job(str(reason), UNREADABLE, problem=problem(reason)) for reason in (Reason.DNS, Reason.CONNECT)]
+    jobs = [*bad, *(job(f"Site {number}", State.IDLE) for number in range(50))]
+    for height in range(5, 40):
+        text = " ".join(whole(jobs, 80, height)).split("⚠ dns (1 job)")
+        assert len(text) == 1 or "resolver of the machine." in " ".join(text[1].split())
+        assert "⚠ connect" not in text[-1] or text[-1].endswith("the firewall and the proxy.")
+    assert "⚠ connect (1 job)" in " ".join(whole(bad, 80, 24))
+
+
+def test_no_count_is_cut_at_80_columns() -> None:
+    selection = select([job(state=state) for state in STATES for _ in range(100)], Filters())
+    lines = [line.plain for line in page(selection, (), NOW, 80, 24)]
+    assert "…" not in "".join(lines[:2])
+    assert all(f" 100 {word}" in " ".join(lines[:3]) for word in ("failed", "with errors", "not read"))
+    assert len(lines) == 24

@@ -25,7 +25,7 @@ from exporter.cli.user_errors import UserError
 from exporter.cli.watched import Login, Seen, base_address, configured, running
 from exporter.config import BUILT_IN
 from exporter.model.failure import Reason
-from exporter.views import UNREADABLE, Filters, JobList, JobReport, problem
+from exporter.views import UNREADABLE, Filters, JobList, JobReport, Selection, problem
 from tests.cli.conftest import Run
 from tests.command import COMMAND, ROOT, environment, until, vendor_beside
 from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
@@ -45,7 +45,7 @@ JOBS = [
     ),
     JobReport("site", "brand", "Brand portal", "crafter", "slot", state="running", progress=0.5, read_at=NOW),
 ]
-LIST = msgspec.json.encode(JobList("1.0", NOW, 2, {UNREADABLE: 1, "running": 1}, JOBS))
+LIST = msgspec.json.encode(JobList("1.0", NOW, 2, {UNREADABLE: 1, "running": 1}, jobs=JOBS))
 PASSWORD = "hush-pässword"
 ALL = Filters()
 
@@ -189,17 +189,17 @@ async def test_it_shows_the_jobs_of_a_real_exporter_as_they_were_scraped(tmp_pat
         running(Login(serving.url), ALL) as watched,
     ):
         await watched.read()
-        assert {job.state for job in (await watched.seen()).jobs} == {"unread"}
+        assert {job.state for job in (await watched.seen()).selection.jobs} == {"unread"}
         assert docs.asked == []
         await serving.scrape()
         await watched.read()
         seen = await watched.seen()
-        assert [(job.job_id, job.state) for job in seen.jobs] == [
+        assert [(job.job_id, job.state) for job in seen.selection.jobs] == [
             ("p/1/en", "failed"),
             ("p/0/en", "running"),
             ("p/2/en", "running"),
         ]
-        assert seen.counts == {"failed": 1, "running": 2}
+        assert seen.selection.counts == {"failed": 1, "running": 2}
         assert len(docs.asked) == 3
 
 
@@ -211,7 +211,7 @@ async def test_an_exporter_that_has_gone_away_is_reported_above_its_last_jobs() 
             await watched.read()
         seen = await watched.seen()
         assert seen.error == "the exporter responds with HTTP status 503; check --url; the table is 0 s old"
-        assert len(seen.jobs) == 2
+        assert len(seen.selection.jobs) == 2
         server.answer = listing
         await watched.read()
         assert (await watched.seen()).error == ""
@@ -220,7 +220,9 @@ async def test_an_exporter_that_has_gone_away_is_reported_above_its_last_jobs() 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_every_line_of_the_screen_fits_while_the_exporter_is_away(width: int) -> None:
     screen = watch._Screen("http://127.0.0.1:10072/a-prefix/of-a-proxy/that-is-long/jobs")  # noqa: SLF001
-    screen.seen = Seen(JOBS, {UNREADABLE: 1, "running": 1}, NOW, "the exporter does not respond " * 3)
+    screen.seen = Seen(
+        Selection(JOBS, {UNREADABLE: 1, "running": 1}, 2), (), NOW, "the exporter does not respond " * 3
+    )
     lines = [line.plain for line in screen.lines(width, 24)]
     assert len(lines) <= 24
     assert all(cell_len(line) <= width for line in lines)

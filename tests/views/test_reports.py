@@ -31,9 +31,10 @@ def record(clock: FakeClock, **job: Any) -> JobRecord:
 
 
 def read(of: JobRecord, clock: FakeClock, result: Status | Failure) -> JobReport:
-    failed = isinstance(result, Failure)
-    status, failure = (None, result) if failed else (result, None)
-    of.remember(Outcome(status, failure, clock.time(), 0.1))  # type: ignore[arg-type]  # one of the two
+    if isinstance(result, Failure):
+        of.remember(Outcome(None, result, clock.time(), 0.1))
+    else:
+        of.remember(Outcome(result, None, clock.time(), 0.1))
     return report(of)
 
 
