@@ -12,6 +12,11 @@ _ABOUT_TOKENS = (
     "crafter_session}. The management token of the server does not work here."
 )
 
+_USER = (
+    Question("auth.username", "User name", "A user that can read the sites."),
+    Question("auth.password", "Password", "", secret=True),
+)
+
 
 def _advice(trouble: Trouble) -> str:
     kind = trouble.auth.type
@@ -67,17 +72,11 @@ GUIDE = Guide(
         ),
         "crafter_session": SignIn(
             "user name and password, for Studio 3.x",
-            (
-                Question("auth.username", "User name", "A user that can read the sites."),
-                Question("auth.password", "Password", "", secret=True),
-            ),
+            _USER,
         ),
         "basic": SignIn(
             "the same, for a 4.x on which HTTP Basic is enabled",
-            (
-                Question("auth.username", "User name", "A user that can read the sites."),
-                Question("auth.password", "Password", "", secret=True),
-            ),
+            _USER,
         ),
     },
     listing=(),

@@ -51,6 +51,15 @@ class SignIn:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
+def client_credentials(token_url: str, about_id: str, about_secret: str) -> tuple[Question, ...]:
+    """The questions for a client of OAuth 2.0: where its id and its secret are found."""
+    return (
+        Question("auth.token_url", "Token endpoint", "", token_url),
+        Question("auth.client_id", "Client id", about_id),
+        Question("auth.client_secret", "Client secret", about_secret, secret=True),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """Why a system cannot be read with its credential.

@@ -1,6 +1,6 @@
 """Bentley iTwin: what to create and where; see docs/guides/systems/itwin.md for the sources."""
 
-from exporter.guides.guide import Guide, Question, SignIn, Trouble
+from exporter.guides.guide import Guide, Question, SignIn, Trouble, client_credentials
 from exporter.model.failure import Reason
 
 SCOPE = "itwin-platform"
@@ -48,15 +48,11 @@ GUIDE = Guide(
     sign_in={
         "oauth2": SignIn(
             "a service application of the developer portal",
-            (
-                Question("auth.token_url", "Token endpoint", "", "https://ims.bentley.com/connect/token"),
-                Question(
-                    "auth.client_id",
-                    "Client id",
-                    "developer.bentley.com, My Apps, Register New, type Service; then on the page of the "
-                    "application.",
-                ),
-                Question("auth.client_secret", "Client secret", "Shown once, on the same page.", secret=True),
+            client_credentials(
+                "https://ims.bentley.com/connect/token",
+                "developer.bentley.com, My Apps, Register New, type Service; then on the page of the "
+                "application.",
+                "Shown once, on the same page.",
             ),
             {"scope": SCOPE},
         )

@@ -3,7 +3,7 @@
 The pages of the Deploy app: https://doc.sitecore.com/xmc/en/developers/xm-cloud/managing-xm-cloud-client-credentials.html
 """
 
-from exporter.guides.guide import Guide, Question, SignIn, Trouble
+from exporter.guides.guide import Guide, Question, SignIn, Trouble, client_credentials
 from exporter.model.failure import Reason
 
 AUDIENCE = "https://api.sitecorecloud.io"
@@ -48,17 +48,11 @@ GUIDE = Guide(
     sign_in={
         "oauth2": SignIn(
             "an automation client of the environment",
-            (
-                Question("auth.token_url", "Token endpoint", "", "https://auth.sitecorecloud.io/oauth/token"),
-                Question(
-                    "auth.client_id",
-                    "Client id",
-                    "Deploy app: Credentials, Environment, Create credentials, Automation. Not a client "
-                    "of the organization.",
-                ),
-                Question(
-                    "auth.client_secret", "Client secret", "Shown only once, at the same time.", secret=True
-                ),
+            client_credentials(
+                "https://auth.sitecorecloud.io/oauth/token",
+                "Deploy app: Credentials, Environment, Create credentials, Automation. Not a client of the "
+                "organization.",
+                "Shown only once, at the same time.",
             ),
             {"audience": AUDIENCE},
         )
