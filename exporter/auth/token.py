@@ -210,11 +210,11 @@ class TokenCredential(Credential):
         try:
             return session.request(method, self.endpoint, allow_redirects=False, **options)
         except Failure as failure:
-            problem = failure.detail or failure.reason
+            problem, cause = failure.detail or failure.reason, failure.reason
         except (OSError, ValueError):  # requests raises OSErrors, and ValueErrors for an invalid URL
-            problem = "the request could not be sent"
+            problem, cause = "the request could not be sent", None
         # Raised outside the except block: the context may contain text of the request.
-        raise self.failure(problem)
+        raise self.failure(problem, cause=cause)
 
     def check_status(self, response: Response, reason: str = "") -> None:
         """Raises a `failure` with `reason` for any status but 2xx."""
@@ -266,10 +266,10 @@ class TokenCredential(Credential):
         """Whether the lifetime of the token could not be read."""
         return self._remark
 
-    def failure(self, problem: str, status: int | None = None) -> Failure:
+    def failure(self, problem: str, status: int | None = None, *, cause: Reason | None = None) -> Failure:
         """The failure for a request that brought no token."""
         detail = f"could not {self.action} {urlsplit(self.endpoint).netloc}: {problem}"
-        return Failure(Reason.AUTH, detail, status=status)
+        return Failure(Reason.AUTH, detail, status=status, cause=cause)
 
 
 def json_object(response: Response) -> dict[str, Any]:

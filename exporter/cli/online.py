@@ -13,18 +13,24 @@ from exporter.runtime.logging import counted
 from exporter.views import problem
 
 WIDTH = 80
+_NO_SERVER = (
+    "No server responded at the address under auth:. Check it, proxy_url, the firewall and the resolver of "
+    "the machine."
+)
 _OK, _FAILED = "ok      ", "failed  "
 
 
 def lines(online: Online, system: SystemConfig, indent: str = "") -> Iterator[str]:
     """One line for each read; under one that failed, what to do and who can do it."""
     yield f"{indent}{online.plan.name}: {system.provider.name} at {online.plan.upstream.place['host']}"
-    below = f"{indent}{' ' * 10}"
+    below, said = f"{indent}{' ' * 10}", ""
     for attempt in online.attempts:
         mark = _FAILED if attempt.failure is not None else _OK
         yield from _wrapped(f"{indent}  {mark}{_result(attempt)}", below)
-        if advice := next_step(attempt, system):
+        advice = next_step(attempt, system)
+        if advice and advice != said:
             yield from _wrapped(f"{below}{advice}", below)
+        said = advice or said
 
 
 def values(online: Online, system: SystemConfig) -> dict[str, Any]:
@@ -54,6 +60,9 @@ def next_step(attempt: Attempt, system: SystemConfig) -> str:
     reach = system.reach
     trouble = Trouble(attempt.reason, reach.base_url, reach.auth, attempt.scopes, attempt.expired)
     steps = [guide.advice(trouble)] if guide is not None else []
+    if attempt.failure is not None and attempt.failure.cause is not None:
+        # The vendor has not seen the credential yet, so there is nothing to say about it.
+        steps = [_NO_SERVER]
     if attempt.scopes is not None and attempt.reason in (Reason.UNAUTHORIZED, Reason.FORBIDDEN):
         steps.append(f"Scopes of the token: {', '.join(sorted(attempt.scopes)) or 'none'}.")
     if attempt.reason is not None:

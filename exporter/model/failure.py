@@ -33,6 +33,7 @@ class Failure(Exception):
             header, no query of a URL and no secret.
         status: the HTTP status, if there was a response.
         retry_after: seconds that the vendor asks to wait (RFC 9110 section 10.2.3).
+        cause: with reason ``auth``: why there was no response to the request for a credential.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Failure(Exception):
         *,
         status: int | None = None,
         retry_after: float | None = None,
+        cause: Reason | None = None,
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
         self.status = status
         self.retry_after = retry_after
+        self.cause = cause
 
 
 def reason_of_status(status: int) -> Reason:

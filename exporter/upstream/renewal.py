@@ -45,6 +45,7 @@ class Renewal:
         self._session = blocking_session(connection, timeout=timeout)
         self._task: asyncio.Task[None] | None = None
         self._error = ""
+        self._cause: Reason | None = None
         self._error_logged = False
         self._remark = ""
         self._failed_with: tuple[object, bool] | None = None
@@ -95,7 +96,7 @@ class Renewal:
             except TimeoutError:
                 raise Failure(Reason.AUTH, "the credential was not renewed before the deadline") from None
         if self._error:
-            raise Failure(Reason.AUTH, self._error)
+            raise Failure(Reason.AUTH, self._error, cause=self._cause)
 
     async def _renew(self) -> None:
         version: object = None
@@ -105,8 +106,10 @@ class Renewal:
         except Failure as failure:
             refused = 200 <= (failure.status or 0) < 500 and failure.status not in _NOT_REFUSED
             limits = REFUSED_BACKOFF if refused else BACKOFF
+            self._cause = failure.cause
             self._failed(version, failure.detail or failure.reason, limits, failure.retry_after)
         except Exception as error:  # noqa: BLE001  only its type is shown: its text may contain a secret
+            self._cause = None
             self._failed(version, f"the credential could not be renewed ({type(error).__name__})")
         else:
             self._error, self._error_logged, self._wait = "", False, 0.0

@@ -23,7 +23,7 @@ _WORDS: Mapping[Reason, tuple[str, str]] = {
     ),
     Reason.TLS: (
         "The TLS handshake failed or the certificate was rejected.",
-        "Check the keys under tls: and the clock of the machine.",
+        "Check that the port expects TLS, the keys under tls: and the clock of the machine.",
     ),
     Reason.UNAUTHORIZED: (
         "The vendor does not accept the credential.",

@@ -94,6 +94,21 @@ def test_a_host_without_a_server_is_named_and_the_exit_code_is_1(run: Run, write
     assert "docs/on-call/reasons.md#connect" in plain(done.stdout)
 
 
+def test_a_token_endpoint_that_does_not_respond_is_named_instead_of_blaming_the_credential(
+    run: Run, write: Write
+) -> None:
+    done = run("check", "--online", str(write("xmc", {"token_url": "http://127.0.0.1:1/oauth/token"})))
+    assert "could not get a token from 127.0.0.1:1: could not connect" in plain(done.stdout)
+    assert "No server responded at the address under auth:." in plain(done.stdout)
+    assert "client_secret" not in done.stdout
+
+
+def test_the_same_advice_is_printed_once_for_a_system(run: Run, write: Write) -> None:
+    done = run("check", "--online", str(write("site", {"token": "wrong"})))
+    assert done.stdout.count("  failed  ") == 2
+    assert plain(done.stdout).count("A token comes from") == 1
+
+
 def test_programs_get_the_same_as_json(run: Run, write: Write) -> None:
     done = run("check", "--online", "--format", "json", str(write("site", {"token": "wrong"})))
     [system] = json.loads(done.stdout)["online"]
