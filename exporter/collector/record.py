@@ -221,6 +221,19 @@ class JobRecord(Source[Reading]):
         return self.status is not None and self.status.final
 
     @property
+    def first_request(self) -> str:
+        """The request with which a read of the job begins, for people; empty if a listing reports the job.
+
+        It is made anew, as is all of a read that is not kept: traces of 10,000 jobs would need much memory.
+        """
+        return "" if self.in_listing else self._upstream.first_request(self.job, self.status)
+
+    @property
+    def proxy(self) -> str:
+        """The proxy through which it is read, for people; empty if there is none."""
+        return self._upstream.place.get("proxy", "")
+
+    @property
     def state_since(self) -> float:
         """Since when the job is in the state of `status`, in Unix seconds."""
         return self._history.state_since

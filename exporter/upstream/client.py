@@ -19,6 +19,7 @@ from exporter.model.http import Headers, Request, Response
 from exporter.providers.rate_limit import USUAL, RateLimit
 from exporter.providers.values import instant
 from exporter.runtime.compute import Turns
+from exporter.runtime.secret import masked_url
 from exporter.transport import ClientCertificate, ConnectionSettings, Dropped, ReloadingPool
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
@@ -246,6 +247,11 @@ class Client:
             fields = {"system": self.instrumentation.system, "detail": why}
             _log.info("conditional requests do not work and are switched off", extra=fields)
         self._stored = None
+
+    def shown(self, request: Request) -> str:
+        """The method and the URL of a request, for people: without secrets."""
+        plain = self._prepared.without_credential(request)
+        return f"{plain.method} {masked_url(str(plain.url))}"
 
     def forget(self, request: Request) -> None:
         """Sends the next such request without a condition, so that the response has a body."""

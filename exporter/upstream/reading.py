@@ -6,6 +6,7 @@ How many reads run at a time, and when, is up to the collector.
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
@@ -174,6 +175,16 @@ class Upstream:
         status = self._echoes.status(reading.value)
         self._unknown.note(job.id, status)
         return reading if status is reading.value else replace(reading, value=status)
+
+    def first_request(self, job: Job, previous: Status | None) -> str:
+        """The request with which a read of the job begins, for people; empty if that fails. Sends nothing."""
+        steps = self.provider.read(job, previous)
+        # Also of a plug-in: its errors are those of reads.
+        with suppress(Exception):
+            request = next(steps)
+            steps.close()
+            return self._client.shown(request)
+        return ""
 
     async def list_jobs(self, listings: Sequence[DiscoverKeys], trace: Trace | None = None) -> Listed:
         """Lists the jobs of the system once, listing after listing; any error is in the outcome.

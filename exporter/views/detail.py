@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from urllib.parse import urlencode
 
 from exporter.collector.explain import WHY_NOT
@@ -11,8 +12,10 @@ from exporter.model.job import Category, Expect
 from exporter.model.pacing import Why
 from exporter.views.outlook import REFUSED, Outlook, outlook, refused_since
 from exporter.views.report import JobReport, report
-from exporter.views.words import duration
+from exporter.views.words import ago, duration
 
+# A read that ended too late has a sentence of its own.
+_WHY_NOT = {**WHY_NOT, Why.FRESH: "the last read is younger than min_interval"}
 _EXPECTATIONS = {
     "start_within": "to start after it was queued",
     "progress_within": "between two changes of its progress",
@@ -32,6 +35,9 @@ class JobDetail:
         alerts: that fire or will, the earliest first.
         categories: item counts by the vendor's category.
         changes: of the state, the newest first.
+        last_read: how it was read, as a sentence; empty if it was not.
+        request: the one with which a read begins; empty if the listing of its system reports the job.
+        proxy: through which it is sent; may be empty.
         next_read: when the job may be read again, as a sentence.
         notes: the fields that were left out because of their value.
         probe: the query of ``/probe`` for the job.
@@ -44,6 +50,9 @@ class JobDetail:
     alerts: Sequence[Outlook]
     categories: Sequence[tuple[str, Category]]
     changes: Sequence[Change]
+    last_read: str
+    request: str
+    proxy: str
     next_read: str
     notes: Sequence[str]
     probe: str
@@ -70,6 +79,9 @@ def detail(
         outlook(view, record.changes, now, refused) if view is not None else (),
         bounded(status.categories) if status is not None else (),
         record.changes[::-1],
+        _last_read(record, now),
+        record.first_request,
+        record.proxy,
         _next_read(record, *due_in),
         status.notes if status is not None else (),
         urlencode({"system": job.system, **job.keys, "debug": "true"}),
@@ -109,6 +121,13 @@ def _expectations(expect: Expect) -> list[tuple[float, str]]:
     return [(seconds, _EXPECTATIONS[name]) for name, seconds in given.items() if seconds is not None]
 
 
+def _last_read(record: JobRecord, now: float) -> str:
+    if record.view is None:
+        return ""
+    how = "with the listing of its system" if record.in_listing else "by itself"
+    return f"{ago(record.view.read_at, now)}, {how}, in {record.view.read_seconds * 1000:,.0f} ms."
+
+
 def _next_read(record: JobRecord, why: Why | None, seconds: float) -> str:
     if record.is_being_read:
         return "A read is under way."
@@ -116,7 +135,7 @@ def _next_read(record: JobRecord, why: Why | None, seconds: float) -> str:
         return "The next scrape reads it."
     if not seconds:
         return "The next scrape shows the last read, which ended after its deadline; the one after it reads."
-    return f"A scrape reads it again in {duration(seconds)} or later; not now because {WHY_NOT[why]}."
+    return f"A scrape in {duration(ceil(seconds))} or later reads it; not now because {_WHY_NOT[why]}."
 
 
 def _queries(job: JobReport) -> dict[str, str]:

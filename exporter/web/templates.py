@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined
 
 from exporter.views import LABELS, SHAPES, Filters, JobReport, ago, duration, iso, percent, utc
 
-_COUNTS = ("failed", "skipped", "deleted")
+_COUNTS = {"failed": "failed", "skipped": "soft", "deleted": "soft"}
+"""The counts that are shown beside what is done, each with the class of its style."""
 
 
 class Templates:
@@ -31,6 +32,7 @@ class Templates:
             {"ago": ago, "duration": duration, "iso": iso, "percent": percent, "utc": utc}
         )
         self._environment.filters["items"] = items
+        self._environment.tests["like"] = fails_like
         self._environment.globals.update(
             {"files": files, "shapes": SHAPES, "words": LABELS, "query": query, "address": address}
         )
@@ -67,14 +69,21 @@ def query(filters: Filters, page: int = 1, *, path: str = "jobs") -> str:
     return f"{path}?{urlencode(pairs)}" if pairs else path
 
 
-def items(job: JobReport) -> str:
-    """``120 of 300 items, 3 failed``; empty if the vendor reports no count."""
+def fails_like(job: JobReport, other: JobReport | Undefined) -> bool:
+    """Whether a job fails for the reason of another one of its system, so that one explanation is enough."""
+    if isinstance(other, Undefined) or not (job.problem and other.problem):
+        return False
+    return (job.system, job.problem.reason) == (other.system, other.problem.reason)
+
+
+def items(job: JobReport) -> list[tuple[str, str]]:
+    """What is reported, each with the class of its style: ``120 of 300 items``, ``3 failed``."""
     counts, done = job.items, job.items_done
+    parts = []
     if done is not None and counts.total is not None:
-        parts = [f"{done} of {counts.total} items"]
+        parts = [("", f"{done:,} of {counts.total:,} items")]
     elif done is not None or counts.total is not None:
-        parts = [f"{done if counts.total is None else counts.total} items"]
-    else:
-        parts = []
-    parts += [f"{count} {name}" for name in _COUNTS if (count := getattr(counts, name))]
-    return ", ".join(parts)
+        parts = [("", f"{done if counts.total is None else counts.total:,} items")]
+    return parts + [
+        (style, f"{count:,} {name}") for name, style in _COUNTS.items() if (count := getattr(counts, name))
+    ]

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from tests.browser.conftest import AXE_OF_LOOKS, AXE_OF_STRUCTURE, Open, Tab
+from tests.browser.test_pages import REFRESH
 from tests.vendor import Exporter, Told, exporter, vendor
 from tests.web.test_job_pages import by_number, config, many, shown
 
@@ -52,7 +53,7 @@ async def test_the_first_page_of_5000_jobs_has_no_violation(running: Exporter, o
 async def test_a_page_whose_exporter_has_gone_has_no_violation(running: Exporter, open_tab: Open) -> None:
     tab = await open_tab(f"{running.url}/jobs")
     await tab.page.route("**/jobs", lambda route: route.abort())
-    await tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await tab.page.evaluate(REFRESH)
     await tab.page.wait_for_selector("#gone:not([hidden])")
     assert await tab.violations() == []
 

@@ -1,5 +1,6 @@
 """The pages as a person sees them in Chromium."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,14 @@ from playwright.async_api import Route
 
 from exporter import __version__
 from tests.browser.conftest import Open
-from tests.vendor import Told, caps, caps_config, exporter, vendor
+from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
 from tests.web.test_job_pages import HOSTILE, by_number, config
 
 # Playwright starts a process of its own and the browser.
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
+# The page refreshes when it becomes visible, which is sooner than the timer.
+REFRESH = "document.dispatchEvent(new Event('visibilitychange'))"
 WIDE = {"width": 1280, "height": 800}
 PREFIXED = "http://127.0.0.1:1/a/prefix"
 PHONE = {"width": 360, "height": 740}
@@ -43,9 +46,13 @@ async def test_jobs_are_found_by_a_click_and_the_back_button_returns(open_tab: O
 async def test_a_refresh_keeps_place_focus_selection_and_what_is_typed(
     open_tab: Open, tmp_path: Path
 ) -> None:
-    answers = {"state": "Running"}
+    failed: list[str] = []
+
+    def answer(asked: Asked) -> Told:
+        return Told(caps("Failed" if asked.path.split("/")[-2] in failed else "Running"))
+
     async with (
-        vendor(lambda _: Told(caps(answers["state"]))) as docs,
+        vendor(answer) as docs,
         exporter("systems:\n" + caps_config(docs.url, 60, more="min_interval: 0s"), tmp_path) as running,
     ):
         await running.scrape()
@@ -55,23 +62,49 @@ async def test_a_refresh_keeps_place_focus_selection_and_what_is_typed(
             """() => {
                 window.row = document.querySelectorAll(".jobs tbody tr")[30];
                 row.querySelector("a").focus();
-                scrollTo(0, 700);
-                window.place = scrollY;
+                scrollTo(0, row.offsetTop);
+                window.place = row.getBoundingClientRect().top;
                 getSelection().selectAllChildren(row.querySelector(".system"));
                 document.querySelector("[name=text]").value = "typed";
             }"""
         )
-        answers["state"] = "Failed"
-        await running.scrape()
-        # The page refreshes when it becomes visible, which is sooner than the timer.
-        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        await page.wait_for_selector(".jobs tbody .failed")
-        assert await page.evaluate(
-            """() => [row.isConnected, document.activeElement === row.querySelector("a"), scrollY === place,
-                String(getSelection()), document.querySelector("[name=text]").value]"""
-        ) == [True, True, True, "docs", "typed"]
-        assert await page.title() == "Jobs (60 failed) \N{EN DASH} remote-job-exporter"
+        name = await page.evaluate("row.dataset.key.split('/')[2]")
+        # Another job moves to the top, then this one.
+        for failing in (["45"], ["45", name]):
+            failed[:] = failing
+            await running.scrape()
+            await page.evaluate(REFRESH)
+            await page.locator(".jobs .now .failed").nth(len(failing) - 1).wait_for()
+            assert await page.evaluate(
+                """() => [row.isConnected, document.activeElement === row.querySelector("a"),
+                    String(getSelection()), document.querySelector("[name=text]").value]"""
+            ) == [True, True, "docs", "typed"]
+            moved = await page.evaluate("row.getBoundingClientRect().top - place")
+            assert abs(moved) < 1 or name in failing
+        assert await page.title() == "Jobs (2 failed) \N{EN DASH} remote-job-exporter"
         assert tab.noise == []
+
+
+async def test_a_refresh_leaves_alone_what_the_reader_has_opened_and_what_is_the_same(
+    open_tab: Open, tmp_path: Path
+) -> None:
+    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
+        await running.get("/metrics", **{"X-Prometheus-Scrape-Timeout-Seconds": "10"})
+        tab = await open_tab(f"{running.url}/")
+        await tab.page.click("summary")
+        await tab.page.evaluate(
+            """() => {
+                const everything = {subtree: true, childList: true, characterData: true, attributes: true};
+                window.changes = new Promise((done) => new MutationObserver(
+                    (found) => done(found.map((each) => each.target.textContent))
+                ).observe(document.body, everything));
+            }"""
+        )
+        await tab.page.evaluate(REFRESH)
+        changes = await tab.page.evaluate("changes")
+        assert await tab.page.evaluate("document.querySelector('details').open")
+        # Only how long ago the scrape was.
+        assert {re.sub(r"\d+", "n", text) for text in changes} == {"n s ago"}
 
 
 async def test_the_page_says_when_the_exporter_is_gone_and_when_it_is_back(
@@ -79,12 +112,11 @@ async def test_the_page_says_when_the_exporter_is_gone_and_when_it_is_back(
 ) -> None:
     async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
         tab = await open_tab(f"{running.url}/jobs")
-        again = "document.dispatchEvent(new Event('visibilitychange'))"
         await tab.page.route("**/jobs", lambda route: route.abort())
-        await tab.page.evaluate(again)
+        await tab.page.evaluate(REFRESH)
         await tab.page.wait_for_selector("text=The exporter has not responded since")
         await tab.page.unroute("**/jobs")
-        await tab.page.evaluate(again)
+        await tab.page.evaluate(REFRESH)
         await tab.page.wait_for_selector("#gone", state="hidden")
 
 
@@ -172,7 +204,7 @@ async def test_all_of_it_works_under_a_prefix_of_a_proxy(open_tab: Open, tmp_pat
         await tab.page.click(".counts .unreadable")
         await tab.page.click(".jobs tbody a")
         assert tab.page.url == f"{PREFIXED}/jobs/docs/p/3/en"
-        assert await tab.page.inner_text(".state >> nth=0") == "⚠ unreadable"
+        assert (await tab.page.inner_text(".state >> nth=0")).split() == ["⚠", "unreadable"]
         await tab.page.click("text=squad=docs")
         assert tab.page.url == f"{PREFIXED}/jobs?label=squad%3Ddocs"
         await tab.page.click("header .home")

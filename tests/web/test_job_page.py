@@ -51,13 +51,17 @@ async def test_everything_known_of_a_job_is_shown_without_a_request(tmp_path: Pa
         history = shown.words.partition("State since the exporter started")[2]
         order = [history.index(word) for word in ("failed", "unreadable", "server_error", "running")]
         assert order == sorted(order)
-        assert "A scrape reads it again in 6 s or later; not now because" in shown.words
+        assert (
+            "A scrape in 6 s or later reads it; not now because the last read is younger than" in shown.words
+        )
+        assert "4 s ago, by itself, in " in shown.words
+        assert f"First requestGET {docs.url}{docs.asked[0].path}" in shown.words
         assert "RemoteJobFailed fires: the newest run that ended has failed." in shown.words
         assert "at most 1 h for a run" in shown.words
         assert f'remote_job_state_code{{system="docs", job_id="{ID}"}}' in shown.text
         assert shown.links["../../../../jobs?label=squad%3Ddocs"] == "squad=docs"
         assert "in Grafana" not in shown.text
-        probe = next(link for link, text in shown.links.items() if text == "Explain a read")
+        probe = next(link for link, text in shown.links.items() if text == "Read the job and explain it")
         whole = urljoin(f"{running.url}/jobs/docs/{ID}", probe)
         assert (await running.get(whole.removeprefix(running.url))).status_code == 200
 
@@ -146,6 +150,31 @@ systems:
         }
         shown = await page(running, f"/jobs/own/{quote(jobs[0]['job_id'])}")
         assert shown.links[jobs[0]["link"]] == jobs[0]["link"]
+
+
+async def test_the_first_request_of_a_read_is_shown_without_secrets(tmp_path: Path) -> None:
+    text = """
+systems:
+  own:
+    provider: json
+    base_url: URL
+    read: {path: /job, query: {id: '{id}', api_key: hidden}, state: s, states: {running: [R]}}
+    jobs: [{id: a}]
+    discover: {path: /list, items: "@", keys: {id: "@"}, state: "'R'"}
+"""
+    async with (
+        vendor(lambda asked: Told(["b"] if asked.path == "/list" else {"s": "R"})) as own,
+        exporter(text.replace("URL", own.url), tmp_path) as running,
+    ):
+        await running.scrape()
+        asked = len(own.asked)
+        shown = await page(running, "/jobs/own/a")
+        assert f"GET {own.url}/job?id=a&api_key=***" in shown.words
+        assert "hidden" not in shown.text
+        shown = await page(running, "/jobs/own/b")
+        assert "0 s ago, with the listing of its system, in " in shown.words
+        assert "First request" not in shown.words
+        assert len(own.asked) == asked
 
 
 @pytest.mark.parametrize("path", ["docs/p/1/en", "other/p/0/en", "docs/", "docs/p/0/en/"])

@@ -100,9 +100,9 @@ async def test_jobs_are_shown_trouble_first_with_word_sign_progress_and_next_ste
         for words in ("✖ failed", "⚠ unreadable", "▶ running", "✔ succeeded", "25%", "4 of 4 jobs"):
             assert words in shown.words
         sentences = problem(Reason.FORBIDDEN)
-        assert f"{sentences.sentence} {sentences.next_step}" in shown.text
+        assert f"{sentences.sentence} HTTP status 403 {sentences.next_step} forbidden" in shown.words
         assert sentences.docs in shown.links
-        assert shown.all("progress")[1]["value"] == "0.25"
+        assert [bar["value"] for bar in shown.all("progress")] == ["0.25"]
         assert shown.all("main")[0]["data-refresh"] == "10"
 
 
@@ -306,13 +306,42 @@ def test_the_address_of_a_job_contains_its_id(job_id: str, path: str) -> None:
     [
         (Items(), ""),
         (Items(total=300, processed=120, failed=3), "120 of 300 items, 3 failed"),
-        (Items(total=300), "300 items"),
-        (Items(succeeded=5, failed=0, skipped=2), "7 items, 2 skipped"),
+        (Items(total=1234567), "1,234,567 items"),
+        (Items(succeeded=5, failed=0, skipped=2, deleted=1), "7 items, 2 skipped, 1 deleted"),
         (Items(failed=2), "2 items, 2 failed"),
     ],
 )
 def test_items_are_shown_as_far_as_they_are_reported(counts: Items, text: str) -> None:
-    assert items(report(items=counts)) == text
+    assert ", ".join(text for _, text in items(report(items=counts))) == text
+    assert text in Page(shown(report(items=counts, state="running"))).words
+
+
+def test_a_full_bar_is_shown_only_while_the_job_is_in_progress() -> None:
+    for state, progress, bars in (
+        ("running", 1.0, 1),
+        ("running", None, 0),
+        ("failed", 0.4, 1),
+        ("succeeded", 1.0, 0),
+    ):
+        assert len(Page(shown(report(state=state, progress=progress))).all("progress")) == bars, state
+
+
+def test_a_problem_is_explained_once_for_jobs_of_a_system_that_have_the_same() -> None:
+    def failing(system: str, job_id: str, reason: Reason) -> JobReport:
+        found = problem(reason, f"detail of {job_id}")
+        return report(system=system, job_id=job_id, state="unreadable", problem=found)
+
+    jobs = [
+        failing("a", "a0", Reason.DNS),
+        failing("a", "a1", Reason.DNS),
+        failing("a", "a2", Reason.TLS),
+        failing("b", "b0", Reason.TLS),
+    ]
+    words = Page(shown(*jobs, report(job_id="c"))).words
+    for reason, times in ((Reason.DNS, 1), (Reason.TLS, 2)):
+        one = problem(reason)
+        assert [words.count(text) for text in (one.sentence, one.next_step)] == [times, times]
+    assert all(f"detail of {job.job_id}" in words for job in jobs)
 
 
 @pytest.mark.parametrize(("path", "root"), [(b"/", "./"), (b"/jobs", "./"), (b"/jobs/docs/a/b", "../../../")])

@@ -22,7 +22,8 @@
   // Makes an element like another one. What is the same stays, with focus, selection and scroll position.
   function adapt(old, now) {
     for (const { name } of [...old.attributes]) {
-      if (!now.hasAttribute(name)) old.removeAttribute(name);
+      // The reader has opened it.
+      if (name !== "open" && !now.hasAttribute(name)) old.removeAttribute(name);
     }
     for (const { name, value } of now.attributes) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -57,19 +58,31 @@
     }
   }
 
+  // A row that moves loses focus and selection.
+  function keepPlace(change) {
+    const focused = document.activeElement;
+    const { anchorNode, anchorOffset, focusNode, focusOffset } = getSelection();
+    change();
+    if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+    if (!anchorNode || !anchorNode.isConnected || !focusNode.isConnected) return;
+    const within = (node, offset) => Math.min(offset, node.length ?? node.childNodes.length);
+    getSelection().setBaseAndExtent(
+      anchorNode, within(anchorNode, anchorOffset), focusNode, within(focusNode, focusOffset),
+    );
+  }
+
   function show(text) {
     const page = new DOMParser().parseFromString(text, "text/html");
     const fresh = page.getElementById("main");
     if (!fresh) throw new Error("the response is another page");
     localize(fresh);
-    const focused = document.activeElement;
-    adapt(main, fresh);
-    if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+    keepPlace(() => adapt(main, fresh));
     document.title = page.title;
   }
 
   function tell(text) {
-    if (gone.textContent !== text) gone.textContent = text;
+    if (gone.textContent === text) return;
+    gone.textContent = text;
     gone.hidden = !text;
   }
 
