@@ -9,6 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from exporter import config
 from exporter.cli import reference
@@ -43,6 +46,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "limits.md": bounds.page(),
         REFERENCE / "cli.md": reference.commands(commands()),
         REFERENCE / "config.schema.json": json.dumps(config.json_schema(), indent=2) + "\n",
+        REFERENCE / "jobs.schema.json": json.dumps(jobs_schema(), indent=2) + "\n",
         GUIDES / "jobs-page.md": _between_marks(GUIDES / "jobs-page.md", "json", jobs_json()),
         GUIDES / "systems" / "index.md": systems(PROVIDERS, GUIDES / "systems"),
         UNDERSTAND / "pacing.md": _between_marks(UNDERSTAND / "pacing.md", "systems", pacing(PROVIDERS)),
@@ -119,6 +123,25 @@ def jobs_json() -> str:
     ]
     counts = ", ".join(f"`{field.name}`" for field in fields(Items))
     return f"{table(('field', 'meaning'), rows)}\n\nThe fields of `items` are {counts}."
+
+
+def jobs_schema() -> dict[str, Any]:
+    """The JSON Schema of ``/jobs.json``, with what the docstrings say of each field."""
+    parts = {part.__name__: part for part in (JobList, Unlisted, JobReport, Problem)}
+    schema = msgspec.json.schema(JobList)
+    for name, definition in schema["$defs"].items():
+        definition["description"] = definition["description"].partition("\n")[0]
+        # The exporter sends all fields, also those that are not known.
+        definition["required"] = [*definition["properties"]]
+        for field, described in definition["properties"].items():
+            described.pop("default", None)
+            if name in parts:
+                described["description"] = _meaning(parts[name], field)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The response of /jobs.json. Fields can be added.",
+        **schema,
+    }
 
 
 def _meaning(documented: type, field: str) -> str:

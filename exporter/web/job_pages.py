@@ -4,7 +4,8 @@ The exception is a button that exists only while no job has ever been read.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import msgspec
@@ -18,6 +19,7 @@ from exporter.collector.query import Pairs
 from exporter.collector.record import MAX_CHANGES
 from exporter.metrics.exposition import accepts_gzip
 from exporter.model.clock import Clock
+from exporter.model.failure import Failure
 from exporter.runtime.shared import Rounds
 from exporter.views import (
     STATES,
@@ -25,7 +27,6 @@ from exporter.views import (
     Filters,
     JobList,
     JobReport,
-    Unlisted,
     detail,
     reports,
     select,
@@ -45,6 +46,24 @@ READ_SECONDS = 10.0
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known at one moment, for the page and for the data.
+
+    Args:
+        systems: the names of all.
+        listing_failures: why the last listing of a system failed, by system.
+        now: Unix time.
+        unread: nothing has been read yet.
+    """
+
+    jobs: Sequence[JobReport]
+    systems: Sequence[str]
+    listing_failures: Mapping[str, Failure]
+    now: float
+    unread: bool
 
 
 class JobPages:
@@ -138,21 +157,17 @@ class JobPages:
         response.headers["Cache-Control"] = "no-cache"
         return response
 
-    async def _all(self) -> list[JobReport]:
-        return await self._reports.get("", lambda: reports(self._collector.records()))
+    async def _known(self) -> Known:
+        jobs = await self._reports.get("", lambda: reports(self._collector.records()))
+        failures, unread = self._collector.listing_failures(), self._collector.is_unread
+        return Known(jobs, self._collector.systems, failures, self._clock.time(), unread)
 
     async def _render(self, root: str, filters: Filters, page: int) -> bytes:
-        jobs, now = await self._all(), self._clock.time()
-        systems, unread = self._collector.systems, self._collector.is_unread
         # In a thread: many jobs would block the loop.
-        return await asyncio.to_thread(
-            render_jobs, self._templates, root, jobs, filters, page, now, systems, unread=unread
-        )
+        return await asyncio.to_thread(render_jobs, self._templates, root, await self._known(), filters, page)
 
     async def _encode(self, filters: Filters) -> bytes:
-        jobs, now = await self._all(), self._clock.time()
-        missing = unlisted(self._collector.listing_failures(), filters.systems)
-        return await asyncio.to_thread(_encoded, jobs, filters, missing, now)
+        return await asyncio.to_thread(_encoded, await self._known(), filters)
 
     async def _read(self, request: Request) -> Response:
         """Reads all jobs once, under pacing, if none has been read yet; then the page."""
@@ -164,26 +179,13 @@ class JobPages:
         return Response(status_code=303, headers={"Location": "jobs"})
 
 
-def render_jobs(
-    templates: Templates,
-    root: str,
-    jobs: list[JobReport],
-    filters: Filters,
-    page: int,
-    now: float,
-    systems: Sequence[str],
-    *,
-    unread: bool,
-) -> bytes:
+def render_jobs(templates: Templates, root: str, known: Known, filters: Filters, page: int) -> bytes:
     """The page of all jobs.
 
     Args:
-        jobs: all of them.
         page: from 1; the last one if there are not so many.
-        now: Unix time.
-        unread: nothing has been read yet.
     """
-    selection, pairs = select(jobs, filters), filters.pairs()
+    selection, pairs = select(known.jobs, filters), filters.pairs()
     pages = max(1, -(-len(selection.jobs) // JOBS_PER_PAGE))
     page = min(page, pages)
     return templates.render(
@@ -191,19 +193,20 @@ def render_jobs(
         root,
         selection=selection,
         jobs=selection.jobs[(page - 1) * JOBS_PER_PAGE : page * JOBS_PER_PAGE],
+        unlisted=unlisted(known.listing_failures, filters.systems),
         filters=filters,
         # The form has one field for each kind of filter; it sends the others as well.
         shown=dict(reversed(pairs)),
         more=[pair for index, pair in enumerate(pairs) if pair[0] in {name for name, _ in pairs[:index]}],
         page=page,
         pages=pages,
-        newest=max((job.read_at for job in jobs if job.read_at is not None), default=None),
-        now=now,
-        unread=unread,
+        newest=max((job.read_at for job in known.jobs if job.read_at is not None), default=None),
+        now=known.now,
+        unread=known.unread,
         old=OLD_SECONDS,
         refresh=REFRESH_SECONDS,
         states=STATES,
-        systems=systems,
+        systems=known.systems,
     )
 
 
@@ -214,9 +217,10 @@ def _page(pairs: Pairs) -> int:
     return max(1, int(given[0]))
 
 
-def _encoded(jobs: list[JobReport], filters: Filters, missing: list[Unlisted], now: float) -> bytes:
-    selection = select(jobs, filters)
-    empty = JobList(__version__, round(now, 3), selection.total, selection.counts, missing)
+def _encoded(known: Known, filters: Filters) -> bytes:
+    selection = select(known.jobs, filters)
+    missing = unlisted(known.listing_failures, filters.systems)
+    empty = JobList(__version__, round(known.now, 3), selection.total, selection.counts, missing)
     head = msgspec.json.encode(empty).removesuffix(b"]}")
     # One job at a time: other threads cannot run while JSON is encoded.
     return head + b",\n".join([msgspec.json.encode(job) for job in selection.jobs]) + b"]}\n"

@@ -1,6 +1,7 @@
 """The page of all jobs and the same as data: what is shown, and that looking asks no vendor."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,19 @@ from urllib.parse import urljoin
 import msgspec
 import pytest
 import requests
+from jsonschema import Draft202012Validator, ValidationError
 
 from exporter.model.failure import Reason
 from exporter.model.job import Items
 from exporter.views import Filters, JobList, JobReport, problem
-from exporter.web.job_pages import JOBS_PER_PAGE, OLD_SECONDS, render_jobs
+from exporter.web.job_pages import JOBS_PER_PAGE, OLD_SECONDS, Known, render_jobs
 from exporter.web.static_files import StaticFiles
 from exporter.web.templates import Templates, address, items, root_of
 from tests.clock import FakeClock
 from tests.vendor import Asked, Exporter, Told, caps, caps_config, exporter, vendor
 from tests.web.pages import Page
 
+SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "jobs.schema.json"
 NOW = 1.8e9
 EVERYTHING = Filters()
 TEMPLATES = Templates(StaticFiles().paths)
@@ -157,6 +160,37 @@ async def test_the_same_as_data_has_the_documented_form_and_all_filters(tmp_path
         assert (some.total, some.counts, some.jobs) == (4, everything.counts, everything.jobs[:1])
 
 
+async def test_the_data_is_as_the_published_schema_describes_it(tmp_path: Path) -> None:
+    schema = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    more = """
+  site:
+    provider: json
+    base_url: URL/site
+    read: {path: '/{id}', state: s, step: s, progress: p, items: n, items_failed: n, states: {running: [R]}}
+    jobs: [{id: a, name: A}]
+    discover: {path: /no/3, items: '@', keys: {id: id}}
+"""
+    async with (
+        vendor(
+            lambda asked: Told({"s": "R", "p": 0.5, "n": 7}) if "site/a" in asked.path else by_number(asked)
+        ) as docs,
+        exporter(config(docs.url) + more.replace("URL", docs.url), tmp_path) as running,
+    ):
+        schema.validate((await running.get("/jobs.json")).json())
+        await running.scrape()
+        data = (await running.get("/jobs.json")).json()
+        shown = await page(running)
+    schema.validate(data)
+    assert {job["state"] for job in data["jobs"]} == {"failed", "unreadable", "running", "succeeded"}
+    assert [each["system"] for each in data["unlisted"]] == ["site"]
+    assert "Jobs of site may be missing: its listing fails. The account has no right" in shown.words
+    # It describes every field, with its type.
+    for part in (data, data["unlisted"][0], data["jobs"][1], data["jobs"][1]["problem"]):
+        for name in part:
+            with pytest.raises(ValidationError):
+                schema.validate(json.loads(json.dumps(data).replace(f'"{name}":', '"other":')))
+
+
 async def test_without_a_match_the_data_is_an_empty_list(tmp_path: Path) -> None:
     async with vendor(by_number) as docs, exporter(config(docs.url, 1), tmp_path) as running:
         found = msgspec.json.decode((await running.get("/jobs.json?text=x")).content, type=JobList)
@@ -217,7 +251,8 @@ def report(**fields: Any) -> JobReport:
 
 
 def shown(*jobs: JobReport, filters: Filters = EVERYTHING, page: int = 1) -> str:
-    return render_jobs(TEMPLATES, "./", [*jobs], filters, page, NOW, ("docs",), unread=False).decode()
+    known = Known(jobs, ("docs",), {}, NOW, unread=False)
+    return render_jobs(TEMPLATES, "./", known, filters, page).decode()
 
 
 def test_the_form_keeps_filters_for_which_it_has_no_field() -> None:
