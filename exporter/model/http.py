@@ -106,7 +106,7 @@ class Headers(Mapping[str, str]):
         """Whether one of these lower-case words is in the raw lines: a test that parses nothing."""
         if self._lower is None:
             self._lower = self.raw.lower()
-        return any(word in self._lower for word in words)
+        return any(map(self._lower.__contains__, words))
 
     @property
     def raw(self) -> bytes:

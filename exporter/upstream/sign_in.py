@@ -23,8 +23,10 @@ def asks_to_sign_in(request: Request, response: Response) -> bool:
 
 def is_sign_in_redirect(response: Response) -> bool:
     """Whether a response is a temporary redirect to what is, by its address, a sign-in page."""
+    if response.status not in (302, 303, 307):
+        return False
     location = response.headers.get("location", "")[:_LONGEST_LOCATION]
-    return response.status in (302, 303, 307) and _SIGN_IN.match(location) is not None
+    return _SIGN_IN.match(location) is not None
 
 
 def is_sign_in_page(request: Request, response: Response) -> bool:
@@ -35,9 +37,9 @@ def is_sign_in_page(request: Request, response: Response) -> bool:
     """
     if not 200 <= response.status < 300:
         return False
-    start = response.body[:_LONGEST_START].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    start = response.body[:_LONGEST_START].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start.startswith(b"<"):
         return False
     if any(name.lower() == "accept" and "html" in value.lower() for name, value in request.headers):
         return False
-    return start.startswith(_MARKUP) or "html" in response.headers.get("content-type", "").lower()
+    return start.lower().startswith(_MARKUP) or "html" in response.headers.get("content-type", "").lower()
