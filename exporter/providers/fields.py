@@ -81,9 +81,10 @@ class Fields:
 
     def nested(self, *names: str) -> "Fields":
         """The fields of the objects under these names together; those of the later ones take precedence."""
-        together: dict[str, Any] = {}
+        together: Mapping[str, Any] = {}
         for name in names:
-            together |= self.read(name, _object, "an object") or {}
+            found = self.read(name, _object, "an object") or {}
+            together = {**together, **found} if together else found
         return self.inside(together, names[-1])
 
     def inside(self, body: object, name: str) -> "Fields":

@@ -46,6 +46,8 @@ def flag(value: object) -> bool | None:
 
 def count(value: object) -> int | None:
     """A count: a whole number from 0 up to 2^53, as number or as text."""
+    if type(value) is int:  # nearly all
+        return value if 0 <= value <= MAX_COUNT else None
     if isinstance(value, str):
         value = value.strip()
         if not _COUNT.fullmatch(value):
