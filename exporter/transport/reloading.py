@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from requests import PreparedRequest
 
@@ -60,16 +58,14 @@ class ReloadingPool:
         self._idle: asyncio.Future[None] | None = None
         self._closed = False
 
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Makes `close` wait: a read may send more requests after the one under way."""
         self._users += 1
-        try:
-            yield
-        finally:
-            self._users -= 1
-            if self._idle is not None and not self._users and not self._idle.done():
-                self._idle.set_result(None)
+
+    def __exit__(self, *error: object) -> None:
+        self._users -= 1
+        if self._idle is not None and not self._users and not self._idle.done():
+            self._idle.set_result(None)
 
     async def send(
         self,
@@ -135,7 +131,7 @@ class ReloadingPool:
         self._pool = None
 
     async def close(self, grace: float) -> None:
-        """Waits for the end of every `in_use`, ``grace`` seconds at most, and closes all connections."""
+        """Waits for all that use it, ``grace`` seconds at most, and closes all connections."""
         if self._users and grace:
             self._idle = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._idle], timeout=grace)

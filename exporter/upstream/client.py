@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -75,6 +75,7 @@ class Client:
         place: the host and, if there is one, the proxy: fields of log lines.
         authenticates: whether requests have a credential.
         timeout: seconds for one request, and for one whole read.
+        in_use: makes `close` wait; a read may send more requests after the one under way.
         rate_limit_remaining: requests that the vendor still allows, if its last response shows that.
 
     Args:
@@ -108,7 +109,7 @@ class Client:
         self._pool = ReloadingPool(
             connection, clock, max_connections=settings.concurrency, grace=timeout, turns=turns
         )
-        self.in_use = self._pool.in_use
+        self.in_use: AbstractContextManager[None] = self._pool
         # A signature is for the headers of one request, so none may be added.
         stores = settings.conditional and not credential.signs
         self._stored = StoredResponses(clock) if stores else None

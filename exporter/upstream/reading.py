@@ -228,10 +228,9 @@ class Upstream:
         send = partial(self._send, deadline=deadline, max_bytes=limits.max_bytes, trace=trace, holds=holds)
         value, failure = None, None
         try:
-            with self._client.in_use():
+            with self._client.in_use:
                 short = min(limits.short_body, self.provider.short_body)
-                collect = (jobs or _Jobs(self.provider, self._unknown, lambda: self._echoes)).add
-                walk = Walk(start(), self.compute, collect, short_body=short)
+                walk = Walk(start(), self.compute, jobs.add if jobs else _no_job, short_body=short)
                 value = await self._drive(walk, send, limits.max_requests, deadline)
         except Failure as error:
             # A failure is kept; the frames of its traceback, and the response in them, are not.
@@ -334,6 +333,10 @@ class Upstream:
         if reason is Reason.RATE_LIMITED and self._rate_limit.scope == "system" and wait is not None:
             self.hold_until(self._clock.monotonic() + wait)
         return failure
+
+
+def _no_job(found: Found) -> None:
+    raise TypeError(f"only a listing may yield a {type(found).__name__}")
 
 
 def _count(request: Request, requests: set[Request], max_requests: int) -> None:

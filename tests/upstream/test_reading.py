@@ -45,7 +45,7 @@ def upstream(*paths: str, status: int = 200, received: list[Any] | None = None) 
         return response
 
     client = Mock(timeout=3.0, clock=FakeClock(), instrumentation=Instrumentation("0").of("docs"), send=send)
-    client.in_use, client.explain_unauthorized = nullcontext, lambda _: ""
+    client.in_use, client.explain_unauthorized = nullcontext(), lambda _: ""
     provider = Scripted(Keys())
     provider.paths = paths
     return Upstream(provider, client)

@@ -121,7 +121,7 @@ def upstream(
 
     instrumentation = Instrumentation("0").of("docs")
     client = Mock(timeout=timeout, clock=FakeClock(), instrumentation=instrumentation, send=send)
-    client.in_use, client.explain_unauthorized = nullcontext, lambda _: ""
+    client.in_use, client.explain_unauthorized = nullcontext(), lambda _: ""
     return Upstream(provider, client, compute)
 
 

@@ -86,7 +86,7 @@ async def test_words_of_reads_and_of_listings_are_logged(caplog: pytest.LogCaptu
         return Response(200, bodies.pop(0))
 
     client = Mock(timeout=3.0, clock=FakeClock(), instrumentation=Instrumentation("0").of("xmc"), send=send)
-    client.in_use = nullcontext
+    client.in_use = nullcontext()
     provider = Sitecore(Sitecore.Options())
     upstream = Upstream(provider, client)
     await upstream.read(Job("xmc", "1", Kind.RUN, "sitecore", {"id": "1"}), None)
