@@ -73,7 +73,6 @@ class JobRecord(Source[Reading]):
         in_listing: a listing reports everything about the job, so it is not read by itself.
         view: what its rows show; ``None`` until the first attempt to read it.
         detail: why the last attempt failed.
-        size: of its rendered lines, in bytes.
         changes: of the state, since the exporter started; the oldest first.
     """
 
@@ -83,7 +82,6 @@ class JobRecord(Source[Reading]):
         self.in_listing = False
         self.view: JobView | None = None
         self.detail = ""
-        self.size = 0
         self.changes: tuple[Change, ...] = ()
         self._history = History(watched_since=self._now())
         self._page = page
@@ -156,6 +154,11 @@ class JobRecord(Source[Reading]):
         if self._reason is not None:
             self._outages.ended(self, self._reason)
         self._reason = None
+
+    @property
+    def size(self) -> int:
+        """Of its rendered lines, in bytes."""
+        return sum(map(len, self._row.lines)) if self._row is not None else 0
 
     @property
     def dropped(self) -> bool:
@@ -335,15 +338,15 @@ class JobRecord(Source[Reading]):
         now = self._now()
         self._history.cap(now)
         read_at = min(round(read_at, 3), now)
-        state, raw = (status.state, status.raw) if status is not None else (None, "")
-        self._note_change(Change(read_at, state, raw, reason))
+        self._note_change(status, reason, read_at)
         self._put(JobView(self.job, self._history, status, reason, read_at, round(seconds, 6)))
         self._count(reason, error)
 
-    def _note_change(self, change: Change) -> None:
+    def _note_change(self, status: Status | None, reason: Reason | None, read_at: float) -> None:
+        state, raw = (status.state, status.raw) if status is not None else (None, "")
         last = self.changes[-1] if self.changes else None
-        if last is None or (last.state, last.reason) != (change.state, change.reason):
-            self.changes = (*self.changes, change)[-MAX_CHANGES:]
+        if last is None or last.state is not state or last.reason is not reason:
+            self.changes = (*self.changes, Change(read_at, state, raw, reason))[-MAX_CHANGES:]
 
     def _now(self) -> float:
         # Rounded as all times: further digits are noise that makes each page longer.
@@ -364,7 +367,6 @@ class JobRecord(Source[Reading]):
             self._row = render_row(
                 JOB_METRICS, self._identity, view, before=self._row, current_only=self._current_only
             )
-            self.size = sum(map(len, self._row.lines))
             self._page.put(self, self._row)
 
     def _count(self, reason: Reason | None, error: BaseException | None = None) -> None:
