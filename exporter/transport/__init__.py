@@ -9,6 +9,7 @@ https only, TLS verified. A response of any HTTP status is returned; any other e
 from exporter.transport.adapter import CurlAdapter, blocking_session
 from exporter.transport.certificate import ClientCertificate, not_after
 from exporter.transport.handle import Dropped
+from exporter.transport.kept import KeptRequest
 from exporter.transport.pool import ConnectionPool
 from exporter.transport.reloading import ReloadingPool
 from exporter.transport.settings import ConnectionSettings, Tls
@@ -19,6 +20,7 @@ __all__ = [
     "ConnectionSettings",
     "CurlAdapter",
     "Dropped",
+    "KeptRequest",
     "ReloadingPool",
     "Tls",
     "blocking_session",

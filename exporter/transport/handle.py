@@ -10,9 +10,10 @@ from requests import PreparedRequest
 from requests.utils import should_bypass_proxies
 
 from exporter.model.failure import Failure, Reason
-from exporter.model.http import CONNECTION_HEADERS, Headers, Response, Timing
+from exporter.model.http import Headers, Response, Timing
 from exporter.runtime.secret import masked_url
 from exporter.transport.curl_errors import CERTIFICATE_ERRORS, CURL_ERRORS
+from exporter.transport.kept import lines_of
 from exporter.transport.pem import Pem
 from exporter.transport.settings import ConnectionSettings, Tls
 
@@ -100,7 +101,7 @@ class Handle:
         self._method, self._url = request.method or "", url
         if not url.startswith(("http://", "https://")) or not url.isascii():
             raise Failure(Reason.INTERNAL, "the URL must be prepared, with scheme http or https")
-        headers = _header_lines(request)
+        headers = [*lines_of(request)]
         if self._settings.tls.server_name and url.startswith("https://"):
             self._needs_reset = True
             url = _override_server_name(curl, url, self._settings, headers)
@@ -266,25 +267,6 @@ def _override_server_name(
     if not any(line.lower().startswith(b"host:") for line in headers):
         headers.append(b"Host: " + parts.netloc.encode())
     return url.replace(f"https://{parts.netloc}", f"https://{name}:{port}", 1)
-
-
-def _header_lines(request: PreparedRequest) -> list[bytes]:
-    lines = []
-    for name, value in request.headers.items():
-        # A session of `requests` sets some of these; libcurl sets them as the connection requires.
-        if name.lower() not in CONNECTION_HEADERS:
-            text = value if isinstance(value, str) else value.decode("latin-1")
-            # libcurl's syntax for an empty value; with a colon it would omit the header.
-            lines.append(f"{name}: {text}" if text else f"{name};")
-    if not lines:
-        return []
-    head = "\n".join(lines)
-    if head.count("\n") >= len(lines) or "\r" in head or "\0" in head:
-        raise Failure(Reason.INTERNAL, "a request header contains a line break")
-    try:
-        return head.encode("latin-1").split(b"\n")
-    except UnicodeEncodeError:
-        raise Failure(Reason.INTERNAL, "a request header is not Latin-1") from None
 
 
 def _set_body(curl: pycurl.Curl, request: PreparedRequest, headers: list[bytes]) -> None:

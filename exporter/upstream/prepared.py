@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-import requests
 from requests import PreparedRequest
 
 from exporter.auth.credential import Credential
 from exporter.model.http import Request
+from exporter.transport import KeptRequest
 
 MIN_KEPT = 1000
 KEPT_PER_JOB = 4
@@ -37,7 +37,9 @@ class PreparedRequests:
     def without_credential(self, request: Request) -> PreparedRequest:
         """A newly prepared request to which no credential was applied."""
         url, headers = self._base_url + request.path, {**self._headers, **dict(request.headers)}
-        return requests.Request(request.method, url, headers=headers, data=request.body or None).prepare()
+        prepared = KeptRequest()
+        prepared.prepare(request.method, url, headers=headers, data=request.body or None)
+        return prepared
 
     def with_credential(self, request: Request, version: object) -> PreparedRequest:
         """The request as it is sent with this version of the credential.
