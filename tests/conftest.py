@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from exporter.runtime import calls
 from tests import processes
 
 # Speed is measured in benchmarks/, never by a test; and what CI says of a commit can be repeated.
@@ -39,6 +40,12 @@ sys.settrace = _install
 
 Program = Callable[[str, str], str]
 _guard = processes.Guard()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient() -> None:
+    """The event loop waits longer for a file: other tests need the processor at the same time."""
+    calls.LOOP_SECONDS = 5.0
 
 
 @pytest.fixture
