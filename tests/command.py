@@ -120,10 +120,15 @@ class Running:
 
 @contextmanager
 def running(folder: Path, *command: str, **env: str) -> Iterator[Running]:
-    """Starts a program, whole command line, and ends it at last."""
+    """Starts a program, whole command line, and ends it at last.
+
+    Its coverage is not measured, which would double its CPU: other tests reach the same lines.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    whole = environment(env)
+    whole.pop("COVERAGE_PROCESS_CONFIG", None)
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
-        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment(env))
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT, env=whole)
     try:
         yield Running(process, folder)
     finally:
