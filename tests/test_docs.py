@@ -205,6 +205,7 @@ def test_every_reason_has_its_section() -> None:
     sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^#|\Z)", text, re.DOTALL | re.MULTILINE))
     assert list(sections) == [reason.value for reason in Reason]
     assert all(len(section.split()) > 10 for section in sections.values())
+    assert [cells[0] for cells in rows(text)] == [f"[`{reason}`](#{reason})" for reason in Reason]
 
 
 def test_every_warning_of_check_is_explained() -> None:
