@@ -107,6 +107,11 @@ docs-site: $(SITE) ## The documentation as a site in build/site; REF=v1.2.3 is w
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs/site -d build/doctrees build/pages build/site
 	@echo "$(CURDIR)/build/site/index.html"
 
+GRAFANA ?= http://127.0.0.1:3000
+EXPORTER ?= http://127.0.0.1:10072
+pictures: $(DEV) ## The pictures of the documentation, from a Grafana (GRAFANA=ADDRESS) and make demo (EXPORTER=ADDRESS)
+	@$(BIN)/python -m grafana.source.pictures --grafana "$(GRAFANA)" --exporter "$(EXPORTER)" $(ARGS)
+
 # Extras stay in the lock files: an old pip looks for another version of what is pinned without them.
 COMPILE := ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate
 

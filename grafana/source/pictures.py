@@ -1,48 +1,38 @@
-"""Pictures of the dashboards for the documentation: ``python -m grafana.source.pictures ADDRESS [FOLDER]``.
+"""Pictures of dashboards and pages for the documentation, as ``make pictures`` takes them.
 
-It needs Chromium and the address of a Grafana that shows the dashboards, with data, without a login. Where
-pngquant is installed too, the files are a third of the size.
+It needs Chromium, a Grafana that shows the dashboards with data and without a login, and the exporter of
+``make demo``. Where pngquant is installed too, the files are a third of the size.
 """
 
 import argparse
-import base64
-import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import requests
+from playwright.sync_api import Browser, Page, sync_playwright
 
 FOLDER = Path(__file__).parents[2] / "docs/pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NO_BROWSER = "Chromium is not installed; install it with: apt-get install chromium"
-WIDTH, HEIGHT = 1280, 1000
 LIMIT, POLL = 120.0, 0.25
 """Seconds that one page may take, and between two looks at it."""
 SETTLED = 8
-"""Looks in a row that find the page complete."""
+"""Looks in a row that find the dashboard complete."""
 # Of the jobs with a history that run, the one with the most to show.
 JOB = (
     'topk(1, count by (system, job_id) ({__name__=~"remote_job_.+"}) '
     "and on (system, job_id) remote_job_state_code == 2 "
     'and on (system, job_id) remote_job_info{job_kind="slot"})'
 )
-# Chromium reads from descriptor 3 and writes to 4, whatever those of the pipes are.
-_STARTED = """import os, sys
-for descriptor, copy in zip((3, 4), [os.dup(int(one)) for one in sys.argv[1:3]]):
-    os.dup2(copy, descriptor)
-    os.set_inheritable(descriptor, True)
-os.execv(sys.argv[3], sys.argv[3:])"""
+# A new browser docks the menu, which takes a quarter of the width.
 _UNDOCK = "for (const key of ['docked', 'open']) localStorage.setItem(`grafana.navigation.${key}`, 'false')"
 # How many panels are on the page, and how many of those that can be seen have no content yet.
 _LOOK = """(() => {
@@ -56,131 +46,90 @@ _LOOK = """(() => {
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: the name of its file, the dashboard, the theme."""
+    """One picture: the name of its file, what it shows, the color scheme and the size.
+
+    Args:
+        shows: a dashboard, or the path of a page.
+        click: a link on the page that leads to what is shown.
+    """
 
     name: str
-    dashboard: str
-    theme: str = "dark"
+    shows: str
+    scheme: Literal["dark", "light"] = "dark"
+    size: tuple[int, int] = (1280, 1000)
+    click: str = ""
 
 
-PICTURES = (
+DASHBOARDS = (
     Picture("overview-dark", "overview"),
     Picture("overview-light", "overview", "light"),
     Picture("system", "system"),
     Picture("job", "job"),
     Picture("exporter", "exporter"),
 )
-
-
-class Browser:
-    """A Chromium that is driven by the DevTools protocol over pipes."""
-
-    def __init__(self, requests_: IO[bytes], responses: IO[bytes]) -> None:
-        self._requests, self._responses = requests_, responses
-        self._number = 0
-        self._session = ""
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """What the method returns.
-
-        Raises:
-            RuntimeError: the browser reports an error, or has ended.
-        """
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        self._requests.write(json.dumps(message).encode() + b"\0")
-        self._requests.flush()
-        while (answer := self._next()).get("id") != self._number:
-            pass  # an event
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']['message']}")
-        return dict(answer["result"])
-
-    def _next(self) -> dict[str, Any]:
-        message = bytearray()
-        while (byte := self._responses.read(1)) != b"\0":
-            if not byte:
-                raise RuntimeError("the browser has ended")
-            message += byte
-        return dict(json.loads(message))
-
-    def open_page(self) -> None:
-        """A page of the size of the pictures, which later calls are about."""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
-        # A new browser docks the menu, which takes a quarter of the width.
-        self.call("Page.enable")
-        self.call("Page.addScriptToEvaluateOnNewDocument", source=_UNDOCK)
-
-    def picture(self, address: str) -> bytes:
-        """The page as PNG, once every panel that can be seen has its content.
-
-        Raises:
-            TimeoutError: it has not within `LIMIT` seconds.
-        """
-        self.call("Page.navigate", url=address)
-        complete, end = 0, time.monotonic() + LIMIT
-        while complete < SETTLED:
-            if time.monotonic() > end:
-                raise TimeoutError(f"{address} is not complete after {LIMIT:g} s")
-            time.sleep(POLL)
-            looked = self.call("Runtime.evaluate", expression=_LOOK, returnByValue=True)["result"]
-            # No value while the page is loaded.
-            panels, missing = looked.get("value", (0, 0))
-            complete = complete + 1 if panels and not missing else 0
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+PAGES = (
+    Picture("jobs-dark", "/jobs", "dark", (1120, 720)),
+    Picture("jobs-light", "/jobs", "light", (1120, 720)),
+    Picture("jobs-phone", "/jobs?state=running", "light", (390, 720)),
+    Picture("job-page", "/jobs?system=docs&state=running", "light", (1120, 720), ".jobs tbody a"),
+)
 
 
 @contextmanager
-def browser(program: str) -> Iterator[Browser]:
-    """Starts Chromium, and ends it.
+def chromium() -> Iterator[Browser]:
+    """The browser that is installed.
 
-    Args:
-        program: its path.
+    Raises:
+        SystemExit: there is none.
     """
-    (read_there, write_here), (read_here, write_there) = os.pipe(), os.pipe()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = (
-            "--headless",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--hide-scrollbars",
-            "--no-first-run",
-            "--remote-debugging-pipe",
-            f"--user-data-dir={profile}",
-        )
-        # Chromium has no sandbox for root.
-        rooted = ("--no-sandbox",) if os.geteuid() == 0 else ()
-        process = subprocess.Popen(
-            (sys.executable, "-c", _STARTED, str(read_there), str(write_there), program, *flags, *rooted),
-            pass_fds=(read_there, write_there),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(read_there)
-        os.close(write_there)
-        # A browser that hangs ends, and so the wait for what it returns.
-        end = threading.Timer(LIMIT * len(PICTURES), process.kill)
-        end.start()
-        with os.fdopen(write_here, "wb") as to_it, os.fdopen(read_here, "rb") as from_it:
-            try:
-                yield Browser(to_it, from_it)
-            finally:
-                end.cancel()
-                process.terminate()
-                process.wait(LIMIT)
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        sys.exit(NO_BROWSER)
+    with sync_playwright() as playwright:
+        # Chromium has no sandbox for root, and containers have little shared memory.
+        flags = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
 
 
-def address_of(grafana: str, picture: Picture, variables: Mapping[str, str], since: str) -> str:
-    """The address of the dashboard as the picture shows it."""
-    known = {"datasource", "system", "job_id"} if picture.dashboard == "job" else {"datasource"}
+def opened(browser: Browser, picture: Picture, address: str) -> Page:
+    """A page of the picture's size and color scheme at an address."""
+    width, height = picture.size
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=picture.scheme)
+    page.add_init_script(_UNDOCK)
+    page.goto(address, timeout=LIMIT * 1000)
+    return page
+
+
+def of_page(browser: Browser, picture: Picture, exporter: str) -> bytes:
+    """A page of the exporter as PNG."""
+    page = opened(browser, picture, exporter + picture.shows)
+    if picture.click:
+        page.click(picture.click)
+    return page.screenshot()
+
+
+def of_dashboard(
+    browser: Browser, picture: Picture, grafana: str, variables: Mapping[str, str], since: str
+) -> bytes:
+    """A dashboard as PNG, once every panel that can be seen has its content.
+
+    Raises:
+        TimeoutError: it has not within `LIMIT` seconds.
+    """
+    known = {"datasource", "system", "job_id"} if picture.shows == "job" else {"datasource"}
     chosen = {f"var-{name}": value for name, value in variables.items() if name in known}
-    parameters = {"theme": picture.theme, "from": since, "to": "now", **chosen}
-    return f"{grafana}/d/remote-job-{picture.dashboard}?{urlencode(parameters)}"
+    query = urlencode({"theme": picture.scheme, "from": since, "to": "now", **chosen})
+    page = opened(browser, picture, f"{grafana}/d/remote-job-{picture.shows}?{query}")
+    complete, end = 0, time.monotonic() + LIMIT
+    while complete < SETTLED:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{page.url} is not complete after {LIMIT:g} s")
+        page.wait_for_timeout(POLL * 1000)
+        panels, missing = page.evaluate(_LOOK)
+        complete = complete + 1 if panels and not missing else 0
+    return page.screenshot()
 
 
 def variables_of(grafana: str) -> dict[str, str]:
@@ -200,7 +149,7 @@ def _get(address: str) -> Any:
 
 
 def smaller(png: bytes) -> bytes:
-    """The picture with a palette of its colours, where pngquant is installed."""
+    """The picture with a palette of its colors, where pngquant is installed."""
     program = shutil.which("pngquant")
     if program is None:
         return png
@@ -212,23 +161,27 @@ def smaller(png: bytes) -> bytes:
 def main(arguments: Sequence[str]) -> None:
     """Writes the pictures, and prints the path of each."""
     parser = argparse.ArgumentParser(prog="python -m grafana.source.pictures", description=__doc__)
-    parser.add_argument("address", help="of the Grafana, such as http://127.0.0.1:3000")
-    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
+    parser.add_argument("--grafana", help="its address, such as http://127.0.0.1:3000")
+    parser.add_argument("--exporter", help="its address, such as http://127.0.0.1:10072")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--from", dest="since", default="now-1h", help="begin of the time shown (now-1h)")
     options = parser.parse_args(arguments)
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        sys.exit(NO_BROWSER)
-    grafana = options.address.rstrip("/")
-    variables = variables_of(grafana)
     options.folder.mkdir(parents=True, exist_ok=True)
-    with browser(program) as chromium:
-        chromium.open_page()
-        for one in PICTURES:
-            png = chromium.picture(address_of(grafana, one, variables, options.since))
-            file = options.folder / f"{one.name}.png"
-            file.write_bytes(smaller(png))
-            sys.stdout.write(f"{file}\n")
+
+    def write(picture: Picture, png: bytes) -> None:
+        file = options.folder / f"{picture.name}.png"
+        file.write_bytes(smaller(png))
+        sys.stdout.write(f"{file}\n")
+
+    with chromium() as browser:
+        if options.grafana:
+            grafana = options.grafana.rstrip("/")
+            variables = variables_of(grafana)
+            for picture in DASHBOARDS:
+                write(picture, of_dashboard(browser, picture, grafana, variables, options.since))
+        if options.exporter:
+            for picture in PAGES:
+                write(picture, of_page(browser, picture, options.exporter.rstrip("/")))
 
 
 if __name__ == "__main__":
