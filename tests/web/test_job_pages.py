@@ -191,6 +191,39 @@ async def test_the_data_is_as_the_published_schema_describes_it(tmp_path: Path) 
                 schema.validate(json.loads(json.dumps(data).replace(f'"{name}":', '"other":')))
 
 
+async def test_without_jobs_the_page_shows_whether_the_listing_is_unread_or_failed_or_empty(
+    tmp_path: Path,
+) -> None:
+    listing = [Told(status=401)]
+    text = """
+systems:
+  site:
+    provider: json
+    base_url: URL
+    read: {path: '/{id}', state: s}
+    discover: {path: /list, items: '@', keys: {id: id}, interval: 1ms}
+defaults: {min_interval: 0s}
+"""
+    async with (
+        vendor(lambda _: listing[-1]) as site,
+        exporter(text.replace("URL", site.url), tmp_path) as running,
+    ):
+
+        async def seen() -> list[bool]:
+            words = (await page(running)).words
+            texts = ("No job has been read yet.", "Jobs of site may be missing", "No job is watched")
+            return [text in words for text in texts]
+
+        assert "0 of 0no job found yet" in (await page(running, "/")).words
+        assert await seen() == [True, False, False]
+        await running.scrape()
+        assert await seen() == [False, True, False]
+        listing.append(Told([]))
+        await running.scrape()
+        assert await seen() == [False, False, True]
+        assert "0 of 0no job found yet" in (await page(running, "/")).words
+
+
 async def test_without_a_match_the_data_is_an_empty_list(tmp_path: Path) -> None:
     async with vendor(by_number) as docs, exporter(config(docs.url, 1), tmp_path) as running:
         found = msgspec.json.decode((await running.get("/jobs.json?text=x")).content, type=JobList)

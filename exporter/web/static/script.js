@@ -96,7 +96,7 @@
     } catch (error) {
       since = since || local.format(new Date());
       const why = error.message.startsWith("HTTP") ? ` (${error.message})` : "";
-      tell(`The exporter has not responded since ${since}${why}. This page shows what it last sent; it is tried again.`);
+      tell(`The exporter has not responded since ${since}${why}. All ages on this page are of that time. It is tried again.`);
     }
     plan();
   }
