@@ -81,7 +81,7 @@ def main() -> None:
         message = " ".join(error.format_message().split())
         click.echo(f"{command}: {message} (see {command} --help)", err=True)
         sys.exit(error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):  # the latter during completion
         sys.exit(130)
 
 

@@ -46,18 +46,25 @@ def test_values_of_a_flag_are_offered(run: Run) -> None:
     assert offered(run, "init", "--system", "c") == ["caps", "codearts", "crafter"]
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_script_of_a_shell_asks_the_command(shell: str, run: Run) -> None:
-    done = run(**{NAME: f"{shell}_source"})
-    assert done.returncode == 0
-    assert f"{NAME}={shell}_complete" in done.stdout
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash; apt-get install bash")
-def test_a_real_bash_completes_a_command_and_a_flag(tmp_path: Path) -> None:
-    command = tmp_path / "remote-job-exporter"
+def completed(shell: str, folder: Path, script: str) -> list[str]:
+    """What a script of a shell prints that completes a command of this name."""
+    command = folder / "remote-job-exporter"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m exporter "$@"\n')
     command.chmod(0o755)
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder), "TERM": "dumb"}
+    done = subprocess.run(
+        [shell, "-c", script], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout, done.stderr
+    return done.stdout.splitlines()
+
+
+def needs(shell: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(shell) is None, reason=f"needs {shell}; apt-get install {shell}")
+
+
+@needs("bash")
+def test_a_real_bash_completes_a_command_and_a_flag(tmp_path: Path) -> None:
     script = f"""
         set -e
         eval "$({NAME}=bash_source remote-job-exporter)"
@@ -69,8 +76,30 @@ def test_a_real_bash_completes_a_command_and_a_flag(tmp_path: Path) -> None:
         _remote_job_exporter_completion remote-job-exporter
         echo "${{COMPREPLY[@]}}"
     """
-    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-c", script], env=env, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.stdout.splitlines() == ["simulate", "--shard.count"], done.stderr
+    assert completed("bash", tmp_path, script) == ["simulate", "--shard.count"]
+
+
+@needs("fish")
+def test_a_real_fish_completes_a_command_and_a_file(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").touch()
+    script = f"""
+        {NAME}=fish_source remote-job-exporter | source
+        complete --do-complete "remote-job-exporter sim"
+        complete --do-complete "remote-job-exporter check {tmp_path}/ow"
+    """
+    lines = completed("fish", tmp_path, script)
+    assert lines == ["simulate\tSimulates the vendors on one port", f"{tmp_path}/own.yaml"]
+
+
+@needs("zsh")
+def test_a_real_zsh_completes_a_command_with_what_it_does(tmp_path: Path) -> None:
+    # Without a terminal zsh has no line to complete, so the last step of its script prints.
+    script = f"""
+        compdef() {{ print -- "$2" }}
+        _describe() {{ print -l -- "${{(@P)3}}" }}
+        eval "$({NAME}=zsh_source remote-job-exporter)"
+        words=(remote-job-exporter sim) CURRENT=2
+        _remote_job_exporter_completion
+    """
+    lines = completed("zsh", tmp_path, script)
+    assert lines == ["remote-job-exporter", f"simulate:{COMMANDS['simulate']}"]
