@@ -22,6 +22,7 @@ from exporter.service import Options, Service, stop_signals
 from exporter.views import Filters, Selection, Unlisted, reports, select, unlisted
 
 FIRST_READ_SECONDS = 10.0
+READ_INTERVAL_SECONDS = 10.0
 MIN_HEIGHT = 6
 """Lines of the table in a terminal that has not enough of them: it scrolls."""
 
@@ -55,8 +56,17 @@ async def _demo(listen: str, simulator_listen: str, *, speed: float, seed: int) 
         await service.start()
         await service.collector.scrape(FIRST_READ_SECONDS, Format.TEXT)
         await _show(service, simulated)
+        reading = asyncio.create_task(_keep_reading(service))
         await stop.wait()
+        reading.cancel()
         await service.stop()
+
+
+async def _keep_reading(service: Service) -> None:
+    """Reads the jobs again and again, since a demo has no Prometheus: otherwise no page would change."""
+    while True:
+        await asyncio.sleep(READ_INTERVAL_SECONDS)
+        await service.collector.collect(READ_INTERVAL_SECONDS)
 
 
 async def _show(service: Service, simulated: str) -> None:
@@ -93,7 +103,7 @@ remote-job-exporter {__version__} reads the simulated systems. The first read:
 Metrics: {address}/metrics
 Config:  {simulated}/config.yaml
 Live:    remote-job-exporter watch --url {address}
-The jobs go on; Ctrl-C ends the demo.
+The demo reads the jobs every {READ_INTERVAL_SECONDS:g} s, as Prometheus would; Ctrl-C ends the demo.
 """
     head, foot = ([Text(line) for line in text.splitlines()] for text in (above, below))
     # A narrow terminal breaks these lines: addresses must stay whole.

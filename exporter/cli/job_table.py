@@ -33,10 +33,13 @@ MAX_TEXT = 200
 """Characters of one value that are looked at: a name may have combining characters without end."""
 NOTES_OF_HEIGHT = 5
 """The part of the lines that explanations have at most is one of so many."""
+_NO_JOBS = "No jobs. The command list shows what the listing of a system finds."
 MAX_NOTES = 3
 """Reasons that are explained below the table."""
 
 _LEFT_TO_RIGHT = "\u200e"
+# Skin tones and the selector of the emoji form: terminals do not agree on the width of what they change.
+_MODIFIERS = dict.fromkeys([*range(0x1F3FB, 0x1F400), 0xFE0F])
 _SHORT = {State.SUCCEEDED_WITH_ERRORS: "with errors", UNREAD: "not read"}
 # Of signs and bars only: yellow, green and cyan words are hardly readable on a white terminal.
 _STYLES: Mapping[str, str] = {
@@ -187,7 +190,7 @@ def table(jobs: Sequence[JobReport], now: float, width: int, height: int | None 
         height: lines at most; ``None`` for as many as there are jobs. The last one counts the jobs left out.
     """
     if not jobs:
-        return [Text(_cut("No jobs.", width))]
+        return [Text(_cut(_NO_JOBS, width))]
     shown = jobs
     if height is not None and len(jobs) + 1 > height:
         shown = _first(jobs, max(height - 2, 0))
@@ -335,7 +338,7 @@ def _label(state: str) -> str:
 
 
 def _harmless(cell: _Cell) -> _Cell:
-    text = printable(cell.text, MAX_TEXT)
+    text = printable(cell.text, MAX_TEXT).translate(_MODIFIERS)
     if any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
         # Otherwise a terminal that reorders text would join the numbers beside it to this one.
         text += _LEFT_TO_RIGHT

@@ -133,7 +133,7 @@ class _Screen:
         """The lines: where the jobs are from, whether that is the newest, and the table."""
         seen = self.seen
         newest = max((job.read_at for job in seen.selection.jobs if job.read_at is not None), default=None)
-        age = "not read yet" if newest is None else f"read {ago(newest, seen.now)}"
+        age = "no job is read yet" if newest is None else f"read {ago(newest, seen.now)}"
         title = Text(f"{self._title} ({age})", "bold")
         title.truncate(width, overflow="ellipsis")
         head = [title, *(Text(line, "bold red") for line in textwrap.wrap(seen.error, width))]

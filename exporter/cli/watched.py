@@ -146,7 +146,7 @@ class Exporter:
         try:
             response = await self._pool.send(self._request, timeout=URL_SECONDS, max_bytes=MAX_RESPONSE_BYTES)
         except Failure as error:
-            raise UserError(f"the exporter does not respond ({error})") from None
+            raise UserError(f"the exporter does not respond: {error.detail or error.reason}") from None
         if response.status == 401:
             raise UserError(
                 "the exporter does not accept the user name and password; set --username and --password-file"

@@ -27,11 +27,11 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _WORDS: Mapping[State, str] = {
     State.IDLE: "idle ready none new created unsubmitted inactive",
     State.QUEUED: "queued pending waiting wait scheduled submitted enqueued accepted planned notstarted",
-    State.RUNNING: "running active busy started inprogress processing building executing publishing working",
+    State.RUNNING: "running run active busy started inprogress processing building executing publishing",
     State.CANCELING: "canceling cancelling stopping aborting terminating",
     State.SUCCEEDED: "succeeded success successful ok done completed complete finished passed green",
     State.SUCCEEDED_WITH_ERRORS: "unstable warning warnings partial partiallysucceeded completedwitherrors",
-    State.FAILED: "failed failure fail error errored broken timeout timedout crashed red",
+    State.FAILED: "failed bad failure fail error errored broken timeout timedout crashed red",
     State.CANCELED: "canceled cancelled aborted killed skipped",
     State.STOPPED: "stopped paused disabled suspended",
 }

@@ -33,7 +33,7 @@ HOSTILE = (
     "مرحبا بالعالم",
     "日本語の名前はとても長い" * 4,
     "e" + "\u0301" * 500,
-    "👩‍👩‍👧‍👦 family 👍🏽",
+    "👩‍👩‍👧‍👦 family 👍🏽 ❤️",
     "\u200b\u2028\ufeff",
     "[bold]markup[/bold] :smile:",
     "x" * 5000,
@@ -146,7 +146,7 @@ def test_a_job_that_is_not_read_yet_says_so() -> None:
 
 
 def test_without_jobs_one_line_says_so() -> None:
-    assert shown(width=80) == ["No jobs."]
+    assert shown(width=80) == ["No jobs. The command list shows what the listing of a system finds."]
 
 
 def test_a_name_from_right_to_left_does_not_move_the_numbers_beside_it() -> None:
@@ -159,7 +159,7 @@ def test_a_name_from_right_to_left_does_not_move_the_numbers_beside_it() -> None
 def test_a_hostile_name_is_harmless(name: str, width: int) -> None:
     problems = problem(Reason.CONNECT, name)
     lines = whole([job(name, word=name), job(name, UNREADABLE, problem=problems)], width)
-    assert not any(character in "".join(lines) for character in "\x1b\x9b\r\n\t\u202e\u2028\ud800")
+    assert not any(character in "".join(lines) for character in "🏽️\x1b\x9b\r\n\t\u202e\u2028\ud800")
     assert all(cell_len(line) <= width for line in lines)
     assert len([line for line in lines if "running" in line]) == 1
 
@@ -221,7 +221,7 @@ def test_a_system_whose_jobs_cannot_be_listed_is_shown_although_it_has_no_job() 
     assert lines[:3] == [
         "0 jobs",
         "⚠ xmc: its jobs cannot be listed (unauthorized: HTTP status 401)",
-        "No jobs.",
+        "No jobs. The command list shows what the listing of a system finds.",
     ]
     assert lines[4].startswith("⚠ unauthorized (1 system): The vendor does not accept the credential. Check")
 

@@ -94,7 +94,9 @@ def test_once_reads_the_jobs_of_a_configuration_and_prints_trouble_first(config:
 def test_filters_choose_the_jobs(flags: tuple[str, ...], jobs: list[str], config: Path, run: Run) -> None:
     done = run("watch", str(config), "--once", *flags)
     assert re.findall(r"p/\d/en", done.stdout) == jobs
-    assert ("No jobs." in done.stdout) == (not jobs)
+    assert ("No jobs. The command list shows what the listing of a system finds." in done.stdout) == (
+        not jobs
+    )
 
 
 def test_of_a_running_exporter_it_shows_what_that_has_read(run: Run, tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_another_response_is_one_line_with_the_next_step(told: Told, error: str,
 def test_an_exporter_that_is_not_there_is_one_line(run: Run) -> None:
     done = run("watch", "--once", "--url", "http://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("remote-job-exporter: the exporter does not respond (connect: ")
+    assert done.stderr.startswith("remote-job-exporter: the exporter does not respond: could not connect: ")
 
 
 @pytest.mark.parametrize(
