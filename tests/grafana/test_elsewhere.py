@@ -96,6 +96,18 @@ def test_amtool_tells_the_route_as_the_page_asks_for_it(program: Program, tmp_pa
     assert told.strip() == "team-shop"
 
 
+def test_the_routes_of_the_guide_lead_to_the_receivers_that_it_names(
+    program: Program, tmp_path: Path
+) -> None:
+    amtool, file = program("amtool", "prometheus-alertmanager"), tmp_path / "alertmanager.yaml"
+    config = yaml.safe_load(block("yaml", "receiver: operations"))
+    named = [config["route"]["receiver"], *(route["receiver"] for route in config["route"]["routes"])]
+    file.write_text(yaml.safe_dump({**config, "receivers": [{"name": name} for name in named]}))
+    labels = (["severity=critical"], ["severity=info", "squad=shop"], ["squad=shop"], ["squad=press"])
+    test = (amtool, "config", "routes", "test", f"--config.file={file}")
+    assert [run(*test, *each).strip() for each in labels] == named
+
+
 def test_grafana_is_shown_the_folder_that_the_dashboards_are_copied_to() -> None:
     [provider] = yaml.safe_load(block("yaml", "providers:"))["providers"]
     source, target = block("sh", "cp -r grafana/dashboards").splitlines()[0].split()[2:]
