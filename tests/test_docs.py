@@ -1,7 +1,6 @@
 """The documentation held against the code: nothing stale, nothing missing, nothing that does not work."""
 
 import ast
-import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -31,8 +30,6 @@ MARKDOWN = sorted(
 _LINK = re.compile(r"!?\[(?:[^\]\n]|\n(?!\n))*\]\(([^)\s]+)\)")  # a text can go over a line break
 _PAGE = re.compile(r"(?:blob/main/|(?<![\w./-]))(docs/[\w/-]+\.md)(?:#([\w-]+))?")
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
 
 
 def shown(file: Path) -> str:
@@ -96,45 +93,6 @@ def test_a_page_that_a_message_or_a_comment_names_exists(path: str, anchor: str)
     page = ROOT / path
     assert page.is_file()
     assert not anchor or anchor in anchors(page.read_text(encoding="utf-8"))
-
-
-def never_right() -> list[str]:
-    """The words of the table in CONTRIBUTING.md that are wrong in every sentence."""
-    table = rows((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Words")[2])
-    words = [word.strip() for cells in table for word in cells[0].split(",")]
-    return [word.removesuffix("*").strip() for word in words if word.endswith("*")]
-
-
-def wrong_words(text: str) -> list[str]:
-    """The words of that list in a text, outside of code and comments."""
-    plain = _CODE.sub("", " ".join(_COMMENT.sub("", _FENCED.sub("", text)).split()))
-    return [word for word in never_right() if re.search(rf"\b{word}\b", plain, re.IGNORECASE)]
-
-
-def prose() -> dict[str, str]:
-    """What people read, by its place."""
-    chart = ROOT / "helm" / "remote-job-exporter"
-    written = [
-        *(file for file in MARKDOWN if file.name != "CONTRIBUTING.md"),
-        *sorted((ROOT / "examples").rglob("*.yaml")),
-        *sorted((ROOT / "grafana" / "alerts").glob("*.yaml")),
-        *(chart / "values.yaml", chart / "templates" / "NOTES.txt"),
-    ]
-    found = {shown(file): file.read_text(encoding="utf-8") for file in written}
-    for file in sorted((ROOT / "grafana" / "dashboards").glob("*.json")):
-        texts = re.findall(r'"(?:title|description|noValue)": (".*")', file.read_text(encoding="utf-8"))
-        found[shown(file)] = "\n".join(map(json.loads, texts))
-    return found
-
-
-@pytest.mark.parametrize("place", prose())
-def test_no_word_is_used_that_is_never_right(place: str) -> None:
-    assert wrong_words(prose()[place]) == [], "see the words in CONTRIBUTING.md"
-
-
-def test_a_wrong_word_is_found_across_lines_and_left_alone_in_code() -> None:
-    assert wrong_words("Every Mistake, once\nmore.") == ["mistake", "once more"]
-    assert wrong_words("`mistake`, mistaken, `one\nmistake`\n```sh\nmistake\n```\n") == []
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:

@@ -70,7 +70,7 @@ class RateLimit(Keys):
     """The keys of ``rate_limit:``, a token bucket."""
 
     interval: Duration = Field(0.0, description="interval between two requests; 0 disables the limit")
-    burst: int = Field(1, ge=1, le=1_000_000, description="requests allowed at once after a pause")
+    burst: int = Field(1, ge=1, le=1_000_000, description="requests allowed at the same time after a pause")
 
 
 class WebConfig(Keys):
