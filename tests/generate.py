@@ -121,7 +121,7 @@ def jobs_json() -> str:
         for prefix, part in parts.items()
         for field in fields(part)
     ]
-    counts = ", ".join(f"`{field.name}`" for field in fields(Items))
+    counts = ", ".join(f"`{name}`" for name in Items.__struct_fields__)
     return f"{table(('field', 'meaning'), rows)}\n\nThe fields of `items` are {counts}."
 
 

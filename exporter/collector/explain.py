@@ -1,9 +1,10 @@
 """A probe explained for people: what was understood, then the requests and responses it is from."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 from exporter.collector.probed import Probe
 from exporter.metrics import JobView
@@ -130,16 +131,15 @@ def _fields(view: JobView, status: Status) -> Iterator[str]:
 
 def _known(holder: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     """Each field that has a value; fields of nested values with their path."""
-    for field in fields(holder):
-        value = getattr(holder, field.name)
-        name = f"{place}{field.name}"
-        if is_dataclass(value):
+    for field in holder.__struct_fields__:
+        value = getattr(holder, field)
+        name = f"{place}{field}"
+        if isinstance(value, Struct):
             yield from _known(value, f"{name}.")
         elif isinstance(value, dict):
             for key, inner in value.items():
-                yield from (
-                    _known(inner, f"{name}.{key}.") if is_dataclass(inner) else [(f"{name}.{key}", inner)]
-                )
+                path = f"{name}.{key}"
+                yield from _known(inner, f"{path}.") if isinstance(inner, Struct) else [(path, inner)]
         elif value is not None and value != "":
             yield name, value
 

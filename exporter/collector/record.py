@@ -2,7 +2,10 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.collector.outages import Example, Outages
 from exporter.collector.plan import Plan
@@ -23,8 +26,7 @@ MAX_CHANGES = 50
 """Of a job, for people; the newest stay."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A read that found another state than the one before it, or another reason for a failure.
 
     Args:

@@ -4,9 +4,11 @@ A `JobView` joins what the configuration, the last read and the history know, so
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
+
+from msgspec import Struct
 
 from exporter.metrics.table import Metric, Samples, because, samples
 from exporter.model.failure import Reason
@@ -23,8 +25,7 @@ _STATES: Mapping[State, Samples] = {
 _CODES: Mapping[State, int] = {state: code for code, state in enumerate(State)}
 
 
-@dataclass(frozen=True, slots=True)
-class JobView:
+class JobView(Struct, frozen=True):
     """All that is known of one job at one moment.
 
     Args:
@@ -106,8 +107,7 @@ def bounded(categories: Mapping[str, Category]) -> list[tuple[str, Category]]:
         return ordered
     kept = [(label, category) for label, category in ordered if label != OTHER][: MAX_CATEGORIES - 1]
     rest = [category for label, category in ordered if label not in dict(kept)]
-    counts = (field.name for field in fields(Category))
-    return [*kept, (OTHER, Category(**{count: _sum(rest, count) for count in counts}))]
+    return [*kept, (OTHER, Category(*(_sum(rest, count) for count in Category.__struct_fields__)))]
 
 
 def _sum(categories: Iterable[Category], count: str) -> int | None:

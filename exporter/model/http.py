@@ -5,9 +5,11 @@ A provider makes a `Request` and reads a `Response`; the transport makes the `Re
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
+
+import msgspec
+from msgspec import Struct
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.json_body import MAX_VALUES, TooManyValuesError, parsed
@@ -56,8 +58,7 @@ def has_dot_segments(path: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One request of a provider. Hashable: equal requests share one prepared request.
 
     Args:
@@ -74,8 +75,7 @@ class Request:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """How long each phase took, in seconds; 0 for the phases that a reused connection skips.
 
     ``first_byte`` is the time from sending until the response begins; ``total`` is the whole transfer.
@@ -168,8 +168,7 @@ def _fields(lines: Sequence[bytes]) -> dict[str, list[str]]:
     return fields
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """What a system sent, of any status.
 
     Args:
@@ -178,10 +177,14 @@ class Response:
     """
 
     status: int
-    body: bytes = field(default=b"", repr=False)
-    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+    headers: Headers = msgspec.field(default_factory=Headers)
     url: str = ""
     timing: Timing = Timing()
+
+    def __repr__(self) -> str:
+        # Not the body and not the URL: each may contain a secret.
+        return f"Response({self.status}, {self.headers!r})"
 
     def json(self) -> Any:
         """The body as JSON, see `parsed`.

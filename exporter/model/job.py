@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+from msgspec import Struct
+
 
 class State(StrEnum):
     """The ten states, each a value of the label ``remote_job_state``."""
@@ -68,8 +71,7 @@ class Job:
     link: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     """Item counts of the current run, as far as the vendor reports them."""
 
     total: int | None = None
@@ -83,8 +85,7 @@ class Items:
     acknowledged: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Category:
+class Category(Struct, frozen=True):
     """Item counts of one category of a run."""
 
     total: int | None = None
@@ -92,9 +93,10 @@ class Category:
     failed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The status of a job, from one read or one entry of a listing.
+
+    Structs are made and compared several times as fast as dataclasses; these are made in each read.
 
     Args:
         state: in the words of the vocabulary.
@@ -130,7 +132,7 @@ class Status:
     run_number: int | None = None
     progress: float | None = None
     items: Items = Items()
-    categories: Mapping[str, Category] = field(default_factory=dict)
+    categories: Mapping[str, Category] = msgspec.field(default_factory=dict)
     cancelable: bool | None = None
     enabled: bool | None = None
     sending_complete: bool | None = None
@@ -147,7 +149,7 @@ class Status:
     name: str = ""
     type: str = ""
     level: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

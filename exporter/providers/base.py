@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlencode
 
+import msgspec
+from msgspec import Struct
 from pydantic import Field
 
 from exporter.config_types import Keys, Place, PositiveDuration
@@ -30,8 +32,7 @@ StateOf = Callable[[str], State]
 """`Provider.state_of`, for functions outside of the class."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """One job of a listing.
 
     Args:
@@ -48,7 +49,7 @@ class Found:
     complete: bool = False
     name: str = ""
     failure: Failure | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ the vendor's SDK). A guess: a task's ``last_build_time`` is the start of its new
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
+from msgspec.structs import replace
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from exporter.config_types import Keys

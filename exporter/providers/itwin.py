@@ -8,10 +8,11 @@ services have only the state ``Over``; the job itself then says how it ended. Li
 
 import re
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
+from msgspec.structs import replace
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from exporter.config_types import Keys, KeyValue

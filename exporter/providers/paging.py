@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sized
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, urljoin, urlsplit
+
+from msgspec.structs import replace
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response, has_dot_segments

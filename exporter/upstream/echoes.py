@@ -9,9 +9,9 @@ import html
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from urllib.parse import quote, quote_plus
 
+from msgspec.structs import replace
 from requests import Request
 
 from exporter.auth.credential import Credential

@@ -7,10 +7,13 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Request, Response
@@ -54,8 +57,7 @@ class ReadLimits(NamedTuple):
 LISTING_LIMITS = ReadLimits(60.0, max_bytes=4 << 20, max_requests=500, short_body=4 << 10)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
+class Outcome(Struct, Generic[T], frozen=True):
     """One attempt to read something: what was read, or why it failed.
 
     Args:
@@ -68,11 +70,10 @@ class Outcome(Generic[T]):
     failure: Failure | None
     read_at: float
     seconds: float
-    not_before: float = field(default=-inf, kw_only=True)
+    not_before: float = -inf
 
 
-@dataclass(frozen=True, slots=True)
-class Listed(Outcome[Mapping[str, Found]]):
+class Listed(Outcome[Mapping[str, Found]], frozen=True):
     """One attempt to list jobs; ``value`` is what was found, by ``job_id``, empty if it failed.
 
     Args:
@@ -80,8 +81,8 @@ class Listed(Outcome[Mapping[str, Found]]):
         found_by: the number of the listing that found a job, by ``job_id``, if it is not the first.
     """
 
-    end: ListingEnd = field(default_factory=ListingEnd)
-    found_by: Mapping[str, int] = field(default_factory=dict)
+    end: ListingEnd = ListingEnd()
+    found_by: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
 class _Jobs:
@@ -209,7 +210,7 @@ class Upstream:
                 incomplete = incomplete or done.value.incomplete
         skipped.update(jobs.skipped)
         end, seconds = ListingEnd(skipped, incomplete), self._clock.monotonic() - began
-        return Listed(jobs.found, None, read_at, seconds, end, jobs.found_by, not_before=not_before)
+        return Listed(jobs.found, None, read_at, seconds, not_before, end, jobs.found_by)
 
     async def count_jobs(self) -> Counted:
         """Counts the jobs of the system by state, if its provider can; any error is in the outcome."""

@@ -8,9 +8,10 @@ runs on the event loop. All others run in the thread of `Compute`.
 import asyncio
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Request, Response
@@ -25,8 +26,7 @@ LEAST_SECONDS = 1.0
 """The time that a step in the thread has at least, also after a response that came just in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Returned(Generic[T]):
+class Returned(Struct, Generic[T], frozen=True):
     """The generator has ended with this value."""
 
     value: T

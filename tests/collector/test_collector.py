@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.collector.collector import Collector, UnlistedError
@@ -61,7 +61,7 @@ class FakeUpstream:
         self.asked.append("listing")
         await self.listed.wait()
         found, failure = ({}, self.listing) if isinstance(self.listing, Failure) else (self.listing, None)
-        return Listed(found, failure, self._clock.time(), 0.1, self.end)
+        return Listed(found, failure, self._clock.time(), 0.1, end=self.end)
 
     async def count_jobs(self) -> Counted:
         self.asked.append("count")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from exporter.collector import record
 from exporter.collector.collector import FEW, Collector
@@ -116,7 +117,7 @@ async def test_a_job_that_is_read_between_two_steps_shows_its_new_status(
     for _ in range(after):
         next(steps)
     clock.turn(10)
-    upstream.results["7"] = replace(RUNNING, raw="Later")
+    upstream.results["7"] = structs.replace(RUNNING, raw="Later")
     await collector.probe([("system", "xmc"), ("id", "7")], 60)
     for _ in steps:
         pass

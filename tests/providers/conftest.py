@@ -6,15 +6,16 @@ Plain functions, to be imported: ``from tests.providers.conftest import drive, r
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.model.failure import Failure, Reason, reason_of_status
 from exporter.model.http import Headers, Request, Response
-from exporter.model.job import Job, Status
+from exporter.model.job import Items, Job, Status
 from exporter.providers.base import Found, ListingEnd, Provider
 
 DATA = Path(__file__).parent.parent / "data"
@@ -195,14 +196,14 @@ def assert_listed(provider: Provider, listed: Listed) -> None:
 def assert_sane(status: Status) -> None:
     """No number of a status is impossible and no text is too long for a label."""
     assert status.progress is None or 0 <= status.progress <= 1
-    counts = [getattr(status.items, each.name) for each in fields(status.items)]
+    counts = [getattr(status.items, name) for name in Items.__struct_fields__]
     for category in status.categories.values():
         counts += [category.total, category.succeeded, category.failed]
     for count in [*counts, status.run_number]:
         assert count is None or (type(count) is int and 0 <= count <= 2**53)
-    for each in fields(status):
-        value: Any = getattr(status, each.name)
-        if each.name.endswith("_at") or each.name == "state_since":
+    for name in Status.__struct_fields__:
+        value: Any = getattr(status, name)
+        if name.endswith("_at") or name == "state_since":
             assert value is None or (math.isfinite(value) and value > 0)
         if isinstance(value, str):
             assert len(value) <= 128

@@ -1,11 +1,11 @@
 import json
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from exporter.model.failure import Failure, Reason

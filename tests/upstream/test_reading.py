@@ -21,7 +21,7 @@ from tests.clock import FakeClock
 JOB = Job(system="docs", id="1", kind=Kind.RUN, provider="caps", keys={})
 
 
-class Received(Response):
+class Received(Response, frozen=True, weakref=True):
     """A response that can be referenced weakly."""
 
 

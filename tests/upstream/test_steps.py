@@ -28,7 +28,7 @@ JOB = Job("docs", "1", Kind.RUN, "scripted", {})
 LONG = b"x" * (SHORT_BODY + 1)
 
 
-class Received(Response):
+class Received(Response, frozen=True, weakref=True):
     """A response that can be referenced weakly."""
 
 

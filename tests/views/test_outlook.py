@@ -1,11 +1,11 @@
 """Which alerts are announced for a job, and when it is read again."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from exporter.collector.record import Change
 from exporter.metrics import JobView

@@ -7,8 +7,10 @@ user interface after 4.2. The documentation of the system has a table of each li
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Items, State, Status

@@ -6,11 +6,11 @@ Sites per User", the API description of ``users/me/sites`` and the code of the o
 
 import logging
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
 from pydantic import AfterValidator, Field
 
 from exporter.config_types import Keys, KeyValue, Place, PositiveDuration

@@ -8,10 +8,10 @@ more steps than `exporter.expressions.budget` allows.
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
 from pydantic import ConfigDict, Field
 
 from exporter.config_types import Expression, Keys, KeyValue, Place

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
 from exporter.config_types import Expression
@@ -42,7 +41,7 @@ def _as_word(found: Any) -> str | None:
     return json.dumps(found) if isinstance(found, int | float) and abs(found) < MAX_INT else None
 
 
-ITEMS = {"items": "total", **{f"items_{each.name}": each.name for each in fields(Items)[1:]}}
+ITEMS = {"items": "total", **{f"items_{name}": name for name in Items.__struct_fields__[1:]}}
 """The counts by their key of the configuration, with their name in `Items`."""
 
 _TIMES = "queued_at", "started_at", "ended_at", "reported_at", "state_since", "succeeded_at", "failed_at"
