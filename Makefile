@@ -105,6 +105,7 @@ docs-site: $(SITE) ## The documentation as a site in build/site; REF=v1.2.3 is w
 	@$(BIN)/python -m docs.site build/pages $(REF)
 	@rm -rf build/site
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs/site -d build/doctrees build/pages build/site
+	@cp -r docs/pictures build/site/
 	@echo "$(CURDIR)/build/site/index.html"
 
 GRAFANA ?= http://127.0.0.1:3000

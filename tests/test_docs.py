@@ -28,6 +28,7 @@ MARKDOWN = sorted(
 )
 
 _LINK = re.compile(r"!?\[(?:[^\]\n]|\n(?!\n))*\]\(([^)\s]+)\)")  # a text can go over a line break
+_PICTURE = re.compile(r'(?:src|srcset)="([^"]+)"')
 _PAGE = re.compile(r"(?:blob/main/|(?<![\w./-]))(docs/[\w/-]+\.md)(?:#([\w-]+))?")
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 
@@ -66,7 +67,8 @@ def test_every_limit_of_the_code_is_on_the_page_of_limits() -> None:
 @pytest.mark.parametrize("file", MARKDOWN, ids=shown)
 def test_every_relative_link_leads_somewhere(file: Path) -> None:
     broken = []
-    for target in _LINK.findall(_FENCED.sub("", file.read_text(encoding="utf-8"))):
+    text = _FENCED.sub("", file.read_text(encoding="utf-8"))
+    for target in [*_LINK.findall(text), *_PICTURE.findall(text)]:
         path, _, anchor = target.partition("#")
         if re.match(r"[a-z]+:", target):
             continue
