@@ -95,6 +95,16 @@ def test_a_page_from_outside_has_its_links_moved_with_it(root: Path) -> None:
     assert (root / "site/pictures/one.png").exists()
 
 
+def test_a_readme_elsewhere_has_whole_addresses(root: Path) -> None:
+    pictures = '<img src="docs/pictures/one.png"> ![One](docs/pictures/one.png)'
+    (root / "README.md").write_text(f"[Home](docs/index.md#guides) [here](#top)\n{pictures}\n")
+    one = f"{pages.REPOSITORY}/raw/v1/docs/pictures/one.png"
+    assert pages.readme("v1") == (
+        f"[Home]({pages.REPOSITORY}/blob/v1/docs/index.md#guides) [here](#top)\n"
+        f'<img src="{one}"> ![One]({one})\n'
+    )
+
+
 def test_a_published_site_keeps_its_folder_and_latest_is_the_highest_version(tmp_path: Path) -> None:
     who = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
     env = {**os.environ, **dict.fromkeys(who, "x")}

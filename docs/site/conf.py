@@ -13,6 +13,7 @@ suppress_warnings = ["misc.highlighting_failure"]
 highlight_language = "text"
 
 html_theme = "furo"
+html_favicon = "../../exporter/web/static/favicon.svg"
 html_title = f"remote-job-exporter {version}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]

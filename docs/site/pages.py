@@ -7,7 +7,7 @@ like it or is its ``index.md``, and is listed there.
 import posixpath
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,9 +21,11 @@ BESIDE = {
     "helm/remote-job-exporter/README.md": "helm.md",
 }
 """Pages outside of docs/ that are part of the site, and their place in it."""
+PICTURES = "docs/pictures/"
 REPOSITORY = "https://github.com/remote-job-exporter/remote-job-exporter"
 
 _LINK = re.compile(r"(\[(?:[^\]\n]|\n(?!\n))*\]\()([^)\s]+)(\))")
+_PICTURE = re.compile(r'((?:src|srcset)=")([^"]+)(")')
 _FENCED = re.compile(r"(^ *```.*?^ *```$)", re.DOTALL | re.MULTILINE)
 _SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.MULTILINE)
 _ENTRY = re.compile(r"^- \[([^\]]+)\]\(([^)\s#]+)\)", re.MULTILINE)
@@ -71,24 +73,26 @@ def source(path: str, ref: str) -> str:
         path: of the page in the repository.
         ref: branch or tag that links to other files of the repository use.
     """
-    known, here = paths(), paths()[path]
+    known = paths()
+    here = posixpath.dirname(known[path]) or "."
 
-    def moved(link: re.Match[str]) -> str:
-        target, hash_sign, anchor = link[2].partition("#")
-        if not target or ":" in target:
-            return link[0]
-        there = _from(path, target)
+    def place(there: str) -> str:
         if there in known:
-            new = posixpath.relpath(known[there], posixpath.dirname(here) or ".")
-        elif there.startswith("docs/pictures/"):
-            new = posixpath.relpath(there.removeprefix("docs/"), posixpath.dirname(here) or ".")
-        else:
-            new = f"{REPOSITORY}/{'tree' if (ROOT / there).is_dir() else 'blob'}/{ref}/{there}"
-        return f"{link[1]}{new}{hash_sign}{anchor}{link[3]}"
+            return posixpath.relpath(known[there], here)
+        if there.startswith(PICTURES):
+            return posixpath.relpath(there.removeprefix("docs/"), here)
+        return _on_code_host(there, ref)
 
-    parts = _FENCED.split((ROOT / path).read_text(encoding="utf-8"))
-    parts[::2] = [_LINK.sub(moved, part) for part in parts[::2]]
-    return "".join([*parts, *_navigation(path)])
+    return "".join([_relinked(path, place), *_navigation(path)])
+
+
+def readme(ref: str) -> str:
+    """The README for where it is shown without the repository: every link is an address.
+
+    Args:
+        ref: branch or tag that the links lead to.
+    """
+    return _relinked("README.md", lambda there: _on_code_host(there, ref))
 
 
 def write(folder: Path, ref: str = "main") -> None:
@@ -99,6 +103,30 @@ def write(folder: Path, ref: str = "main") -> None:
         file = folder / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(source(path, ref), encoding="utf-8")
+
+
+def _relinked(path: str, place: Callable[[str], str]) -> str:
+    """A page with another target for each relative link.
+
+    Args:
+        path: of the page in the repository.
+        place: the new target for the path of the old one in the repository.
+    """
+
+    def moved(link: re.Match[str]) -> str:
+        target, hash_sign, anchor = link[2].partition("#")
+        if not target or ":" in target:
+            return link[0]
+        return f"{link[1]}{place(_from(path, target))}{hash_sign}{anchor}{link[3]}"
+
+    parts = _FENCED.split((ROOT / path).read_text(encoding="utf-8"))
+    parts[::2] = [_PICTURE.sub(moved, _LINK.sub(moved, part)) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _on_code_host(path: str, ref: str) -> str:
+    kind = "tree" if (ROOT / path).is_dir() else "raw" if path.startswith(PICTURES) else "blob"
+    return f"{REPOSITORY}/{kind}/{ref}/{path}"
 
 
 def _navigation(path: str) -> Iterator[str]:
