@@ -240,6 +240,13 @@ def test_the_reference_lists_every_message_of_the_log() -> None:
     assert log_messages() - listed == set()
 
 
+def test_the_page_of_the_log_names_messages_that_exist() -> None:
+    text = (DOCS / "on-call" / "log.md").read_text(encoding="utf-8").partition("## From begin to end")[2]
+    begin_and_end = [cells for cells in rows(text.partition("\n## ")[0]) if cells[0].startswith("`")]
+    assert begin_and_end
+    assert {re.findall(r"`([^`]+)`", cell)[0] for cells in begin_and_end for cell in cells} <= log_messages()
+
+
 def test_the_reference_lists_every_path_of_the_exporter() -> None:
     sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "exporter" / "web").glob("*.py"))
     routes = {re.sub(r"{(\w+)[^}]*}", r"\1", path) for path in re.findall(r'Route\("([^"]+)"', sources)}
