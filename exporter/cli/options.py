@@ -151,5 +151,7 @@ def config_path(file: Path | None, config_file: Path | None) -> Path:
         raise click.UsageError("F and --config.file name two configurations; give one of them")
     path = file or config_file
     if path is None:
-        raise click.UsageError("the configuration is missing: give it as F or as --config.file F")
+        raise click.UsageError(
+            "the configuration is missing: give it as F or as --config.file F; init writes a first one"
+        )
     return path

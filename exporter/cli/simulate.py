@@ -17,6 +17,7 @@ from exporter.cli.user_errors import UserError, user_errors
 from exporter.runtime import logging as log
 from exporter.runtime.logging import counted
 from exporter.service import stop_signals
+from exporter.simulator import crafter
 from exporter.web.server import Server
 
 
@@ -61,6 +62,10 @@ Start an exporter in another terminal:
 
   curl -s {base}/config.yaml > simulated.yaml
   remote-job-exporter serve --config.file simulated.yaml
+
+Or write a first configuration; the token is {crafter.TOKEN}:
+
+  remote-job-exporter init --system crafter --base-url {base}/crafter/studio
 """)
             await stop.wait()
 
