@@ -21,6 +21,7 @@ SHOWN = 12
 NAME_WIDTH = 40
 ALL = "all"
 _ADDRESS, _CREDENTIAL, _JOBS, _WRITE = "address", "credential", "jobs", "write"
+_PASSING = (Reason.RATE_LIMITED, Reason.SERVER_ERROR)
 _CREDENTIAL_REASONS = (Reason.AUTH, Reason.UNAUTHORIZED, Reason.FORBIDDEN)
 
 
@@ -84,7 +85,10 @@ class Setup:
             choices[_JOBS] = "enter again which jobs are read"
         if draft.complete:
             choices[_WRITE] = "write the configuration nevertheless"
-        usual = _CREDENTIAL if reason in _CREDENTIAL_REASONS or _JOBS not in choices else _JOBS
+        if reason in _PASSING and draft.complete:
+            usual = _WRITE
+        else:
+            usual = _CREDENTIAL if reason in _CREDENTIAL_REASONS or _JOBS not in choices else _JOBS
         match self._asker.pick("again", "What next?", choices, usual):
             case "address":
                 self._repeat(self._reach, draft)

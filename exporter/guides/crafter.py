@@ -35,7 +35,10 @@ def _advice(trouble: Trouble) -> str:
             "developer or reviewer."
         )
     if trouble.reason is Reason.NOT_FOUND:
-        return "base_url must end in /studio, and site_id must be the id of a site that the user can see."
+        return (
+            "base_url must be the address of Studio as in the browser, up to and with /studio, and site_id "
+            "the id of a site that the user can see."
+        )
     if trouble.reason is None:
         return "The user is in no site: an administrator of the site adds it to a group of the site."
     return ""

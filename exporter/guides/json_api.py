@@ -9,6 +9,18 @@ def _advice(trouble: Trouble) -> str:
         return "The token has expired."
     if trouble.reason is Reason.UNAUTHORIZED and trouble.auth.type == "none":
         return "The API wants a credential: see docs/guides/credentials.md for the kinds that auth: has."
+    if trouble.reason is Reason.UNAUTHORIZED:
+        return (
+            "Compare the credential and its kind (Authorization: Bearer, another header, user name and "
+            "password) with the documentation of the API. Its administrator can issue another credential."
+        )
+    if trouble.reason is Reason.FORBIDDEN:
+        return "The account has no right to read this; an administrator of the API can give it the right."
+    if trouble.reason is Reason.INVALID_RESPONSE:
+        return (
+            "The commands probe (a job) and list (the listing) show what each expression of the "
+            "configuration finds in the response."
+        )
     return ""
 
 

@@ -6,6 +6,7 @@ The pages of the Deploy app: https://doc.sitecore.com/xmc/en/developers/xm-cloud
 from exporter.guides.guide import Guide, Question, SignIn, Trouble, client_credentials
 from exporter.model.failure import Reason
 
+ADDRESS = "https://edge-platform.sitecorecloud.io"
 AUDIENCE = "https://api.sitecorecloud.io"
 SCOPES = ("xmcpub.jobs.a:r", "xmcpub.jobs.t:r", "xmcpub.jobs.t:rl")
 _NEW_CLIENT = (
@@ -27,7 +28,10 @@ def _advice(trouble: Trouble) -> str:
         about = f"The token has none of the scopes {', '.join(SCOPES)}. " if missing else ""
         return f"{about}{_NEW_CLIENT}"
     if trouble.reason is Reason.NOT_FOUND:
-        return "The job is not in the environment of this client, or the vendor has deleted it."
+        return (
+            f"Compare base_url ({ADDRESS}). A job is not found if it is not in the environment of this "
+            "client, or if the vendor has deleted it."
+        )
     if trouble.reason is None and trouble.scopes is not None and SCOPES[2] in trouble.scopes:
         return f"With the scope {SCOPES[2]}, a client sees only jobs that it has created itself."
     return ""
@@ -42,7 +46,7 @@ GUIDE = Guide(
             "base_url",
             "Address of the API",
             "The same for all tenants.",
-            "https://edge-platform.sitecorecloud.io",
+            ADDRESS,
         ),
     ),
     sign_in={

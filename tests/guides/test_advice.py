@@ -70,6 +70,22 @@ def test_a_scope_for_own_jobs_explains_an_empty_listing() -> None:
     assert GUIDES["sitecore"].advice(trouble(None, scopes=frozenset())) == ""
 
 
+@pytest.mark.parametrize(
+    ("reason", "auth", "said"),
+    [
+        (Reason.UNAUTHORIZED, "none", "wants a credential"),
+        (Reason.UNAUTHORIZED, "bearer", "administrator can issue another credential"),
+        (Reason.FORBIDDEN, "bearer", "administrator of the API can give it"),
+        (Reason.INVALID_RESPONSE, "bearer", "The commands probe (a job) and list"),
+        (Reason.NOT_FOUND, "bearer", ""),
+    ],
+)
+def test_for_an_unknown_api_it_is_said_who_knows_what_it_wants(reason: Reason, auth: str, said: str) -> None:
+    advice = GUIDES["json"].advice(trouble(reason, auth))
+    assert said in advice
+    assert bool(said) is bool(advice)
+
+
 @given(
     st.sampled_from(sorted(GUIDES)),
     st.sampled_from([*Reason, None]),
