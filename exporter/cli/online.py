@@ -79,7 +79,9 @@ def _result(attempt: Attempt) -> str:
         return f"{attempt.what}: {attempt.failure}"
     if attempt.status is not None:
         return f"{attempt.what}: {attempt.status.state}"
-    return f"{attempt.what}: {counted(len(attempt.found or ()), 'job')} found"
+    entries = "1 entry" if attempt.skipped == 1 else f"{attempt.skipped} entries"
+    skipped = f", {entries} skipped" if attempt.skipped else ""
+    return f"{attempt.what}: {counted(len(attempt.found or ()), 'job')} found{skipped}"
 
 
 def _wrapped(line: str, indent: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.auth.jwt import jwt_expiry, jwt_scopes
 from exporter.collector.explain_listing import ReadListing, read_listings
@@ -11,6 +11,8 @@ from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.model.job import Job, Status
 from exporter.providers.base import Found
+from exporter.runtime.logging import counted
+from exporter.upstream.reading import Listed
 from exporter.upstream.recording import Recorder
 
 SYSTEMS_AT_A_TIME = 16
@@ -29,6 +31,7 @@ class Attempt:
         failure: why it could not be read.
         scopes: of the token that was sent; ``None`` if they are not known.
         expired: the token that was sent has expired.
+        skipped: entries of the listing that name no job.
     """
 
     what: str
@@ -37,6 +40,7 @@ class Attempt:
     failure: Failure | None = None
     scopes: frozenset[str] | None = None
     expired: bool = False
+    skipped: int = 0
 
     @property
     def reason(self) -> Reason | None:
@@ -101,7 +105,23 @@ def _jobs(plan: Plan, listings: Iterable[ReadListing]) -> Sequence[Job]:
 
 
 def _listing(read: ReadListing, clock: Clock) -> Attempt:
-    return _attempt("listing", read.recorder, clock, read.listed.failure, found=read.listed.value)
+    listed = read.listed
+    attempt = _attempt(
+        "listing", read.recorder, clock, listed.failure or _without_jobs(listed), found=listed.value
+    )
+    return replace(attempt, skipped=sum(listed.end.skipped.values()))
+
+
+def _without_jobs(listed: Listed) -> Failure | None:
+    """Why the jobs of a listing that was read cannot be read in it."""
+    failures = [each.failure for each in listed.value.values() if each.failure is not None]
+    if failures:
+        count = f"{len(failures)} of {counted(len(listed.value), 'job')}"
+        return Failure(failures[0].reason, f"{count} cannot be read: {failures[0].detail}")
+    if listed.end.skipped and not listed.value:
+        why, entries = max(listed.end.skipped.items(), key=lambda each: each[1])
+        return Failure(Reason.INVALID_RESPONSE, f"{entries} entries and no job: {why}")
+    return None
 
 
 def _attempt(

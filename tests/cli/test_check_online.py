@@ -13,6 +13,8 @@ import yaml
 from exporter import simulator
 from exporter.simulator import caps, crafter, sitecore
 from tests.cli.conftest import Run
+from tests.command import vendor_beside
+from tests.vendor import Told
 
 Write = Callable[..., Path]
 OTHER_TWIN = "00000000-0000-0000-0000-000000000000"
@@ -107,6 +109,34 @@ def test_the_same_advice_is_printed_once_for_a_system(run: Run, write: Write) ->
     done = run("check", "--online", str(write("site", {"token": "wrong"})))
     assert done.stdout.count("  failed  ") == 2
     assert plain(done.stdout).count("A token comes from") == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "key", "code", "said"),
+    [
+        (
+            "stat",
+            "id",
+            1,
+            "invalid_response: 2 of 2 jobs cannot be read: state: the expression found nothing",
+        ),
+        ("state", "no", 1, "invalid_response: 3 entries and no job: discover.keys.id: the expression found"),
+        ("state", "id", 0, "ok listing: 2 jobs found, 1 entry skipped"),
+    ],
+)
+def test_a_listing_whose_entries_are_no_jobs_is_no_success(
+    state: str, key: str, code: int, said: str, run: Run, tmp_path: Path
+) -> None:
+    jobs = [{"id": "a", "state": "queued"}, {"id": "b", "state": "queued"}, {"state": "queued"}]
+    with vendor_beside(lambda _: Told(jobs)) as vendor:
+        read = {"path": "/jobs/{id}", "state": state}
+        listing = {"path": "/jobs", "items": "@", "keys": {"id": key}, "state": state}
+        system = {"provider": "json", "base_url": vendor.url, "read": read, "discover": listing}
+        file = tmp_path / "config.yaml"
+        file.write_text(yaml.safe_dump({"systems": {"ci": system}}))
+        done = run("check", "--online", str(file))
+    assert said in plain(done.stdout)
+    assert done.returncode == code
 
 
 def test_programs_get_the_same_as_json(run: Run, write: Write) -> None:
