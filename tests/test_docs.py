@@ -255,7 +255,7 @@ def test_the_reference_lists_every_path_of_the_exporter() -> None:
     assert {path.lower() for path in listed} == {path.replace("static/name", "static/…") for path in routes}
 
 
-_COMMAND = re.compile(r"(?:remote-job-exporter|python -m exporter) ([a-z]+)(?![/.\w-])((?: +[^ #|&;<>)]+)*)")
+_COMMAND = re.compile(r"(?:remote-job-exporter|python -m exporter) ([a-z]+)(?![/.\w-])((?: +[^\s#|&;<>)]+)*)")
 
 
 def commands_in(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -281,8 +281,9 @@ def test_every_command_in_a_page_exists_with_its_flags(file: Path) -> None:
 
 
 def test_a_wrong_flag_in_a_page_is_found() -> None:
-    page = "```sh\nx/remote-job-exporter serve a.yaml \\\n  --log.level=debug --odd 1 | grep --quiet x\n```\n"
-    assert [*commands_in(page)] == [("serve", ["--log.level", "--odd"])]
+    page = "```sh\nx/remote-job-exporter serve a.yaml \\\n  --log.level=debug --odd 1 | grep --quiet x\n"
+    page += "docker run --rm remote-job-exporter check a\ndocker run --rm x\n```\n"
+    assert [*commands_in(page)] == [("serve", ["--log.level", "--odd"]), ("check", [])]
 
 
 def test_the_hooks_of_a_commit_are_those_of_make_lint() -> None:
