@@ -56,7 +56,7 @@ async def test_everything_known_of_a_job_is_shown_without_a_request(tmp_path: Pa
         )
         assert "4 s ago, by itself, in " in shown.words
         assert f"First requestGET {docs.url}{docs.asked[0].path}" in shown.words
-        assert "RemoteJobFailed fires: the newest run that ended has failed." in shown.words
+        assert "RemoteJobFailed fires, due 1 min 4 s ago: the newest run" in shown.words
         assert "at most 1 h for a run" in shown.words
         assert f'remote_job_state_code{{system="docs", job_id="{ID}"}}' in shown.text
         assert shown.links["../../../../jobs?label=squad%3Ddocs"] == "squad=docs"
