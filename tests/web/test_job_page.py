@@ -172,7 +172,7 @@ systems:
         assert f"GET {own.url}/job?id=a&api_key=***" in shown.words
         assert "hidden" not in shown.text
         shown = await page(running, "/jobs/own/b")
-        assert "0 s ago, with the listing of its system, in " in shown.words
+        assert " ago, with the listing of its system, in " in shown.words
         assert "First request" not in shown.words
         assert len(own.asked) == asked
 
