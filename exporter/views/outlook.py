@@ -28,7 +28,8 @@ class Outlook:
     """An alert that fires, or will unless the job changes.
 
     Args:
-        at: Unix time from which it fires. Prometheus may notice it some scrapes later.
+        at: Unix time from which it fires; now if it fires and the time is not known. Prometheus may notice it
+            some scrapes later.
         because: the reason, as the end of a sentence.
     """
 
@@ -55,7 +56,7 @@ def outlook(
     """
     found = [*_of_results(view, now), *_of_expectations(view)]
     if view.status is not None:
-        found += _of_state(view.status, changes[-1].at)
+        found += _of_state(view.status, changes[-1].at, now)
     elif view.reason is not None:
         found.append(_of_reason(view.reason, changes, refused_since))
     if (since := _stopped_since(changes, now)) is not None:
@@ -93,11 +94,11 @@ def _of_expectations(view: JobView) -> Iterator[Outlook]:
         yield Outlook("RemoteJobStuck", moved + expect.progress_within, "it makes no progress")
 
 
-def _of_state(status: Status, since: float) -> Iterator[Outlook]:
+def _of_state(status: Status, since: float, now: float) -> Iterator[Outlook]:
     if status.state is State.UNKNOWN:
         yield Outlook("RemoteJobStateUnknown", since, "the exporter does not know the word of the vendor")
     if status.state is State.RUNNING and _many_fail(status.items):
-        yield Outlook("RemoteJobItemsFailing", since, "over 5 % of its items have failed")
+        yield Outlook("RemoteJobItemsFailing", now, "over 5 % of its items have failed")
 
 
 def _many_fail(items: Items) -> bool:

@@ -71,9 +71,9 @@ LONG_AGO = NOW - 90000
         ((Status(State.STOPPED),), {}, [("PublishingStopped", 500)]),
         ((Status(State.UNKNOWN),), {}, [("StateUnknown", -100)]),
         ((Status(State.RUNNING, items=Items(processed=20, failed=1)),), {}, []),
-        ((Status(State.RUNNING, items=Items(processed=20, failed=2)),), {}, [("ItemsFailing", -100)]),
+        ((Status(State.RUNNING, items=Items(processed=20, failed=2)),), {}, [("ItemsFailing", 0)]),
         ((Status(State.RUNNING, items=Items(succeeded=17, failed=2)),), {}, []),
-        ((Status(State.RUNNING, items=Items(total=100, failed=6)),), {}, [("ItemsFailing", -100)]),
+        ((Status(State.RUNNING, items=Items(total=100, failed=6)),), {}, [("ItemsFailing", 0)]),
     ],
 )
 def test_alerts_are_announced_with_the_time_from_which_they_fire(
