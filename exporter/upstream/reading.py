@@ -179,9 +179,9 @@ class Upstream:
 
     def first_request(self, job: Job, previous: Status | None) -> str:
         """The request with which a read of the job begins, for people; empty if that fails. Sends nothing."""
-        steps = self.provider.read(job, previous)
-        # Also of a plug-in: its errors are those of reads.
+        # A read reports its errors, also those of a plug-in.
         with suppress(Exception):
+            steps = self.provider.read(job, previous)
             request = next(steps)
             steps.close()
             return self._client.shown(request)

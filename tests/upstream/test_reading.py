@@ -67,6 +67,15 @@ async def test_a_read_ends_with_its_first_error(paths: list[str], status: int, d
     assert outcome.failure.detail == detail
 
 
+def test_a_provider_that_fails_before_its_first_request_has_none_to_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failing = upstream()
+    assert failing.first_request(JOB, None) == ""
+    monkeypatch.setattr(failing.provider, "read", Mock(side_effect=ValueError))  # as that of a plug-in
+    assert failing.first_request(JOB, None) == ""
+
+
 async def test_a_kept_failure_keeps_no_response() -> None:
     received: list[Any] = []
     gc.disable()
