@@ -70,7 +70,11 @@ class History:
     _active: Status | None = None
     _ended: Status | None = None
     _left: bool = False
+    _latest: float = 0.0
     _mark: tuple[str, float | None, Items] | None = None
+
+    def __post_init__(self) -> None:
+        self._latest = self.watched_since
 
     @property
     def last_success(self) -> float | None:
@@ -85,6 +89,7 @@ class History:
     def observe(self, status: Status, now: float, *, read_at: float | None = None) -> None:
         """Adds the status of a read at Unix time ``now``; ``read_at``: when the read began, if not then."""
         before, seen = self.status, self._seen
+        self._latest = max(self._latest, now)
         # A slow response can be of any moment since the request.
         self._seen = now if read_at is None else read_at
         # Most reads bring nothing new, and thousands of jobs are read in each scrape.
@@ -109,6 +114,9 @@ class History:
         Returns:
             Whether there was one.
         """
+        latest, self._latest = self._latest, now
+        if now >= latest:
+            return False
         newest = self._success, self._failure
         times = self.watched_since, self.state_since, self.progress_changed, *(each.at for each in newest)
         if all(at is None or at <= now for at in times):

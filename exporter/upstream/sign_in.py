@@ -35,7 +35,7 @@ def is_sign_in_page(request: Request, response: Response) -> bool:
     Gateways and some vendors (Azure DevOps, with status 203) answer so if a credential is missing or expired.
     JSON that is sent as ``text/html`` is no page: only what begins as markup is one.
     """
-    if not 200 <= response.status < 300:
+    if response.body.startswith(b"{") or not 200 <= response.status < 300:
         return False
     start = response.body[:_LONGEST_START].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start.startswith(b"<"):
