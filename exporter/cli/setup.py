@@ -18,7 +18,6 @@ from exporter.providers.base import Found
 
 SHOWN = 12
 """Jobs that are shown by name."""
-NAME_WIDTH = 40
 ALL = "all"
 _ADDRESS, _CREDENTIAL, _JOBS, _WRITE = "address", "credential", "jobs", "write"
 _PASSING = (Reason.RATE_LIMITED, Reason.SERVER_ERROR)
@@ -54,6 +53,9 @@ class Setup:
             try:
                 if not draft.complete:
                     self._jobs(draft)
+                draft.complete = False  # what cannot be loaded is not written
+                self._trial.load(draft)
+                draft.complete = True
                 self._read(draft)
             except TrialError as error:
                 self._show(error)
@@ -145,7 +147,6 @@ class Setup:
         else:
             self._ask(draft, guide.listing)
             draft.discover = {**_below(draft.answers, "discover"), **guide.discover(draft.answers)}
-        draft.complete = True
 
     def _ask(self, draft: Draft, questions: Iterable[Question]) -> None:
         for question in questions:
@@ -153,7 +154,6 @@ class Setup:
 
     def _read(self, draft: Draft) -> None:
         """Reads the system once and asks which jobs to watch."""
-        self._trial.load(draft)
         if self._offline:
             self._choose(draft, None)
             self._trial.load(draft)
@@ -208,7 +208,8 @@ def _chosen(answer: str, guide: Guide, found: Mapping[str, Found] | None) -> lis
         raise TrialError(
             f"--watch: {', '.join(unknown)} is not among the {len(found)} {guide.jobs} that were found."
         )
-    return [dict(found[job_id].keys) for job_id in chosen]
+    names = {job_id: _title(job_id, found[job_id]) for job_id in chosen}
+    return [{**found[job_id].keys, **({"name": name} if name else {})} for job_id, name in names.items()]
 
 
 def _below(answers: Mapping[str, Any], first: str) -> dict[str, Any]:
@@ -218,18 +219,22 @@ def _below(answers: Mapping[str, Any], first: str) -> dict[str, Any]:
     }
 
 
+def _title(job_id: str, found: Found) -> str:
+    """The name that the listing has for a job; empty if it is only the id."""
+    name = found.name or (found.status.name if found.status is not None else "") or ""
+    return name if name != job_id else ""
+
+
 def _show_jobs(found: Mapping[str, Found]) -> None:
-    """The first jobs, each with its name and its state, as far as the listing has them."""
+    """The first jobs, each with its state and its name, as far as the listing has them."""
     rows = []
     for number, (job_id, each) in enumerate([*found.items()][:SHOWN], 1):
-        status = each.status
-        name = each.name or (status.name if status is not None else "") or ""
-        state = "cannot be read" if each.failure is not None else status.state if status is not None else ""
-        rows.append([f"{number:>4}", job_id, name if name != job_id else "", state])
-    widths = [min(max(map(cell_len, column)), NAME_WIDTH) for column in zip(*rows, strict=True)]
+        state = "unreadable" if each.failure is not None else each.status.state if each.status else ""
+        rows.append([f"{number:>4}", *map(printable, (job_id, state, _title(job_id, each)))])
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     click.echo()
     for row in rows:
-        cells = (set_cell_size(printable(cell), width) for cell, width in zip(row, widths, strict=True))
+        cells = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
         click.echo(set_cell_size("  ".join(cell for cell in cells if cell), WIDTH).rstrip())
     if len(found) > SHOWN:
         click.echo(f"      and {len(found) - SHOWN} more")

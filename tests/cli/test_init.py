@@ -266,6 +266,12 @@ def test_what_does_not_work_is_written_only_if_that_is_wanted(answer: Answer, si
     assert Path("secrets/site-token").read_text() == "wrong"
 
 
+def test_what_the_configuration_refuses_cannot_be_written(answer: Answer, simulated: str) -> None:
+    done = answer("2", "", f"{simulated}/codearts", "", "access-key", "secret-key", "8d2a", "write")
+    assert "project_id: must be 32 letters and digits" in done.output
+    assert (done.exit_code, files()) == (1, [])
+
+
 def test_a_password_in_an_address_is_refused_and_not_shown(run: Run) -> None:
     done = run("init", "--system", "json", "--base-url", "http://me:hush-hush@127.0.0.1:1")
     assert done.returncode == 1
@@ -416,14 +422,14 @@ def test_a_word_for_no_state_is_asked_for_again(answer: Answer, api: str) -> Non
     assert done.exit_code == 0, done.output
     assert written()["read"]["states"] == {"failed": ["BUSY"], "succeeded": ["OK"]}
     assert "progress" not in written()["read"]
-    assert written()["jobs"] == [{"id": "a"}]
+    assert written()["jobs"] == [{"id": "a", "name": "Import"}]
 
 
 def test_a_job_that_was_not_found_cannot_be_chosen(answer: Answer, simulated: str) -> None:
     done = answer("3", "", f"{simulated}/crafter/studio", "", crafter.TOKEN, "nowhere", "corporate")
     assert done.exit_code == 0, done.output
     assert "nowhere is not among the" in done.output
-    assert written()["jobs"] == [{"site_id": "corporate"}]
+    assert written()["jobs"] == [{"site_id": "corporate", "name": "Corporate site"}]
 
 
 def test_a_system_without_a_listing_is_asked_for_its_job(simulated: str, run: Run) -> None:
