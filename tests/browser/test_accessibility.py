@@ -1,4 +1,4 @@
-"""Axe finds nothing against the pages: in each state, in both color schemes, wide and narrow."""
+"""In each state, both color schemes, wide and narrow: the pages fit, and axe finds nothing against them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,18 +11,26 @@ from tests.browser.test_pages import REFRESH
 from tests.vendor import Exporter, Told, exporter, vendor
 from tests.web.test_job_pages import by_number, config, many, shown
 
+BACK = "getComputedStyle(document.body).backgroundColor"
+
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def look(tab: Tab, address: str) -> list[str]:
-    """The violations of a page: light and wide, then dark and narrow."""
+    """What is wrong with a page: light and wide, then dark and as narrow as a small phone."""
     await tab.page.emulate_media(color_scheme="light")
     await tab.page.set_viewport_size({"width": 1280, "height": 900})
     await tab.page.goto(address)
     found = await tab.violations()
+    back = await tab.page.evaluate(BACK)
     await tab.page.emulate_media(color_scheme="dark")
-    await tab.page.set_viewport_size({"width": 390, "height": 900})
-    return found + await tab.violations(AXE_OF_LOOKS)
+    await tab.page.set_viewport_size({"width": 360, "height": 740})
+    found += await tab.violations(AXE_OF_LOOKS)
+    if (width := await tab.page.evaluate("document.documentElement.scrollWidth")) > 360:
+        found.append(f"needs {width} pixels")
+    if (backs := (back, await tab.page.evaluate(BACK))) != ("rgb(255, 255, 255)", "rgb(15, 19, 24)"):
+        found.append(f"has the colors {backs}")
+    return found + tab.noise
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -36,7 +44,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Exp
 @pytest.mark.parametrize(
     "path", ["/", "/jobs", "/jobs?text=x", "/jobs/docs/p/1/en", "/jobs/docs/p/2/en", "/jobs/docs/p/3/en"]
 )
-async def test_a_page_has_no_violation(path: str, running: Exporter, open_tab: Open) -> None:
+async def test_a_page_fits_and_has_no_violation(path: str, running: Exporter, open_tab: Open) -> None:
     tab = await open_tab("about:blank")
     assert await look(tab, running.url + path) == []
 

@@ -18,7 +18,6 @@ pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.asyncio(loop_sc
 REFRESH = "document.dispatchEvent(new Event('visibilitychange'))"
 WIDE = {"width": 1280, "height": 800}
 PREFIXED = "http://127.0.0.1:1/a/prefix"
-PHONE = {"width": 360, "height": 740}
 
 
 async def test_jobs_are_found_by_a_click_and_the_back_button_returns(open_tab: Open, tmp_path: Path) -> None:
@@ -140,20 +139,6 @@ systems:
         assert await tab.page.inner_text("h1") == HOSTILE
         assert await tab.page.title() == f"{HOSTILE}: running \N{EN DASH} remote-job-exporter"
         assert tab.noise == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_no_page_is_wider_than_a_phone_in_either_scheme(
-    scheme: str, open_tab: Open, tmp_path: Path
-) -> None:
-    async with vendor(by_number) as docs, exporter(config(docs.url), tmp_path) as running:
-        await running.scrape()
-        for path in ("/", "/jobs", "/jobs/docs/p/3/en"):
-            tab = await open_tab(running.url + path, viewport=PHONE, color_scheme=scheme)
-            assert await tab.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
-            back = await tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
-            assert back == {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 19, 24)"}[scheme]
-            assert tab.noise == []
 
 
 async def test_without_script_all_but_the_refresh_works(open_tab: Open, tmp_path: Path) -> None:
