@@ -15,7 +15,7 @@ WORKERS ?= 4
 FAST := -q -n 3 -m "not process and not slow" --hypothesis-profile=fast --ignore=tests/endurance --ignore=tests/chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lowest turns soak fuzz audit sbom pipx-check lint format docs docs-site lock lock-check release-check clean
+.PHONY: help demo test test-fast test-lowest turns soak fuzz audit sbom pipx-check lint format docs docs-site site-check lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -112,6 +112,9 @@ GRAFANA ?= http://127.0.0.1:3000
 EXPORTER ?= http://127.0.0.1:10072
 pictures: $(DEV) ## The pictures of the documentation, from a Grafana (GRAFANA=ADDRESS) and make demo (EXPORTER=ADDRESS)
 	@$(BIN)/python -m grafana.source.pictures --grafana "$(GRAFANA)" --exporter "$(EXPORTER)" $(ARGS)
+
+site-check: docs-site ## Looks at each page of the site in Chromium: width, errors, requests to other hosts, the search
+	@$(BIN)/python -m tests.browser.site build/site token
 
 # Extras stay in the lock files: an old pip looks for another version of what is pinned without them.
 COMPILE := ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate
