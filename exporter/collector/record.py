@@ -337,11 +337,14 @@ class JobRecord(Source[Reading]):
         *,
         error: BaseException | None = None,
     ) -> None:
-        now = self._now()
-        self._history.cap(now)
+        now, before = self._now(), self.view
+        capped = self._history.cap(now)
         read_at = min(round(read_at, 3), now)
         self._note_change(status, reason, read_at)
-        self._put(JobView(self.job, self._history, status, reason, read_at, round(seconds, 6)))
+        if status is not None:
+            status = self._history.status  # the same object as long as nothing has changed
+        view = JobView(self.job, self._history, status, reason, read_at, round(seconds, 6))
+        self._put(view, same=not capped and _finds_the_same(view, before))
         self._count(reason, error)
 
     def _note_change(self, status: Status | None, reason: Reason | None, read_at: float) -> None:
@@ -363,11 +366,16 @@ class JobRecord(Source[Reading]):
         if view is not None and (capped or view.read_at > now):
             self._put(replace(view, read_at=min(view.read_at, now)))
 
-    def _put(self, view: JobView) -> None:
+    def _put(self, view: JobView, *, same: bool = False) -> None:
         self.view = view
         if not self._dropped:
             self._row = render_row(
-                JOB_METRICS, self._identity, view, before=self._row, current_only=self._current_only
+                JOB_METRICS,
+                self._identity,
+                view,
+                before=self._row,
+                same=same,
+                current_only=self._current_only,
             )
             self._page.put(self, self._row)
 
@@ -385,3 +393,13 @@ class JobRecord(Source[Reading]):
             name = self.view.name if self.view is not None else self.job.name
             self._outages.began(self, reason, Example(self.job.id, name, self.detail), error)
             _log.debug("job cannot be read", extra={**self._fields, "reason": reason, "detail": self.detail})
+
+
+def _finds_the_same(view: JobView, before: JobView | None) -> bool:
+    """Whether nothing of a job has changed but its last read."""
+    return (
+        before is not None
+        and view.job is before.job
+        and view.status is before.status
+        and view.reason is before.reason
+    )

@@ -56,24 +56,29 @@ def render_row(
     view: View,
     *,
     before: Row | None = None,
+    same: bool = False,
     current_only: bool = False,
 ) -> Row:
-    """Renders every metric of ``table`` for one job or system.
+    """Renders the metrics of ``table`` for one job or system.
 
     Args:
         identity: the first labels of every line, as rendered by `label_text`.
         before: the row so far, with the same table and identity. Lines whose values have not changed,
             which are most, are copied from it.
+        same: another read has found the same as the one before, so only what is of each read is rendered.
         current_only: of a state set, only the series that is 1.
     """
-    values = tuple([metric.get(view) for metric in table])
     if before is None:
-        before = Row((None,) * len(table), (b"",) * len(table))
-    lines = [
-        line if value == old else _lines(metric, identity, value, current_only=current_only)
-        for metric, value, old, line in zip(table, values, before.values, before.lines, strict=True)
-    ]
-    return Row(values, tuple(lines))
+        before, same = Row((None,) * len(table), (b"",) * len(table)), False
+    values, lines = [*before.values], [*before.lines]
+    for index, metric in enumerate(table):
+        if same and not metric.each_read:
+            continue
+        value = metric.get(view)
+        if value != values[index]:
+            values[index] = value
+            lines[index] = _lines(metric, identity, value, current_only=current_only)
+    return Row(tuple(values), tuple(lines))
 
 
 def _lines(metric: Metric[View], identity: str, got: Any, *, current_only: bool) -> bytes:

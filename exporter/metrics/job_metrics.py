@@ -69,9 +69,9 @@ def _flag(name: str, help_: str, attribute: str) -> Metric[JobView]:
     return Metric(name, help_, _of(lambda status: values[getattr(status, attribute)]))
 
 
-def _kept(name: str, help_: str, attribute: str) -> Metric[JobView]:
+def _kept(name: str, help_: str, attribute: str, *, each_read: bool = False) -> Metric[JobView]:
     """A gauge of an attribute of the view, shown also while reads fail."""
-    return Metric(name, help_, attrgetter(attribute), kept=True)
+    return Metric(name, help_, attrgetter(attribute), kept=True, each_read=each_read)
 
 
 def _by_category(name: str, help_: str, count: str) -> Metric[JobView]:
@@ -130,8 +130,18 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         kept=True,
         type="info",
     ),
-    _kept("remote_job_read_duration_seconds", "Duration of the last read of the job.", "read_seconds"),
-    _kept("remote_job_read_timestamp_seconds", "Start of the last read of the job.", "read_at"),
+    _kept(
+        "remote_job_read_duration_seconds",
+        "Duration of the last read of the job.",
+        "read_seconds",
+        each_read=True,
+    ),
+    _kept(
+        "remote_job_read_timestamp_seconds",
+        "Start of the last read of the job.",
+        "read_at",
+        each_read=True,
+    ),
     _kept(
         "remote_job_watched_since_timestamp_seconds",
         "Time when this exporter started to watch the job.",

@@ -22,6 +22,7 @@ class Metric(Generic[View]):
             are an absent series.
         labels: besides the identity that every series carries.
         kept: shown also while reads fail, because it is history or configuration rather than state.
+        each_read: has another value after each read, whatever the read has found.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Metric(Generic[View]):
     type: Type = "gauge"
     labels: tuple[str, ...] = ()
     kept: bool = False
+    each_read: bool = False
     stability: Literal["stable", "experimental"] = "stable"
 
 

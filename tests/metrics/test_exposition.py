@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -187,6 +188,24 @@ def test_a_metric_is_marked_as_kept_exactly_where_it_outlives_a_failed_read() ->
         got = metric.get(failed)
         shown = got is not None and (not metric.labels or bool(list(got)))
         assert shown is metric.kept, metric.name
+
+
+def test_a_metric_is_marked_as_of_each_read_exactly_where_the_same_result_changes_it() -> None:
+    first = view(FULL)
+    second = replace(first, read_at=first.read_at + 60, read_seconds=0.25)
+    for metric in JOB_METRICS:
+        assert (metric.get(first) != metric.get(second)) is metric.each_read, metric.name
+
+
+def test_of_the_same_result_only_what_is_of_each_read_is_rendered() -> None:
+    row = render_row(JOB_METRICS, "", view(FULL))
+    later = replace(view(replace(FULL, progress=0.5)), read_at=1_700_000_090.0)
+    lines = render_row(JOB_METRICS, "", later, before=row, same=True).lines
+    changed = [
+        metric.name for metric, old, new in zip(JOB_METRICS, row.lines, lines, strict=True) if old != new
+    ]
+    assert changed == ["remote_job_read_timestamp_seconds"]
+    assert len([line for line in render_row(JOB_METRICS, "", later, same=True).lines if line]) > 20
 
 
 def test_exactly_one_state_is_one_and_all_ten_are_there() -> None:
