@@ -58,7 +58,7 @@ def has_dot_segments(path: str) -> bool:
     return True
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """One request of a provider. Hashable: equal requests share one prepared request.
 
     Args:
@@ -75,7 +75,7 @@ class Request(Struct, frozen=True):
     body: bytes = b""
 
 
-class Timing(Struct, frozen=True):
+class Timing(Struct, frozen=True, gc=False):
     """How long each phase took, in seconds; 0 for the phases that a reused connection skips.
 
     ``first_byte`` is the time from sending until the response begins; ``total`` is the whole transfer.

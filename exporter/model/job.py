@@ -71,7 +71,7 @@ class Job:
     link: str = ""
 
 
-class Items(Struct, frozen=True):
+class Items(Struct, frozen=True, gc=False):
     """Item counts of the current run, as far as the vendor reports them."""
 
     total: int | None = None
@@ -85,7 +85,7 @@ class Items(Struct, frozen=True):
     acknowledged: int | None = None
 
 
-class Category(Struct, frozen=True):
+class Category(Struct, frozen=True, gc=False):
     """Item counts of one category of a run."""
 
     total: int | None = None

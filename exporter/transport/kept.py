@@ -13,6 +13,9 @@ class KeptRequest(PreparedRequest):
 
     lines: Sequence[bytes] | None = None
 
+    def prepare_cookies(self, cookies: object) -> None:
+        """Makes no jar, which needs 0.5 kB: the cookies of a system are headers of its credential."""
+
 
 def lines_of(request: PreparedRequest) -> Sequence[bytes]:
     """The header lines as libcurl expects them.
