@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from exporter.runtime import calls
+from exporter.transport import reloading
 from tests import processes
 
 # Speed is measured in benchmarks/, never by a test; and what CI says of a commit can be repeated.
@@ -44,8 +45,8 @@ _guard = processes.Guard()
 
 @pytest.fixture(scope="session", autouse=True)
 def _patient() -> None:
-    """The event loop waits longer for a file: other tests need the processor at the same time."""
-    calls.LOOP_SECONDS = 5.0
+    """Waits longer for files: other tests need the processor at the same time."""
+    calls.LOOP_SECONDS = reloading.WAIT_SECONDS = 5.0
 
 
 @pytest.fixture
