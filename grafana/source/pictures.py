@@ -70,7 +70,7 @@ DASHBOARDS = (
 PAGES = (
     Picture("jobs-dark", "/jobs", "dark", (1120, 720)),
     Picture("jobs-light", "/jobs", "light", (1120, 720)),
-    Picture("jobs-phone", "/jobs?state=running", "light", (390, 720)),
+    Picture("jobs-phone", "/jobs?system=docs", "light", (390, 720)),
     Picture("job-page", "/jobs?system=docs&state=running", "light", (1120, 720), ".jobs tbody a"),
 )
 

@@ -50,7 +50,7 @@ def test_each_picture_shows_a_whole_page(
     assert pages == [
         f"/d/remote-job-system{since}&var-datasource=one",
         f"/d/remote-job-job{since}&var-datasource=one&var-system=docs&var-job_id=p%2F0%2Fen",
-        "/jobs?state=running",
+        "/jobs?system=docs",
         "/jobs?system=docs&state=running",
         "/jobs/docs/p/0/en",
     ]
