@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.asyncio(loop_sc
 # The page refreshes when it becomes visible, which is sooner than the timer.
 REFRESH = "document.dispatchEvent(new Event('visibilitychange'))"
 WIDE = {"width": 1280, "height": 800}
+PHONE = {"width": 360, "height": 740}
+LONG = f"{HOSTILE}{'x' * 100}"
 PREFIXED = "http://127.0.0.1:1/a/prefix"
 
 
@@ -119,25 +121,27 @@ async def test_the_page_says_when_the_exporter_is_gone_and_when_it_is_back(
         await tab.page.wait_for_selector("#gone", state="hidden")
 
 
-async def test_names_are_text_and_nothing_of_them_runs(open_tab: Open, tmp_path: Path) -> None:
+async def test_names_are_text_that_fits_and_nothing_of_them_runs(open_tab: Open, tmp_path: Path) -> None:
     text = f"""
 systems:
   own:
     provider: json
     base_url: URL
-    read: {{path: /job, query: {{id: '{{id}}'}}, state: s, step: s, states: {{running: ['{HOSTILE}']}}}}
-    jobs: [{{id: '{HOSTILE}', name: '{HOSTILE}', labels: {{squad: '{HOSTILE}'}}}}]
+    read: {{path: /job, query: {{id: '{{id}}'}}, state: s, step: s, states: {{running: ['{LONG}']}}}}
+    jobs: [{{id: '{LONG}', name: '{LONG}', labels: {{squad: '{LONG}'}}}}]
 """
     async with (
-        vendor(lambda _: Told({"s": HOSTILE})) as own,
+        vendor(lambda _: Told({"s": LONG})) as own,
         exporter(text.replace("URL", own.url), tmp_path) as running,
     ):
         await running.scrape()
-        tab = await open_tab(f"{running.url}/jobs")
-        assert await tab.page.inner_text(".jobs tbody a") == HOSTILE
+        tab = await open_tab(f"{running.url}/jobs", viewport=PHONE)
+        assert await tab.page.inner_text(".jobs tbody a") == LONG
+        assert await tab.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         await tab.page.click(".jobs tbody a")
-        assert await tab.page.inner_text("h1") == HOSTILE
-        assert await tab.page.title() == f"{HOSTILE}: running \N{EN DASH} remote-job-exporter"
+        assert await tab.page.inner_text("h1") == LONG
+        assert await tab.page.title() == f"{LONG}: running \N{EN DASH} remote-job-exporter"
+        assert await tab.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         assert tab.noise == []
 
 
