@@ -16,6 +16,11 @@ def _advice(trouble: Trouble) -> str:
         )
     if trouble.reason is Reason.FORBIDDEN:
         return "The account has no right to read this; an administrator of the API can give it the right."
+    if trouble.reason is Reason.NOT_FOUND:
+        return (
+            "Compare base_url and path with an address that works in a browser or with curl. A run that has "
+            "ended may be deleted."
+        )
     if trouble.reason is Reason.INVALID_RESPONSE:
         return (
             "The commands probe (a job) and list (the listing) show what each expression of the "

@@ -266,6 +266,24 @@ def test_what_does_not_work_is_written_only_if_that_is_wanted(answer: Answer, si
     assert Path("secrets/site-token").read_text() == "wrong"
 
 
+def test_another_path_does_not_need_the_credential_again(answer: Answer, api: str) -> None:
+    lines = ("6", "", api, "2", SHOP, "/odd", "", "/none", "jobs", "/jobs")
+    done = answer(*lines, "", "", "", "", "", "", "all")
+    assert done.exit_code == 0, done.output
+    assert "contains no list of objects" in done.output
+    assert "Compare base_url and path with an address that works" in " ".join(done.output.split())
+    assert Path("secrets/other-token").read_text() == SHOP
+    assert written()["discover"]["path"] == "/jobs"
+
+
+def test_what_only_fails_at_the_moment_is_written_by_default(answer: Answer) -> None:
+    with vendor_beside(lambda _: Told({}, 503)) as vendor:
+        done = answer("3", "", f"{vendor.url}/studio", "", "a-token", "")
+    assert done.exit_code == 0, done.output
+    assert "server_error" in done.output
+    assert written()["discover"] == {"sites": True}
+
+
 def test_what_the_configuration_refuses_cannot_be_written(answer: Answer, simulated: str) -> None:
     done = answer("2", "", f"{simulated}/codearts", "", "access-key", "secret-key", "8d2a", "write")
     assert "project_id: must be 32 letters and digits" in done.output

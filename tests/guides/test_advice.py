@@ -77,7 +77,8 @@ def test_a_scope_for_own_jobs_explains_an_empty_listing() -> None:
         (Reason.UNAUTHORIZED, "bearer", "administrator can issue another credential"),
         (Reason.FORBIDDEN, "bearer", "administrator of the API can give it"),
         (Reason.INVALID_RESPONSE, "bearer", "The commands probe (a job) and list"),
-        (Reason.NOT_FOUND, "bearer", ""),
+        (Reason.NOT_FOUND, "bearer", "Compare base_url and path with an address that works"),
+        (Reason.TIMEOUT, "bearer", ""),
     ],
 )
 def test_for_an_unknown_api_it_is_said_who_knows_what_it_wants(reason: Reason, auth: str, said: str) -> None:
