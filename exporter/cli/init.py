@@ -19,6 +19,7 @@ from exporter.cli.setup import Setup
 from exporter.cli.trial import Trial
 from exporter.cli.user_errors import UserError, load_plugins, user_errors
 from exporter.guides import GUIDES, Question
+from exporter.model.text import printable
 from exporter.runtime import logging as log
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,6 +98,9 @@ def command(*, file: Path | None, offline: bool, overwrite: bool, yes: bool, **f
     )
     with user_errors(), _nothing_written():
         overwrite = _may_write(target, asker, overwrite=overwrite)
+        if interactive:
+            show(f"This writes {printable(str(target))}. Enter accepts the value in brackets.")
+            show("Ctrl-C ends it; nothing is written before the last answer.")
         with tempfile.TemporaryDirectory(prefix="remote-job-exporter-") as folder:
             draft = Setup(asker, Trial(registry, Path(folder)), offline=offline).run()
         for name in () if overwrite else draft.secrets():

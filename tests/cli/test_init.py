@@ -157,6 +157,12 @@ def test_without_a_terminal_a_missing_value_is_an_error_that_names_its_flag(
     assert files() == []
 
 
+def test_the_first_lines_say_what_is_written_and_how_to_answer(answer: Answer) -> None:
+    first, second, *_ = answer(flags=("own.yaml",)).output.splitlines()
+    assert first == "This writes own.yaml. Enter accepts the value in brackets."
+    assert "Ctrl-C ends it" in second
+
+
 def test_yes_asks_nothing_at_a_terminal_either(answer: Answer) -> None:
     done = answer(flags=("--yes",))
     assert (done.exit_code, files()) == (2, [])
