@@ -1,4 +1,4 @@
-# Two images come from this file. As it stands: Debian, slim, with a shell to look around with.
+# Two images come from this file. By default: Debian, slim, with a shell.
 # Without a shell, on python3-debian13:nonroot of the distroless project:
 #   --build-arg RUNTIME_IMAGE=<its address> --build-arg RUNTIME_PYTHON=/usr/bin/python3
 # Both base images need the same minor version of Python.
@@ -34,7 +34,7 @@ ENV PATH=/opt/remote-job-exporter/bin:$PATH \
     REMOTE_JOB_EXPORTER_CONFIG_FILE=/etc/remote-job-exporter
 USER 65532:65532
 EXPOSE 10072
-# Whoever answers or hangs up is alive, also where the port speaks TLS and wants a certificate.
+# Any response or a closed connection means alive: the port can speak TLS and require a certificate.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
     CMD ["python3", "-ISc", "import socket; s = socket.create_connection(('127.0.0.1', 10072), 4); s.sendall(b'GET /-/healthy HTTP/1.0\\r\\n\\r\\n'); s.recv(1)"]
 ENTRYPOINT ["remote-job-exporter"]

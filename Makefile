@@ -36,7 +36,7 @@ $(DEV): $(VENV)/pyvenv.cfg requirements/dev.txt pyproject.toml
 demo: $(RUN) ## Exporter and simulator in one process, nothing to configure
 	@$(BIN)/python -m exporter demo $(ARGS)
 
-test: lint ## Everything that must hold before a commit
+test: lint ## Linters and all tests; must pass before a commit
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
 
 test-fast: $(DEV) ## Most tests, in under a minute: without processes, with few examples of each property
@@ -69,7 +69,7 @@ $(AUDIT): $(DEV) requirements/audit.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
 	@touch $@
 
-audit: $(AUDIT) ## Known vulnerabilities of the pinned dependencies; says so where that cannot be found out
+audit: $(AUDIT) ## Known vulnerabilities of the pinned dependencies; reports where they cannot be read
 	@$(BIN)/python -m tests.supply.audit $(ARGS)
 
 sbom: $(AUDIT) ## An SBOM of what is installed, CycloneDX as JSON, with the libraries inside the wheel of pycurl
@@ -87,7 +87,7 @@ lint: $(DEV) ## ruff, mypy and the layers of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
 
-format: $(DEV) ## Formats the code and mends what can be mended
+format: $(DEV) ## Formats the code and fixes what ruff can fix
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 

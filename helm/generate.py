@@ -38,17 +38,17 @@ class Value:
 
     @property
     def schema(self) -> Schema:
-        """What it may be: the hint wins over what the default tells."""
-        told = {"$ref": f"#/definitions/{self.hint}"} if isinstance(self.hint, str) else self.hint or {}
-        kind = {} if "$ref" in told else {"type": _TYPES[type(self.default)]}
-        return {**kind, **told, "description": self.text.replace("`", ""), "default": self.default}
+        """Its JSON Schema: that of the hint, else that of the type of the default."""
+        hinted = {"$ref": f"#/definitions/{self.hint}"} if isinstance(self.hint, str) else self.hint or {}
+        kind = {} if "$ref" in hinted else {"type": _TYPES[type(self.default)]}
+        return {**kind, **hinted, "description": self.text.replace("`", ""), "default": self.default}
 
 
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
 
 
 def documented(text: str) -> Iterator[Value]:
-    """The keys that a ``# --`` comment stands above, in their order."""
+    """The keys that a ``# --`` comment precedes, in their order."""
     defaults = yaml.safe_load(text)
     above: list[str] = []
     path: list[str] = []
@@ -143,7 +143,7 @@ def _cell(default: Any) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Every file that is written, and what it should hold.
+    """Every file that is written, and what it should contain.
 
     Raises:
         ValueError: a value has no comment, or a mark is missing.

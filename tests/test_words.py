@@ -58,7 +58,8 @@ def prose() -> dict[str, str]:
         *sorted((ROOT / "exporter").rglob("*.html")),
         *(chart / "values.yaml", chart / "templates" / "NOTES.txt"),
     ]
-    found = {shown(file): file.read_text(encoding="utf-8") for file in written}
+    built = [ROOT / name for name in ("Makefile", "Dockerfile", "pyproject.toml", ".ci/run")]
+    found = {shown(file): file.read_text(encoding="utf-8") for file in [*written, *built]}
     for file in sorted((ROOT / "grafana" / "dashboards").glob("*.json")):
         texts = re.findall(r'"(?:title|description|noValue)": (".*")', file.read_text(encoding="utf-8"))
         found[shown(file)] = "\n".join(map(json.loads, texts))

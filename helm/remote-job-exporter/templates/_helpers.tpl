@@ -50,7 +50,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- toYaml (merge (dict "app.kubernetes.io/component" "metrics") (.Values.service.labels | default dict)) }}
 {{- end }}
 
-{{/* `metadata` of an object: list of the root, what to append to the name, and a map that may hold the object's own
+{{/* `metadata` of an object: list of the root, what to append to the name, and a map that can contain the object's own
 name, namespace, labels and annotations. */}}
 {{- define "remote-job-exporter.metadata" -}}
 {{- $root := index . 0 }}
