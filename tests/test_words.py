@@ -4,7 +4,9 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from tokenize import COMMENT, tokenize
 
 import pytest
 
@@ -35,16 +37,18 @@ def never_right() -> list[str]:
 def wrong_words(text: str) -> list[str]:
     """The words of that list in a text, outside of code, comments and tags."""
     plain = _CODE.sub("", " ".join(_UNREAD.sub("", _FENCED.sub("", text)).split()))
-    return [word for word in never_right() if re.search(rf"\b{word}\b", plain, re.IGNORECASE)]
+    return [word for word in never_right() if re.search(rf"\b{word}(?![\w-])", plain, re.IGNORECASE)]
 
 
-def messages(file: Path) -> Iterator[str]:
-    """The texts in a file of code, without docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+def in_code(file: Path) -> Iterator[str]:
+    """The strings with more than a word, docstrings among them, and the comments of a file of code."""
+    code = file.read_bytes()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield node.value
+    for token in tokenize(BytesIO(code).readline):
+        if token.type == COMMENT:
+            yield token.string
 
 
 def prose() -> dict[str, str]:
@@ -65,7 +69,7 @@ def prose() -> dict[str, str]:
         found[shown(file)] = "\n".join(map(json.loads, texts))
     code = (file for file in sorted((ROOT / "exporter").rglob("*.py")) if "simulator" not in file.parts)
     for file in code:
-        found[shown(file)] = "\n".join(text for text in messages(file) if " " in text)
+        found[shown(file)] = "\n".join(in_code(file))
     return found
 
 
@@ -96,10 +100,10 @@ def test_a_wrong_word_is_found_across_lines_and_left_alone_in_code() -> None:
     assert wrong_words("`mistake`, mistaken, `one\nmistake`\n```sh\nmistake\n```\n") == []
 
 
-def test_a_message_is_found_and_a_docstring_is_not(tmp_path: Path) -> None:
+def test_messages_docstrings_and_comments_of_code_are_read(tmp_path: Path) -> None:
     file = tmp_path / "code.py"
-    file.write_text('"""A mistake."""\nraise ValueError(f"a mistake of {1}")\n')
-    assert list(messages(file)) == ["a mistake of "]
+    file.write_text('"""A line."""\nraise ValueError(f"a message {told}")  # a comment\nnames = "told"\n')
+    assert list(in_code(file)) == ["A line.", "a message ", "# a comment"]
 
 
 def test_a_sentence_ends_at_a_point_a_colon_or_an_item() -> None:

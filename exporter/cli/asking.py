@@ -42,7 +42,7 @@ class Asker:
 
     Args:
         flags: the values of the flags by name without dashes; ``None`` for those that are not given.
-        interactive: somebody is at the terminal.
+        interactive: a user is at the terminal.
     """
 
     def __init__(self, flags: Mapping[str, Any], *, interactive: bool) -> None:
@@ -56,7 +56,7 @@ class Asker:
             answers: those before it by key, for defaults; its own is what was answered before.
 
         Raises:
-            click.UsageError: it is missing and nobody can be asked.
+            click.UsageError: it is missing, and there is no terminal.
         """
         if question.secret:
             return self._secret(question, answers)
@@ -111,7 +111,7 @@ class Asker:
         return tuple(self._flags.get(flag, ()))
 
     def confirm(self, what: str, *, default: bool) -> bool:
-        """Yes or no; the default if nobody can be asked."""
+        """Yes or no; the default without a terminal."""
         return click.confirm(f"\n  {what}", default=default) if self.interactive else default
 
     def _secret(self, question: Question, answers: Mapping[str, Any]) -> Any:

@@ -110,7 +110,7 @@ def command(*, file: Path | None, offline: bool, overwrite: bool, yes: bool, **f
 
 
 def is_terminal() -> bool:
-    """Whether somebody can answer."""
+    """Whether a user can answer."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 

@@ -40,8 +40,8 @@ class Setup:
         """The draft, once it works or is wanted nevertheless.
 
         Raises:
-            UserError: it does not work, and nobody is there to be asked.
-            click.UsageError: a value is missing, and nobody is there to be asked.
+            UserError: it does not work, and there is no terminal.
+            click.UsageError: a value is missing, and there is no terminal.
         """
         systems = {name: guide.title for name, guide in GUIDES.items()}
         provider = self._asker.pick("system", "Which system?", systems)
@@ -65,7 +65,7 @@ class Setup:
                 return draft
 
     def _repeat(self, step: Callable[[Draft], None], draft: Draft) -> None:
-        """Asks until the answers are accepted. Ends the command if nobody can be asked."""
+        """Asks until the answers are accepted. Ends the command without a terminal."""
         while True:
             try:
                 step(draft)

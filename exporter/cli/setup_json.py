@@ -1,4 +1,4 @@
-"""The questions of `init` about an API that nobody knows: what a response means."""
+"""The questions of `init` about an unknown API: what a response means."""
 
 import json
 from dataclasses import replace

@@ -229,7 +229,7 @@ class JobRecord(Source[Reading]):
     def first_request(self) -> str:
         """The request with which a read of the job begins, for people; empty if a listing reports the job.
 
-        It is made anew, as is all of a read that is not kept: traces of 10,000 jobs would need much memory.
+        It is made again, as is all of a read that is not kept: traces of 10,000 jobs would need much memory.
         """
         return "" if self.in_listing else self._upstream.first_request(self.job, self.status)
 

@@ -43,7 +43,7 @@ class SignIn:
     Args:
         about: for whom it is, in a few words.
         questions: for the keys of ``auth:``.
-        fixed: keys of ``auth:`` that nobody has to be asked for.
+        fixed: keys of ``auth:`` that no question is needed for.
     """
 
     about: str
@@ -96,7 +96,7 @@ class Guide:
         system: questions for the keys of the system.
         sign_in: the kinds of credentials by ``auth.type``, the usual one first.
         listing: questions for ``discover:``; ``None`` if there is no listing.
-        discover: keys of ``discover:`` that nobody has to be asked for; made of the answers, by key.
+        discover: keys of ``discover:`` that no question is needed for; made of the answers, by key.
         job: questions for the keys of a job.
         page: of the documentation.
         advice: why the credential or its rights do not suffice and who can correct that; empty if not known.

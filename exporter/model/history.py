@@ -6,7 +6,7 @@ next, gives a time to what the vendor does not date, and counts the runs that en
 A run has ended only when the vendor says so, in one of three ways: the state is a result; the response
 dates the end of this or an earlier run (``succeeded_at``, ``failed_at``); or the vendor's rules permit the
 provider to conclude it from two reads (``unseen_end``). A change from one active state to another, of a
-count or of an identifier is never an end by itself: a run that nobody saw end is not counted.
+count or of an identifier is never an end by itself: a run whose end was not seen is not counted.
 """
 
 from dataclasses import dataclass, field

@@ -29,7 +29,7 @@ UNKNOWN_WAIT = 60.0
 MAX_HEADERS = 30
 MAX_VALUES = 10
 """Headers about a rate limit, and values in one, that are read. Real responses have up to ten. Each value
-takes microseconds on the event loop, and headers of 64 KiB have room for 30,000 of them.
+takes microseconds on the event loop, and headers of 64 KiB can contain 30,000 of them.
 """
 
 # A number below it is in seconds. From here on it may be a Unix time: of 2001 or later.

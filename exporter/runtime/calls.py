@@ -23,7 +23,7 @@ LOOP_SECONDS = 0.25
 other processes need the processor: a request with the old value of a secret would be rejected."""
 
 MAX_HANGING = 8
-"""Threads of calls that nobody waits for any more. With that many, further calls fail immediately."""
+"""Threads of calls that are no longer waited for. With that many, further calls fail immediately."""
 
 MAX_IDLE = 2
 """Threads that are kept for the next calls: one for the event loop, one for a reload."""

@@ -1,6 +1,6 @@
 """Garbage collection in short pauses.
 
-A collection holds the event loop: for about half a millisecond per 1,000 objects that it scans. Python's
+A collection blocks the event loop: for about half a millisecond per 1,000 objects that it scans. Python's
 thresholds let a vendor or a client choose the moment of a full one, by what they make the exporter create.
 Most garbage needs none, since it has no reference cycles.
 """
@@ -37,7 +37,7 @@ def configure() -> None:
 
 
 async def collect_young() -> None:
-    """Scans what is new often, and thus little of it. Ends only when cancelled."""
+    """Scans what is new often, and so little of it. Ends only when cancelled."""
     while True:
         await asyncio.sleep(YOUNG_SECONDS)
         gc.collect(1)

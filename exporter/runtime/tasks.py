@@ -65,7 +65,7 @@ class SharedRuns:
         work: one run. It logs its errors itself.
 
     Attributes:
-        alone: what each run holds; no run begins while another holds it.
+        alone: a lock that each run acquires, so that no two run at the same time.
     """
 
     def __init__(self, work: Callable[[], Awaitable[None]]) -> None:

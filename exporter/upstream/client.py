@@ -37,7 +37,7 @@ EXPIRY_HEADER = "github-authentication-token-expiration"
 
 @asynccontextmanager
 async def _held(lock: asyncio.Lock, seconds: float) -> AsyncIterator[None]:
-    """Holds a lock, or nothing if that would take longer."""
+    """Acquires a lock, or nothing if that would take longer."""
     held = False
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

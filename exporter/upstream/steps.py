@@ -1,4 +1,4 @@
-"""Runs the generator of a provider step by step, each step where it does not hold the event loop.
+"""Runs the generator of a provider step by step, each step where it does not block the event loop.
 
 A step is what the generator does between two requests: it parses a response and reads its values, or all
 entries of a page. A step after a small response is done before it could be handed to a thread and back, so it

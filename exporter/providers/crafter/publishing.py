@@ -21,7 +21,7 @@ from exporter.providers.values import number
 StateOf = Callable[[str], State]
 
 SOON = 1.5
-"""Seconds between two reads in which nobody notices an error and starts publishing again.
+"""Seconds between two reads in which no user notices an error and starts publishing again.
 
 The status after that is the status after a success. One of the recorded servers was started again 1.5 seconds
 after a stop.

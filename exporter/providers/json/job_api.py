@@ -170,7 +170,7 @@ class JsonApi(Provider):
     def _with_others(
         self, keys: Values, value: Any, response: Response, budget: Budget
     ) -> Generator[Request, Response, tuple[dict[str, Any], tuple[str, ...]]]:
-        """The value with the JSON of the further responses, and a note for each that cannot be had."""
+        """The value with the JSON of the further responses, and a note for each that is not available."""
         if not isinstance(value, dict):
             raise invalid(response, "the value is not an object, to which also could add responses")
         together, notes = dict(value), []
@@ -255,7 +255,7 @@ class JsonApi(Provider):
             try:
                 ends.append((yield from self._jobs(keys, {**since, **parent}, parent, seen, budget)))
             except Failure as failure:
-                # One that was deleted since, or whose jobs nobody may see, does not hide those of the others.
+                # One that was deleted since, or whose jobs are hidden, does not hide those of the others.
                 if failure.reason not in (Reason.NOT_FOUND, Reason.FORBIDDEN):
                     raise
                 ends.append(ListingEnd(incomplete=f"the jobs of a parent cannot be listed: {failure.reason}"))
