@@ -91,16 +91,13 @@ class Setup:
             usual = _WRITE
         else:
             usual = _CREDENTIAL if reason in _CREDENTIAL_REASONS or _JOBS not in choices else _JOBS
-        match self._asker.pick("again", "What next?", choices, usual):
-            case "address":
-                self._repeat(self._reach, draft)
-            case "credential":
-                self._repeat(self._sign_in, draft)
-            case "jobs":
-                draft.complete = False
-            case _:
-                return False
-        return True
+        steps = {_CREDENTIAL: self._sign_in, _ADDRESS: self._reach}
+        picked = self._asker.pick("again", "What next?", choices, usual)
+        if picked in steps:
+            self._repeat(steps[picked], draft)
+        elif picked == _JOBS:
+            draft.complete = False
+        return picked != _WRITE
 
     def _name(self, draft: Draft) -> None:
         what = "Name of the system in the configuration"

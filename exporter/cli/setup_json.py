@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 import click
 
@@ -90,7 +90,8 @@ def _set(draft: Draft, path: str, job_id: str, shape: Shape, read: dict[str, Any
     path = f"/{path.lstrip('/')}"
     request: dict[str, Any] = {"path": path}
     if query:
-        request["query"] = dict(parse_qsl(query))
+        values = parse_qs(query, keep_blank_values=True)
+        request["query"] = {name: each if len(each) > 1 else each[0] for name, each in values.items()}
     if job_id:
         draft.found = {"read": {**request, **read}}
         draft.discover, draft.jobs = None, [{"id": job_id}]

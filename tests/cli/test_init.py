@@ -388,6 +388,13 @@ def test_a_home_made_api_needs_few_flags(api: str, run: Run) -> None:
     assert written()["read"]["states"] == {"failed": ["OK"], "running": ["BUSY"]}
 
 
+def test_a_query_keeps_repeated_and_empty_parameters(run: Run) -> None:
+    flags = ("--path", "/jobs?type=a&type=b&all=&limit=9", "--items", "jobs")
+    done = run("init", "--offline", "--system", "json", "--base-url", "https://a.example.com", *flags)
+    assert done.returncode == 0, done
+    assert written()["discover"]["query"] == {"type": ["a", "b"], "all": "", "limit": "9"}
+
+
 def test_one_job_of_a_home_made_api_can_be_watched(api: str, run: Run) -> None:
     done = run("init", "--system", "json", "--base-url", api, "--path", "/jobs/{id}", "--id", "a")
     assert done.returncode == 0, done
