@@ -22,6 +22,8 @@ from exporter.upstream.trace import Trace
 _log = logging.getLogger(__name__)
 
 
+_OF_EACH_READ = tuple(index for index, metric in enumerate(JOB_METRICS) if metric.each_read)
+
 MAX_CHANGES = 50
 """Of a job, for people; the newest stay."""
 
@@ -374,7 +376,7 @@ class JobRecord(Source[Reading]):
                 self._identity,
                 view,
                 before=self._row,
-                same=same,
+                only=_OF_EACH_READ if same else None,
                 current_only=self._current_only,
             )
             self._page.put(self, self._row)

@@ -6,7 +6,7 @@ both; only the lines about a family differ. A `Row` keeps values beside lines: a
 whose values are the same, which are most.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -56,7 +56,7 @@ def render_row(
     view: View,
     *,
     before: Row | None = None,
-    same: bool = False,
+    only: Iterable[int] | None = None,
     current_only: bool = False,
 ) -> Row:
     """Renders the metrics of ``table`` for one job or system.
@@ -65,19 +65,17 @@ def render_row(
         identity: the first labels of every line, as rendered by `label_text`.
         before: the row so far, with the same table and identity. Lines whose values have not changed,
             which are most, are copied from it.
-        same: another read has found the same as the one before, so only what is of each read is rendered.
+        only: which metrics of the table can have another value than in ``before``; all if it is ``None``.
         current_only: of a state set, only the series that is 1.
     """
     if before is None:
-        before, same = Row((None,) * len(table), (b"",) * len(table)), False
+        before, only = Row((None,) * len(table), (b"",) * len(table)), None
     values, lines = [*before.values], [*before.lines]
-    for index, metric in enumerate(table):
-        if same and not metric.each_read:
-            continue
-        value = metric.get(view)
+    for index in range(len(table)) if only is None else only:
+        value = table[index].get(view)
         if value != values[index]:
             values[index] = value
-            lines[index] = _lines(metric, identity, value, current_only=current_only)
+            lines[index] = _lines(table[index], identity, value, current_only=current_only)
     return Row(tuple(values), tuple(lines))
 
 
