@@ -20,15 +20,16 @@ class Fields:
     Args:
         body: any JSON value; one that is no object has no fields.
         place: what notes write before the name of a field.
+        notes: of the object that contains this one, by place.
 
     Attributes:
         raw: the object itself.
     """
 
-    def __init__(self, body: object, place: str = "") -> None:
-        self.raw = values.mapping(body)
+    def __init__(self, body: object, place: str = "", notes: dict[str, str] | None = None) -> None:
+        self.raw: Mapping[str, Any] = body if isinstance(body, dict) else {}
         self._place = place
-        self._notes: dict[str, str] = {}
+        self._notes = {} if notes is None else notes
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -52,10 +53,10 @@ class Fields:
             allowed: what the value should be, for the note.
         """
         value = self.raw.get(name)
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if value is None:
             return None
         result = convert(value)
-        if result is None:
+        if result is None and not (isinstance(value, str) and not value.strip()):
             self.note(name, f"the value is not {allowed}")
         return result
 
@@ -89,9 +90,7 @@ class Fields:
 
     def inside(self, body: object, name: str) -> "Fields":
         """The fields of an object that is part of a field; its notes are added to those of this one."""
-        inner = Fields(body, f"{self._place}{name}.")
-        inner._notes = self._notes
-        return inner
+        return Fields(body, f"{self._place}{name}.", self._notes)
 
 
 def _text(value: object, limit: int) -> str | None:
