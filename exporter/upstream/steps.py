@@ -75,7 +75,8 @@ class Walk(Generic[T]):
             self._is_long = True
         if self._is_long:
             return await self._next_in_thread(received, max(seconds, LEAST_SECONDS))
-        await self._compute.turns.pause()
+        if self._compute.turns.is_over:
+            await self._compute.turns.pause()
         item = self._resume(received)
         while isinstance(item, Found):
             self._collect(item)
