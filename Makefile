@@ -15,7 +15,7 @@ WORKERS ?= 4
 FAST := -q -n 3 -m "not process and not slow" --hypothesis-profile=fast --ignore=tests/endurance --ignore=tests/chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lowest turns soak fuzz audit sbom pipx-check lint format docs docs-site site-check lock lock-check release-check clean
+.PHONY: help demo test test-fast test-lowest bench turns soak fuzz audit sbom pipx-check lint format docs docs-site site-check lock lock-check release-check clean
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test-lowest: $(VENV)/pyvenv.cfg ## The same tests with the lowest versions of th
 	@$(VENV)/lowest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lowest.txt
 	@$(VENV)/lowest/bin/python -m pytest $(FAST) $(ARGS)
 	@rm -rf $(VENV)/lowest
+
+bench: $(DEV) ## CPU, time and memory beside other programs, as a table; see benchmarks/README.md
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 turns: $(DEV) ## The longest turn of the event loop under hostile load; ARGS="--jobs 10000" for more jobs
 	@$(BIN)/python -m tests.turns $(ARGS)
