@@ -283,7 +283,7 @@ def test_threads_that_read_a_secret_together_all_get_its_value(
     secret = Secret.file(file)
 
     def read(_: int) -> set[str]:
-        return {secret.reveal() for _ in range(200)}
+        return {secret.reveal() for _ in range(50)}
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(read, range(4))) == [{HUSH}] * 4
