@@ -235,7 +235,7 @@ def start(stage: Stage) -> Sample:
     return Sample(ready, time.monotonic() - began)
 
 
-def hold(_: Stage, *, load: str) -> Sample:
+def turn(_: Stage, *, load: str) -> Sample:
     """CPU of the longest turn of the event loop with 10,000 jobs, and the limit."""
     command = [sys.executable, "-m", "tests.turns", "--jobs", str(MANY), "--only", TURNS[load]]
     output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -293,7 +293,7 @@ def _rows() -> tuple[Row, ...]:
         Row("memory after ten scrapes more", "the tenth scrape", 1.02, MEGABYTES, flat, rounds=1),
         Row("start to ready, 100 jobs", "python -c 'import requests'", 3.0, SECONDS, start),
         *(
-            Row(f"longest hold of the loop: {name}", "limit", 1.0, MILLI, _part(hold, load=name), rounds=1)
+            Row(f"longest turn of the loop: {name}", "limit", 1.0, MILLI, _part(turn, load=name), rounds=1)
             for name in TURNS
         ),
         Row(
