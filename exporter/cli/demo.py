@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from exporter import __version__, simulator
-from exporter.cli import options, terminal
+from exporter.cli import invocation, options, terminal
 from exporter.cli.job_table import page
 from exporter.cli.simulate import simulating
 from exporter.cli.user_errors import user_errors
@@ -102,7 +102,7 @@ remote-job-exporter {__version__} reads the simulated systems. The first read:
     below = f"""
 Metrics: {address}/metrics
 Config:  {simulated}/config.yaml
-Live:    remote-job-exporter watch --url {address}
+Live:    {invocation.command()} watch --url {address}
 The demo reads the jobs every {READ_INTERVAL_SECONDS:g} s, as Prometheus would; Ctrl-C ends the demo.
 """
     head, foot = ([Text(line) for line in text.splitlines()] for text in (above, below))

@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-import shutil
 import signal
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter.cli import COMMAND, options
+from exporter.cli import invocation, options
 from exporter.cli.asking import Asker, show
 from exporter.cli.draft import Draft, write
 from exporter.cli.setup import Setup
@@ -25,7 +24,6 @@ from exporter.runtime import logging as log
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONFIG = Path("config.yaml")
-MODULE = "python -m exporter"
 
 
 def _questions() -> Iterator[tuple[str, Question]]:
@@ -153,8 +151,7 @@ def _report(target: Path, secrets: list[Path], draft: Draft) -> None:
     ]
     if variables:
         show(f"serve needs these variables too: {', '.join(variables)}.")
-    started = Path(sys.argv[0])
-    command = COMMAND if shutil.which(COMMAND) else str(started) if started.name == COMMAND else MODULE
+    command = invocation.command()
     file = shlex.quote(str(target))
     click.echo(f"\nSee the jobs here:  {command} watch {file}")
     click.echo(f"Run the exporter:   {command} serve {file}")

@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from exporter import __version__
+from exporter.cli import invocation
 from exporter.cli.user_errors import UserError
 from exporter.config.masked import MaskedConfig
 from exporter.runtime.logging import counted
@@ -84,4 +85,4 @@ Masked are secrets, cookies, the ids that the configuration has, host names and
 e-mail addresses. Other text of the vendor is unchanged, such as names and
 messages: read both files before you attach them to a report.
 
-To replay it:  remote-job-exporter simulate --replay {folder}"""
+To replay it:  {invocation.command()} simulate --replay {folder}"""

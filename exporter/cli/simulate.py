@@ -12,7 +12,7 @@ import yaml
 from starlette.types import ASGIApp
 
 from exporter import simulator
-from exporter.cli import options
+from exporter.cli import invocation, options
 from exporter.cli.user_errors import UserError, user_errors
 from exporter.runtime import logging as log
 from exporter.runtime.logging import counted
@@ -61,11 +61,11 @@ async def _simulate(listen: str, *, speed: float, seed: int) -> None:
 Start an exporter in another terminal:
 
   curl -s {base}/config.yaml > simulated.yaml
-  remote-job-exporter serve --config.file simulated.yaml
+  {invocation.command()} serve --config.file simulated.yaml
 
 Or write a first configuration; the token is {crafter.TOKEN}:
 
-  remote-job-exporter init --system crafter --base-url {base}/crafter/studio
+  {invocation.command()} init --system crafter --base-url {base}/crafter/studio
 """)
             await stop.wait()
 
@@ -89,7 +89,7 @@ Each is read with this configuration for the exporter:
 Read a job as it was recorded, in another terminal:
 
   curl -s {of[0]}/config.yaml > replayed.yaml
-  remote-job-exporter probe replayed.yaml {_example(recordings[0])}
+  {invocation.command()} probe replayed.yaml {_example(recordings[0])}
 """)
             await stop.wait()
 

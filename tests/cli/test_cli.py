@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -23,7 +25,7 @@ from exporter import __version__
 from exporter.cli.main import COMMANDS, cli, load_command
 from exporter.config import ConfigError, load
 from tests.cli.conftest import Run
-from tests.command import COMMAND, run_anew, running, serving, simulating, until, vendor_beside
+from tests.command import COMMAND, ROOT, run_anew, running, serving, simulating, until, vendor_beside
 from tests.vendor import Told, caps, caps_config, read_samples
 
 CONFIGS = Path(__file__).parents[1] / "config"
@@ -386,7 +388,17 @@ def test_the_demo_shows_its_jobs_and_where_to_look(tmp_path: Path) -> None:
         config = yaml.safe_load(get(next(word for word in words if word.endswith("/config.yaml"))).text)
         samples = read_samples(get(metrics).text)
         landing = get(metrics.removesuffix("metrics"))
+        (live,) = re.findall(r"^Live: +(.+)$", told, re.MULTILINE)
+        watched = subprocess.run(
+            [*shlex.split(live), "--once"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=ROOT,
+        )
         assert demo.end(signal.SIGINT) == 0
+    assert (watched.stderr, "Newsroom" in watched.stdout) == ("", True)
     # Some of the simulated systems are down or rate limited now and then, and some use unknown words.
     expected = ('level=warning msg="jobs cannot be read"', 'level=warning msg="unknown state; ')
     assert all(any(text in line for text in expected) for line in demo.stderr.splitlines())
