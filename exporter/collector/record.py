@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from exporter.collector.outages import Example, Outages
 from exporter.collector.plan import Plan
 from exporter.collector.source import Source, Waiter
-from exporter.metrics import JOB_METRICS, JobView
+from exporter.metrics import JOB_METRICS, OF_EACH_READ, JobView
 from exporter.metrics.exposition import Format, Page, Row, label_text, render_row
 from exporter.model.clock import Clock
 from exporter.model.failure import Reason
@@ -20,9 +20,6 @@ from exporter.upstream.reading import Reading, Upstream
 from exporter.upstream.trace import Trace
 
 _log = logging.getLogger(__name__)
-
-
-_OF_EACH_READ = tuple(index for index, metric in enumerate(JOB_METRICS) if metric.each_read)
 
 MAX_CHANGES = 50
 """Of a job, for people; the newest stay."""
@@ -346,7 +343,7 @@ class JobRecord(Source[Reading]):
         if status is not None:
             status = self._history.status  # the same object as long as nothing has changed
         view = JobView(self.job, self._history, status, reason, read_at, round(seconds, 6))
-        self._put(view, same=not capped and _finds_the_same(view, before))
+        self._put(view, same=not capped and view.finds_the_same(before))
         self._count(reason, error)
 
     def _note_change(self, status: Status | None, reason: Reason | None, read_at: float) -> None:
@@ -376,7 +373,7 @@ class JobRecord(Source[Reading]):
                 self._identity,
                 view,
                 before=self._row,
-                only=_OF_EACH_READ if same else None,
+                only=OF_EACH_READ if same else None,
                 current_only=self._current_only,
             )
             self._page.put(self, self._row)
@@ -395,13 +392,3 @@ class JobRecord(Source[Reading]):
             name = self.view.name if self.view is not None else self.job.name
             self._outages.began(self, reason, Example(self.job.id, name, self.detail), error)
             _log.debug("job cannot be read", extra={**self._fields, "reason": reason, "detail": self.detail})
-
-
-def _finds_the_same(view: JobView, before: JobView | None) -> bool:
-    """Whether nothing of a job has changed but its last read."""
-    return (
-        before is not None
-        and view.job is before.job
-        and view.status is before.status
-        and view.reason is before.reason
-    )

@@ -48,6 +48,15 @@ class JobView(Struct, frozen=True):
         known = self.history.status
         return self.job.name or (known.name if known else "")
 
+    def finds_the_same(self, before: "JobView | None") -> bool:
+        """Whether nothing of the job has changed since ``before`` but its last read."""
+        return (
+            before is not None
+            and self.job is before.job
+            and self.status is before.status
+            and self.reason is before.reason
+        )
+
 
 def _of(read: Callable[[Status], Any]) -> Callable[[JobView], Any]:
     """A value of the status; absent while there is none."""
@@ -264,3 +273,6 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
     ),
     _gauge("remote_job_run_number", "The vendor's number of the newest run.", "run_number"),
 )
+
+OF_EACH_READ = tuple(index for index, metric in enumerate(JOB_METRICS) if metric.each_read)
+"""Where in `JOB_METRICS` the metrics are that have another value after each read."""
