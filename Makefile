@@ -9,8 +9,8 @@ AUDIT := $(VENV)/.audit
 SITE := $(VENV)/.site
 # Tests start hundreds of processes, and without bytecode files each compiles the whole package.
 export PYTHONDONTWRITEBYTECODE :=
-# More than cores: most tests wait for clocks and sockets.
-WORKERS ?= 4
+# One more than cores: many tests wait for clocks and sockets, but each worker collects all of them.
+WORKERS ?= 3
 # Three workers: each collects all tests, which takes longer than what more of them save.
 FAST := -q -n 3 -m "not process and not slow" --hypothesis-profile=fast --ignore=tests/endurance --ignore=tests/chart
 
