@@ -199,7 +199,7 @@ class Column:
             settings["custom.wrapText"] = True
         if self.unit:
             settings["unit"] = self.unit
-            # Its icon would take the room of the title, and numbers are rarely filtered.
+            # Its icon would leave no space for the title, and numbers are rarely filtered.
             settings["custom.filterable"] = False
         if self.mappings:
             settings["mappings"] = [*self.mappings, missing(BLANK)]
