@@ -1,7 +1,7 @@
 """The chart rendered as Helm renders it: ``from tests.chart.chart import render``."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,6 @@ APIS = (
     "external-secrets.io/v1/ExternalSecret",
     "gateway.networking.k8s.io/v1/HTTPRoute",
     "grafana.integreatly.org/v1beta1/GrafanaDashboard",
-    "keda.sh/v1alpha1/ScaledObject",
     "monitoring.coreos.com/v1/PodMonitor",
     "monitoring.coreos.com/v1/Probe",
     "monitoring.coreos.com/v1/PrometheusRule",
@@ -67,7 +66,6 @@ def render(
     name: str = "demo",
     namespace: str = "mon",
     kube: str = "1.37",
-    apis: Sequence[str] = (),
     chart: Path = CHART,
     strict: bool = True,
 ) -> Rendered:
@@ -80,7 +78,6 @@ def render(
         "name": name,
         "namespace": namespace,
         "kube_version": f"v{kube}.0",
-        "api_versions": list(apis),
         "strict": strict,
     }
     # The public method has no options for versions and strictness; the release of the library is pinned.

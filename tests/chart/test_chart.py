@@ -122,10 +122,6 @@ def test_the_package_holds_the_linked_files_and_nothing_that_installing_does_not
         ({"config": {"defaults": {"max_jobs": 1}}}, "no systems"),
         ({"sharding": {"enabled": True}, "existingConfigMap": {"name": "jobs"}}, "kind"),
         ({"sharding": {"enabled": True}, "kind": "StatefulSet"}, "need a configuration"),
-        (
-            {"kind": "StatefulSet", "sharding": {"enabled": True}, "autoscaling": {"enabled": True}},
-            "autoscaling",
-        ),
         ({"prometheusRule": {"enabled": True, "disabled": {"RemoteJobFaild": True}}}, "RemoteJobFaild"),
         ({"terminationGracePeriodSeconds": 10}, "shutdownTimeout"),
     ],

@@ -32,7 +32,6 @@ pytestmark = [
 SWITCHES = {
     "VerticalPodAutoscaler": "verticalPodAutoscaler",
     "ExternalSecret": "externalSecret",
-    "ScaledObject": "keda",
     "PodMonitor": "podMonitor",
     "Probe": "probe",
     "PrometheusRule": "prometheusRule",

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 # What the chart may select by: these never change, and `component` tells its two Services apart.
 SELECTING = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")}
 # Names that become the name of a host or the value of a label.
-SHORT = {"Deployment", "StatefulSet", "Service", "Pod", "ScaledObject"}
+SHORT = {"Deployment", "StatefulSet", "Service", "Pod"}
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?")
 
@@ -75,7 +75,7 @@ def test_kubernetes_knows_each_field_of_its_own_objects(kube: str) -> None:
     kinds = {one["kind"] for one in looked_at.values()}
     assert kinds >= {
         *("ConfigMap", "Deployment", "StatefulSet", "Service", "ServiceAccount", "Secret", "Pod"),
-        *("Ingress", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler"),
+        *("Ingress", "NetworkPolicy", "PodDisruptionBudget"),
     }
     none(faults())
 
@@ -90,7 +90,7 @@ def test_each_kind_that_is_rendered_has_been_looked_at() -> None:
     """A kind that neither Kubernetes nor ``crds/`` knows would pass unseen."""
     apis = {api.rpartition("/")[2] for api in APIS}
     assert apis == set(custom.KINDS)
-    builtin = re.compile(r"v1|apps/v1|policy/v1|autoscaling/v2|networking\.k8s\.io/v1")
+    builtin = re.compile(r"v1|apps/v1|policy/v1|networking\.k8s\.io/v1")
     for one in (one for case in NEWEST for one in case.own):
         group = f"{one['apiVersion']}/{one['kind']}"
         assert group in APIS or builtin.fullmatch(one["apiVersion"]), title(one)
@@ -185,15 +185,6 @@ def test_each_object_stands_once() -> None:
             yield from (f"{case}: {place}" for place in places if places.count(place) > 1)
 
     none(faults())
-
-
-@pytest.mark.parametrize("apis", [(), APIS], ids=["no operator", "all operators"])
-def test_what_the_cluster_knows_changes_only_the_notes(apis: tuple[str, ...]) -> None:
-    for case in NEWEST:
-        rendered = render(case.values, kube=case.kube, apis=apis)
-        assert rendered.texts == case.rendered.texts, case
-        asked = {f"{one['apiVersion']}/{one['kind']}" for one in case.of(*custom.KINDS)}
-        assert {api for api in APIS if api in rendered.notes} == asked - set(apis), case
 
 
 def test_helm_says_nothing_on_the_way(capfd: pytest.CaptureFixture[str]) -> None:

@@ -62,18 +62,11 @@ LOOKS = {
         ("addresses", "08-", "templates/probe.yaml", "path: /probe", "path: /metrics"),
         ("references", "04-", "templates/statefulset.yaml", "-headless", "-pods"),
         ("references", "07-", "templates/grafanadashboards.yaml", "key: remote-job-", "key: "),
-        (
-            "references",
-            "11-",
-            "templates/horizontalpodautoscaler.yaml",
-            "kind: {{ $.Values.kind }}",
-            "kind: Pod",
-        ),
+        ("references", "11-", "templates/verticalpodautoscaler.yaml", "{{ $.Values.kind }}", "Pod"),
         ("backends", "10-", "templates/ingress.yaml", "name: http", "name: metrics"),
         ("fields", "05-", "templates/_monitor.tpl", "honorLabels:", "honourLabels:"),
         ("fields", "06-", "templates/probe.yaml", "staticConfig:", "static_config:"),
         ("fields", "07-", "templates/grafanadashboards.yaml", "configMapRef:", "configMap:"),
-        ("fields", "12-", "templates/scaledobject.yaml", "minReplicaCount:", "minReplicas:"),
     ],
 )
 def test_a_mistake_in_the_chart_is_seen(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.chart import APIS, render
+from tests.chart.chart import render
 
 ON = {"enabled": True}
 CONFIGURED = {"existingConfigMap": {"name": "jobs"}}
@@ -16,8 +16,7 @@ TARGETS = {**ON, "targets": [{"name": "live", "system": "docs", "keys": {"id": "
 
 
 def notes(values: Mapping[str, Any]) -> str:
-    """Those of a cluster that has every operator."""
-    return render(values, apis=APIS).notes
+    return render(values).notes
 
 
 PLAIN = notes(WATCHED).strip()
@@ -30,7 +29,6 @@ PLAIN = notes(WATCHED).strip()
         (CONFIGURED, "nothing scrapes it"),
         ({**WATCHED, "operatorLabels": {}}, "operatorLabels.release"),
         ({**WATCHED, "replicas": 2}, "2 times as often"),
-        ({**WATCHED, "autoscaling": ON}, "added by scaling"),
         ({**WATCHED, "webConfig": USERS, "scrapeConfig": ON}, "(401)\nby: scrapeConfig, serviceMonitor."),
         (
             {**WATCHED, "webConfig": USERS, "probe": {**TARGETS, "basicAuth": USER}},

@@ -160,20 +160,20 @@ def test_without_shards_each_pod_watches_everything() -> None:
 def _template(mode: str, interval: str) -> Any:
     values = {
         "config": {"defaults": {"min_interval": interval}, **yaml.safe_load(JOBS)},
-        "configReload": {"enabled": mode != "off", "mode": mode if mode != "off" else "watch"},
+        "configReload": {"mode": mode},
     }
     return render(values).one("Deployment")["spec"]["template"]
 
 
 def test_a_changed_configuration_rolls_the_pods_by_checksum_and_is_read_again_by_watch() -> None:
     assert _template("checksum", "10s") != _template("checksum", "20s")
-    for mode in ("watch", "off"):
+    for mode in ("watch", "none"):
         assert _template(mode, "10s") == _template(mode, "20s")
-    watching = {mode: exporter_args(_template(mode, "10s")) for mode in ("checksum", "watch", "off")}
+    watching = {mode: exporter_args(_template(mode, "10s")) for mode in ("checksum", "watch", "none")}
     assert {mode: told["config_watch"] for mode, told in watching.items()} == {
         "checksum": False,
         "watch": True,
-        "off": False,
+        "none": False,
     }
 
 

@@ -16,7 +16,6 @@ SYSTEM = {
 }
 CONFIG = {"config": {"systems": {"docs": SYSTEM}}}
 SHARDED = {**CONFIG, "kind": "StatefulSet", "replicas": 2, "sharding": ON}
-TRIGGERED = {**ON, "triggers": [{"type": "cron", "metadata": {}}]}
 STORE = {**ON, "secretStoreRef": {"name": "vault"}}
 TARGET = {"name": "live", "system": "docs", "keys": {"id": "1"}}
 DASHBOARDS = {"grafanaOperator": {**ON, "folderUID": "a", "folderRef": "b"}, **ON}
@@ -31,7 +30,7 @@ def refusal(values: dict[str, Any]) -> str:
 
 
 def test_what_the_refused_values_differ_from_is_taken() -> None:
-    for values in (CONFIG, SHARDED, {"keda": TRIGGERED}, {"probe": {**ON, "targets": [TARGET]}}):
+    for values in (CONFIG, SHARDED, {"probe": {**ON, "targets": [TARGET]}}):
         assert refusal(values) == ""
     assert refusal({"externalSecret": {**STORE, "dataFrom": [{"extract": {"key": "a"}}]}}) == ""
 
@@ -39,15 +38,9 @@ def test_what_the_refused_values_differ_from_is_taken() -> None:
 @pytest.mark.parametrize(
     ("values", "place"),
     [
-        ({**SHARDED, "autoscaling": ON}, "/autoscaling/enabled"),
-        ({**SHARDED, "keda": TRIGGERED}, "/keda/enabled"),
         ({**SHARDED, "kind": "Deployment"}, "/kind"),
         ({**SHARDED, "replicas": 0}, "/replicas"),
         ({**SHARDED, "replicas": 1025}, "/replicas"),
-        ({"autoscaling": ON, "keda": TRIGGERED}, "/keda/enabled"),
-        ({"autoscaling": {**ON, "targetCPUUtilizationPercentage": 0}}, "targetMemoryUtilizationPercentage"),
-        ({"autoscaling": {**ON, "minReplicas": 0}}, "/autoscaling/minReplicas"),
-        ({"keda": ON}, "/keda/triggers"),
         ({"serviceMonitor": ON, "podMonitor": ON}, "/podMonitor/enabled"),
         ({"dashboards": {**DASHBOARDS, "enabled": False}}, "/dashboards/enabled"),
         ({"dashboards": DASHBOARDS}, "/dashboards/grafanaOperator"),

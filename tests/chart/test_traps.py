@@ -51,10 +51,9 @@ def test_an_object_without_content_is_not_made() -> None:
 def test_what_is_on_can_be_switched_off(kind: str) -> None:
     object_kind = f"{kind[0].upper()}{kind[1:]}"
     endpoint = {"serviceMonitor": "endpoints.0", "podMonitor": "podMetricsEndpoints.0"}.get(kind)
-    for key in ("honorTimestamps", "honorLabels"):
-        for told in (False, True):
-            spec = render({kind: {**ON, key: told}}).one(object_kind)["spec"]
-            assert (at(spec, endpoint) if endpoint else spec)[key] is told
+    for told in (False, True):
+        spec = render({kind: {**ON, "honorLabels": told}}).one(object_kind)["spec"]
+        assert (at(spec, endpoint) if endpoint else spec)["honorLabels"] is told
 
 
 @pytest.mark.parametrize(
@@ -64,8 +63,6 @@ def test_what_is_on_can_be_switched_off(kind: str) -> None:
         ("revisionHistoryLimit", {}, "Deployment", "spec.revisionHistoryLimit"),
         ("podDisruptionBudget.maxUnavailable", {}, "PodDisruptionBudget", "spec.maxUnavailable"),
         ("podDisruptionBudget.minAvailable", {}, "PodDisruptionBudget", "spec.minAvailable"),
-        ("keda.minReplicaCount", {"keda": {"triggers": [{}]}}, "ScaledObject", "spec.minReplicaCount"),
-        ("keda.cooldownPeriod", {"keda": {"triggers": [{}]}}, "ScaledObject", "spec.cooldownPeriod"),
         ("serviceMonitor.limits.sampleLimit", {}, "ServiceMonitor", "spec.sampleLimit"),
         ("podMonitor.limits.keepDroppedTargets", {}, "PodMonitor", "spec.keepDroppedTargets"),
         ("scrapeConfig.limits.targetLimit", {}, "ScrapeConfig", "spec.targetLimit"),
@@ -200,7 +197,7 @@ def test_names_that_look_like_numbers_stay_text() -> None:
         "serviceMonitor": {**ON, "jobLabel": "1"},
         "scrapeConfig": {**ON, "jobName": "5"},
         "ingress": {**ON, "hosts": [{"host": "a.example.com", "paths": [{"path": "/"}]}]},
-        "autoscaling": ON,
+        "verticalPodAutoscaler": ON,
     }
     for one in render(told, name="5e12345", namespace="1234"):
         numbers = [(path, value) for path, value in _leaves(one) if isinstance(value, int | float)]

@@ -18,7 +18,7 @@ from tests.chart.wiring import Place
         (wiring.services, {"Service"}),
         (wiring.monitors, {"ServiceMonitor", "PodMonitor"}),
         (wiring.addresses, {"Probe", "ScrapeConfig"}),
-        (wiring.references, {"HorizontalPodAutoscaler", "ScaledObject", "VerticalPodAutoscaler"}),
+        (wiring.references, {"VerticalPodAutoscaler"}),
         (wiring.backends, {"Ingress", "HTTPRoute"}),
     ],
 )

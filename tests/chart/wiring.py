@@ -137,8 +137,6 @@ def references(place: Place) -> Iterator[str]:
 def _named(one: Object) -> Iterator[tuple[str, str]]:
     spec = one.get("spec", {})
     match one["kind"]:
-        case "HorizontalPodAutoscaler" | "ScaledObject":
-            yield spec["scaleTargetRef"]["kind"], spec["scaleTargetRef"]["name"]
         case "VerticalPodAutoscaler":
             yield spec["targetRef"]["kind"], spec["targetRef"]["name"]
         case "StatefulSet":

@@ -26,27 +26,3 @@
 {{- fail (printf "credentials: two entries have the same file name; set another `name` for one: %s" (join " " $files)) }}
 {{- end }}
 {{- end }}
-
-{{/* The custom APIs that these values need, by value. */}}
-{{- define "remote-job-exporter.apis" -}}
-{{- $apis := dict
-  "serviceMonitor" "monitoring.coreos.com/v1/ServiceMonitor"
-  "podMonitor" "monitoring.coreos.com/v1/PodMonitor"
-  "probe" "monitoring.coreos.com/v1/Probe"
-  "scrapeConfig" "monitoring.coreos.com/v1alpha1/ScrapeConfig"
-  "prometheusRule" "monitoring.coreos.com/v1/PrometheusRule"
-  "externalSecret" "external-secrets.io/v1/ExternalSecret"
-  "keda" "keda.sh/v1alpha1/ScaledObject"
-  "verticalPodAutoscaler" "autoscaling.k8s.io/v1/VerticalPodAutoscaler" }}
-{{- range $key, $api := $apis }}
-{{- if (get $.Values $key).enabled }}
-{{ $key }}: {{ $api }}
-{{- end }}
-{{- end }}
-{{- if .Values.route.main.enabled }}
-route: gateway.networking.k8s.io/v1/HTTPRoute
-{{- end }}
-{{- if and .Values.dashboards.enabled .Values.dashboards.grafanaOperator.enabled }}
-dashboards: grafana.integreatly.org/v1beta1/GrafanaDashboard
-{{- end }}
-{{- end }}

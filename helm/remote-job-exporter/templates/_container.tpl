@@ -48,7 +48,7 @@
 {{- if include "remote-job-exporter.configured" . -}}
 - serve
 - --config.file=/etc/remote-job-exporter/config
-{{- if and .Values.configReload.enabled (eq .Values.configReload.mode "watch") }}
+{{- if eq .Values.configReload.mode "watch" }}
 - --config.watch
 {{- end }}
 {{- if include "remote-job-exporter.webConfigured" . }}

@@ -86,10 +86,3 @@ imagePullSecrets:
 {{- define "remote-job-exporter.configured" -}}
 {{- if or .Values.config .Values.existingConfigMap.name .Values.existingSecret.name }}true{{ end }}
 {{- end }}
-
-{{/* Number of pods; empty if an autoscaler sets it. */}}
-{{- define "remote-job-exporter.replicas" -}}
-{{- if not (or .Values.autoscaling.enabled .Values.keda.enabled) }}
-replicas: {{ .Values.replicas }}
-{{- end }}
-{{- end }}

@@ -23,7 +23,6 @@ interval: {{ . }}
 scrapeTimeout: {{ . }}
 {{- end }}
 honorLabels: {{ .honorLabels }}
-honorTimestamps: {{ .honorTimestamps }}
 {{- include "remote-job-exporter.access" (list $root .) }}
 {{- include "remote-job-exporter.relabelings" . }}
 {{- end }}

@@ -6,7 +6,7 @@ metadata:
     {{- include "remote-job-exporter.labels" (list . .Values.podLabels) | nindent 4 }}
   annotations:
     {{- $annotations := dict "kubectl.kubernetes.io/default-container" "exporter" }}
-    {{- if and .Values.config .Values.configReload.enabled (eq .Values.configReload.mode "checksum") }}
+    {{- if and .Values.config (eq .Values.configReload.mode "checksum") }}
     {{- $_ := set $annotations "checksum/config" (toYaml .Values.config | sha256sum) }}
     {{- end }}
     {{- toYaml (mergeOverwrite $annotations (.Values.podAnnotations | default dict)) | nindent 4 }}
