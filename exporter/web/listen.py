@@ -120,6 +120,8 @@ def reason(error: Exception) -> str:
     """Why a call on a socket failed, without the address."""
     if isinstance(error, socket.gaierror):
         return "no such host is known"
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"{os.strerror(error.errno)}; stop the process that listens there, or choose another address"
     if isinstance(error, OSError) and error.errno:
         # `create_server` appends the address to the text in Python's own words.
         return os.strerror(error.errno)

@@ -90,7 +90,10 @@ async def test_an_address_in_use_is_refused_and_nothing_stays_bound(start: Start
         free = f"127.0.0.1:{probe.getsockname()[1]}"
     with pytest.raises(ListenError) as info:
         await start(listen=(free, used))
-    assert str(info.value) == f"cannot listen on {used}: Address already in use"
+    assert str(info.value) == (
+        f"cannot listen on {used}: Address already in use; "
+        "stop the process that listens there, or choose another address"
+    )
     assert (await start(listen=(free,))).addresses == (f"http://{free}",)
 
 
