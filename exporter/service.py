@@ -57,6 +57,7 @@ class Options:
         shutdown_timeout: seconds that scrapes in progress have to finish after a stop.
         watch: whether to reload the configuration when its files change.
         shard: which of the configured jobs are watched here.
+        replicas: how many exporters should watch the same jobs; only shown, for alerts.
         web_config: the file of certificates and users, if any; it is reloaded when it changes.
         registry: the providers and credentials that the configuration may name.
         plugins: shown on pages and in the log.
@@ -69,6 +70,7 @@ class Options:
     watch: bool = False
     web_config: Path | None = None
     shard: Shard = field(default_factory=Shard)
+    replicas: int = 1
     registry: Registry = BUILT_IN
     plugins: Sequence[Plugin] = ()
     grafana: str = ""
@@ -94,7 +96,9 @@ class Service:
         self._options = options
         self._notifier = notifier or Notifier({})
         revision = os.environ.get("REMOTE_JOB_EXPORTER_REVISION", "")  # set in the image
-        self._instrumentation = Instrumentation(__version__, revision, shard=options.shard)
+        self._instrumentation = Instrumentation(
+            __version__, revision, shard=options.shard, replicas=options.replicas
+        )
         self._compute = Compute()
         self._planner = Planner(file, self._instrumentation, clock, self._compute)
         self._plans: dict[str, Planned] = {}

@@ -66,6 +66,13 @@ from exporter.runtime import logging as log
 @options.option(
     "--shard.count", type=int, default=1, metavar="N", help="Number of exporters that share the jobs."
 )
+@options.option(
+    "--replica.count",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Number of exporters that should watch the same jobs, for the alert on a missing one.",
+)
 @options.log_options
 def command(  # noqa: PLR0913  # one argument a flag
     *,
@@ -80,6 +87,7 @@ def command(  # noqa: PLR0913  # one argument a flag
     web_shutdown_timeout: float,
     shard_index: str,
     shard_count: int,
+    replica_count: int,
     log_level: str,
     log_format: log.Format,
 ) -> None:
@@ -104,6 +112,7 @@ def command(  # noqa: PLR0913  # one argument a flag
         watch=config_watch,
         web_config=web_config_file,
         shard=_shard(shard_index, shard_count),
+        replicas=replica_count,
         registry=registry,
         plugins=plugins,
         grafana=web_grafana_url,

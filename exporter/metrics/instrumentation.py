@@ -99,7 +99,9 @@ def _code(status: int) -> str:
 class Instrumentation:
     """All metrics of the exporter itself, beginning with ``remote_job_exporter_`` or ``process_``."""
 
-    def __init__(self, version: str, revision: str = "", *, shard: Shard | None = None) -> None:
+    def __init__(
+        self, version: str, revision: str = "", *, shard: Shard | None = None, replicas: int = 1
+    ) -> None:
         self.registry = CollectorRegistry()
         self._systems: dict[str, SystemInstrumentation] = {}
         ProcessCollector(registry=self.registry)
@@ -109,6 +111,7 @@ class Instrumentation:
         shards = self._new(Info, "shard", "Index of this shard, and number of shards.")
         shards.info({"shard": str(shard.index), "shards": str(shard.count)})
         self._new(Gauge, "shards", "Number of shards that share the configuration.").set(shard.count)
+        self._new(Gauge, "replicas", "Number of exporters that should watch the same jobs.").set(replicas)
         self.scrapes = self._new(
             Histogram,
             "scrape_duration_seconds",

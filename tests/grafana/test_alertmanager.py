@@ -39,6 +39,7 @@ OF_AN_EXPORTER = {
     "RemoteJobExporterDown",
     "RemoteJobExporterConfigReloadFailed",
     "RemoteJobExporterShardMissing",
+    "RemoteJobExporterReplicaMissing",
 }
 OF_A_SYSTEM = {
     "RemoteJobCredentialsRejected",

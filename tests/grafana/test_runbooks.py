@@ -32,7 +32,13 @@ HEADINGS = (
     "When to silence",
     "When it resolves",
 )
-PLACEHOLDERS = {"system": "SYSTEM", "job_id": "JOB_ID", "instance": "INSTANCE", "job": "JOB"}
+PLACEHOLDERS = {
+    "system": "SYSTEM",
+    "job_id": "JOB_ID",
+    "instance": "INSTANCE",
+    "job": "JOB",
+    "namespace": "NAMESPACE",
+}
 
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FIRES = re.compile(

@@ -32,13 +32,17 @@ templates in them are Prometheus's. */}}
 {{- toYaml $fitted }}
 {{- end }}
 
-{{/* The file, with the addresses of this release. */}}
+{{/* The file, with the addresses and labels of this release. Alerts that count exporters keep `namespace` and drop
+`instance`, whatever `droppedLabels` are. */}}
 {{- define "remote-job-exporter.rulesText" -}}
 {{- $own := .Values.prometheusRule }}
+{{- $exporters := prepend $own.droppedLabels "instance" | uniq }}
 {{- $runbooks := "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/docs/on-call/alerts/" }}
 {{- .Files.Get "files/rules.yaml"
   | replace $runbooks (printf "%s/" (trimSuffix "/" $own.runbookUrl))
-  | replace "instance, pod, container, endpoint, service, namespace" (join ", " $own.droppedLabels)
+  | replace "instance, pod, container, endpoint, service, namespace" "DROPPED_LABELS"
+  | replace "instance, pod, container, endpoint, service" (without $exporters "namespace" | join ", ")
+  | replace "DROPPED_LABELS" (join ", " $own.droppedLabels)
   | replace "job=~\".*remote-job-exporter.*\"" (include "remote-job-exporter.scraped" .) }}
 {{- end }}
 
