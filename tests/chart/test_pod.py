@@ -40,6 +40,9 @@ EXISTING: Contents = {
 }
 
 
+PLAIN: dict[str, Any] = {"existingConfigMap": {"name": "remote-jobs", "key": "jobs.yml"}}
+
+
 def contents(folder: Path) -> Contents:
     """Of what the ci files name, with certificates."""
     folder.mkdir()
@@ -150,11 +153,14 @@ def test_shards_are_numbered_by_the_names_of_the_pods() -> None:
     assert workload["spec"]["serviceName"] == headless["metadata"]["name"]
 
 
-def test_without_shards_each_pod_watches_everything() -> None:
+def test_without_shards_each_pod_watches_everything_and_knows_how_many_do() -> None:
     for found in NEWEST:
         told = parsed(exporter(found.objects)["args"])
-        if not found.values.get("sharding"):
-            assert (told.get("shard_index", "0"), told.get("shard_count", 1)) == ("0", 1)
+        replicas = found.values.get("replicas", 1)
+        expected = (3, 1) if found.values.get("sharding") else (1, replicas)
+        if told.get("config_file"):
+            assert (told["shard_count"], told["replica_count"]) == expected, found
+    assert flags({**PLAIN, "replicas": 0})["replica_count"] == 1
 
 
 def _template(mode: str, interval: str) -> Any:
@@ -257,12 +263,9 @@ def helm_test(
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-PLAIN: dict[str, Any] = {"existingConfigMap": {"name": "remote-jobs", "key": "jobs.yml"}}
-
-
 @pytest.mark.parametrize(
     "values",
-    [PLAIN, {**PLAIN, "webConfig": case("08-").values["webConfig"]}, {}],
+    [{**PLAIN, "replicas": 2}, {**PLAIN, "webConfig": case("08-").values["webConfig"]}, {}],
     ids=["http", "https", "demo"],
 )
 def test_the_pod_starts_passes_its_probes_and_helm_test(values: dict[str, Any], tmp_path: Path) -> None:
@@ -278,6 +281,8 @@ def test_the_pod_starts_passes_its_probes_and_helm_test(values: dict[str, Any], 
             assert "remote_job" in done.stdout
             wrong = helm_test(values, url, f"{url}/-/ready")
             assert wrong.returncode == 1, "an answer without metrics is no success"
+        if "replicas" in values:
+            assert "remote_job_exporter_replicas 2.0\n" in requests.get(f"{url}/metrics", timeout=60).text
 
 
 def test_targets_of_a_scrape_config_are_asked_where_they_were_found(tmp_path: Path) -> None:

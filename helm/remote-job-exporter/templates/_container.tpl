@@ -59,6 +59,8 @@
 {{- if .Values.sharding.enabled }}
 - --shard.index=auto
 - --shard.count={{ .Values.replicas }}
+{{- else if gt (int .Values.replicas) 1 }}
+- --replica.count={{ .Values.replicas }}
 {{- end }}
 - --log.level={{ .Values.log.level }}
 - --log.format={{ .Values.log.format }}
