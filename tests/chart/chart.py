@@ -1,10 +1,12 @@
 """The chart rendered as Helm renders it: ``from tests.chart.chart import render``."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import helm_python
@@ -68,8 +70,11 @@ def render(
     kube: str = "1.37",
     chart: Path = CHART,
     strict: bool = True,
+    schema: bool = True,
 ) -> Rendered:
     """Renders strictly unless told otherwise: a value that a template misspells is an error.
+
+    Without the schema, to read which is most of the work, for values that another test validates.
 
     Raises:
         helm_python.HelmError: the values are refused, or a template fails.
@@ -81,7 +86,7 @@ def render(
         "strict": strict,
     }
     # The public method has no options for versions and strictness; the release of the library is pinned.
-    raw = _loaded(chart)._raw()  # noqa: SLF001  # the same
+    raw = _loaded(chart, schema=schema)._raw()  # noqa: SLF001  # the same
     answer = _native.call_string("helm_render", raw, json.dumps(values or {}), json.dumps(options))
     texts = {path.partition("/templates/")[2]: text for path, text in json.loads(answer).items()}
     notes = texts.pop("NOTES.txt", "")
@@ -89,5 +94,9 @@ def render(
 
 
 @cache
-def _loaded(chart: Path) -> helm_python.Chart:
-    return helm_python.Chart.load(chart)
+def _loaded(chart: Path, *, schema: bool) -> helm_python.Chart:
+    if schema:
+        return helm_python.Chart.load(chart)
+    with TemporaryDirectory() as folder:
+        copy = shutil.copytree(chart, Path(folder) / chart.name, ignore=lambda *_: ["values.schema.json"])
+        return helm_python.Chart.load(copy)

@@ -49,12 +49,12 @@ def test_each_document_is_an_object_with_a_name_a_namespace_and_the_recommended_
 def test_no_key_stands_twice() -> None:
     config = YamlLintConfig("rules: {key-duplicates: enable}")
     texts = {
-        f"{case.file.name}: {template}": text
+        text: f"{case.file.name}: {template}"
         for case in CASES
         for template, text in case.rendered.texts.items()
     }
     assert list(linter.run("{a: 1, a: 2}", config))
-    none(f"{name}: {problem}" for name, text in texts.items() for problem in linter.run(text, config))
+    none(f"{name}: {problem}" for text, name in texts.items() for problem in linter.run(text, config))
 
 
 @pytest.mark.parametrize("kube", KUBERNETES)
@@ -164,7 +164,9 @@ LONG = {"fullnameOverride": "n" * 80, "commonLabels": {"team": "publishing"}}
 
 def test_names_and_labels_are_of_a_length_and_shape_that_is_allowed() -> None:
     all_objects = [(case, one) for case in CASES for one in case.objects]
-    long = [(case, one) for case in NEWEST for one in render({**case.values, **LONG}, name="r" * 53)]
+    long = [
+        (case, one) for case in NEWEST for one in render({**case.values, **LONG}, name="r" * 53, schema=False)
+    ]
 
     def faults() -> Iterator[str]:
         for case, one in all_objects + long:
@@ -196,11 +198,12 @@ def test_helm_says_nothing_on_the_way(capfd: pytest.CaptureFixture[str]) -> None
     none(line for line in told if "found symbolic link" not in line)
 
 
-@pytest.mark.parametrize("kube", KUBERNETES)
-def test_helm_lint_finds_nothing(kube: str) -> None:
+def test_helm_lint_finds_nothing() -> None:
+    """Which fields an older Kubernetes knows is the question of another test."""
+
     def faults() -> Iterator[str]:
-        for case in (case for case in CASES if case.kube == kube):
-            report = helm_python.lint(CHART, case.values, strict=True, kube_version=f"v{kube}.0")
+        for case in NEWEST:
+            report = helm_python.lint(CHART, case.values, strict=True, kube_version=f"v{case.kube}.0")
             for told in report["messages"]:
                 # A chart without an icon is worth a word, not a warning.
                 if told["severity"] > 1 or "icon" not in told["error"]:

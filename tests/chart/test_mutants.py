@@ -44,29 +44,21 @@ LOOKS = {
 @pytest.mark.parametrize(
     ("look", "name", "file", "right", "wrong"),
     [
-        ("restricted", "00-", "values.yaml", "allowPrivilegeEscalation: false", "privileged: true"),
-        ("restricted", "00-", "values.yaml", "  seccompProfile: {type: RuntimeDefault}\n", ""),
         ("restricted", "00-", "values.yaml", "runAsNonRoot: true", "supplementalGroups: []"),
         ("doubled", "02-", "templates/*.tpl", '"https_proxy"', '"http_proxy"'),
         ("mounted", "00-", "templates/_volumes.tpl", "- name: tmp", "- name: temporary"),
-        ("services", "00-", "templates/service.yaml", "targetPort: http", "targetPort: metrics"),
         (
             *("services", "00-", "templates/tests/metrics.yaml"),
             *("remote-job-exporter.testLabels", "remote-job-exporter.selectorLabels"),
         ),
         ("monitors", "04-", "templates/servicemonitor.yaml", "app.kubernetes.io/component: metrics", ""),
         ("monitors", "08-", "templates/_monitor.tpl", "scheme: {{", "scheme: http # {{"),
-        ("monitors", "06-", "templates/_monitor.tpl", "port: http", "port: metrics"),
-        ("addresses", "04-", "templates/scrapeconfig.yaml", "/sd", "/targets"),
         ("addresses", "04-", "templates/scrapeconfig.yaml", "-headless", ""),
         ("addresses", "08-", "templates/probe.yaml", "path: /probe", "path: /metrics"),
         ("references", "04-", "templates/statefulset.yaml", "-headless", "-pods"),
         ("references", "07-", "templates/grafanadashboards.yaml", "key: remote-job-", "key: "),
-        ("references", "11-", "templates/verticalpodautoscaler.yaml", "{{ $.Values.kind }}", "Pod"),
         ("backends", "10-", "templates/ingress.yaml", "name: http", "name: metrics"),
-        ("fields", "05-", "templates/_monitor.tpl", "honorLabels:", "honourLabels:"),
         ("fields", "06-", "templates/probe.yaml", "staticConfig:", "static_config:"),
-        ("fields", "07-", "templates/grafanadashboards.yaml", "configMapRef:", "configMap:"),
     ],
 )
 def test_a_mistake_in_the_chart_is_seen(
@@ -75,7 +67,7 @@ def test_a_mistake_in_the_chart_is_seen(
     found = case(name)
     assert list(LOOKS[look](found)) == []
     chart = tmp_path / CHART.name
-    shutil.copytree(CHART, chart, ignore=lambda *_: ["values.schema.json"])
+    shutil.copytree(CHART, chart)
     texts = {place: place.read_text(encoding="utf-8") for place in chart.glob(file)}
     changed = {place: text.replace(right, wrong) for place, text in texts.items() if right in text}
     assert changed, f"{file} says it otherwise now: {right}"
