@@ -118,6 +118,25 @@ def test_a_configuration_arrives_as_it_was_written_however_odd_its_texts(tmp_pat
     )
 
 
+def test_no_file_of_the_configuration_is_lost_by_its_name(tmp_path: Path) -> None:
+    text = "systems:\n" + caps_config(NOBODY, name="NAME")
+    held = {name: {"inline.yaml": text.replace("NAME", name)} for name in ("map", "secret")}
+    sources = {
+        "config": yaml.safe_load(JOBS),
+        "existingConfigMap": {"name": "map", "key": "inline.yaml"},
+        "existingSecret": {"name": "secret", "key": "inline.yaml"},
+    }
+    told = parsed(mounted(render(sources), tmp_path, held))
+    assert {one.name for one in config.load(told["config_file"]).systems} == {"docs", "map", "secret"}
+
+
+def test_the_web_configuration_is_not_replaced_by_a_key_of_the_tls_secret(tmp_path: Path) -> None:
+    held = contents(tmp_path / "made")
+    pair = {**held["exporter-tls"], "web-config.yaml": "basic_auth_users: {}"}
+    args = mounted(case("08-").objects, tmp_path / "root", {**held, "exporter-tls": pair})
+    assert web_config.load(parsed(args)["web_config_file"]).basic_auth_users
+
+
 def test_credentials_can_be_read_by_the_group_and_by_nobody_else() -> None:
     looked_at = [pod for found in NEWEST for pod in pods(found.own)]
     volumes = [

@@ -16,6 +16,7 @@ SYSTEM = {
 }
 CONFIG = {"config": {"systems": {"docs": SYSTEM}}}
 SHARDED = {**CONFIG, "kind": "StatefulSet", "replicas": 2, "sharding": ON}
+NAMED, KEYED = {"name": "jobs"}, {"name": "jobs", "key": "jobs.yaml"}
 STORE = {**ON, "secretStoreRef": {"name": "vault"}}
 TARGET = {"name": "live", "system": "docs", "keys": {"id": "1"}}
 DASHBOARDS = {"grafanaOperator": {**ON, "folderUID": "a", "folderRef": "b"}, **ON}
@@ -78,6 +79,23 @@ def test_https_without_a_certificate_is_refused_as_probes_would_never_succeed(co
     assert "needs a certificate" in refusal({**CONFIG, "webConfig": {"tls": ON, "config": config}})
     existing = {"tls": ON, "existingSecret": {"name": "web"}}
     assert refusal({**CONFIG, "webConfig": existing}) == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({**CONFIG, "existingConfigMap": NAMED}, "existingConfigMap.key is required"),
+        ({**CONFIG, "existingSecret": NAMED}, "existingSecret.key is required"),
+        ({"existingConfigMap": KEYED, "existingSecret": NAMED}, "existingSecret.key is required"),
+        ({"existingConfigMap": NAMED, "existingSecret": KEYED}, "existingConfigMap.key is required"),
+    ],
+)
+def test_a_second_source_of_the_configuration_needs_a_key_as_files_would_replace_each_other(
+    values: dict[str, Any], place: str
+) -> None:
+    assert place in refusal(values)
+    for one in ("existingConfigMap", "existingSecret"):
+        assert refusal({one: NAMED}) == refusal({one: KEYED}) == ""
 
 
 def test_two_credentials_that_would_be_one_file_are_refused() -> None:

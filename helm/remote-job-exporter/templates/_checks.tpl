@@ -25,4 +25,14 @@
 {{- if ne (len $files) (uniq $files | len) }}
 {{- fail (printf "credentials: two entries have the same file name; set another `name` for one: %s" (join " " $files)) }}
 {{- end }}
+{{- $existing := pick .Values "existingConfigMap" "existingSecret" }}
+{{- $sources := .Values.config | empty | ternary list (list "config") }}
+{{- range $key, $from := $existing }}
+{{- $sources = $from.name | empty | ternary $sources (append $sources $key) }}
+{{- end }}
+{{- range $key, $from := gt (len $sources) 1 | ternary $existing dict }}
+{{- if and $from.name (not $from.key) }}
+{{- fail (printf "%s.key is required beside %s: files of the same name would replace each other" $key (without $sources $key | join " and ")) }}
+{{- end }}
+{{- end }}
 {{- end }}

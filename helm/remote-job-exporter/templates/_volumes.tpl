@@ -61,14 +61,15 @@ configuration begins at its folder. */}}
 
 {{- define "remote-job-exporter.webSources" -}}
 {{- with .Values.webConfig }}
+{{- with .tls.secretName }}
+- secret:
+    name: {{ . | quote }}
+{{- end }}
+{{- /* The last of two files with the same name counts. */}}
 - secret:
     name: {{ .existingSecret.name | default (printf "%s-web" (include "remote-job-exporter.fullname" $)) | quote }}
     items:
       - key: {{ empty .existingSecret.name | ternary "web-config.yaml" .existingSecret.key | quote }}
         path: web-config.yaml
-{{- with .tls.secretName }}
-- secret:
-    name: {{ . | quote }}
-{{- end }}
 {{- end }}
 {{- end }}
