@@ -182,24 +182,44 @@ def test_without_shards_each_pod_watches_everything_and_knows_how_many_do() -> N
     assert flags({**PLAIN, "replicas": 0})["replica_count"] == 1
 
 
-def _template(mode: str, interval: str) -> Any:
-    values = {
-        "config": {"defaults": {"min_interval": interval}, **yaml.safe_load(JOBS)},
-        "configReload": {"mode": mode},
-    }
-    return render(values).one("Deployment")["spec"]["template"]
+def _template(mode: str, **values: Any) -> Any:
+    told = {"config": yaml.safe_load(JOBS), "configReload": {"mode": mode}, **values}
+    return render(told).one("Deployment")["spec"]["template"]
 
 
-def test_a_changed_configuration_rolls_the_pods_by_checksum_and_is_read_again_by_watch() -> None:
-    assert _template("checksum", "10s") != _template("checksum", "20s")
-    for mode in ("watch", "none"):
-        assert _template(mode, "10s") == _template(mode, "20s")
-    watching = {mode: exporter_args(_template(mode, "10s")) for mode in ("checksum", "watch", "none")}
-    assert {mode: told["config_watch"] for mode, told in watching.items()} == {
-        "checksum": False,
-        "watch": True,
-        "none": False,
+@pytest.mark.parametrize(
+    ("mode", "rolls", "watches"), [("checksum", True, True), ("watch", False, True), ("none", False, False)]
+)
+def test_a_changed_configuration_rolls_the_pods_by_checksum_and_is_read_again_unless_by_none(
+    mode: str, *, rolls: bool, watches: bool
+) -> None:
+    before = _template(mode)
+    slower = {"defaults": {"min_interval": "20s"}, **yaml.safe_load(JOBS)}
+    assert (_template(mode, config=slower) != before) is rolls
+    assert exporter_args(before)["config_watch"] is watches
+
+
+@pytest.mark.parametrize("mode", ["checksum", "watch", "none"])
+def test_users_that_are_removed_while_tls_stays_roll_the_pods(mode: str) -> None:
+    """Else the exporter keeps them, answers 401, and looks down."""
+    probes = {
+        f"{name}Probe": {"tcpSocket": {"port": "http"}} for name in ("startup", "liveness", "readiness")
     }
+
+    def template(config: dict[str, Any], **tls: str) -> Any:
+        return _template(mode, webConfig={"config": config, "tls": tls}, **probes)
+
+    users = {"basic_auth_users": {"prometheus": "$2y$10$a"}}
+    both = template(users, secretName="tls")
+    assert both != template({}, secretName="tls")
+    assert both["metadata"] != template(users)["metadata"]
+    changed = template({"basic_auth_users": {"prometheus": "$2y$10$b"}}, secretName="tls")
+    assert (both != changed) is (mode == "checksum")
+
+
+def test_the_mode_that_lets_an_upgrade_fail_is_the_default() -> None:
+    values = {"config": yaml.safe_load(JOBS)}
+    assert render(values).texts == render({**values, "configReload": {"mode": "checksum"}}).texts
 
 
 def exporter_args(template: Any) -> dict[str, Any]:

@@ -142,7 +142,6 @@ def doubled_keys(rendered: Rendered) -> list[str]:
             "config": {
                 "systems": {"a": {"provider": "sitecore", "base_url": "https://a.example", "jobs": []}}
             },
-            "configReload": {"mode": "checksum"},
             "podAnnotations": {"checksum/config": "mine"},
         },
         {"commonLabels": {"app.kubernetes.io/part-of": "publishing"}},

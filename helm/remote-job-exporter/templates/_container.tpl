@@ -48,7 +48,7 @@
 {{- if include "remote-job-exporter.configured" . -}}
 - serve
 - --config.file=/etc/remote-job-exporter/config
-{{- if eq .Values.configReload.mode "watch" }}
+{{- if ne .Values.configReload.mode "none" }}
 - --config.watch
 {{- end }}
 {{- if include "remote-job-exporter.webConfigured" . }}

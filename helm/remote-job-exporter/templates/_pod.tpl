@@ -5,10 +5,8 @@ metadata:
   labels:
     {{- include "remote-job-exporter.labels" (list . .Values.podLabels) | nindent 4 }}
   annotations:
-    {{- $annotations := dict "kubectl.kubernetes.io/default-container" "exporter" }}
-    {{- if and .Values.config (eq .Values.configReload.mode "checksum") }}
-    {{- $_ := set $annotations "checksum/config" (toYaml .Values.config | sha256sum) }}
-    {{- end }}
+    {{- $annotations := include "remote-job-exporter.checksums" . | fromYaml }}
+    {{- $_ := set $annotations "kubectl.kubernetes.io/default-container" "exporter" }}
     {{- toYaml (mergeOverwrite $annotations (.Values.podAnnotations | default dict)) | nindent 4 }}
 spec:
   serviceAccountName: {{ include "remote-job-exporter.serviceAccountName" . | quote }}
@@ -42,6 +40,19 @@ spec:
     {{- end }}
   volumes:
     {{- include "remote-job-exporter.volumes" . | nindent 4 }}
+{{- end }}
+
+{{/* Annotations that restart the pods when they change. The exporter cannot add or remove TLS, or remove users, while it
+runs, so the keys of the web configuration count in every mode. */}}
+{{- define "remote-job-exporter.checksums" -}}
+{{- $all := eq .Values.configReload.mode "checksum" }}
+{{- if and .Values.config $all }}
+checksum/config: {{ toYaml .Values.config | sha256sum }}
+{{- end }}
+{{- if and (include "remote-job-exporter.webConfigured" .) (not .Values.webConfig.existingSecret.name) }}
+{{- $web := include "remote-job-exporter.webConfig" . }}
+checksum/web-config: {{ $all | ternary $web (fromYaml $web | keys | sortAlpha | join " ") | sha256sum }}
+{{- end }}
 {{- end }}
 
 {{/* Scheduling and name resolution of pods. */}}
