@@ -67,7 +67,12 @@ class Keys(BaseModel):
     nullable: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+        defer_build=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
     )
 
 

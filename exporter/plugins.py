@@ -132,6 +132,10 @@ def _subclass(made: object, base: type, what: str = "") -> Any:
 
 def _keys(made: type, attribute: str, base: type[Keys] = Keys) -> type[Keys]:
     keys: type[Keys] = _subclass(getattr(made, attribute, None), base, f"its {attribute} ")
+    try:
+        keys.model_rebuild()
+    except Exception as error:  # noqa: BLE001  # the code of others can raise anything
+        raise _BrokenError(f"its {attribute} cannot be used: {type(error).__name__}") from None
     return keys
 
 

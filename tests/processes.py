@@ -37,7 +37,8 @@ def _start_one(things: frozenset[Code]) -> bool:
 def _used_by(thing: Code) -> tuple[set[str], set[Code]]:
     """The names in the code of a function or class, and what of ``tests`` they stand for."""
     if isinstance(thing, type):
-        return set(), _of_tests(getattr(part, "fget", part) for part in vars(thing).values())
+        # A list: a model of pydantic gets attributes when it is looked at.
+        return set(), _of_tests(getattr(part, "fget", part) for part in [*vars(thing).values()])
     names = _names_in(thing.__code__)
     used = [thing.__globals__.get(name) for name in names]
     modules = [vars(one) for one in used if isinstance(one, ModuleType) and one.__name__.startswith("tests.")]

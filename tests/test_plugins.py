@@ -186,6 +186,11 @@ BROKEN = {
     "other_kind": (AUTH, ODD_KEY + "pass", "its kind differs from the name of the entry point"),
     "options": (PROVIDERS, CHANGED + "name, Options = 'odd', dict", "its Options is not a subclass of"),
     "job_keys": (PROVIDERS, CHANGED + "name, JobKeys = 'odd', None", "its JobKeys is not a subclass of"),
+    "no_type_of_a_key": (
+        PROVIDERS,
+        "class Keys(ForgeJob):\n    more: 'Missing'\n" + CHANGED + "name, JobKeys = 'odd', Keys",
+        "its JobKeys cannot be used: PydanticUndefinedAnnotation",
+    ),
     "discover": (PROVIDERS, CHANGED + "name, Discover = 'odd', ForgeJob", "its Discover is not a subclass"),
     "no_listing": (PROVIDERS, UNLISTED, "has Discover but no method discover"),
     "keys": (
