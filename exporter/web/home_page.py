@@ -1,5 +1,6 @@
 """``/``: what this is, how each system does, and the next steps of an operator who has just installed it."""
 
+import asyncio
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -46,7 +47,8 @@ class HomePage:
         """The page."""
         shard = self._collector.shard
         place = f"This is shard {shard.index} of {shard.count}." if shard.count > 1 else ""
-        body = self._templates.render(
+        body = await asyncio.to_thread(
+            self._templates.render,
             "home",
             root_of(request.scope["raw_path"]),
             version=__version__,

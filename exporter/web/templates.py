@@ -1,15 +1,11 @@
 """HTML pages, made of the templates in ``html/``. Every value is escaped."""
 
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import quote, urlencode
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined
-
-from exporter.views import LABELS, SHAPES, Filters, JobReport, ago, duration, iso, percent, utc
-
-_COUNTS = {"failed": "failed", "skipped": "soft", "deleted": "soft"}
-"""The counts that are shown beside what is done, each with the class of its style."""
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 class Templates:
@@ -20,70 +16,24 @@ class Templates:
     """
 
     def __init__(self, files: Mapping[str, str]) -> None:
-        self._environment = Environment(
-            loader=PackageLoader("exporter.web", "html"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._environment.filters.update(
-            {"ago": ago, "duration": duration, "iso": iso, "percent": percent, "utc": utc}
-        )
-        self._environment.filters["items"] = items
-        self._environment.tests["like"] = fails_like
-        self._environment.globals.update(
-            {"files": files, "shapes": SHAPES, "words": LABELS, "query": query, "address": address}
-        )
-        # Compiled here: the first client of a page must not wait for it.
-        self._pages = {
-            name: self._environment.get_template(f"{name}.html") for name in ("home", "job", "jobs")
-        }
+        self._files = files
 
     def render(self, name: str, root: str, **values: Any) -> bytes:
-        """A page.
+        """A page. Call it in a thread: the first one compiles the templates.
 
         Args:
             root: relative address of ``/``, such as ``../``: a proxy may serve the exporter under a prefix.
         """
         return self._pages[name].render(root=root, **values).encode()
 
+    @cached_property
+    def _pages(self) -> "Mapping[str, Template]":
+        # Jinja and the templates need 0.1 s and 4 MB: nothing for an exporter that only Prometheus reads.
+        from exporter.web.environment import compiled  # noqa: PLC0415
+
+        return compiled(self._files)
+
 
 def root_of(raw_path: bytes) -> str:
     """The relative address of ``/`` for a page, by the path as the client has sent it."""
     return "../" * (raw_path.count(b"/") - 1) or "./"
-
-
-def address(system: str, job_id: str) -> str:
-    """The address of the page of a job, relative to ``/``.
-
-    Slashes in the id are left as they are: this server and many proxies reject ``%2F``.
-    """
-    return f"jobs/{quote(system, safe='')}/{quote(job_id)}"
-
-
-def query(filters: Filters, page: int = 1, *, path: str = "jobs") -> str:
-    """The address of filtered jobs, relative to ``/``."""
-    pairs = [*filters.pairs(), *([("page", str(page))] if page > 1 else [])]
-    return f"{path}?{urlencode(pairs)}" if pairs else path
-
-
-def fails_like(job: JobReport, other: JobReport | Undefined) -> bool:
-    """Whether a job fails for the reason of another one of its system, so that one explanation is enough."""
-    if isinstance(other, Undefined) or not (job.problem and other.problem):
-        return False
-    return (job.system, job.problem.reason) == (other.system, other.problem.reason)
-
-
-def items(job: JobReport) -> list[tuple[str, str]]:
-    """What is reported, each with the class of its style: ``120 of 300 items``, ``3 failed``."""
-    counts, done = job.items, job.items_done
-    parts = []
-    if done is not None and counts.total is not None:
-        parts = [("", f"{done:,} of {counts.total:,} items")]
-    elif done is not None or counts.total is not None:
-        parts = [("", f"{done if counts.total is None else counts.total:,} items")]
-    return parts + [
-        (style, f"{count:,} {name}") for name, style in _COUNTS.items() if (count := getattr(counts, name))
-    ]

@@ -15,9 +15,10 @@ from jsonschema import Draft202012Validator, ValidationError
 from exporter.model.failure import Reason
 from exporter.model.job import Items
 from exporter.views import Filters, JobList, JobReport, problem
+from exporter.web.environment import address, items
 from exporter.web.job_pages import JOBS_PER_PAGE, OLD_SECONDS, Known, render_jobs
 from exporter.web.static_files import StaticFiles
-from exporter.web.templates import Templates, address, items, root_of
+from exporter.web.templates import Templates, root_of
 from tests.clock import FakeClock
 from tests.vendor import Asked, Exporter, Told, caps, caps_config, exporter, vendor
 from tests.web.pages import Page
