@@ -10,7 +10,6 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from mmap import mmap
 from typing import Any, TypeVar
 
 from exporter.collector.gathering import ROWS_PER_TURN, Gatherings
@@ -88,6 +87,7 @@ class Collector:
         }
         self._unlisted = frozenset[str]()
         self._set_back = SetBack(clock)
+        self._bytes = 0  # of the last page: the next one will have about as many
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -363,7 +363,7 @@ class Collector:
         failures = {name: system.listing_failure for name, system in self._systems.items()}
         return {name: failure for name, failure in failures.items() if failure is not None}
 
-    async def render(self, format_: Format, *, jobs: bool = True) -> mmap:
+    async def render(self, format_: Format, *, jobs: bool = True) -> memoryview:
         """The page of this moment.
 
         Args:
@@ -375,11 +375,17 @@ class Collector:
         # In a thread: a large page would block the loop. The copies are of one moment, and change no more.
         return await asyncio.to_thread(self._joined, pages, format_)
 
-    def _joined(self, pages: Iterable[Page[Any]], format_: Format) -> mmap:
+    def _joined(self, pages: Iterable[Page[Any]], format_: Format) -> memoryview:
+        body = joined(self._parts(pages, format_), self._bytes)
+        self._bytes = len(body)
+        return body
+
+    def _parts(self, pages: Iterable[Page[Any]], format_: Format) -> Iterator[bytes]:
+        for page in pages:
+            yield from page.families(format_)
         openmetrics = format_ is Format.OPENMETRICS
-        parts = [part for page in pages for part in page.families(format_)]
-        own = self._instrumentation.render(openmetrics=openmetrics)
-        return joined([*parts, own, b"# EOF\n" if openmetrics else b""])
+        yield self._instrumentation.render(openmetrics=openmetrics)
+        yield b"# EOF\n" if openmetrics else b""
 
     async def close(self) -> None:
         """Ends all reads."""

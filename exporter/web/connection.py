@@ -6,6 +6,7 @@ that disconnects is noticed at any time.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import socket
 import ssl
@@ -252,10 +253,14 @@ class Connection(asyncio.BufferedProtocol):
         await self._write([h11.Response(status_code=status, headers=headers), h11.EndOfMessage()])
 
     async def _write(self, events: Sequence[ResponseEvent]) -> None:
-        for part in _slices([self._http.send(event) for event in events]):
+        # Passed through: to join the parts of an event would copy whole pages.
+        parts = [self._http.send_with_data_passthrough(event) or () for event in events]
+        for part in _slices([*itertools.chain(*parts)]):
             if self._transport.is_closing():
                 return
             self._transport.write(part)
+            if self._writable.is_set():
+                continue
             try:
                 async with asyncio.timeout(self._limits.write_timeout):
                     await self._writable.wait()

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from mmap import mmap
 from typing import Any
 
 import pytest
@@ -263,7 +262,7 @@ class Reloads(RuleBasedStateMachine):
             for view in self.collector.views()
         )
 
-    def rows(self, page: bytes | mmap) -> list[tuple[str, str, float]]:
+    def rows(self, page: bytes | memoryview) -> list[tuple[str, str, float]]:
         """Id, label and value of each series of ``remote_job_up``."""
         return sorted(
             (sample.labels["job_id"], sample.labels["version"], sample.value)

@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import time
+import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -202,6 +203,28 @@ async def test_a_reader_that_is_slow_but_reads_gets_everything(start: Start) -> 
             await asyncio.sleep(0.02)
     assert received == size
     assert time.monotonic() - began > FAST.write_timeout
+
+
+async def test_a_large_part_of_a_response_is_sent_without_a_copy(start: Start) -> None:
+    body = memoryview(bytes(16 * 2**20))
+
+    async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    host, _, port = (await start(large)).addresses[0].removeprefix("http://").rpartition(":")
+    loop, received, buffer = asyncio.get_running_loop(), 0, bytearray(64 * 1024)
+    with socket.socket() as client:
+        client.settimeout(0)
+        await loop.sock_connect(client, (host, int(port)))
+        tracemalloc.start()
+        try:
+            await loop.sock_sendall(client, GET)
+            while received < len(body):
+                received += await loop.sock_recv_into(client, buffer)
+            assert tracemalloc.get_traced_memory()[1] < len(body) / 4
+        finally:
+            tracemalloc.stop()
 
 
 def close(client: Client) -> None:
