@@ -123,7 +123,9 @@ class Service:
 
     async def _start(self) -> None:
         if self._options.web_config is not None:
-            self._security = Security(self._options.web_config, self._clock)
+            self._security = Security(
+                self._options.web_config, self._instrumentation.web_config(), self._clock
+            )
         await self._load()
         self._app = App(
             self.collector,
@@ -176,7 +178,7 @@ class Service:
                 self._reserve_descriptors()
             elif self._is_news(UNCHANGED):
                 _log.info(UNCHANGED)
-            self._instrumentation.reloaded(worked=True)
+            self._instrumentation.config.ended(worked=True)
         except config.ConfigError as error:
             first, more = error.errors[0], len(error.errors) - 1
             if self._is_news(error.errors):
@@ -190,7 +192,7 @@ class Service:
             raise
         finally:
             if refused:
-                self._instrumentation.reloaded(worked=False)
+                self._instrumentation.config.ended(worked=False)
             await self._notifier.ready(refused + self.watched)
 
     def _is_news(self, result: object) -> bool:
@@ -281,7 +283,7 @@ class Service:
         # In a thread, as each load: a large configuration would block the loop.
         loaded = await tasks.in_thread(self._loader.load)
         await self._apply(loaded.systems)
-        self._instrumentation.reloaded(worked=True)
+        self._instrumentation.config.ended(worked=True)
         return loaded
 
     def _load_changes(self) -> Sequence[SystemConfig] | None:

@@ -85,6 +85,7 @@ def _own() -> Iterator[_Row]:
     system.answered(200, 0.0)
     system.watching(0)
     instrumentation.scrapes.labels("")
+    instrumentation.web_config()
     for family in instrumentation.registry.collect():
         # Which of the `process_…` there are is the platform's choice.
         if family.name.startswith("remote_job_"):

@@ -37,6 +37,27 @@ class Drop(StrEnum):
     REFUSED = "refused"
 
 
+class Reloads:
+    """Whether the last reload of one configuration succeeded, and when one last did."""
+
+    def __init__(self, worked: Gauge, worked_at: Gauge) -> None:
+        self._worked = worked
+        self._worked_at = worked_at
+        self._at = 0.0
+
+    def ended(self, *, worked: bool) -> None:
+        """The configuration was read, at start or later, and is in effect if that worked."""
+        self._worked.set(worked)
+        if worked:
+            self._at = time.time()
+            self._worked_at.set(self._at)
+
+    def cap_time(self, now: float) -> None:
+        """Shows no time after ``now``."""
+        self._at = min(self._at, now)
+        self._worked_at.set(self._at)
+
+
 class SystemInstrumentation:
     """The instrumentation of one system; what is counted at every request is looked up once."""
 
@@ -159,16 +180,8 @@ class Instrumentation:
         self.cut = self._new(
             Counter, "responses_cut", "Responses that were cut because the client read them too slowly."
         )
-        self._reload_worked = self._new(
-            Gauge, "config_last_reload_successful", "1 if the last reload of the configuration succeeded."
-        )
-        self._reload_time = self._new(
-            Gauge,
-            "config_last_reload_success_timestamp_seconds",
-            "Time of the last successful reload of the configuration.",
-        )
-
-        self._reloaded_at = 0.0
+        self._reloads: list[Reloads] = []
+        self.config = self._new_reloads("config", "configuration")
         self.registry.register(_DroppedLogMessages())
 
     def _new(self, kind: Callable[..., Kind], name: str, help_: str, *labels: str, **options: Any) -> Kind:
@@ -178,17 +191,26 @@ class Instrumentation:
         """A connection of a client was closed at the limit."""
         self.dropped.labels(why.value).inc()
 
-    def reloaded(self, *, worked: bool) -> None:
-        """The configuration was read."""
-        self._reload_worked.set(worked)
-        if worked:
-            self._reloaded_at = time.time()
-            self._reload_time.set(self._reloaded_at)
+    def web_config(self) -> Reloads:
+        """The reloads of the web configuration, which only an exporter that has one shows; called once."""
+        return self._new_reloads("web_config", "web configuration and its certificate")
+
+    def _new_reloads(self, name: str, what: str) -> Reloads:
+        worked = self._new(
+            Gauge, f"{name}_last_reload_successful", f"1 if the last reload of the {what} succeeded."
+        )
+        worked_at = self._new(
+            Gauge,
+            f"{name}_last_reload_success_timestamp_seconds",
+            f"Time of the last successful reload of the {what}.",
+        )
+        self._reloads.append(Reloads(worked, worked_at))
+        return self._reloads[-1]
 
     def cap_times(self, now: float) -> None:
         """Shows no time after ``now``, after the clock was set back."""
-        self._reloaded_at = min(self._reloaded_at, now)
-        self._reload_time.set(self._reloaded_at)
+        for reloads in self._reloads:
+            reloads.cap_time(now)
 
     def render(self, *, openmetrics: bool) -> bytes:
         """All of them in text format 0.0.4, or in OpenMetrics 1.0.0 without its end mark."""

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.config import ConfigError, Finding
+from exporter.metrics.instrumentation import Reloads
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.runtime import files
 from exporter.runtime.calls import Repeated
@@ -34,6 +35,9 @@ class Security:
     second at most. A state with errors changes nothing and is logged once. A reload cannot disable TLS
     or passwords, since a file that is being written could: that needs a restart.
 
+    Args:
+        reloads: shows whether the newest state of the files is in force.
+
     Attributes:
         headers: sent with every response.
 
@@ -41,8 +45,9 @@ class Security:
         ConfigError: the file has errors.
     """
 
-    def __init__(self, path: Path, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, path: Path, reloads: Reloads, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = path
+        self._reloads = reloads
         self._clock = clock
         self._stamps: dict[Path, files.Stamp] = {}
         config = load(path, self._stamps)
@@ -107,10 +112,11 @@ class Security:
                     "failed to check web configuration for changes; keeping the previous one", extra=fields
                 )
             self._lost = True
+            self._reloads.ended(worked=False)
+            return
+        if unchanged and not self._lost:
             return
         self._lost = False
-        if unchanged:
-            return
         # A state with errors is loaded only once, so it is logged once.
         self._stamps = {}
         try:
@@ -119,6 +125,7 @@ class Security:
         except ConfigError as error:
             fields = {"error": str(error.errors[0]), "more_errors": len(error.errors) - 1}
             _log.error("failed to load web configuration; keeping the previous one", extra=fields)
+            self._reloads.ended(worked=False)
             return
         self._apply(config)
         _log.info("web configuration loaded", extra={"path": str(self._path)})
@@ -129,6 +136,7 @@ class Security:
         if self._bucket.limit != config.rate_limit:
             self._bucket = Bucket(config.rate_limit)
         self._passwords.replace(config.basic_auth_users)
+        self._reloads.ended(worked=True)
 
     def _check_restart(self, now: WebConfig) -> None:
         was = self._config

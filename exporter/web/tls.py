@@ -5,6 +5,7 @@ never ignored: an operator must not rely on a setting without effect.
 """
 
 import ssl
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
@@ -37,6 +38,7 @@ _CIPHERS = {
         ("AES_256_CBC_SHA", "AES256-SHA"),
     )
 }
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python does not name
 _TLS13_CIPHERS = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
 
@@ -195,6 +197,7 @@ class ServerTls(Keys):
             context.set_ecdh_curve(_CURVES[curve])
         context.set_alpn_protocols(["http/1.1"])
         _identify(context, certificate, key)
+        _check_time(context, certificate)
         # Not every cipher suite and curve works with every certificate.
         tried = _VERSIONS.items() if self.cipher_suites or self.curve_preferences else ()
         for name, version in tried:
@@ -241,11 +244,34 @@ def _identify(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:
         raise ValueError("certificate or key cannot be read") from None
 
 
+def _check_time(server: ssl.SSLContext, certificate: Pem) -> None:
+    """Raises `ValueError` if the certificate of the server has expired: no client would accept it."""
+    client = _client()
+    client.verify_mode = ssl.CERT_REQUIRED
+    # Verified by itself, since only a verified certificate is decoded.
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    _trust(client, certificate)
+    connection = _connected(client, server)
+    decoded: Any = connection and connection.getpeercert()
+    if decoded and ssl.cert_time_to_seconds(decoded["notAfter"]) < time.time():
+        raise ValueError(f"the certificate expired on {decoded['notAfter']}; allowed is one that is valid")
+
+
 def _can_connect(server: ssl.SSLContext, version: ssl.TLSVersion) -> bool:
+    client = _client()
+    client.minimum_version = client.maximum_version = version
+    return _connected(client, server) is not None
+
+
+def _client() -> ssl.SSLContext:
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
-    client.minimum_version = client.maximum_version = version
+    return client
+
+
+def _connected(client: ssl.SSLContext, server: ssl.SSLContext) -> ssl.SSLObject | None:
+    """The end of the client of a connection in memory, or ``None`` if the handshake fails."""
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = client.wrap_bio(down, up), server.wrap_bio(up, down, server_side=True)
     try:
@@ -253,8 +279,8 @@ def _can_connect(server: ssl.SSLContext, version: ssl.TLSVersion) -> bool:
             with suppress(ssl.SSLWantReadError):
                 end.do_handshake()
     except ssl.SSLError:
-        return False
-    return all(end.version() for end in ends)
+        return None
+    return ends[0] if all(end.version() for end in ends) else None
 
 
 def _content(pem: Pem) -> bytes:

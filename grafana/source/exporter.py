@@ -39,7 +39,7 @@ from grafana.source.words import ACCEPTED, LOSSES, UP
 
 _ABOUT = "The exporter itself: whether it responds in time, its resources, and its configuration."
 _EMPTY = "No data: is the exporter scraped, and does an instance match the variables and filters above?"
-_CONFIG = "remote_job_exporter_config_last_reload"
+_CONFIGS = ("config", "web_config")
 _BUCKETS = of_instances("remote_job_exporter_scrape_duration_seconds_bucket", 'handler="/metrics"')
 _INFO = of_instances("remote_job_exporter_build_info")
 _SHARD = of_instances("remote_job_exporter_shard_info")
@@ -83,8 +83,8 @@ def _numbers() -> list[stat.Panel]:
     )
     config = Text(
         "Configuration",
-        "Whether the last reload applied the configuration. Rejected: the exporter continues with the "
-        "previous one; the command check reports the errors.",
+        "Whether the last reload applied the configuration, and the web configuration if there is one. "
+        "Rejected: the exporter continues with the previous one; the command check reports the errors.",
         "no data",
     )
     jobs = Text("Jobs known", "Jobs of all systems; replicas count once, shards add up.", "no data")
@@ -106,9 +106,7 @@ def _numbers() -> list[stat.Panel]:
             "shards",
             patterns({r"(\d+) of \1": "green", ".*": "red"}),
         ),
-        badge(
-            config, "none", (5, 4), now(f"min({of_instances(f'{_CONFIG}_successful')})", "config"), ACCEPTED
-        ),
+        badge(config, "none", (5, 4), now(f"min({_applied()})", "config"), ACCEPTED),
         number(jobs, "short", (5, 4), now(f"sum({_known()})", "jobs")),
         badge(restarts, "short", (5, 4), now(f"sum({_own(started)})", "restarts")).thresholds(
             limits((1, "orange"))
@@ -119,6 +117,12 @@ def _numbers() -> list[stat.Panel]:
 def _own(expression: str) -> str:
     """Of exporters only: other targets have metrics of the same name."""
     return f"{expression} and on ({EXPORTER}) {_INFO}"
+
+
+def _applied() -> str:
+    """0 for an exporter that has rejected a configuration or a web configuration, otherwise 1."""
+    config, web = (of_instances(f"remote_job_exporter_{name}_last_reload_successful") for name in _CONFIGS)
+    return f"{config} == 0 or {web} == 0 or {config}"
 
 
 def _known() -> str:
@@ -152,7 +156,7 @@ def _instances() -> table.Panel:
         f"1000 * {seen} and on ({EXPORTER}) {listed}",
         f"{_last_seen(_SHARD, 'shard')} and on ({EXPORTER}) {listed}",
         f"1000 * max by ({EXPORTER}) ({_own(of_instances('process_start_time_seconds'))})",
-        f"max by ({EXPORTER}) ({of_instances(f'{_CONFIG}_successful')})",
+        f"max by ({EXPORTER}) ({_applied()})",
         f"sum by ({EXPORTER}) ({of_instances('remote_job_exporter_jobs')})",
     ]
     hidden = ("cluster", "namespace", "job", "Value #C")
@@ -174,10 +178,10 @@ def _up() -> statetimeline.Panel:
 def _config() -> statetimeline.Panel:
     text = Text(
         "Configuration over time",
-        "Whether the configuration in use is the one in the file. Rejected: the command check reports the "
-        "errors.",
+        "Whether the configuration and the web configuration in use are those of the files. Rejected: the "
+        "command check reports the errors.",
     )
-    accepted = f"max by ({EXPORTER}) ({of_instances(f'{_CONFIG}_successful')})"
+    accepted = f"max by ({EXPORTER}) ({_applied()})"
     silent = f"0 * {exporters(of_instances)} + {NOT_SCRAPED}"
     query = otherwise(f"{accepted} or {silent}", "instance", "not scraped", str(NOT_SCRAPED), seen=_INFO)
     return timeline(text, ACCEPTED, (12, 7), over_time(query, "{{instance}}"))

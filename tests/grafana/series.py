@@ -40,6 +40,7 @@ def exported() -> dict[str, Labels]:
     instrumentation.of("any").answered(200, 0.1)
     instrumentation.of("any").watching(1)
     instrumentation.scrapes.labels("/metrics")
+    instrumentation.web_config()
     for family in text_string_to_metric_families(instrumentation.render(openmetrics=False).decode()):
         for sample in family.samples:
             known[sample.name] = TARGET | known.get(sample.name, frozenset()) | {*sample.labels}

@@ -147,11 +147,19 @@ def test_what_a_system_that_is_gone_still_answers_brings_it_not_back(
     assert shown(instrumentation).all("remote_job_exporter_requests_total") == []
 
 
-def test_the_time_of_the_last_reload_is_capped_after_the_clock_was_set_back(
+def test_an_exporter_without_web_configuration_shows_no_reload_of_one(
     instrumentation: Instrumentation,
 ) -> None:
-    name = "remote_job_exporter_config_last_reload_success_timestamp_seconds"
-    instrumentation.reloaded(worked=True)
+    assert "web_config" not in instrumentation.render(openmetrics=False).decode()
+
+
+@pytest.mark.parametrize("which", ["config", "web_config"])
+def test_the_time_of_the_last_reload_is_capped_after_the_clock_was_set_back(
+    instrumentation: Instrumentation, which: str
+) -> None:
+    name = f"remote_job_exporter_{which}_last_reload_success_timestamp_seconds"
+    reloads = instrumentation.config if which == "config" else instrumentation.web_config()
+    reloads.ended(worked=True)
     reloaded = shown(instrumentation).get_one(name)
     assert reloaded is not None
     for now, capped in ((reloaded + 60, reloaded), (reloaded - 60, reloaded - 60)):

@@ -6,6 +6,7 @@ import pytest
 import trustme
 from starlette.types import ASGIApp
 
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.web.security import Guard, Security
 from exporter.web.server import Limits, Server
 from tests.web.clients import CALM, Start, hello
@@ -62,10 +63,11 @@ async def secure_with(place: Place, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     started: list[Secured] = []
 
     async def start(text: str) -> Secured:
-        security = Security(place.write(text))
+        instrumentation = Instrumentation("0")
+        security = Security(place.write(text), instrumentation.web_config())
         context = security.context if security.tls else None
         server = Server(Guard(hello, security), ("127.0.0.1:0",), ssl_context=context)
-        started.append(Secured(server, security))
+        started.append(Secured(server, security, instrumentation))
         await server.start()
         return started[-1]
 

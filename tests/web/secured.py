@@ -1,5 +1,6 @@
 """A server behind a web configuration file, to be imported: ``from tests.web.secured import Place``."""
 
+import datetime as dt
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
@@ -9,8 +10,10 @@ from pathlib import Path
 import bcrypt
 import trustme
 
+from exporter.metrics.instrumentation import Instrumentation
 from exporter.web.security import Security
 from exporter.web.server import Server
+from tests.vendor import read_samples
 from tests.web.clients import Answer, connect
 
 PASSWORD = "correct horse"
@@ -30,6 +33,14 @@ def basic(user: str, password: str = PASSWORD) -> bytes:
     return b"Basic " + b64encode(f"{user}:{password}".encode())
 
 
+def applied(instrumentation: Instrumentation) -> bool:
+    """Whether the metrics say that the files of the web configuration are in force as they are."""
+    page = read_samples(instrumentation.render(openmetrics=False).decode())
+    shown = page.get_one("remote_job_exporter_web_config_last_reload_successful")
+    assert shown is not None
+    return bool(shown)
+
+
 class Place:
     """A folder with certificates, and the configuration file that names them."""
 
@@ -41,9 +52,9 @@ class Place:
         (folder / "clients.pem").write_bytes(self.clients.cert_pem.bytes())
         self.rotate()
 
-    def rotate(self) -> None:
+    def rotate(self, not_after: dt.datetime | None = None) -> None:
         """Gives the server another certificate."""
-        issued = self.authority.issue_cert("localhost", "127.0.0.1")
+        issued = self.authority.issue_cert("localhost", "127.0.0.1", not_after=not_after)
         issued.private_key_pem.write_to_path(self.folder / "server.key")
         (self.folder / "server.pem").unlink(missing_ok=True)
         for pem in issued.cert_chain_pems:
@@ -68,6 +79,11 @@ class Secured:
 
     server: Server
     security: Security
+    instrumentation: Instrumentation
+
+    def applied(self) -> bool:
+        """Whether the metrics say that the files are in force as they are."""
+        return applied(self.instrumentation)
 
     async def get(
         self,

@@ -1,6 +1,7 @@
 """What stands before the application: passwords, headers, rate; and files that change meanwhile."""
 
 import asyncio
+import datetime as dt
 import logging
 import os
 import ssl
@@ -13,10 +14,13 @@ import pytest
 import trustme
 
 from exporter.config import ConfigError
+from exporter.metrics.instrumentation import Instrumentation
+from exporter.runtime import files
 from exporter.web.config import RateLimit
 from exporter.web.security import Bucket, Security
+from tests.command import until
 from tests.web.clients import GET, Client, connect
-from tests.web.secured import PASSWORD, TLS, VERIFY, Place, Secure, basic, hashed, users
+from tests.web.secured import PASSWORD, TLS, VERIFY, Place, Secure, applied, basic, hashed, users
 
 
 class Checks(list[str]):
@@ -248,10 +252,11 @@ async def test_a_kept_connection_is_asked_for_the_new_password(secure_with: Secu
     ],
     ids=["empty", "no YAML", "no hash", "nobody", "passwords off", "TLS on", "gone"],
 )
-async def test_a_broken_file_changes_nothing_and_is_told_once(
+async def test_a_broken_file_changes_nothing_and_is_shown_and_told_once(
     secure_with: Secure, place: Place, broken: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     secured = await secure_with(users("alice"))
+    assert secured.applied()
     if broken is None:
         place.file.unlink()
     else:
@@ -259,11 +264,13 @@ async def test_a_broken_file_changes_nothing_and_is_told_once(
     for _ in range(3):
         assert (await secured.get()).status == 401
         assert (await secured.get(authorization=basic("alice"))).status == 200
+        assert not secured.applied()
     assert messages(caplog) == ["failed to load web configuration; keeping the previous one"]
     assert str(place.file) in caplog.records[0].__dict__["error"]
     place.write(users("bob"))
     assert (await secured.get(authorization=basic("alice"))).status == 401
     assert (await secured.get(authorization=basic("bob"))).status == 200
+    assert secured.applied()
 
 
 async def test_tls_is_not_switched_off_while_running(
@@ -330,10 +337,26 @@ async def test_half_a_rotation_keeps_the_old_pair(
             (place.folder / "server.key").write_bytes(halfway)
         async with connect(secured.server, place.client()) as client:
             assert serial(client) == old
+        assert not secured.applied()
     assert messages(caplog) == ["failed to load web configuration; keeping the previous one"] * 4
     (place.folder / "server.key").write_bytes(new_key)
     async with connect(secured.server, place.client()) as client:
         assert serial(client) != old
+    assert secured.applied()
+
+
+async def test_a_rotation_to_an_expired_certificate_keeps_the_one_that_is_valid(
+    secure_with: Secure, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    secured = await secure_with(TLS)
+    place.rotate(dt.datetime(2026, 1, 5, 9, 30))  # noqa: DTZ001  trustme takes it for UTC
+    assert (await secured.get(tls=place.client())).status == 200
+    assert not secured.applied()
+    (error,) = [record.__dict__["error"] for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "tls_server_config: the certificate expired on Jan  5 09:30:00 2026 GMT" in error
+    place.rotate()
+    assert (await secured.get(tls=place.client())).status == 200
+    assert secured.applied()
 
 
 async def test_files_named_by_a_broken_state_are_looked_at_too(secure_with: Secure, place: Place) -> None:
@@ -365,7 +388,7 @@ async def test_another_authority_for_clients_holds_for_new_connections(
 
 
 def test_files_are_looked_at_once_a_second_at_most(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    security = Security(place.write(TLS))
+    security = Security(place.write(TLS), Instrumentation("0").web_config())
     looked: list[Path] = []
     monkeypatch.setattr("exporter.runtime.files.stamp_here", looked.append)
     for _ in range(100):
@@ -378,13 +401,16 @@ def test_files_that_do_not_respond_delay_no_request_and_the_log_says_so_once(
 ) -> None:
     monkeypatch.setattr("exporter.web.security.LOOK_AGAIN_SECONDS", 0.0)
     monkeypatch.setattr("exporter.runtime.calls.LOOP_SECONDS", 0.05)
-    security, gate = Security(place.write(TLS)), threading.Event()
-    before = security.context()
-    monkeypatch.setattr("exporter.runtime.files.stamp_here", lambda *_: gate.wait(60))
+    instrumentation, gate = Instrumentation("0"), threading.Event()
+    security = Security(place.write(TLS), instrumentation.web_config())
+    before, stamp_here = security.context(), files.stamp_here
+    monkeypatch.setattr("exporter.runtime.files.stamp_here", lambda path: gate.wait(60) and stamp_here(path))
     for _ in range(3):
         assert security.context() is before
+    assert not applied(instrumentation)
     gate.set()
-    (record,) = caplog.records
+    until(lambda: security.context() and applied(instrumentation), "the files can be checked again")
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     expected = "failed to check web configuration for changes; keeping the previous one"
     assert (record.getMessage(), vars(record)["path"]) == (expected, str(place.file))
     assert vars(record)["reason"] == "the file system does not respond"
@@ -392,7 +418,10 @@ def test_files_that_do_not_respond_delay_no_request_and_the_log_says_so_once(
 
 def test_a_start_with_errors_tells_them_all(place: Place) -> None:
     with pytest.raises(ConfigError) as caught:
-        Security(place.write("basic_auth_users: {a: b}\nhttp_server_config: {http2: true}\n"))
+        Security(
+            place.write("basic_auth_users: {a: b}\nhttp_server_config: {http2: true}\n"),
+            Instrumentation("0").web_config(),
+        )
     assert [(error.line, error.path) for error in caught.value.errors] == [
         (1, "basic_auth_users.a"),
         (2, "http_server_config.http2"),
