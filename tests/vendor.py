@@ -214,6 +214,7 @@ async def exporter(
     *,
     offset: float = 0.1,
     shard: Shard = WHOLE,
+    replicas: int = 1,
     clock: Clock = SYSTEM_CLOCK,
     grace: float = 1,
     registry: Registry = BUILT_IN,
@@ -229,6 +230,7 @@ async def exporter(
         timeout_offset=offset,
         shutdown_timeout=grace,
         shard=shard,
+        replicas=replicas,
         registry=registry,
     )
     service = Service(file, options, clock=clock)

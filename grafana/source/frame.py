@@ -62,8 +62,9 @@ def exporters(size: tuple[int, int], of: Callable[[str], str] = raw) -> stat.Pan
     """Whether the exporter is scraped: without it, all other panels have no data."""
     text = Text(
         "Exporters",
-        "Exporters that respond to Prometheus, of those that it scrapes. While none does, no job is watched, "
-        "and the other panels have no data: check the process, its log, and the page Targets of Prometheus.",
+        "Exporters that respond to Prometheus, of those that there should be. While none does, no job is "
+        "watched, and the other panels have no data: check the process, its log, and the page Targets of "
+        "Prometheus.",
         "none found",
     )
     colors = {"0.*|not.*": "red", r"(\d+) of \1": "green", ".*": "orange"}

@@ -170,11 +170,17 @@ def share(good: str, all_: str, label: str, *by: str) -> str:
 
 
 def exporters_up(of: Callable[[str], str] = raw) -> str:
-    """One series whose label exporters is such as "1 of 2", or "not scraped" if one was within a day."""
+    """One series whose label exporters is such as "1 of 2", or "not scraped" if one was within a day.
+
+    A replica or a shard whose pod is gone is no target: those that are up report how many there should be.
+    """
     up = exporters(of)
+    wanted = f"{of('remote_job_exporter_replicas')} * {of('remote_job_exporter_shards')}"
+    targets = f'label_replace(count({up}), "of", "targets", "", "")'
+    all_ = f"max({targets} or sum(max by (cluster, namespace, job) ({wanted})))"
     seen = f"group(last_over_time({of('remote_job_exporter_build_info')}[1d]))"
     gone = f'label_replace({seen}, "exporters", "not scraped", "", "")'
-    return f"{share(f'sum({up})', f'count({up})', 'exporters')} or on () {gone}"
+    return f"{share(f'sum({up})', all_, 'exporters')} or on () {gone}"
 
 
 def firing(*matchers: str) -> str:

@@ -1,11 +1,11 @@
 """Incidents, staged beside each other in one real Prometheus: each is a scrape job.
 
-Two exporters read three systems: `calm`, `refused`, whose credentials are refused, and `broken`, which
+Three exporters read three systems: `calm`, `refused`, whose credentials are refused, and `broken`, which
 answers 503. A scrape job keeps the systems of its incident.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ class Incident:
         systems: those that it keeps.
         alive: scrapes the exporter that answers to the end.
         dies: scrapes the exporter that ends after a while.
+        replicas: how many exporters there should be, of which Prometheus finds one.
         rules: whether the rules are loaded.
     """
 
@@ -32,6 +33,7 @@ class Incident:
     systems: tuple[str, ...] = ("calm",)
     alive: bool = True
     dies: bool = False
+    replicas: int = 1
     rules: bool = True
 
     @property
@@ -48,10 +50,11 @@ NORMAL = Incident("normal")
 NO_RULES = Incident("norules", rules=False)
 DOWN = Incident("exporterdown", alive=False, dies=True)
 PAIR = Incident("pair", dies=True)
+PENDING = Incident("pending", replicas=2)
 CREDENTIALS = Incident("credentials", ("calm", "refused"))
 BROKEN = Incident("docs503", ("calm", "broken"))
 NOTHING = Incident("nothing", (), alive=False)
-INCIDENTS = (NORMAL, NO_RULES, DOWN, PAIR, CREDENTIALS, BROKEN, NOTHING)
+INCIDENTS = (NORMAL, NO_RULES, DOWN, PAIR, PENDING, CREDENTIALS, BROKEN, NOTHING)
 
 
 def _answer(asked: Asked) -> Told:
@@ -64,8 +67,8 @@ def _answer(asked: Asked) -> Told:
     return Told(caps())
 
 
-def _scraped(incident: Incident, alive: Exporter, dies: Exporter) -> dict[str, object]:
-    targets = [dies.url] * incident.dies + [alive.url] * incident.alive
+def _scraped(incident: Incident, alive: Mapping[int, Exporter], dies: Exporter) -> dict[str, object]:
+    targets = [dies.url] * incident.dies + [alive[incident.replicas].url] * incident.alive
     systems = "|".join(("", *incident.systems))
     keep = {"source_labels": ["system"], "regex": systems, "action": "keep"}
     return static(incident.name, *targets, metric_relabel_configs=[keep])
@@ -85,7 +88,10 @@ async def staged(folder: Path, prometheus: str) -> AsyncIterator[Prometheus]:
         config = "systems:\n" + "".join(
             caps_config(f"{playing.url}/{name}", 2, name=name) for name in ("calm", "refused", "broken")
         )
-        alive = await stack.enter_async_context(exporter(config, folder))
+        alive = {
+            replicas: await stack.enter_async_context(exporter(config, folder, replicas=replicas))
+            for replicas in (1, 2)
+        }
         dying = AsyncExitStack()
         stack.push_async_exit(dying)
         dies = await dying.enter_async_context(exporter(config, folder))

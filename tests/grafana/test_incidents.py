@@ -20,6 +20,7 @@ from tests.grafana.incidents import (
     NORMAL,
     NOTHING,
     PAIR,
+    PENDING,
     Incident,
     staged,
 )
@@ -40,6 +41,7 @@ TILES = (
     (DOWN, ("job",), "", "Job", "p/0/en", "grey"),
     (DOWN, ("job",), "", "Vendor status", "no word", "grey"),
     (PAIR, EVERYWHERE, "", "Exporters", "1 of 2", "orange"),
+    (PENDING, EVERYWHERE, "", "Exporters", "1 of 2", "orange"),
     (PAIR, ("job",), "", "State", "running", "blue"),
     (CREDENTIALS, ("overview",), "", "Systems", "1 down", "red"),
     (CREDENTIALS, ("overview",), "", "Unreadable", "2", "orange"),
