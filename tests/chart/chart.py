@@ -20,6 +20,7 @@ CI_VALUES = sorted(CHART.glob("ci/*-values.yaml"))
 KUBERNETES = ("1.25", "1.31", "1.37")
 APIS = (
     "autoscaling.k8s.io/v1/VerticalPodAutoscaler",
+    "cilium.io/v2/CiliumNetworkPolicy",
     "external-secrets.io/v1/ExternalSecret",
     "gateway.networking.k8s.io/v1/HTTPRoute",
     "grafana.integreatly.org/v1beta1/GrafanaDashboard",

@@ -30,6 +30,7 @@ pytestmark = [
 
 # By which value an object is switched off whose API the cluster lacks.
 SWITCHES = {
+    "CiliumNetworkPolicy": "networkPolicy",
     "VerticalPodAutoscaler": "verticalPodAutoscaler",
     "ExternalSecret": "externalSecret",
     "PodMonitor": "podMonitor",

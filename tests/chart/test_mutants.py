@@ -56,7 +56,7 @@ LOOKS = {
         ("addresses", "04-", "templates/scrapeconfig.yaml", "-headless", ""),
         ("addresses", "08-", "templates/probe.yaml", "path: /probe", "path: /metrics"),
         ("references", "04-", "templates/statefulset.yaml", "-headless", "-pods"),
-        ("references", "07-", "templates/grafanadashboards.yaml", "key: remote-job-", "key: "),
+        ("references", "07-", "templates/grafanadashboards.yaml", "key: {{", "key: x{{"),
         ("backends", "10-", "templates/ingress.yaml", "name: http", "name: metrics"),
         ("fields", "06-", "templates/probe.yaml", "staticConfig:", "static_config:"),
     ],

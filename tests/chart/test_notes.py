@@ -12,6 +12,9 @@ CONFIGURED = {"existingConfigMap": {"name": "jobs"}}
 WATCHED = {**CONFIGURED, "serviceMonitor": ON, "operatorLabels": {"release": "prometheus"}}
 USERS = {"config": {"basic_auth_users": {"prometheus": "$2y$10$abc"}}}
 USER = {"username": {"name": "scraper", "key": "user"}, "password": {"name": "scraper", "key": "password"}}
+TLS = {"tls": {"secretName": "tls"}}
+HOSTS = {**ON, "hosts": [{"host": "jobs.example.com", "paths": [{"path": "/"}]}]}
+GATEWAY = {**ON, "parentRefs": [{"name": "gateway"}]}
 TARGETS = {**ON, "targets": [{"name": "live", "system": "docs", "keys": {"id": "1"}}]}
 
 
@@ -34,6 +37,9 @@ PLAIN = notes(WATCHED).strip()
             {**WATCHED, "webConfig": USERS, "probe": {**TARGETS, "basicAuth": USER}},
             "(401)\nby: serviceMonitor.",
         ),
+        ({**WATCHED, "ingress": HOSTS}, "The Ingress can be used without a password"),
+        ({**WATCHED, "route": {"main": GATEWAY}, "webConfig": TLS}, "The HTTPRoute can be"),
+        ({**WATCHED, "ingress": HOSTS, "service": {"type": "NodePort"}}, "The Ingress and the NodePort can"),
         ({**CONFIGURED, "prometheusRule": ON}, "RemoteJobExporterDown will fire"),
         ({**CONFIGURED, "prometheusRule": ON, "probe": TARGETS}, "RemoteJobExporterDown will fire"),
     ],
@@ -48,6 +54,8 @@ def test_what_is_missing_is_told(values: dict[str, Any], told: str) -> None:
         {"replicas": 2, "kind": "StatefulSet", "sharding": ON},
         {"webConfig": {**USERS, "basicAuth": {"secretName": "scraper"}}},
         {"webConfig": USERS, "serviceMonitor": {**ON, "basicAuth": USER}},
+        {"webConfig": USERS, "monitors": {"authorization": {"type": "Bearer"}}, "ingress": HOSTS},
+        {"webConfig": {"existingSecret": {"name": "web"}}, "route": {"main": GATEWAY}},
         {"prometheusRule": ON},
         {"prometheusRule": ON, "serviceMonitor": {}, "podMonitor": ON},
     ],

@@ -35,6 +35,7 @@ EXISTING: Contents = {
     },
     "remote-jobs-private": {"private.yaml": PRIVATE},
     "caps": {"token": "t"},
+    "builds": {"builds": "b"},
     "huawei": {"access-key": "a", "secret-key": "s"},
     "demo-remote-job-exporter-credentials": {"itwin": "i", "xmc": "x", "crafter": "c"},
 }

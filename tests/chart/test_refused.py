@@ -98,6 +98,23 @@ def test_a_second_source_of_the_configuration_needs_a_key_as_files_would_replace
         assert refusal({one: NAMED}) == refusal({one: KEYED}) == ""
 
 
+def test_two_ways_to_log_in_are_refused() -> None:
+    bearer = {"authorization": {"credentials": {"name": "scraper", "key": "token"}}}
+    user = {"username": {"name": "scraper", "key": "user"}}
+    for other in ({"probe": {"basicAuth": user}}, {"webConfig": {"basicAuth": {"secretName": "scraper"}}}):
+        assert "Prometheus sends one of them" in refusal({"monitors": bearer, **other})
+        assert refusal(other) == ""
+
+
+def test_egress_by_host_name_is_refused_where_no_host_is_known() -> None:
+    policy = {**ON, "flavor": "cilium"}
+    for values in ({"existingSecret": NAMED}, {**CONFIG, "existingConfigMap": KEYED}):
+        assert "networkPolicy.egress.hosts" in refusal({**values, "networkPolicy": policy})
+        known = {**policy, "egress": {"hosts": ["api.example.com"]}}
+        assert refusal({**values, "networkPolicy": known}) == ""
+    assert refusal({**CONFIG, "networkPolicy": policy}) == ""
+
+
 def test_two_credentials_that_would_be_one_file_are_refused() -> None:
     first = {"secretName": "a", "key": "token"}
     fetched = {**STORE, "data": [{"secretKey": "token", "remoteRef": {"key": "a"}}]}

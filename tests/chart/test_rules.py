@@ -141,6 +141,13 @@ def test_the_interval_is_that_of_the_group() -> None:
     assert [group["interval"] for group in rendered(interval="2m")["spec"]["groups"]] == ["2m"]
 
 
+def test_a_further_release_loads_only_the_alert_on_its_own_up() -> None:
+    """Two releases with all rules would record each series twice."""
+    (one,) = rules(rendered(scope="release"))
+    assert one == alerts()["RemoteJobExporterDown"]
+    assert 'up{job="demo-remote-job-exporter",namespace="mon"}' in one["expr"]
+
+
 def test_rules_of_ones_own_make_a_group_of_their_own() -> None:
     own = {"alert": "Mine", "expr": "up == 0", "annotations": {"summary": "{{ $labels.instance }}"}}
     first, second = rendered(extraRules=[own])["spec"]["groups"]

@@ -1,5 +1,7 @@
 """Errors that charts of other exporters have made, each by a sentence that says what holds here."""
 
+import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -127,6 +129,26 @@ def test_each_dashboard_can_go_alone_as_it_has_a_config_map_of_its_own() -> None
     maps = render({"dashboards": ON}).all("ConfigMap")
     files = sorted((ROOT / "grafana/dashboards").glob("*.json"))
     assert [list(one["data"]) for one in maps] == [[f"remote-job-{file.name}"] for file in files]
+
+
+def test_dashboards_of_two_releases_have_no_file_uid_or_title_in_common() -> None:
+    def boards(suffix: str) -> dict[str, Any]:
+        maps = render({"dashboards": {**ON, "suffix": suffix}}).all("ConfigMap")
+        return {file: json.loads(text) for one in maps for file, text in one["data"].items()}
+
+    first, second = boards(""), boards("second")
+    for key in ("uid", "title"):
+        assert not {board[key] for board in first.values()} & {board[key] for board in second.values()}
+    assert not first.keys() & second.keys()
+    assert len(second) == len(first) == len({board["uid"] for board in second.values()})
+    links = set(re.findall(r"/d/([a-z-]+)", json.dumps(second)))
+    assert links
+    assert links <= {board["uid"] for board in second.values()}
+    link = "https://g.example.com/d/"
+    told = {"dashboards": {"suffix": "second"}, "prometheusRule": {**ON, "dashboardUrl": link}}
+    found = set(re.findall(f"{link}([a-z-]+)", str(render(told).one("PrometheusRule"))))
+    assert found
+    assert found <= {board["uid"] for board in second.values()}
 
 
 def doubled_keys(rendered: Rendered) -> list[str]:

@@ -131,6 +131,8 @@ _CHART = helm_python.Chart.load(CHART)
 ALSO = {
     "podDisruptionBudget.minAvailable": {str, int},
     "podDisruptionBudget.maxUnavailable": {str, int},
+    "hostUsers": {str, bool},
+    "monitors.enableHttp2": {str, bool},
     "web.timeoutOffset": {int, float},
     "web.shutdownTimeout": {int, float},
 }

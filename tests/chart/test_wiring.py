@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from exporter.config import json_schema
 from tests.chart import wiring
-from tests.chart.chart import render
+from tests.chart.chart import CHART, render
 from tests.chart.matrix import CASES, NEWEST, Case, case, none, selects, title
 from tests.chart.wiring import Place
 
@@ -55,7 +56,8 @@ def _outward(found: Case) -> Iterator[int]:
 
 
 def test_a_network_policy_lets_scrapes_in_and_names_and_vendors_out() -> None:
-    looked_at = [found for found in CASES if found.of("NetworkPolicy")]
+    policies = [found for found in CASES if found.of("NetworkPolicy")]
+    looked_at = [found for found in policies if not found.of("CiliumNetworkPolicy")]
     assert {port for found in looked_at for port in _outward(found)} >= {443, 8443, 3128, 3129}
     for found in looked_at:
         (policy,) = found.of("NetworkPolicy")
@@ -76,29 +78,77 @@ def test_a_network_policy_for_chosen_peers_lets_the_pod_of_helm_test_in_as_well(
     assert [selects(labels, tester.labels) for labels in allowed] == [True]
 
 
+SYSTEM = {
+    "provider": "json",
+    "base_url": "https://ci.example.com",
+    "read": {"path": "/{id}", "state": "state", "states": {"failed": ["BAD"]}},
+    "jobs": [{"id": "1"}],
+}
+LOGIN = {"client_id": "x", "client_secret": {"file": "credentials/x"}}
+
+
 @pytest.mark.parametrize(
     ("system", "port"),
     [
+        ({}, 443),
+        ({"base_url": "http://ci.example.com"}, 80),
         ({"base_url": "https://caps.example.com:8443/docs"}, 8443),
         ({"base_url": "http://[2001:db8::1]:8080"}, 8080),
         ({"proxy_url": "http://user@proxy.example.com:3128"}, 3128),
-        ({"auth": {"type": "oauth2", "token_url": "https://login.example.com:9443/token"}}, 9443),
+        ({"auth": {"type": "oauth2", "token_url": "https://login.example.com:9443/token", **LOGIN}}, 9443),
+        ({"auth": {"type": "login", "url": "https://login.example.com:9444", "token": "t"}}, 9444),
     ],
 )
 def test_a_port_in_any_address_of_the_configuration_is_open_outwards(
     system: dict[str, Any], port: int
 ) -> None:
-    complete = {
-        "provider": "json",
-        "base_url": "https://ci.example.com",
-        "read": {"path": "/{id}", "state": "state", "states": {"failed": ["BAD"]}},
-        "jobs": [{"id": "1"}],
-        **system,
-    }
-    if "auth" in system:
-        complete["auth"] = {**system["auth"], "client_id": "x", "client_secret": {"file": "credentials/x"}}
-    values = {"networkPolicy": {"enabled": True}, "config": {"systems": {"other": complete}}}
+    policy = {"enabled": True, "egress": {"ports": []}}
+    values = {"networkPolicy": policy, "config": {"systems": {"other": {**SYSTEM, **system}}}}
     assert (port, "TCP") in _ports(render(values).one("NetworkPolicy")["spec"]["egress"])
+
+
+def test_cilium_opens_exactly_the_hosts_of_the_configuration() -> None:
+    found = case("12-")
+    (policy,), (plain,) = found.of("CiliumNetworkPolicy"), found.of("NetworkPolicy")
+    assert plain["spec"]["policyTypes"] == ["Ingress"], "its rule for DNS would hide the names from Cilium"
+    assert Place(found).hears(policy["spec"]["endpointSelector"]["matchLabels"])
+    dns, *hosts = policy["spec"]["egress"]
+    assert dns["toPorts"] == [
+        {"ports": [{"port": "53", "protocol": "ANY"}], "rules": {"dns": [{"matchPattern": "*"}]}}
+    ]
+    opened = {
+        (next(iter(peer.values())) if isinstance(peer, dict) else peer, int(port["port"]))
+        for rule in hosts
+        for peer in rule.get("toFQDNs") or rule.get("toCIDR") or []
+        for port in rule["toPorts"][0]["ports"]
+    }
+    assert opened == {
+        ("10.1.2.3/32", 3128),
+        ("2001:db8::1/128", 3128),
+        ("api.example.com", 443),
+        ("login.example.com", 8443),
+        ("sso.example.com", 443),
+        ("cdn.example.com", 443),
+        ("*.example.org", 443),
+    }
+    # What is inside of the cluster has no name for Cilium, and another port than its Service.
+    assert [rule for rule in hosts if "toEntities" in rule] == [{"toEntities": ["cluster", "kube-apiserver"]}]
+
+
+def test_each_address_that_a_system_can_have_is_known_to_the_policies() -> None:
+    """A new key of the exporter with an address has to be added to the template."""
+
+    def keys(schema: Any) -> Iterator[str]:
+        for key, below in schema.get("properties", {}).items():
+            if below.get("format") in {"uri", "uri-reference"}:
+                yield key
+
+    schema = json_schema()
+    found = {key for one in schema["$defs"].values() for key in keys(one)}
+    template = (CHART / "templates/_network.tpl").read_text(encoding="utf-8")
+    # The page of a job is for people.
+    assert found > {"link"}
+    assert [key for key in sorted(found - {"link"}) if f'"{key}"' not in template] == []
 
 
 def test_the_service_account_that_pods_name_is_made_or_was_asked_for() -> None:

@@ -15,6 +15,19 @@
 {{- fail "webConfig.tls.enabled needs a certificate: set webConfig.tls.secretName, config or existingSecret" }}
 {{- end }}
 {{- end }}
+{{- if .Values.monitors.authorization }}
+{{- range $key := list "serviceMonitor" "podMonitor" "probe" "scrapeConfig" }}
+{{- if or $.Values.webConfig.basicAuth.secretName (get $.Values $key).basicAuth }}
+{{- fail "monitors.authorization excludes webConfig.basicAuth and the basicAuth of monitors: Prometheus sends one of them" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.networkPolicy }}
+{{- $existing := or $.Values.existingConfigMap.name $.Values.existingSecret.name }}
+{{- if and .enabled (eq .flavor "cilium") $existing (not (or .egress.hosts .egress.to .egress.extra)) }}
+{{- fail "networkPolicy.flavor cilium: the chart does not know the addresses in existingConfigMap and existingSecret; set their hosts in networkPolicy.egress.hosts" }}
+{{- end }}
+{{- end }}
 {{- $files := list }}
 {{- range .Values.credentials }}
 {{- $files = append $files (get . "name" | default .key) }}

@@ -23,8 +23,20 @@ interval: {{ . }}
 scrapeTimeout: {{ . }}
 {{- end }}
 honorLabels: {{ .honorLabels }}
+{{- include "remote-job-exporter.proxied" (list $root "enableHttp2") }}
 {{- include "remote-job-exporter.access" (list $root .) }}
 {{- include "remote-job-exporter.relabelings" . }}
+{{- end }}
+{{- end }}
+
+{{/* What is between Prometheus and the exporter: list of the root and the name of the field for HTTP/2. */}}
+{{- define "remote-job-exporter.proxied" -}}
+{{- $monitors := (index . 0).Values.monitors }}
+{{- with $monitors.proxyUrl }}
+proxyUrl: {{ . }}
+{{- end }}
+{{- with $monitors.enableHttp2 | toString }}
+{{ index $ 1 }}: {{ . }}
 {{- end }}
 {{- end }}
 

@@ -1,22 +1,63 @@
-{{/* Egress ports, as JSON: those of the values and those in addresses. */}}
-{{- define "remote-job-exporter.egressPorts" -}}
-{{- $addresses := list .Values.proxy.http .Values.proxy.https }}
+{{/* Addresses that the exporter requests, as JSON: a list of {host, port}. */}}
+{{- define "remote-job-exporter.addresses" -}}
+{{- $urls := list .Values.proxy.http .Values.proxy.https }}
 {{- range $system := get (.Values.config | default dict) "systems" | default dict }}
 {{- $login := get $system "auth" | default dict }}
-{{- $addresses = append $addresses (get $system "base_url") }}
-{{- $addresses = append $addresses (get $system "proxy_url") }}
-{{- $addresses = append $addresses (get $login "token_url") }}
+{{- $urls = concat $urls (list (get $system "base_url") (get $system "proxy_url")) }}
+{{- $urls = concat $urls (list (get $login "token_url") (get $login "url")) }}
 {{- end }}
+{{- $addresses := list }}
+{{- range compact $urls }}
+{{- with urlParse . }}
+{{- if .host }}
+{{- $port := regexFind ":[0-9]+$" .host | trimPrefix ":" | default (eq .scheme "https" | ternary "443" "80") }}
+{{- $addresses = append $addresses (dict "host" (lower .hostname) "port" $port) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- uniq $addresses | toJson }}
+{{- end }}
+
+{{/* Egress ports, as JSON: those of the values and those of addresses. */}}
+{{- define "remote-job-exporter.egressPorts" -}}
 {{- $ports := list }}
 {{- range .Values.networkPolicy.egress.ports }}
 {{- $ports = append $ports (int .) }}
 {{- end }}
-{{- range compact $addresses }}
-{{- with regexFind ":[0-9]+$" (urlParse .).host }}
-{{- $ports = append $ports (trimPrefix ":" . | int) }}
-{{- end }}
+{{- range include "remote-job-exporter.addresses" . | fromJsonArray }}
+{{- $ports = append $ports (int .port) }}
 {{- end }}
 {{- uniq $ports | toJson }}
+{{- end }}
+
+{{/* Egress rules of Cilium, as JSON: one for each address, and one for the hosts of the values. */}}
+{{- define "remote-job-exporter.hostRules" -}}
+{{- $rules := list }}
+{{- range include "remote-job-exporter.addresses" . | fromJsonArray }}
+{{- $ports := list (dict "ports" (list (dict "port" .port "protocol" "TCP"))) }}
+{{- if contains ":" .host }}
+{{- $rules = append $rules (dict "toCIDR" (list (printf "%s/128" .host)) "toPorts" $ports) }}
+{{- else if regexMatch "^[0-9.]+$" .host }}
+{{- $rules = append $rules (dict "toCIDR" (list (printf "%s/32" .host)) "toPorts" $ports) }}
+{{- else if regexMatch "(^[^.]+|[.]svc|[.]cluster[.]local)[.]?$" .host }}
+{{- /* Names do not apply to pods, and ports are those behind the Service, which this chart does not know. */}}
+{{- $rules = append $rules (dict "toEntities" (list "cluster" "kube-apiserver")) }}
+{{- else }}
+{{- $rules = append $rules (dict "toFQDNs" (list (dict "matchName" .host)) "toPorts" $ports) }}
+{{- end }}
+{{- end }}
+{{- $names := list }}
+{{- range .Values.networkPolicy.egress.hosts }}
+{{- $names = append $names (dict (contains "*" . | ternary "matchPattern" "matchName") .) }}
+{{- end }}
+{{- $ports := list }}
+{{- range .Values.networkPolicy.egress.ports }}
+{{- $ports = append $ports (dict "port" (toString .) "protocol" "TCP") }}
+{{- end }}
+{{- if $names }}
+{{- $rules = append $rules (dict "toFQDNs" $names "toPorts" (list (dict "ports" $ports))) }}
+{{- end }}
+{{- uniq $rules | toJson }}
 {{- end }}
 
 {{/* Those of the pod of `helm test`, which no Service may select. */}}

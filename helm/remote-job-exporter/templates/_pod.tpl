@@ -13,6 +13,9 @@ spec:
   automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
   {{- /* Variables of Services would have the prefix of the exporter's own. */}}
   enableServiceLinks: false
+  {{- with .Values.hostUsers | toString }}
+  hostUsers: {{ . }}
+  {{- end }}
   {{- with include "remote-job-exporter.imagePullSecrets" . | trim }}{{ nindent 2 . }}{{ end }}
   {{- with include "remote-job-exporter.scheduling" . | trim }}{{ nindent 2 . }}{{ end }}
   {{- with .Values.topologySpreadConstraints }}

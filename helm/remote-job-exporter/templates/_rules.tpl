@@ -5,6 +5,7 @@ templates in them are Prometheus's. */}}
 {{- $disabled := $own.disabled | default dict }}
 {{- $overrides := $own.overrides | default dict }}
 {{- $groups := (include "remote-job-exporter.rulesText" . | fromYaml).groups }}
+{{- $up := include "remote-job-exporter.scraped" . }}
 {{- $known := dict }}
 {{- $fitted := list }}
 {{- range $group := $groups }}
@@ -12,7 +13,9 @@ templates in them are Prometheus's. */}}
 {{- range $rule := $group.rules }}
 {{- $alert := get $rule "alert" }}
 {{- $_ := set $known $alert true }}
-{{- if not $alert }}
+{{- if and (eq $own.scope "release") (not (contains $up $rule.expr)) }}
+{{- /* Those of another release cover this one. */}}
+{{- else if not $alert }}
 {{- $rules = append $rules $rule }}
 {{- else if not (get $disabled $alert) }}
 {{- $rules = append $rules (include "remote-job-exporter.alert" (list $own (get $overrides $alert) $rule) | fromYaml) }}
@@ -38,7 +41,7 @@ templates in them are Prometheus's. */}}
 {{- $own := .Values.prometheusRule }}
 {{- $exporters := prepend $own.droppedLabels "instance" | uniq }}
 {{- $runbooks := "https://github.com/remote-job-exporter/remote-job-exporter/blob/main/docs/on-call/alerts/" }}
-{{- .Files.Get "files/rules.yaml"
+{{- include "remote-job-exporter.dashboardLinks" (list . (.Files.Get "files/rules.yaml"))
   | replace $runbooks (printf "%s/" (trimSuffix "/" $own.runbookUrl))
   | replace "instance, pod, container, endpoint, service, namespace" "DROPPED_LABELS"
   | replace "instance, pod, container, endpoint, service" (without $exporters "namespace" | join ", ")

@@ -71,8 +71,13 @@ tlsConfig:
 {{- $user = dict "username" $name "password" (dict "name" .secretName "key" .passwordKey) }}
 {{- end }}
 {{- end }}
+{{- if $root.Values.monitors.authorization }}
+authorization:
+  {{- toYaml $root.Values.monitors.authorization | nindent 2 }}
+{{- else }}
 {{- with $own.basicAuth | default $user }}
 basicAuth:
   {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end }}
