@@ -1,7 +1,6 @@
 """Times as servers send them, as Unix time; ``None`` for anything that is not certainly one."""
 
 import re
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -45,14 +44,21 @@ def moment(value: object) -> float | None:
     less, with which servers write that there is no time, are 0.
     """
     if isinstance(value, str):
-        if value[10:11] == "T":  # most texts; the parser of the standard library is ten times as fast
-            with suppress(ValueError, OverflowError):
-                return _unix_time(datetime.fromisoformat(value))
+        # Most texts. The parser of the standard library is ten times as fast.
+        if value[10:11] == "T" and (found := _iso(value)) is not None:
+            return found
         text = value.strip()
         if len(text) > MAX_LENGTH:
             return None
         return _stamp(float(text)) if _STAMP.fullmatch(text) else _written(text)
     return _stamp(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _iso(text: str) -> float | None:
+    try:
+        return _unix_time(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _stamp(number: float) -> float | None:

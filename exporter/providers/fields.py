@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from exporter.model.dates import moment
 from exporter.providers import values
-from exporter.providers.values import MAX_TEXT
+from exporter.providers.values import MAX_COUNT, MAX_TEXT
 
 Value = TypeVar("Value")
 
@@ -60,16 +60,27 @@ class Fields:
             self.note(name, f"the value is not {allowed}")
         return result
 
+    # The methods below look at the usual value first: most fields of most responses have it.
+
     def text(self, name: str, limit: int = MAX_TEXT) -> str:
         """As `values.text`."""
-        return self.read(name, lambda value: _text(value, limit), "text") or ""
+        value = self.raw.get(name)
+        if value is None or isinstance(value, str):
+            return values.text(value, limit)
+        return self.read(name, _nothing, "text") or ""
 
     def flag(self, name: str) -> bool | None:
         """As `values.flag`."""
-        return self.read(name, values.flag, "true or false")
+        value = self.raw.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        return self.read(name, _nothing, "true or false")
 
     def count(self, name: str) -> int | None:
         """As `values.count`."""
+        value = self.raw.get(name)
+        if value is None or (type(value) is int and 0 <= value <= MAX_COUNT):
+            return value
         return self.read(name, values.count, "a whole number from 0")
 
     def ratio(self, name: str, full: float = 1.0) -> float | None:
@@ -84,8 +95,11 @@ class Fields:
         """The fields of the objects under these names together; those of the later ones take precedence."""
         together: Mapping[str, Any] = {}
         for name in names:
-            found = self.read(name, _object, "an object") or {}
-            together = {**together, **found} if together else found
+            found = self.raw.get(name)
+            if not isinstance(found, dict):
+                self.read(name, _nothing, "an object")
+            else:
+                together = {**together, **found} if together else found
         return self.inside(together, names[-1])
 
     def inside(self, body: object, name: str) -> "Fields":
@@ -93,9 +107,5 @@ class Fields:
         return Fields(body, f"{self._place}{name}.", self._notes)
 
 
-def _text(value: object, limit: int) -> str | None:
-    return values.text(value, limit) if isinstance(value, str) else None
-
-
-def _object(value: object) -> Mapping[str, Any] | None:
-    return value if isinstance(value, dict) else None
+def _nothing(_: object) -> None:
+    """Converts no value: the field has one of a wrong type."""
