@@ -4,7 +4,7 @@ A provider makes a `Request` and reads a `Response`; the transport makes the `Re
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -78,7 +78,8 @@ class Request(Struct, frozen=True, gc=False):
 class Timing(Struct, frozen=True, gc=False):
     """How long each phase took, in seconds; 0 for the phases that a reused connection skips.
 
-    ``first_byte`` is the time from sending until the response begins; ``total`` is the whole transfer.
+    All phases are 0 if only ``total`` was measured, as it is without a trace. ``first_byte`` is the time
+    from sending until the response begins; ``total`` is the whole transfer.
     """
 
     name_lookup: float = 0.0
@@ -92,12 +93,15 @@ class Headers(Mapping[str, str]):
     """Headers of a response by lower-case name, repeated ones joined by ``", "``.
 
     The raw lines are parsed on first use: the headers of most responses are never read.
+
+    Args:
+        raw: the lines as they were received.
     """
 
-    __slots__ = ("_fields", "_lines", "_lower", "_older")
+    __slots__ = ("_fields", "_lower", "_older", "raw")
 
-    def __init__(self, lines: Sequence[bytes] = (), older: "Headers | None" = None) -> None:
-        self._lines = lines
+    def __init__(self, raw: bytes = b"", older: "Headers | None" = None) -> None:
+        self.raw = raw
         self._older = older
         self._lower: bytes | None = None
         self._fields: dict[str, list[str]] | None = None
@@ -108,17 +112,12 @@ class Headers(Mapping[str, str]):
             self._lower = self.raw.lower()
         return any(map(self._lower.__contains__, words))
 
-    @property
-    def raw(self) -> bytes:
-        """The lines as they were received."""
-        return b"".join(self._lines)
-
     def over(self, older: "Headers") -> "Headers":
         """These, of a 304, and those of the older response that it confirms, except for the same ones.
 
         What describes the body stays as it was. The raw lines are those of the 304.
         """
-        return Headers(self._lines, older)
+        return Headers(self.raw, older)
 
     def every(self, name: str) -> list[str]:
         """Each value of a header that may be repeated (``set-cookie``)."""
@@ -139,19 +138,19 @@ class Headers(Mapping[str, str]):
 
     def _parsed(self) -> dict[str, list[str]]:
         if self._fields is None:
-            self._fields = _fields(self._lines)
+            self._fields = _fields(self.raw)
             if self._older is not None:
                 newer = {name: self.every(name) for name in self._fields if not name.startswith("content-")}
                 self._fields = {**{name: self._older.every(name) for name in self._older}, **newer}
         return self._fields
 
 
-def _fields(lines: Sequence[bytes]) -> dict[str, list[str]]:
+def _fields(raw: bytes) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     values: list[str] = []
     in_head = False
-    for line in lines:
-        text = line.decode("latin-1").rstrip("\r\n")
+    for line in raw.decode("latin-1").split("\n"):
+        text = line.rstrip("\r")
         if not in_head:
             # Only the last header section counts: those of a proxy and of 1xx come before it.
             # What follows it are trailers, which are not headers.

@@ -25,7 +25,7 @@ BUFFER_BYTES = 1024
 of which is a call of a callback, that takes 10 ms; with its default of 16 KiB it would take 100 ms.
 """
 MAX_HEADER_LINES = 1000
-"""Ten times as many as servers need. Each is a call of a callback as well."""
+"""Ten times as many as servers need."""
 MAX_CONNECTION_SECONDS = 600
 
 _ENDED = frozenset({16, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR})
@@ -72,9 +72,8 @@ class Handle:
         self._hides_query = hides_query
         self._method = self._url = ""
         # Not a list: a server can send a body in pieces of one byte, each of which would be an object.
-        self._body = bytearray()
-        self._head: list[bytes] = []
-        self._body_limit = self._body_left = self._head_left = 0
+        self._body, self._head = bytearray(), bytearray()
+        self._body_limit = self._body_left = 0
         self._set_up()
 
     def _set_up(self) -> None:
@@ -82,7 +81,8 @@ class Handle:
         _set_up_tls(self.curl, self._settings.tls, self._pem)
         _set_up_proxy(self.curl, self._settings)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
-        self.curl.setopt(pycurl.HEADERFUNCTION, self._on_head)
+        # For each line. No limit is needed here: libcurl accepts 300 kB of headers at most.
+        self.curl.setopt(pycurl.HEADERFUNCTION, self._head.extend)
         self._needs_reset = False
 
     def load(self, request: PreparedRequest, timeout: float, max_bytes: int, *, fresh: bool = False) -> None:
@@ -118,29 +118,31 @@ class Handle:
         if max_bytes != self._body_limit:
             curl.setopt(pycurl.MAXFILESIZE_LARGE, max_bytes)
         self._body_limit = self._body_left = max_bytes
-        self._head_left = MAX_HEADER_BYTES
 
-    def response(self, code: int) -> Response:
+    def response(self, code: int, *, phases: bool = False) -> Response:
         """The response of a transfer that ended with libcurl's ``code``.
+
+        Args:
+            phases: its timing has each phase, not only the total.
 
         Raises:
             Failure: the code is not 0; a `Dropped` if the request can be sent again.
         """
-        failure = self._failure(code) if code else None
-        if not code and not _is_complete(self._head):
-            detail = "the connection was closed in the middle of the response headers"
-            failure = Failure(Reason.CONNECT, f"{detail} ({self._peers(code)})")
+        head = bytes(self._head)
+        failure = None
+        if code or _is_too_large(head) or not _is_complete(head):
+            failure = self._failure(code, head)
         if _log.isEnabledFor(logging.DEBUG):
             self._log(failure)
         if failure is not None:
             raise failure
         curl = self.curl
         return Response(
-            status=curl.getinfo(pycurl.RESPONSE_CODE),
-            body=bytes(self._body),
-            headers=Headers(self._head),
-            url=self._url,
-            timing=_timing(curl),
+            curl.getinfo(pycurl.RESPONSE_CODE),
+            bytes(self._body),
+            Headers(head),
+            self._url,
+            _phases(curl) if phases else Timing(total=curl.getinfo(pycurl.TOTAL_TIME)),
         )
 
     def _log(self, failure: Failure | None) -> None:
@@ -156,7 +158,8 @@ class Handle:
     def clear(self) -> None:
         """Removes everything of the transfer, its headers too, before the next one."""
         self._method = self._url = ""
-        self._body, self._head = bytearray(), []
+        self._body.clear()
+        self._head.clear()
         if self._needs_reset:
             self.curl.reset()
             self._body_limit = 0
@@ -171,15 +174,14 @@ class Handle:
         self._body += data
         return None
 
-    def _on_head(self, line: bytes) -> int | None:
-        self._head_left -= len(line)
-        if self._head_left < 0 or len(self._head) == MAX_HEADER_LINES:
-            self._head_left = -1
-            return 0
-        self._head.append(line)
-        return None
-
-    def _failure(self, code: int) -> Failure:
+    def _failure(self, code: int, head: bytes) -> Failure:
+        if _is_too_large(head):
+            limits = f"{MAX_HEADER_BYTES} bytes or {MAX_HEADER_LINES} lines"
+            detail = f"the response headers are over {limits} ({self._peers(code)})"
+            return Failure(Reason.TOO_LARGE, detail)
+        if not code:
+            detail = "the connection was closed in the middle of the response headers"
+            return Failure(Reason.CONNECT, f"{detail} ({self._peers(code)})")
         if code == pycurl.E_BAD_FUNCTION_ARGUMENT and self._settings.tls.cert_file:
             # libcurl's number for a key that it cannot decrypt.
             code = pycurl.E_SSL_CERTPROBLEM
@@ -187,18 +189,13 @@ class Handle:
         if code == pycurl.E_WRITE_ERROR and self._body_left < 0:
             reason = Reason.TOO_LARGE
             description = f"the decoded response body is over {self._body_limit} bytes"
-        elif code == pycurl.E_WRITE_ERROR and self._head_left < 0:
-            reason = Reason.TOO_LARGE
-            description = (
-                f"the response headers are over {MAX_HEADER_BYTES} bytes or {MAX_HEADER_LINES} lines"
-            )
         elif code == pycurl.E_OPERATION_TIMEDOUT:
             seconds = self.curl.getinfo(pycurl.TOTAL_TIME)
             description = f"{description} after {seconds:.1f} s {_phase(self.curl)}"
         elif cause := _cause(self.curl, code):
             description = f"{description}: {cause}"
         detail = f"{description} ({self._peers(code)}, libcurl error {code})"
-        if code in _ENDED and not self._head and not self.curl.getinfo(pycurl.NUM_CONNECTS):
+        if code in _ENDED and not head and not self.curl.getinfo(pycurl.NUM_CONNECTS):
             return Dropped(Reason.CONNECT, detail)
         return Failure(reason, detail)
 
@@ -284,17 +281,17 @@ def _set_body(curl: pycurl.Curl, request: PreparedRequest, headers: list[bytes])
     curl.setopt(pycurl.CUSTOMREQUEST, request.method or "GET")
 
 
-def _is_complete(head: list[bytes]) -> bool:
+def _is_too_large(head: bytes) -> bool:
+    return len(head) > MAX_HEADER_BYTES or head.count(b"\n") > MAX_HEADER_LINES
+
+
+def _is_complete(head: bytes) -> bool:
     """Whether the last header section has ended; libcurl itself accepts a truncated one."""
-    for line in reversed(head):
-        if line in (b"\r\n", b"\n"):
-            return True
-        if line.startswith(b"HTTP/"):
-            break
-    return False
+    last = head.rfind(b"\nHTTP/") + 1
+    return head.find(b"\n\r\n", last) >= 0 or head.find(b"\n\n", last) >= 0
 
 
-def _timing(curl: pycurl.Curl) -> Timing:
+def _phases(curl: pycurl.Curl) -> Timing:
     # libcurl has the end of each phase, in seconds from the start; 0 if there was no such phase.
     name_lookup, connected = curl.getinfo(pycurl.NAMELOOKUP_TIME), curl.getinfo(pycurl.CONNECT_TIME)
     secured, ready = curl.getinfo(pycurl.APPCONNECT_TIME), curl.getinfo(pycurl.PRETRANSFER_TIME)

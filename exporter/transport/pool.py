@@ -1,7 +1,7 @@
 """Many transfers at a time on the event loop: libcurl's multi interface, driven by ``socket_action``.
 
-libcurl's callbacks report the sockets and the time that it waits for. They only record these: libcurl must
-not be called from a callback, so sockets are watched, and handles added or removed, after it has returned.
+libcurl's callbacks report the sockets and the time that it waits for. libcurl must not be called from a
+callback, so handles are added and removed after it has returned.
 """
 
 import asyncio
@@ -57,13 +57,12 @@ class ConnectionPool:
         self.stalled = False
         self._idle: asyncio.Future[None] | None = None
         self._sockets = Sockets(self._on_events)
-        self._changes: list[tuple[int, int]] = []
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timeout_scheduled = False
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timeout)
 
     async def send(
@@ -73,6 +72,7 @@ class ConnectionPool:
         timeout: float,  # noqa: ASYNC109  # libcurl keeps the time
         max_bytes: int,
         fresh: bool = False,
+        phases: bool = False,
     ) -> Response:
         """Sends a request, see `Handle.load`, and waits for the complete response, of any status.
 
@@ -80,6 +80,7 @@ class ConnectionPool:
             timeout: seconds for everything, including name lookup and waiting for a connection.
             max_bytes: limit of the decoded body.
             fresh: send it on a new connection.
+            phases: measure each phase.
 
         Raises:
             Failure: there is no complete response; a `Dropped` if the request can be sent again.
@@ -90,7 +91,7 @@ class ConnectionPool:
             seconds = timeout
             await self._slots.acquire()
         try:
-            return await self._transfer(request, seconds, max_bytes, fresh=fresh)
+            return await self._transfer(request, seconds, max_bytes, fresh=fresh, phases=phases)
         finally:
             self._slots.release()
 
@@ -129,7 +130,7 @@ class ConnectionPool:
             await asyncio.wait([self._idle], timeout=seconds)
 
     async def _transfer(
-        self, request: PreparedRequest, seconds: float, max_bytes: int, *, fresh: bool
+        self, request: PreparedRequest, seconds: float, max_bytes: int, *, fresh: bool, phases: bool
     ) -> Response:
         if self._closed:
             raise Failure(Reason.INTERNAL, "the connection pool is closed")
@@ -144,27 +145,39 @@ class ConnectionPool:
         self._running += 1
         self._waiting[curl] = ended = self._loop.create_future()
         try:
-            self._apply_changes()
             code = await ended
             # A timeout closes a connection of HTTP/1.1, but not one of HTTP/2, which may have other streams.
             if code == pycurl.E_OPERATION_TIMEDOUT and curl.getinfo(pycurl.ACTIVESOCKET) != pycurl.SOCKET_BAD:
                 self.stalled = True
-            return handle.response(code)
+            return handle.response(code, phases=phases)
         finally:
             self._waiting.pop(curl, None)
             self._multi.remove_handle(curl)
-            self._apply_changes()
             handle.clear()
             self._handles.append(handle)
             self._running -= 1
             if self._idle is not None and not self._running and not self._idle.done():
                 self._idle.set_result(None)
 
-    def _on_socket(self, what: int, fd: int, multi: pycurl.CurlMulti, data: object) -> None:
-        self._changes.append((fd, what))
-
     def _set_timeout(self, milliseconds: int) -> None:
-        self._due = None if milliseconds < 0 else self._loop.time() + milliseconds / 1000
+        if milliseconds < 0:
+            self._due = None
+        else:
+            self._due = self._loop.time() + milliseconds / 1000
+            self._schedule()
+
+    def _schedule(self) -> None:
+        """Schedules the timeout of libcurl, unless it is due later than what is scheduled already."""
+        due = self._due
+        if due is None or self._timeout_scheduled or self._ended:
+            return
+        if due <= self._loop.time():
+            self._timeout_scheduled = True
+            self._loop.call_soon(self._fire_timeout)
+        elif self._timer is None or due < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(due, self._timer_fired)
 
     def _on_events(self) -> None:
         for fd, events in self._sockets.events():
@@ -172,7 +185,6 @@ class ConnectionPool:
             if self._turns.is_over:
                 break
             self._socket_action(fd, events)
-        self._apply_changes()
 
     def _socket_action(self, fd: int, events: int) -> None:
         """Lets libcurl handle events of a socket, or its timeout."""
@@ -193,39 +205,25 @@ class ConnectionPool:
                 ended.set_exception(failure)
 
     def _collect_ended(self) -> None:
-        _, done, failed = self._multi.info_read()
-        for curl, code in (*((curl, 0) for curl in done), *((curl, code) for curl, code, _ in failed)):
-            ended = self._waiting.pop(curl, None)
-            if ended is not None and not ended.done():
-                ended.set_result(code)
+        _, succeeded, failed = self._multi.info_read()
+        for curl in succeeded:
+            self._has_ended(curl, 0)
+        for curl, code, _ in failed:
+            self._has_ended(curl, code)
 
-    def _apply_changes(self) -> None:
-        """Watches the sockets and the time that libcurl's callbacks have recorded."""
-        if self._ended:
-            return
-        changes, self._changes = self._changes, []
-        for fd, what in changes:
-            self._sockets.watch(fd, what)
-        due = self._due
-        if due is None or self._timeout_scheduled:
-            return
-        if due <= self._loop.time():
-            self._timeout_scheduled = True
-            self._loop.call_soon(self._fire_timeout)
-        elif self._timer is None or due < self._timer.when():
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(due, self._timer_fired)
+    def _has_ended(self, curl: pycurl.Curl, code: int) -> None:
+        ended = self._waiting.pop(curl, None)
+        if ended is not None and not ended.done():
+            ended.set_result(code)
 
     def _fire_timeout(self) -> None:
         self._timeout_scheduled = False
         self._due = None
         self._socket_action(pycurl.SOCKET_TIMEOUT, 0)
-        self._apply_changes()
 
     def _timer_fired(self) -> None:
         self._timer = None
-        self._apply_changes()
+        self._schedule()
 
 
 def _libcurl_failure(error: pycurl.error) -> Failure:

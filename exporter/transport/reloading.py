@@ -74,6 +74,7 @@ class ReloadingPool:
         timeout: float,  # noqa: ASYNC109  # libcurl keeps the time
         max_bytes: int,
         fresh: bool = False,
+        phases: bool = False,
     ) -> Response:
         """Sends a request, see `ConnectionPool.send`."""
         if self._pool is None or self._clock.monotonic() >= self._check_at:
@@ -86,7 +87,9 @@ class ReloadingPool:
             raise Failure(Reason.TLS, self._error or "the TLS files were not read in time")
         if self._pool.stalled:
             self._pool = self._replaced(self._pool.pem)
-        return await self._pool.send(request, timeout=timeout, max_bytes=max_bytes, fresh=fresh)
+        return await self._pool.send(
+            request, timeout=timeout, max_bytes=max_bytes, fresh=fresh, phases=phases
+        )
 
     async def _wait_for_files(self, seconds: float) -> None:
         """Begins a check of the files if one is due; waits for it only as long as the request can."""

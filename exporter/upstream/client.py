@@ -219,7 +219,7 @@ class Client:
         self, sent: PreparedRequest, seconds: float, max_bytes: int, trace: Trace | None
     ) -> Response:
         try:
-            response = await self._sent(sent, seconds, max_bytes)
+            response = await self._sent(sent, seconds, max_bytes, phases=trace is not None)
         except Failure as failure:
             self.rate_limit_remaining = None
             if trace is not None:
@@ -230,17 +230,17 @@ class Client:
         self.instrumentation.answered(response.status, response.timing.total)
         return response
 
-    async def _sent(self, sent: PreparedRequest, seconds: float, max_bytes: int) -> Response:
+    async def _sent(self, sent: PreparedRequest, seconds: float, max_bytes: int, *, phases: bool) -> Response:
         """The response; if the system has dropped the kept connection, that to a second request."""
         end = self.clock.monotonic() + seconds
         try:
-            return await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes)
+            return await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes, phases=phases)
         except Dropped:
             seconds = end - self.clock.monotonic()
             if seconds <= 0:
                 raise
         self.instrumentation.retried()
-        return await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes, fresh=True)
+        return await self._pool.send(sent, timeout=seconds, max_bytes=max_bytes, fresh=True, phases=phases)
 
     def _end_conditions(self, why: str) -> None:
         """Sends no condition any more: the server contradicts them, so its next 304 may be wrong as well."""

@@ -70,7 +70,7 @@ class Stored:
 
     def confirmed(self, response: Response) -> Response:
         """This response with the headers of the 304 that confirmed it (RFC 9111 section 3.2)."""
-        headers = response.headers.over(Headers(self.head.splitlines(keepends=True)))
+        headers = response.headers.over(Headers(self.head))
         return Response(200, self.body, headers, response.url, response.timing)
 
 

@@ -188,8 +188,7 @@ class Day:
             name = next(part for part in path.replace("?", "/").split("/") if part in self.vendors)
             status, headers, body = self.vendors[name].answer()
         lines = [f"HTTP/1.1 {status} Some", *(f"{key}: {value}" for key, value in headers.items())]
-        raw = [line.encode() for line in lines]
-        return Response(status, json.dumps(body).encode(), Headers(raw))
+        return Response(status, json.dumps(body).encode(), Headers("\r\n".join(lines).encode()))
 
 
 class Instant:

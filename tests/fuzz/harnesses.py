@@ -97,7 +97,7 @@ class Responses(Mapping[str, Response | Failure]):
         if not self._parts:
             return Failure(Reason.TIMEOUT)
         head, _, body = self._parts.pop(0).rpartition(b"\n\n")
-        headers = Headers([b"HTTP/1.1 200 OK", *head.splitlines()])
+        headers = Headers(b"HTTP/1.1 200 OK\n" + head)
         return Response(self._status, body, headers, self._url + path)
 
     def __iter__(self) -> Iterator[str]:
@@ -288,7 +288,7 @@ def probe_seeds() -> Iterator[bytes]:
 
 def retry_after(data: bytes) -> None:
     """The headers of a response demand no wait, or one from 0 to 15 minutes."""
-    headers = Headers([b"HTTP/1.1 429 Too Many Requests", *data[1:].splitlines()])
+    headers = Headers(b"HTTP/1.1 429 Too Many Requests\n" + data[1:])
     status = STATUSES[data[0] % len(STATUSES)] if data else 429
     wait = USUAL.wait(status, headers, NOW)
     assert wait is None or 0 <= bounded(wait) <= MAX_RETRY_AFTER, wait

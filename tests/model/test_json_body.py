@@ -28,7 +28,7 @@ def values(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def response(body: bytes, content_type: str = "application/json") -> Response:
-    return Response(200, body, Headers([b"HTTP/1.1 200 OK\r\n", b"Content-Type: %b" % content_type.encode()]))
+    return Response(200, body, Headers(b"HTTP/1.1 200 OK\r\nContent-Type: %b" % content_type.encode()))
 
 
 def numbers(value: Any) -> Iterator[float]:

@@ -73,7 +73,7 @@ def response_of(body: object = b"", status: int = 200, **headers: str) -> Respon
     """A response with these bytes, or with this value as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"{name.replace('_', '-')}: {value}".encode() for name, value in headers.items()]
-    return Response(status, raw, Headers([b"HTTP/1.1 200 OK", *lines]))
+    return Response(status, raw, Headers(b"\r\n".join([b"HTTP/1.1 200 OK", *lines])))
 
 
 def job(provider: Provider, keys: Mapping[str, object]) -> Job:

@@ -179,7 +179,7 @@ class Simulated:
         code = response.status_code
         if response.ok or code in ask.expect:
             lines = [f"{name}: {value}".encode() for name, value in response.headers.items()]
-            found = Headers([b"HTTP/1.1 200 OK", *lines])
+            found = Headers(b"\r\n".join([b"HTTP/1.1 200 OK", *lines]))
             return Response(code, response.content, found, self.base_url + self.path(system) + ask.path)
         return Failure(reason_of_status(code), status=code)
 

@@ -4,11 +4,13 @@ import asyncio
 import itertools
 import os
 import resource
+import select
 import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.runtime.compute import Turns
 from exporter.transport import ConnectionPool
+from exporter.transport.sockets import Sockets
 from tests.transport import servers
 from tests.transport.conftest import prepared
 from tests.transport.servers import Server, answer, answering, listening, saying
@@ -26,8 +29,8 @@ LIMIT = 1 << 20
 LONG = 60.0
 
 
-async def get(pool: ConnectionPool, url: str, seconds: float = 30) -> Response:
-    return await pool.send(prepared("GET", url), timeout=seconds, max_bytes=LIMIT)
+async def get(pool: ConnectionPool, url: str, seconds: float = 30, *, phases: bool = False) -> Response:
+    return await pool.send(prepared("GET", url), timeout=seconds, max_bytes=LIMIT, phases=phases)
 
 
 async def test_timing_tells_each_phase_and_a_kept_connection_spares_some() -> None:
@@ -35,18 +38,24 @@ async def test_timing_tells_each_phase_and_a_kept_connection_spares_some() -> No
     # The subject is the time to the first byte, so the server pauses.
     async with listening(answering(answer(), after=lambda: asyncio.sleep(0.1))) as server:
         begun = time.monotonic()
-        first = (await get(pool, server.url())).timing
+        first = (await get(pool, server.url(), phases=True)).timing
         took = time.monotonic() - begun
-        second = (await get(pool, server.url())).timing
+        second = (await get(pool, server.url(), phases=True)).timing
+        total = (await get(pool, server.url())).timing
         await pool.close()
     assert first.connect > 0
     assert first.tls == 0
     assert 0.09 < first.first_byte < took
     assert first.total >= first.first_byte + first.connect
     assert second.connect == 0
+    assert second.first_byte > 0.09
+    assert (total.first_byte, total.total > 0.09) == (0, True)
 
 
-async def test_connections_are_kept_and_shared() -> None:
+@pytest.mark.parametrize("has_epoll", [True, False])
+async def test_connections_are_kept_and_shared(*, has_epoll: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not has_epoll:  # as on macOS
+        monkeypatch.delattr(select, "epoll")
     pool = ConnectionPool(max_connections=4)
     async with listening(answering(answer(bytes(1000)))) as server:
         for _ in range(20):
@@ -65,6 +74,30 @@ async def test_a_kept_connection_that_the_server_closed_is_no_fault() -> None:
             assert (await get(pool, server.url())).body == b"1"
         await pool.close()
     assert server.accepts == 3
+
+
+@pytest.mark.parametrize("has_epoll", [True, False])
+async def test_a_connection_that_the_server_closes_while_it_is_idle_is_one_event(
+    *, has_epoll: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_epoll:
+        monkeypatch.delattr(select, "epoll")
+    events, looks = Sockets.events, Counter[str]()
+
+    def counted(sockets: Sockets) -> Iterator[tuple[int, int]]:
+        looks["all"] += 1
+        return events(sockets)
+
+    monkeypatch.setattr(Sockets, "events", counted)
+    pool = ConnectionPool()
+    async with listening(answering(answer())) as server:
+        await get(pool, server.url())
+        before = looks["all"]
+    await seen(lambda: looks["all"] > before, "the end of the connection")
+    for _ in range(50):
+        await asyncio.sleep(0)
+    await pool.close()
+    assert looks["all"] == before + 1
 
 
 async def test_a_connection_is_not_kept_beyond_its_lifetime(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +314,7 @@ import asyncio, os, sys
 from requests import Request
 from exporter.model.failure import Failure
 from exporter.transport import ConnectionPool
+from exporter.transport.sockets import Sockets
 from tests.waiting import never, seen
 
 async def get(pool, url, seconds):

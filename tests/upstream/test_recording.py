@@ -30,7 +30,7 @@ def prepared(body: bytes = b"", **headers: str) -> requests.PreparedRequest:
 
 def response(body: bytes = b"", status: int = 200, **headers: str) -> Response:
     lines = [f"{name.replace('_', '-')}: {value}".encode("latin-1") for name, value in headers.items()]
-    return Response(status, body, Headers([b"HTTP/1.1 200", *lines]))
+    return Response(status, body, Headers(b"\r\n".join([b"HTTP/1.1 200", *lines])))
 
 
 def recorded(*responses: Response | Failure, **words: str) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def config(url: str, **system: Any) -> str:
 
 
 def response(body: bytes, content_type: str = "application/json", status: int = 200) -> Response:
-    return Response(status, body, Headers([b"HTTP/1.1 200\r\n", b"Content-Type: " + content_type.encode()]))
+    return Response(status, body, Headers(b"HTTP/1.1 200\r\nContent-Type: " + content_type.encode()))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_other_redirects_are_not_to_a_sign_in_page(location: str) -> None:
 
 
 def redirect(status: int, location: str) -> Response:
-    return Response(status, b"", Headers([b"HTTP/1.1 302\r\n", f"Location: {location}\r\n".encode()]))
+    return Response(status, b"", Headers(f"HTTP/1.1 302\r\nLocation: {location}\r\n".encode()))
 
 
 @pytest.mark.parametrize(

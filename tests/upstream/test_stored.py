@@ -293,7 +293,7 @@ async def test_a_304_updates_the_headers_and_the_cookies() -> None:
 
 def response(body: bytes, **headers: str) -> Response:
     lines = [f"{name.replace('_', '-')}: {value}\r\n".encode() for name, value in headers.items()]
-    return Response(200, body, Headers([b"HTTP/1.1 200 OK\r\n", *lines, b"\r\n"]))
+    return Response(200, body, Headers(b"".join([b"HTTP/1.1 200 OK\r\n", *lines, b"\r\n"])))
 
 
 PREPARED = requests.Request("GET", "http://a.example/").prepare()
