@@ -51,8 +51,9 @@ class Sockets:
             if fd in self._wanted:
                 found = pycurl.CSELECT_IN if mask & ~_OUT else 0
                 yield fd, found | pycurl.CSELECT_OUT if mask & ~_IN else found
-            else:  # the server has closed a connection that no request uses
-                self._poll.unregister(fd)
+            else:  # the server has closed a connection that no request uses, or libcurl did just now
+                with suppress(OSError):
+                    self._poll.unregister(fd)
 
     def close(self) -> None:
         """Watches nothing any more."""
