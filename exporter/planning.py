@@ -95,7 +95,6 @@ class Planner:
 
 
 def _plan(system: SystemConfig, upstream: Upstream) -> Plan:
-    upstream.expect_jobs(max(len(system.jobs), system.max_jobs if system.discover else 0))
     provider = upstream.provider
     return Plan(
         name=system.name,

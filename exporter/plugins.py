@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from requests.auth import HTTPDigestAuth
-
 from exporter.auth import CREDENTIALS
 from exporter.auth.credential import Credential
 from exporter.config import BUILT_IN, Registry
@@ -28,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _OF_SYSTEMS = frozenset({*SystemKeys.model_fields, "provider", "auth", "discover", "jobs"})
 _OF_JOBS = frozenset({*JobKeys.model_fields, "system", "debug"})
 # Names in methods that register response hooks: the transport calls none.
-_HOOKING = frozenset({"register_hook", "hooks", HTTPDigestAuth.__name__})
+_HOOKING = frozenset({"register_hook", "hooks", "HTTPDigestAuth"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,7 @@ NOT_LISTED = {
     "runtime.systemd:MAX_STATUS_LENGTH",
     "transport.certificate:MAX_BYTES",
     "transport.handle:MAX_CONNECTION_SECONDS",
+    "upstream.prepared:MAX_HEADS",
     "upstream.recording:MAX_DEPTH",
     "upstream.trace:MAX_EXCHANGES",
     "upstream.trace:MAX_VALUE",

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from requests import PreparedRequest
 
 from exporter.metrics import exposition
 from exporter.metrics.exposition import Format
-from exporter.transport import kept
+from exporter.upstream.prepared import PreparedRequests
 from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
 
 JOBS, AT_A_TIME = 40, 4
@@ -30,8 +29,7 @@ class Counts:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: Counter[str] = Counter()
         self._patch = monkeypatch
-        self.count(PreparedRequest, "prepare")
-        self.count(kept, "_lines")
+        self.count(PreparedRequests, "_head")
         self.count(exposition, "_lines")
         self.count(threading.Thread, "start")
         asyncio.get_running_loop().set_task_factory(self._task)
@@ -66,12 +64,12 @@ async def test_a_read_renders_two_lines_if_nothing_has_changed_and_prepares_noth
         scrape = run.service.collector.scrape
         await scrape(60, Format.TEXT)
         first = counts.reset()
-        assert first["PreparedRequest.prepare"] == first["kept._lines"] == JOBS
+        assert first["PreparedRequests._head"] == 1
         assert first["exposition._lines"] > 10 * JOBS
         await scrape(60, Format.TEXT)
         again = counts.reset()
         assert len(system.asked) == 2 * JOBS
-        assert again["PreparedRequest.prepare"] == again["kept._lines"] == 0
+        assert again["PreparedRequests._head"] == 0
         # The duration and the time of the read; of the system, what it renders anew are no lines of jobs.
         assert 0 < again["exposition._lines"] <= 2 * JOBS + 10
 

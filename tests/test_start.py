@@ -4,7 +4,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = frozenset({"exporter.guides", "exporter.simulator", "jinja2", "jmespath", "markdown_it", "rich"})
+HEAVY = frozenset(
+    {
+        "exporter.guides",
+        "exporter.simulator",
+        "jinja2",
+        "jmespath",
+        "markdown_it",
+        "requests",
+        "rich",
+        "urllib3",
+    }
+)
 """What other commands, pages and expressions need. Each takes 10 to 60 ms, or 1 to 5 MB."""
 
 _SCRAPE = """

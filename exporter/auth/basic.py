@@ -3,10 +3,10 @@
 from typing import ClassVar, Literal
 
 from pydantic import Field
-from requests import PreparedRequest
 
 from exporter import config_types as fields
 from exporter.auth.credential import FixedCredential, Username, basic_header
+from exporter.transport import Outgoing
 
 
 class BasicKeys(fields.Keys):
@@ -27,7 +27,7 @@ class Basic(FixedCredential):
         super().__init__(keys.password)
         self._username = keys.username
 
-    def apply(self, request: PreparedRequest) -> None:
+    def apply(self, request: Outgoing) -> None:
         """Sets the header; fails if the password is not Unicode."""
         (password,) = self._secrets.values
         request.headers["Authorization"] = basic_header(self._username, password)

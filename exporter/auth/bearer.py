@@ -3,10 +3,10 @@
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from requests import PreparedRequest
 
 from exporter import config_types as fields
 from exporter.auth.credential import FixedCredential, HeaderSecret
+from exporter.transport import Outgoing
 
 
 def _check_token(value: str) -> None:
@@ -36,7 +36,7 @@ class Bearer(FixedCredential):
     def __init__(self, keys: BearerKeys) -> None:
         super().__init__(keys.token)
 
-    def apply(self, request: PreparedRequest) -> None:
+    def apply(self, request: Outgoing) -> None:
         """Sets the header; fails if the file has changed to a token that cannot be sent."""
         (token,) = self._secrets.values
         request.headers["Authorization"] = f"Bearer {token}"

@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
-
-from requests import PreparedRequest, Response
 
 from exporter.auth.set_cookie import SetCookie, parse
 from exporter.auth.token import TokenCredential
 from exporter.model.http import TOKEN
 from exporter.runtime.secret import Secret
+from exporter.transport import Outgoing
+
+if TYPE_CHECKING:
+    from requests import Response
 
 MAX_COOKIES = 20
 MAX_LINES = 100
@@ -47,7 +49,7 @@ class CookieCredential(TokenCredential):
         """Keeps both for the login: if it is on the system itself, it is behind the same gateways."""
         self._base_url, self._headers = base_url, headers
 
-    def apply(self, request: PreparedRequest) -> None:
+    def apply(self, request: Outgoing) -> None:
         """Sets the cookies, if the request is to the system's own host; fails without a session."""
         cookies = self.grant.cookies
         if cookies and origin(request.url or "") == origin(self._base_url):
@@ -77,7 +79,7 @@ class CookieCredential(TokenCredential):
     def _is_of(login: object, version: object) -> bool:
         return isinstance(version, tuple) and version[0] == login
 
-    def session_cookies(self, response: Response, name: str) -> dict[str, str]:
+    def session_cookies(self, response: "Response", name: str) -> dict[str, str]:
         """The cookies of a login that the system may receive.
 
         Args:
@@ -123,7 +125,7 @@ def _keep(cookies: dict[str, str], cookie: SetCookie) -> bool:
     return True
 
 
-def _lines(response: Response) -> Sequence[str]:
+def _lines(response: "Response") -> Sequence[str]:
     """The ``Set-Cookie`` lines of a response."""
     lines: Sequence[str] | None = response.raw.headers.get_all("Set-Cookie")
     return lines or ()

@@ -10,14 +10,16 @@ The requests of such a session get status 500 and code 1000, never 401, and they
 
 from collections.abc import Mapping
 from secrets import token_urlsafe
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
-from requests import Session
 
 from exporter import config_types as fields
 from exporter.auth.cookies import NO_END_SECONDS, CookieCredential
 from exporter.auth.token import Grant
+
+if TYPE_CHECKING:
+    from requests import Session
 
 LOGIN_PATH = "/api/1/services/api/1/security/login.json"
 SESSION_COOKIE = "JSESSIONID"
@@ -47,7 +49,7 @@ class CrafterSession(CookieCredential):
         super().bind(base_url, headers)
         self.endpoint = base_url + LOGIN_PATH
 
-    def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
+    def fetch(self, session: "Session", secrets: tuple[str, ...]) -> Grant:
         """Logs in."""
         (password,) = secrets
         pair = token_urlsafe(24)

@@ -1,26 +1,31 @@
 """The interface of all credentials: ``apply`` and, for those that fetch a token, a blocking ``renew``.
 
-A credential is a ``requests.auth.AuthBase``, so it works with plain ``requests`` too. ``apply`` does no I/O:
-the caller checks ``must_renew`` first.
+A credential has the interface of ``requests.auth.AuthBase``, so it works with plain ``requests`` too.
+``apply`` does no I/O: the caller checks ``must_renew`` first.
 """
 
 import threading
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator
-from requests import PreparedRequest, Session
-from requests.auth import AuthBase
 
 from exporter.auth.jwt import jwt_expiry
 from exporter.config_types import Keys, SecretValue, check_header_value, secret_check
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.secret import Rule, Secret
+from exporter.transport import Outgoing
+
+if TYPE_CHECKING:
+    from requests import Session
 
 
-class Credential(AuthBase, ABC):
+Request = TypeVar("Request", bound=Outgoing)
+
+
+class Credential(ABC):
     """Authenticates the requests of one system.
 
     Class attributes:
@@ -46,9 +51,10 @@ class Credential(AuthBase, ABC):
 
     def bind(self, base_url: str, headers: Mapping[str, str]) -> None:
         """Receives, before any other call, the system's address and the headers of all requests to it."""
+        del base_url, headers
 
     @abstractmethod
-    def apply(self, request: PreparedRequest) -> None:
+    def apply(self, request: Outgoing) -> None:
         """Sets headers of a request, and nothing else: traces and logs hide headers only.
 
         It does no I/O, except that it reads a secret file that has changed.
@@ -73,12 +79,13 @@ class Credential(AuthBase, ABC):
         """Whether `apply` can be called now: reads need not wait for an early renewal."""
         return not self.must_renew(now)
 
-    def renew(self, session: Session, now: float) -> None:
+    def renew(self, session: "Session", now: float) -> None:
         """Gets a new token or session. Blocks; called outside the event loop, one call at a time.
 
         Raises:
             Failure: reason ``auth``, without text of the request or the response.
         """
+        del session, now
 
     def remark(self) -> str:
         """What is odd about the last renewal that succeeded, in our own words; else empty."""
@@ -112,6 +119,7 @@ class Credential(AuthBase, ABC):
         There are none if the response may belong to another session: it was rejected, or it is an error and
         `version` is not unconfirmed.
         """
+        del version, cookies
 
     def expires_at(self) -> float | None:
         """Unix time at which it expires; ``None``: never, not known, or renewed automatically."""
@@ -121,7 +129,7 @@ class Credential(AuthBase, ABC):
         """Why a response was 401, in our own words, from its headers (lower-case names); else empty."""
         return ""
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+    def __call__(self, request: Request) -> Request:
         """The interface of ``requests``."""
         self.apply(request)
         return request

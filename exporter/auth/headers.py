@@ -3,11 +3,11 @@
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
-from requests import PreparedRequest
 
 from exporter import config_types as fields
 from exporter.auth.credential import FixedCredential, HeaderSecret
 from exporter.runtime.secret import Secret
+from exporter.transport import Outgoing
 
 
 def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
@@ -35,7 +35,7 @@ class HeadersCredential(FixedCredential):
         super().__init__(*keys.headers.values())
         self._names = tuple(keys.headers)
 
-    def apply(self, request: PreparedRequest) -> None:
+    def apply(self, request: Outgoing) -> None:
         """Sets the headers; fails if a file has changed to a value that cannot be sent."""
         for name, value in zip(self._names, self._secrets.values, strict=True):
             request.headers[name] = value

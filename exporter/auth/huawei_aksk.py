@@ -14,11 +14,11 @@ from typing import Annotated, ClassVar, Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote_to_bytes, urlsplit
 
 from pydantic import AfterValidator, Field
-from requests import PreparedRequest
 
 from exporter import config_types as fields
 from exporter.auth.credential import FixedCredential, secret_bytes
 from exporter.model.dates import http_date
+from exporter.transport import Outgoing
 
 ALGORITHM = "SDK-HMAC-SHA256"
 MAX_KEY_LENGTH = 128
@@ -81,7 +81,7 @@ class HuaweiAkSk(FixedCredential):
         self._project_id = keys.project_id
         self._clock = clock
 
-    def apply(self, request: PreparedRequest) -> None:
+    def apply(self, request: Outgoing) -> None:
         """Sets ``Host``, ``X-Sdk-Date`` and the signature over them, the method, URL and body.
 
         It fails if the file of a key has changed to one with invalid characters.
@@ -124,7 +124,7 @@ def _host(url: SplitResult) -> str:
     return host if url.port in (None, _PORTS.get(url.scheme)) else f"{host}:{url.port}"
 
 
-def _canonical(request: PreparedRequest, signed: Mapping[str, str]) -> tuple[str, str]:
+def _canonical(request: Outgoing, signed: Mapping[str, str]) -> tuple[str, str]:
     """The names of the signed headers, and the text whose hash is signed."""
     url = urlsplit(request.url or "")
     headers = sorted((name.lower(), value.strip()) for name, value in signed.items())

@@ -6,13 +6,15 @@ A token is valid for 24 hours; a new one does not invalidate the one before it.
 
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
-from requests import Session
 
 from exporter import config_types as fields
 from exporter.auth.token import Grant, TokenCredential, json_object, usable
+
+if TYPE_CHECKING:
+    from requests import Session
 
 _TOKEN_HEADER = "X-Subject-Token"  # noqa: S105  a header's name
 
@@ -47,7 +49,7 @@ class HuaweiToken(TokenCredential):
         super().__init__(keys.password, endpoint=keys.token_url, clock=clock)
         self._keys = keys
 
-    def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
+    def fetch(self, session: "Session", secrets: tuple[str, ...]) -> Grant:
         """Requests a token from IAM."""
         response = self.send(session, json=self._body(*secrets))
         self.check_status(response)

@@ -7,7 +7,7 @@ other names.
 import math
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import urljoin, urlsplit
 
 from pydantic import (
@@ -20,7 +20,6 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from requests import PreparedRequest, Response, Session
 
 from exporter import config_types as fields
 from exporter.auth.cookies import NO_END_SECONDS, CookieCredential, origin
@@ -31,6 +30,10 @@ from exporter.model import http
 from exporter.model.failure import Failure, Reason
 from exporter.model.json_body import parsed
 from exporter.runtime.secret import MASK, Secret
+from exporter.transport import Outgoing
+
+if TYPE_CHECKING:
+    from requests import Response, Session
 
 PLACE = "{token}"
 # The last segment of the page after a failed login: /user/error (Rundeck), /users/sign_in, /loginFailed.jsp.
@@ -241,7 +244,7 @@ class Login(CookieCredential):
         url = self._keys.url
         self.endpoint = base_url + url if url.startswith("/") else url
 
-    def apply(self, request: PreparedRequest) -> None:
+    def apply(self, request: Outgoing) -> None:
         """Sets the cookies and the headers; fails before the first login."""
         super().apply(request)
         values = dict(zip(self._sources, self._secrets.values, strict=True))
@@ -251,7 +254,7 @@ class Login(CookieCredential):
         for name, value in sent.items():
             request.headers[name] = header_value(value.replace(PLACE, self.grant.token))
 
-    def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
+    def fetch(self, session: "Session", secrets: tuple[str, ...]) -> Grant:
         """Logs in."""
         keys, values = self._keys, dict(zip(self._sources, secrets, strict=True))
         response = self.send(
@@ -277,7 +280,7 @@ class Login(CookieCredential):
             headers["Authorization"] = basic_header(keys.basic.username, values[keys.basic.password])
         return headers
 
-    def _check(self, response: Response) -> None:
+    def _check(self, response: "Response") -> None:
         """Accepts 2xx, and with cookies the redirect with which a form is answered."""
         status = response.status_code
         if not self._keys.cookies or status not in (302, 303):
@@ -286,7 +289,7 @@ class Login(CookieCredential):
         elif self._keys.session_cookie is None and self._leads_back(response):
             raise self.failure(f"HTTP status {status}, a redirect to a login or error page", status)
 
-    def _leads_back(self, response: Response) -> bool:
+    def _leads_back(self, response: "Response") -> bool:
         try:
             target = urlsplit(urljoin(self.endpoint, response.headers.get("Location", "")))
         except ValueError:  # it is not a URL
@@ -294,7 +297,7 @@ class Login(CookieCredential):
         last = target.path.rstrip("/").rpartition("/")[2]
         return target.path == urlsplit(self.endpoint).path or _FAILED_PAGE.fullmatch(last) is not None
 
-    def _token_of(self, response: Response, content: Any) -> str:
+    def _token_of(self, response: "Response", content: Any) -> str:
         keys = self._keys
         if keys.token is not None:
             token, where = _find(keys.token, content), "where `token` expects it"
@@ -310,7 +313,7 @@ class Login(CookieCredential):
             raise self.failure(f"the response has no usable token {where}", response.status_code)
         return token
 
-    def _seconds(self, response: Response, content: Any, token: str) -> float:
+    def _seconds(self, response: "Response", content: Any, token: str) -> float:
         lifetime = self._keys.lifetime
         if isinstance(lifetime, float):
             return lifetime
@@ -332,7 +335,7 @@ def _filled(value: Any, values: Mapping[Secret, str]) -> Any:
     return [_filled(each, values) for each in value] if isinstance(value, list) else value
 
 
-def _content(response: Response) -> Any:
+def _content(response: "Response") -> Any:
     """The JSON value of a body, or its text, since some responses are the token alone; nothing for a page."""
     text = response.content.decode(errors="replace").strip()
     if text[:1].isdigit():  # a token such as 12e45 is not a number

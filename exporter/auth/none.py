@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from requests import PreparedRequest
-
 from exporter import config_types as fields
 from exporter.auth.credential import FixedCredential
+from exporter.transport import Outgoing
 
 
 class NoneKeys(fields.Keys):
@@ -23,5 +22,5 @@ class NoCredential(FixedCredential):
     def __init__(self, keys: NoneKeys) -> None:
         super().__init__()
 
-    def apply(self, request: PreparedRequest) -> None:
+    def apply(self, request: Outgoing) -> None:
         """Does nothing."""

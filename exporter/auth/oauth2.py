@@ -1,15 +1,17 @@
 """OAuth 2.0: client credentials, or the password of a user (RFC 6749 sections 4.4 and 4.3)."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote_plus
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
-from requests import Session
 
 from exporter import config_types as fields
 from exporter.auth.credential import basic_header
 from exporter.auth.jwt import jwt_expiry
 from exporter.auth.token import Grant, TokenCredential, json_object, usable
+
+if TYPE_CHECKING:
+    from requests import Session
 
 _OWN_FIELDS = frozenset(
     {"grant_type", "client_id", "client_secret", "username", "password", "scope", "audience"}
@@ -113,7 +115,7 @@ class OAuth2(TokenCredential):
         self._keys = keys
         self._secret_names = tuple(given)
 
-    def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
+    def fetch(self, session: "Session", secrets: tuple[str, ...]) -> Grant:
         """Requests a token from the token endpoint."""
         form = self._form(dict(zip(self._secret_names, secrets, strict=True)))
         headers = {"Accept": "application/json", **self._client(form)}

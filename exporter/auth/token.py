@@ -6,16 +6,18 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 from urllib.parse import urlsplit
-
-from requests import PreparedRequest, Response, Session
 
 from exporter.auth.credential import Credential, SecretSet, secret_bytes
 from exporter.model.dates import http_date, moment
 from exporter.model.failure import Failure, Reason
 from exporter.model.json_body import parsed
 from exporter.runtime.secret import Secret
+from exporter.transport import Outgoing
+
+if TYPE_CHECKING:
+    from requests import Response, Session
 
 MAX_TOKEN_LENGTH = 64 * 1024
 DEFAULT_LIFE_SECONDS = 300.0
@@ -104,7 +106,7 @@ class TokenCredential(Credential):
         self._remark = ""
 
     @abstractmethod
-    def fetch(self, session: Session, secrets: tuple[str, ...]) -> Grant:
+    def fetch(self, session: "Session", secrets: tuple[str, ...]) -> Grant:
         """Fetches a token.
 
         Args:
@@ -121,7 +123,7 @@ class TokenCredential(Credential):
             raise Failure(Reason.AUTH, "there is no token yet")
         return self._token.grant
 
-    def apply(self, request: PreparedRequest) -> None:
+    def apply(self, request: Outgoing) -> None:
         """Sets the header; fails if there is no token yet."""
         name, scheme = self.header
         request.headers[name] = scheme + self.grant.token
@@ -147,7 +149,7 @@ class TokenCredential(Credential):
             return False
         return now < token.ends_at
 
-    def renew(self, session: Session, now: float) -> None:
+    def renew(self, session: "Session", now: float) -> None:
         """Fetches a token; the existing one is kept until there is a new one.
 
         Raises:
@@ -198,7 +200,7 @@ class TokenCredential(Credential):
                 return self._doubted
             return True
 
-    def send(self, session: Session, method: str = "POST", **options: Any) -> Response:
+    def send(self, session: "Session", method: str = "POST", **options: Any) -> "Response":
         """Sends a request for a token and returns the response of any status, redirects too.
 
         Args:
@@ -216,7 +218,7 @@ class TokenCredential(Credential):
         # Raised outside the except block: the context may contain text of the request.
         raise self.failure(problem, cause=cause)
 
-    def check_status(self, response: Response, reason: str = "") -> None:
+    def check_status(self, response: "Response", reason: str = "") -> None:
         """Raises a `failure` with `reason` for any status but 2xx."""
         if not 200 <= (status := response.status_code) < 300:
             failure = self.failure(f"HTTP status {status}{reason}", status)
@@ -224,17 +226,17 @@ class TokenCredential(Credential):
                 failure.retry_after = self._retry_after(response)
             raise failure
 
-    def _retry_after(self, response: Response) -> float | None:
+    def _retry_after(self, response: "Response") -> float | None:
         value = response.headers.get("Retry-After", "")
         until = http_date(value)
         return _number(value) if until is None else until - self.server_time(response)
 
-    def server_time(self, response: Response) -> float:
+    def server_time(self, response: "Response") -> float:
         """Unix time by the clock of the server if possible: that of this machine may be wrong."""
         now = http_date(response.headers.get("Date", ""))
         return self._clock() if now is None else now
 
-    def life(self, response: Response, *values: object) -> float:
+    def life(self, response: "Response", *values: object) -> float:
         """For how many seconds to use the token of a response.
 
         Args:
@@ -272,7 +274,7 @@ class TokenCredential(Credential):
         return Failure(Reason.AUTH, detail, status=status, cause=cause)
 
 
-def json_object(response: Response) -> dict[str, Any]:
+def json_object(response: "Response") -> dict[str, Any]:
     """The body as a JSON object, or an empty one for anything else."""
     try:
         body = parsed(response.content, response.headers)

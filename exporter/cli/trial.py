@@ -19,7 +19,7 @@ from exporter.config.models import SystemName
 from exporter.config_types import HttpUrl
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
-from exporter.transport import blocking_session
+from exporter.transport.adapter import blocking_session
 from exporter.upstream.masks import Masks
 from exporter.upstream.recording import Recorder
 

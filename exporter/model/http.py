@@ -59,10 +59,11 @@ def has_dot_segments(path: str) -> bool:
 
 
 class Request(Struct, frozen=True, gc=False):
-    """One request of a provider. Hashable: equal requests share one prepared request.
+    """One request of a provider. Hashable, so that a response can be found by its request.
 
     Args:
-        path: begins with ``/``, with encoded segments; it is appended to the system's ``base_url``.
+        path: begins with ``/`` and is percent-encoded, its query too; it is appended to the system's
+            ``base_url`` as it is.
         headers: in addition to those of the system and its credential.
         expect: statuses outside 200 to 299 that the provider handles itself.
         method: must change nothing on the system, since a request may be sent twice.

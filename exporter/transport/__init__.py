@@ -6,11 +6,16 @@ rules: one deadline for the whole transfer, limits on headers and decoded body, 
 https only, TLS verified. A response of any HTTP status is returned; any other error is a `Failure`.
 """
 
-from exporter.transport.adapter import CurlAdapter, blocking_session
 from exporter.transport.certificate import ClientCertificate, not_after
 from exporter.transport.handle import Dropped
-from exporter.transport.kept import KeptRequest
 from exporter.transport.pool import ConnectionPool
+from exporter.transport.prepared import (
+    HeaderFields,
+    Outgoing,
+    PreparedRequest,
+    lines_of,
+    prepared_base,
+)
 from exporter.transport.reloading import ReloadingPool
 from exporter.transport.settings import ConnectionSettings, Tls
 
@@ -18,11 +23,13 @@ __all__ = [
     "ClientCertificate",
     "ConnectionPool",
     "ConnectionSettings",
-    "CurlAdapter",
     "Dropped",
-    "KeptRequest",
+    "HeaderFields",
+    "Outgoing",
+    "PreparedRequest",
     "ReloadingPool",
     "Tls",
-    "blocking_session",
+    "lines_of",
     "not_after",
+    "prepared_base",
 ]

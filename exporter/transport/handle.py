@@ -6,16 +6,14 @@ import os
 from urllib.parse import urlsplit
 
 import pycurl
-from requests import PreparedRequest
-from requests.utils import should_bypass_proxies
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Headers, Response, Timing
 from exporter.runtime.secret import masked_url
 from exporter.transport.curl_errors import CERTIFICATE_ERRORS, CURL_ERRORS
-from exporter.transport.kept import lines_of
 from exporter.transport.pem import Pem
-from exporter.transport.settings import ConnectionSettings, Tls
+from exporter.transport.prepared import Outgoing, lines_of
+from exporter.transport.settings import ConnectionSettings, Tls, bypasses_proxies
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +83,7 @@ class Handle:
         self.curl.setopt(pycurl.HEADERFUNCTION, self._head.extend)
         self._needs_reset = False
 
-    def load(self, request: PreparedRequest, timeout: float, max_bytes: int, *, fresh: bool = False) -> None:
+    def load(self, request: Outgoing, timeout: float, max_bytes: int, *, fresh: bool = False) -> None:
         """Configures the handle for a request.
 
         Args:
@@ -260,13 +258,13 @@ def _override_server_name(
     curl.setopt(pycurl.CONNECT_TO, [f"{name}:{port}:{real}:{port}"])
     if not settings.proxy_url:
         # NO_PROXY applies to the host of the URL, not to the certificate's name.
-        curl.setopt(pycurl.NOPROXY, "*" if should_bypass_proxies(url, None) else "")
+        curl.setopt(pycurl.NOPROXY, "*" if bypasses_proxies(url) else "")
     if not any(line.lower().startswith(b"host:") for line in headers):
         headers.append(b"Host: " + parts.netloc.encode())
     return url.replace(f"https://{parts.netloc}", f"https://{name}:{port}", 1)
 
 
-def _set_body(curl: pycurl.Curl, request: PreparedRequest, headers: list[bytes]) -> None:
+def _set_body(curl: pycurl.Curl, request: Outgoing, headers: list[bytes]) -> None:
     body = request.body or b""
     if not isinstance(body, str | bytes):
         raise Failure(Reason.INTERNAL, "the request body must be text or bytes")

@@ -8,13 +8,13 @@ import asyncio
 import threading
 
 import pycurl
-from requests import PreparedRequest
 
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.runtime.compute import Turns
 from exporter.transport.handle import Handle
 from exporter.transport.pem import Pem
+from exporter.transport.prepared import Outgoing
 from exporter.transport.settings import DEFAULTS, ConnectionSettings
 from exporter.transport.sockets import Sockets
 
@@ -67,7 +67,7 @@ class ConnectionPool:
 
     async def send(
         self,
-        request: PreparedRequest,
+        request: Outgoing,
         *,
         timeout: float,  # noqa: ASYNC109  # libcurl keeps the time
         max_bytes: int,
@@ -130,7 +130,7 @@ class ConnectionPool:
             await asyncio.wait([self._idle], timeout=seconds)
 
     async def _transfer(
-        self, request: PreparedRequest, seconds: float, max_bytes: int, *, fresh: bool, phases: bool
+        self, request: Outgoing, seconds: float, max_bytes: int, *, fresh: bool, phases: bool
     ) -> Response:
         if self._closed:
             raise Failure(Reason.INTERNAL, "the connection pool is closed")

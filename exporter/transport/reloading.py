@@ -3,8 +3,6 @@
 import asyncio
 import logging
 
-from requests import PreparedRequest
-
 from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
@@ -12,6 +10,7 @@ from exporter.runtime import files, tasks
 from exporter.runtime.compute import Turns
 from exporter.transport.pem import Pem
 from exporter.transport.pool import ConnectionPool
+from exporter.transport.prepared import Outgoing
 from exporter.transport.settings import ConnectionSettings, Tls
 
 _log = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ class ReloadingPool:
 
     async def send(
         self,
-        request: PreparedRequest,
+        request: Outgoing,
         *,
         timeout: float,  # noqa: ASYNC109  # libcurl keeps the time
         max_bytes: int,

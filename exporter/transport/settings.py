@@ -9,7 +9,6 @@ from typing import Annotated, Literal, Self
 
 import certifi
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
-from requests.utils import should_bypass_proxies
 
 from exporter.config_types import Keys, PemFile, check_pem, host_is_read, note
 from exporter.runtime import files
@@ -130,12 +129,22 @@ class ConnectionSettings:
         The variables are those that libcurl reads (https://everything.curl.dev/usingcurl/proxies/env.html).
         """
         proxy = self.proxy_url
-        if not proxy and not should_bypass_proxies(url, None):
+        if not proxy:
             secure = ("https_proxy", "HTTPS_PROXY")
             names = secure if url.startswith("https:") else ("http_proxy",)
             found = (os.environ.get(name) for name in (*names, "all_proxy", "ALL_PROXY"))
             proxy = next(filter(None, found), None)
-        return _host_and_port(proxy) if proxy else ""
+            if proxy is None or bypasses_proxies(url):
+                return ""
+        return _host_and_port(proxy)
+
+
+def bypasses_proxies(url: str) -> bool:
+    """Whether ``no_proxy`` excludes a URL from the proxies of the environment."""
+    # Only where there may be a proxy: `requests` is heavy.
+    from requests.utils import should_bypass_proxies  # noqa: PLC0415
+
+    return bool(should_bypass_proxies(url, None))
 
 
 def _host_and_port(proxy: str) -> str:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from requests import PreparedRequest
-
 from exporter import __version__
 from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemInstrumentation
@@ -20,7 +18,7 @@ from exporter.providers.rate_limit import USUAL, RateLimit
 from exporter.providers.values import instant
 from exporter.runtime.compute import Turns
 from exporter.runtime.secret import masked_url
-from exporter.transport import ClientCertificate, ConnectionSettings, Dropped, ReloadingPool
+from exporter.transport import ClientCertificate, ConnectionSettings, Dropped, PreparedRequest, ReloadingPool
 from exporter.upstream.prepared import PreparedRequests
 from exporter.upstream.renewal import Renewal
 from exporter.upstream.sign_in import asks_to_sign_in, is_sign_in_page
@@ -103,7 +101,6 @@ class Client:
         self._credential = credential
         self.authenticates = credential.kind != "none"
         self._prepared = PreparedRequests(base_url, headers, credential)
-        self.expect_jobs = self._prepared.expect_jobs
         self._renewal = Renewal(credential, connection, timeout, instrumentation, clock)
         self._alone: tuple[object, asyncio.Lock] = None, asyncio.Lock()
         self._pool = ReloadingPool(

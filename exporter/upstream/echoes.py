@@ -12,13 +12,13 @@ from contextlib import suppress
 from urllib.parse import quote, quote_plus
 
 from msgspec.structs import replace
-from requests import Request
 
 from exporter.auth.credential import Credential
 from exporter.model.failure import Failure
 from exporter.model.job import Status
 from exporter.providers.base import Found
 from exporter.runtime.secret import MASK
+from exporter.transport import HeaderFields, PreparedRequest
 from exporter.upstream.trace import pieces_of
 
 MIN_SECRET = 6
@@ -106,7 +106,7 @@ class EchoesOf:
         """What the credential is made of, and what it writes into a request: a token, cookies, a password."""
         yield from (secret for secret in self._credential.secrets() if len(secret) >= MIN_SECRET)
         if not self._credential.signs:  # a signature is of use for one request only
-            plain, request = (Request("GET", self._base_url).prepare() for _ in range(2))
+            plain, request = (PreparedRequest("GET", self._base_url, HeaderFields({})) for _ in range(2))
             with suppress(Failure):  # there is no token yet
                 self._credential.apply(request)
             yield from (piece for piece in pieces_of(plain, request) if len(piece) >= MIN_PIECE)

@@ -156,7 +156,6 @@ class Upstream:
         self._echoes_of, self._echoes = echoes, NONE
         self._unknown = UnknownWords(client.instrumentation.system, provider.words)
         self.credentials_expiry = client.credentials_expiry
-        self.expect_jobs = client.expect_jobs
         self.close = client.close
 
     @property

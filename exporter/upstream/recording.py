@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from email.message import Message
 from typing import Any
-
-from requests import PreparedRequest
+from urllib.parse import urlsplit
 
 from exporter.model.failure import Failure
 from exporter.model.http import Response
 from exporter.runtime.secret import MASK
+from exporter.transport import PreparedRequest
 from exporter.upstream.masks import Masks
 from exporter.upstream.trace import RESPONSE_HEADERS, Trace, secrets_of
 
@@ -54,8 +54,7 @@ class Recorder(Trace):
         super().request(plain, request)
         self._issued |= dict.fromkeys(sorted(secrets_of(plain, request), key=lambda each: (len(each), each)))
         if not self.more:
-            # A copy: the request is kept and gets another credential later.
-            self._sent.append(_Sent(request.copy()))
+            self._sent.append(_Sent(request))
 
     def response(self, response: Response) -> None:
         """Records the response to the last request."""
@@ -104,7 +103,7 @@ class Recorder(Trace):
         exchanges, left = [], MAX_BYTES
         for sent, shown in zip(self._sent, self.exchanges, strict=True):
             headers = {name: masks.text(value) for name, value in shown.headers}
-            request = {"method": shown.method, "url": masks.text(sent.request.path_url), "headers": headers}
+            request = {"method": shown.method, "url": masks.text(_path(sent.request.url)), "headers": headers}
             request |= _body(_bytes(sent.request.body), headers.get("Content-Type", ""), masks)
             if sent.response is None:
                 exchanges.append({"request": request, "failure": sent.failure or "no response yet"})
@@ -112,6 +111,11 @@ class Recorder(Trace):
             left -= len(sent.response.body)
             exchanges.append({"request": request, "response": _response(sent.response, masks, named, left)})
         return exchanges
+
+
+def _path(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def _response(response: Response, masks: Masks, named: frozenset[str], left: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from exporter.auth.credential import Credential
 from exporter.metrics.instrumentation import SystemInstrumentation
@@ -9,7 +10,10 @@ from exporter.model.clock import Clock
 from exporter.model.failure import Failure, Reason
 from exporter.model.pacing import MAX_RETRY_AFTER
 from exporter.runtime.tasks import in_thread, log_failure
-from exporter.transport import ConnectionSettings, blocking_session
+from exporter.transport import ConnectionSettings
+
+if TYPE_CHECKING:
+    from requests import Session
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +46,9 @@ class Renewal:
         self._clock = clock
         self._credential = credential
         self._instrumentation = instrumentation
-        self._session = blocking_session(connection, timeout=timeout)
+        self._connection = connection
+        self._timeout = timeout
+        self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
         self._error = ""
         self._cause: Reason | None = None
@@ -102,7 +108,7 @@ class Renewal:
         version: object = None
         try:
             version = self._credential.version()
-            await in_thread(lambda: self._credential.renew(self._session, self._clock.monotonic()))
+            await in_thread(self._renew_now)
         except Failure as failure:
             refused = 200 <= (failure.status or 0) < 500 and failure.status not in _NOT_REFUSED
             limits = REFUSED_BACKOFF if refused else BACKOFF
@@ -116,6 +122,15 @@ class Renewal:
             self._log_remark()
         finally:
             self._task = None
+
+    def _renew_now(self) -> None:
+        """Blocks; called in a thread."""
+        if self._session is None:
+            # Only where a credential is renewed: `requests` is heavy.
+            from exporter.transport.adapter import blocking_session  # noqa: PLC0415
+
+            self._session = blocking_session(self._connection, timeout=self._timeout)
+        self._credential.renew(self._session, self._clock.monotonic())
 
     def _log_remark(self) -> None:
         remark, self._remark = self._remark, self._credential.remark()

@@ -7,11 +7,10 @@ import re
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from requests import PreparedRequest
-
 from exporter.model.clock import Clock
 from exporter.model.dates import http_date
 from exporter.model.http import Headers, Request, Response
+from exporter.transport import PreparedRequest
 
 MAX_BODY = 1 << 20
 MAX_BYTES = 16 << 20

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
-from requests import PreparedRequest
-
 from exporter.model.failure import Failure
 from exporter.model.http import Response, Timing
 from exporter.model.text import printable
 from exporter.runtime.secret import MASK, masked_url
+from exporter.transport import PreparedRequest
 
 MAX_EXCHANGES = 20
 MAX_VALUE = 200

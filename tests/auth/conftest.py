@@ -16,7 +16,7 @@ from requests import PreparedRequest, Request, Session
 
 from exporter.auth.credential import Credential
 from exporter.model.failure import Failure, Reason
-from exporter.transport import blocking_session
+from exporter.transport.adapter import blocking_session
 
 SECRET = "kept-to-ourselves"
 TOKEN = "token-kept-too"

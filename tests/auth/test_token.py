@@ -12,7 +12,7 @@ from requests.exceptions import InvalidURL, ReadTimeout, SSLError
 from exporter.auth import CREDENTIALS
 from exporter.auth.token import TokenCredential
 from exporter.model.failure import Failure, Reason
-from exporter.transport import blocking_session
+from exporter.transport.adapter import blocking_session
 from tests.auth.conftest import SECRET, Server, renewal_failure
 
 SecretFile = Callable[[str], dict[str, str]]

@@ -15,10 +15,10 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from requests import PreparedRequest, Request
 
 from exporter.model.failure import Failure, Reason
 from exporter.runtime.secret import masked_url
+from exporter.transport import HeaderFields, PreparedRequest
 from exporter.upstream.trace import MAX_EXCHANGES, Trace
 from tests.command import run, serving, vendor_beside
 from tests.test_probe import probe_of, publishing
@@ -377,7 +377,7 @@ def test_no_query_however_odd_is_more_than_a_probe_or_a_refusal(query: str, scen
 
 
 def prepared(url: str = "http://x/", **headers: str) -> PreparedRequest:
-    return Request("GET", url, headers=headers).prepare()
+    return PreparedRequest("GET", url, HeaderFields(headers))
 
 
 def test_of_many_exchanges_the_first_are_kept_and_the_rest_counted() -> None:

@@ -240,7 +240,7 @@ def live(
     def begin(day: Day) -> service.Service:
         monkeypatch.setattr("exporter.transport.reloading.ConnectionPool", lambda *_, **__: Instant(day))
         monkeypatch.setattr(
-            "exporter.upstream.renewal.blocking_session", lambda *_, **__: Adapter(day).session()
+            "exporter.transport.adapter.blocking_session", lambda *_, **__: Adapter(day).session()
         )
         (tmp_path / "key").write_text("first")
         (tmp_path / "config.yaml").write_text(CONFIG)

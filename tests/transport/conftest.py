@@ -11,7 +11,8 @@ import pytest
 import requests
 import trustme
 
-from exporter.transport import ConnectionPool, ConnectionSettings, CurlAdapter
+from exporter.transport import ConnectionPool, ConnectionSettings
+from exporter.transport.adapter import CurlAdapter
 
 Send = Callable[..., Awaitable["Seen"]]
 DIRECT, LIMIT = ConnectionSettings(), 1 << 20

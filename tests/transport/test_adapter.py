@@ -7,7 +7,8 @@ import pytest
 import requests
 
 from exporter.model.failure import Failure, Reason
-from exporter.transport import ConnectionSettings, CurlAdapter, blocking_session
+from exporter.transport import ConnectionSettings
+from exporter.transport.adapter import CurlAdapter, blocking_session
 from tests.transport import servers
 from tests.transport.servers import answer, answering, listening, proxy
 

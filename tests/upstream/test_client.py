@@ -18,7 +18,6 @@ from exporter.providers.base import Listing, Steps
 from exporter.providers.caps import Caps
 from exporter.providers.sitecore import Sitecore
 from exporter.transport import reloading
-from exporter.upstream import prepared
 from exporter.upstream.reading import Upstream
 from tests.clock import FakeClock
 from tests.transport.servers import Script, answer, answering, greeting, listening, mute, saying
@@ -434,21 +433,6 @@ async def test_a_provider_that_asks_for_ever_is_stopped_and_other_jobs_are_read(
     assert samples.get_one("remote_job_up", job_id="p/0/en") == 0
     assert samples.state("p/1/en") == "succeeded"
     assert 1 < len(docs.asked) < 20
-
-
-async def test_requests_are_made_anew_beyond_the_bound_and_still_right(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepared, "MIN_KEPT", 3)
-    monkeypatch.setattr(prepared, "KEPT_PER_JOB", 0)
-    async with (
-        vendor(lambda _: Told(caps())) as docs,
-        exporter(EAGER + "systems:\n" + caps_config(docs.url, 10), tmp_path) as running,
-    ):
-        for _ in range(2):
-            samples = await running.scrape()
-            assert len(samples.all("remote_job_up")) == 10
-        assert set(docs.count().values()) == {2}
 
 
 def with_token(url: str, **more: str) -> str:

@@ -5,7 +5,6 @@ from base64 import b64decode
 from typing import Any
 
 import pytest
-import requests
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from exporter.cli.recording import dumped
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Headers, Response
+from exporter.transport import HeaderFields, PreparedRequest
 from exporter.upstream import recording
 from exporter.upstream.masks import Masks
 from exporter.upstream.recording import Recorder
@@ -24,8 +24,9 @@ JSON = st.recursive(
 )
 
 
-def prepared(body: bytes = b"", **headers: str) -> requests.PreparedRequest:
-    return requests.Request("POST", "https://ci.example.com/a?b=1", headers=headers, data=body).prepare()
+def prepared(body: bytes = b"", **headers: str) -> PreparedRequest:
+    fields = HeaderFields({**headers, "Content-Length": str(len(body))})
+    return PreparedRequest("POST", "https://ci.example.com/a?b=1", fields, body)
 
 
 def response(body: bytes = b"", status: int = 200, **headers: str) -> Response:

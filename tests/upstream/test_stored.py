@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -15,7 +14,7 @@ from exporter.auth.none import NoCredential, NoneKeys
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.clock import SYSTEM_CLOCK
 from exporter.model.http import Headers, Request, Response
-from exporter.transport import ConnectionSettings
+from exporter.transport import ConnectionSettings, HeaderFields, PreparedRequest
 from exporter.upstream import stored
 from exporter.upstream.client import Client, ClientSettings
 from exporter.upstream.stored import KEPT_SECONDS, OVERHEAD, StoredResponses
@@ -296,7 +295,7 @@ def response(body: bytes, **headers: str) -> Response:
     return Response(200, body, Headers(b"".join([b"HTTP/1.1 200 OK\r\n", *lines, b"\r\n"])))
 
 
-PREPARED = requests.Request("GET", "http://a.example/").prepare()
+PREPARED = PreparedRequest("GET", "http://a.example/", HeaderFields({}))
 
 
 async def test_a_post_gets_no_condition(tmp_path: Path) -> None:
