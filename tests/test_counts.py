@@ -3,14 +3,16 @@
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exporter.metrics import exposition
+from exporter.metrics import JOB_METRICS, SYSTEM_METRICS, exposition
 from exporter.metrics.exposition import Format
+from exporter.metrics.table import Values
 from exporter.upstream.prepared import PreparedRequests
 from tests.vendor import Asked, Told, caps, caps_config, exporter, vendor
 
@@ -31,14 +33,16 @@ class Counts:
         self._patch = monkeypatch
         self.count(PreparedRequests, "_head")
         self.count(exposition, "_lines")
+        self.count(Values, "of", lambda values, _: len(values.places))
         self.count(threading.Thread, "start")
         asyncio.get_running_loop().set_task_factory(self._task)
 
-    def count(self, owner: Any, name: str) -> None:
+    def count(self, owner: Any, name: str, by: Callable[..., int] = lambda *_, **__: 1) -> None:
+        """Counts the calls of a function, or what is in each of them."""
         real, key = getattr(owner, name), f"{owner.__name__.rpartition('.')[2]}.{name}"
 
         def counted(*arguments: Any, **named: Any) -> Any:
-            self.calls[key] += 1
+            self.calls[key] += by(*arguments, **named)
             return real(*arguments, **named)
 
         self._patch.setattr(owner, name, counted)
@@ -66,12 +70,14 @@ async def test_a_read_renders_two_lines_if_nothing_has_changed_and_prepares_noth
         first = counts.reset()
         assert first["PreparedRequests._head"] == 1
         assert first["exposition._lines"] > 10 * JOBS
+        assert first["Values.of"] == JOBS * len(JOB_METRICS) + len(SYSTEM_METRICS)
         await scrape(60, Format.TEXT)
         again = counts.reset()
         assert len(system.asked) == 2 * JOBS
         assert again["PreparedRequests._head"] == 0
         # The duration and the time of the read; of the system, what it renders anew are no lines of jobs.
         assert 0 < again["exposition._lines"] <= 2 * JOBS + 10
+        assert again["Values.of"] == 2 * JOBS + len(SYSTEM_METRICS)
 
 
 async def test_a_scrape_starts_as_many_tasks_as_requests_at_a_time_and_no_thread(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from exporter.collector.outages import Example, Outages
 from exporter.collector.plan import Plan
 from exporter.collector.source import Source, Waiter
-from exporter.metrics import JOB_METRICS, OF_EACH_READ, JobView
+from exporter.metrics import JOB_METRICS, JobView
 from exporter.metrics.exposition import Format, Page, Row, label_text, render_row
 from exporter.model.clock import Clock
 from exporter.model.failure import Reason
@@ -373,7 +373,7 @@ class JobRecord(Source[Reading]):
                 self._identity,
                 view,
                 before=self._row,
-                only=OF_EACH_READ if same else None,
+                same=same,
                 current_only=self._current_only,
             )
             self._page.put(self, self._row)

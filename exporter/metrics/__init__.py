@@ -3,16 +3,15 @@
 Names and meanings are a promise to users. `exporter.metrics.exposition` renders them.
 """
 
-from exporter.metrics.job_metrics import JOB_METRICS, MAX_CATEGORIES, OF_EACH_READ, JobView, bounded
+from exporter.metrics.job_metrics import JOB_METRICS, MAX_CATEGORIES, JobView, bounded
 from exporter.metrics.system_metrics import PROBE_METRICS, SYSTEM_METRICS, ProbeView, SystemView
-from exporter.metrics.table import Metric, Samples, View
+from exporter.metrics.table import Metric, Samples, Table, View
 
 __all__ = [
     "IDENTITY",
     "JOB_METRICS",
     "LABELS",
     "MAX_CATEGORIES",
-    "OF_EACH_READ",
     "PROBE_METRICS",
     "SYSTEM_METRICS",
     "JobView",
@@ -20,6 +19,7 @@ __all__ = [
     "ProbeView",
     "Samples",
     "SystemView",
+    "Table",
     "View",
     "bounded",
 ]

@@ -6,17 +6,19 @@ both; only the lines about a family differ. A `Row` keeps values beside lines: a
 whose values are the same, which are most.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Generic
 
-from exporter.metrics import Metric, Samples, View
+from msgspec import Struct
+from msgspec.json import Encoder
+
+from exporter.metrics import Metric, Samples, Table, View
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, gc=False):
     """The lines of one job or system.
 
     Args:
@@ -30,6 +32,7 @@ class Row:
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})  # the older format does not escape quotes in help
+_encode = Encoder().encode
 _UNITS = ("seconds", "ratio")
 
 
@@ -47,16 +50,21 @@ def label_text(labels: Mapping[str, str]) -> str:
 
 def number_text(value: float) -> str:
     """A number as both formats write it."""
-    return str(value) if type(value) is int else repr(float(value))
+    kind = type(value)
+    if kind is float:
+        # The shortest text of the same number, as by repr(), which needs six times as long. JSON has no NaN.
+        text = _encode(value).decode()
+        return text if text != "null" else repr(value)
+    return str(int(value)) if kind is int or kind is bool else repr(float(value))
 
 
 def render_row(
-    table: Sequence[Metric[View]],
+    table: Table[View],
     identity: str,
     view: View,
     *,
     before: Row | None = None,
-    only: Iterable[int] | None = None,
+    same: bool = False,
     current_only: bool = False,
 ) -> Row:
     """Renders the metrics of ``table`` for one job or system.
@@ -65,37 +73,47 @@ def render_row(
         identity: the first labels of every line, as rendered by `label_text`.
         before: the row so far, with the same table and identity. Lines whose values have not changed,
             which are most, are copied from it.
-        only: which metrics of the table can have another value than in ``before``; all if it is ``None``.
+        same: only what is of each read can have another value than in ``before``.
         current_only: of a state set, only the series that is 1.
     """
     if before is None:
-        before, only = Row((None,) * len(table), (b"",) * len(table)), None
+        before, same = Row((None,) * len(table), (b"",) * len(table)), False
+    group = table.read_values if same else table.all_values
     values, lines = [*before.values], [*before.lines]
-    for index in range(len(table)) if only is None else only:
-        value = table[index].get(view)
-        if value != values[index]:
-            values[index] = value
-            lines[index] = _lines(table[index], identity, value, current_only=current_only)
+    for place, value in zip(group.places, group.of(view), strict=True):
+        if value != values[place]:
+            values[place] = value
+            lines[place] = _lines(table[place], identity, value, current_only=current_only)
     return Row(tuple(values), tuple(lines))
 
 
-def _lines(metric: Metric[View], identity: str, got: Any, *, current_only: bool) -> bytes:
-    if got is None:
+def _lines(metric: Metric[View], identity: str, value: Any, *, current_only: bool) -> bytes:
+    if value is None:
         return b""
-    name = metric.name
-    if not metric.labels:
-        series = f"{name}{{{identity}}}" if identity else name
-        return f"{series} {number_text(got)}\n".encode()
-    samples: Samples = got
-    if current_only and metric.type == "stateset":
-        samples = tuple(sample for sample in samples if sample[1])
-    labels, lines = metric.labels, []
+    if metric.labels:
+        samples: Samples = value
+        if current_only and metric.type == "stateset":
+            samples = tuple(sample for sample in samples if sample[1])
+        return identity.join(_around(metric, samples)).encode() if samples else b""
+    if not identity:
+        return f"{metric.name} {number_text(value)}\n".encode()
+    return f"{metric.name}{{{identity}}} {number_text(value)}\n".encode()
+
+
+@functools.lru_cache(maxsize=500)
+def _around(metric: Metric[Any], samples: Samples) -> tuple[str, ...]:
+    """The text around the identity in the lines of a metric. Many jobs have the same samples."""
+    start = f"{metric.name}{{"
+    ends = []
     for values, value in samples:
         own = ",".join(
-            [f'{label}="{text.translate(_ESCAPES)}"' for label, text in zip(labels, values, strict=True)]
+            [
+                f'{label}="{text.translate(_ESCAPES)}"'
+                for label, text in zip(metric.labels, values, strict=True)
+            ]
         )
-        lines.append(f"{name}{{{identity},{own}}} {number_text(value)}\n")
-    return "".join(lines).encode()
+        ends.append(f",{own}}} {number_text(value)}\n")
+    return (start, *[end + start for end in ends[:-1]], ends[-1])
 
 
 class Page(Generic[View]):
@@ -109,7 +127,7 @@ class Page(Generic[View]):
 
     def __init__(
         self,
-        table: Sequence[Metric[View]],
+        table: Table[View],
         rows: Mapping[Hashable, Row] = MappingProxyType({}),
         heads: Mapping[Format, Sequence[bytes]] | None = None,
     ) -> None:

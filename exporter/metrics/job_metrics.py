@@ -3,22 +3,21 @@
 A `JobView` joins what the configuration, the last read and the history know, so a getter has one argument.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
-from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
 
-from exporter.metrics.table import Metric, Samples, because, samples
+from exporter.metrics.table import Metric, Samples, Table, because, samples
 from exporter.model.failure import Reason
 from exporter.model.history import History
 from exporter.model.job import RESULTS, Category, Expect, Job, State, Status
 
 MAX_CATEGORIES = 50
 OTHER = "other"
-_EXPECTATIONS = tuple(field.name for field in fields(Expect))
 
+_RESULTS = tuple((result.value,) for result in RESULTS)
 _STATES: Mapping[State, Samples] = {
     state: tuple(((other.value,), int(other is state)) for other in State) for state in State
 }
@@ -67,22 +66,6 @@ def _of(read: Callable[[Status], Any]) -> Callable[[JobView], Any]:
     return get
 
 
-def _gauge(name: str, help_: str, attribute: str) -> Metric[JobView]:
-    """A gauge of an attribute of the status, such as ``items.sent``."""
-    return Metric(name, help_, _of(attrgetter(attribute)))
-
-
-def _flag(name: str, help_: str, attribute: str) -> Metric[JobView]:
-    """A gauge of a ``bool`` of the status: 1 or 0, absent if it is not known."""
-    values = {None: None, False: 0, True: 1}
-    return Metric(name, help_, _of(lambda status: values[getattr(status, attribute)]))
-
-
-def _kept(name: str, help_: str, attribute: str, *, each_read: bool = False) -> Metric[JobView]:
-    """A gauge of an attribute of the view, shown also while reads fail."""
-    return Metric(name, help_, attrgetter(attribute), kept=True, each_read=each_read)
-
-
 def _by_category(name: str, help_: str, count: str) -> Metric[JobView]:
     """A gauge of one count of every category of the status."""
 
@@ -98,7 +81,12 @@ def _by_category(name: str, help_: str, count: str) -> Metric[JobView]:
 def _info(view: JobView) -> Samples:
     job, known = view.job, view.history.status
     words = (known.type, known.level) if known else ("", "")
-    return (((job.provider, job.kind.value, view.name, *words), 1),)
+    return (((job.provider, job.kind, view.name, *words), 1),)
+
+
+@functools.lru_cache(maxsize=100)
+def _expected(expect: Expect) -> Samples:
+    return samples((name, getattr(expect, name)) for name in Expect.__struct_fields__)
 
 
 def _duration(status: Status) -> float | None:
@@ -124,7 +112,7 @@ def _sum(categories: Iterable[Category], count: str) -> int | None:
     return sum(known) if known else None
 
 
-JOB_METRICS: tuple[Metric[JobView], ...] = (
+JOB_METRICS: Table[JobView] = Table(
     Metric(
         "remote_job_up",
         "1 if the last read of the job succeeded, else 0.",
@@ -139,27 +127,30 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         kept=True,
         type="info",
     ),
-    _kept(
+    Metric(
         "remote_job_read_duration_seconds",
         "Duration of the last read of the job.",
         "read_seconds",
+        kept=True,
         each_read=True,
     ),
-    _kept(
+    Metric(
         "remote_job_read_timestamp_seconds",
         "Start of the last read of the job.",
         "read_at",
+        kept=True,
         each_read=True,
     ),
-    _kept(
+    Metric(
         "remote_job_watched_since_timestamp_seconds",
         "Time when this exporter started to watch the job.",
         "history.watched_since",
+        kept=True,
     ),
     Metric(
         "remote_job_expected_seconds",
         "What the configuration expects of the job; the thresholds of alerts.",
-        lambda view: samples((name, getattr(view.job.expect, name)) for name in _EXPECTATIONS),
+        lambda view: _expected(view.job.expect),
         labels=("expectation",),
         kept=True,
     ),
@@ -195,40 +186,51 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         "Time when the job entered its state: as reported by the vendor, else as first seen.",
         lambda view: view.history.state_since if view.status is not None else None,
     ),
-    _gauge(
+    Metric(
         "remote_job_progress_ratio",
         "Progress of the current run, 0 to 1; absent if it is not known.",
-        "progress",
+        "status.progress",
     ),
-    _kept(
+    Metric(
         "remote_job_progress_changed_timestamp_seconds",
         "Time of the last change of step, progress or an item count.",
         "history.progress_changed",
+        kept=True,
     ),
-    _gauge("remote_job_items", "Items of the current run known so far.", "items.total"),
-    _gauge("remote_job_items_sent", "Items sent to the vendor's publishing target.", "items.sent"),
-    _gauge(
+    Metric("remote_job_items", "Items of the current run known so far.", "status.items.total"),
+    Metric("remote_job_items_sent", "Items sent to the vendor's publishing target.", "status.items.sent"),
+    Metric(
         "remote_job_items_additional_sent",
         "Items sent in addition to the requested ones, such as dependencies.",
-        "items.additional_sent",
+        "status.items.additional_sent",
     ),
-    _gauge("remote_job_items_processed", "Items of the current run that are processed.", "items.processed"),
-    _gauge("remote_job_items_succeeded", "Items of the current run that succeeded.", "items.succeeded"),
-    _gauge("remote_job_items_failed", "Items of the current run that failed.", "items.failed"),
-    _gauge("remote_job_items_skipped", "Items of the current run that were skipped.", "items.skipped"),
-    _gauge("remote_job_items_deleted", "Items of the current run that were deleted.", "items.deleted"),
-    _gauge(
+    Metric(
+        "remote_job_items_processed",
+        "Items of the current run that are processed.",
+        "status.items.processed",
+    ),
+    Metric(
+        "remote_job_items_succeeded", "Items of the current run that succeeded.", "status.items.succeeded"
+    ),
+    Metric("remote_job_items_failed", "Items of the current run that failed.", "status.items.failed"),
+    Metric("remote_job_items_skipped", "Items of the current run that were skipped.", "status.items.skipped"),
+    Metric("remote_job_items_deleted", "Items of the current run that were deleted.", "status.items.deleted"),
+    Metric(
         "remote_job_items_acknowledged",
         "Items that the vendor's target has acknowledged.",
-        "items.acknowledged",
+        "status.items.acknowledged",
     ),
-    _flag(
+    Metric(
         "remote_job_items_sending_complete",
         "1 if no more items will be sent, so that the item counts are final.",
-        "sending_complete",
+        "status.sending_complete",
     ),
-    _flag("remote_job_cancelable", "1 if the job can be canceled, as reported by the vendor.", "cancelable"),
-    _flag("remote_job_enabled", "0 if publishing is disabled.", "enabled"),
+    Metric(
+        "remote_job_cancelable",
+        "1 if the job can be canceled, as reported by the vendor.",
+        "status.cancelable",
+    ),
+    Metric("remote_job_enabled", "0 if publishing is disabled.", "status.enabled"),
     _by_category("remote_job_category_items", "Items of the current run by the vendor's category.", "total"),
     _by_category(
         "remote_job_category_items_succeeded",
@@ -240,28 +242,34 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         "Items of the current run that failed, by the vendor's category.",
         "failed",
     ),
-    _gauge("remote_job_queued_timestamp_seconds", "Time at which the newest run was queued.", "queued_at"),
-    _gauge("remote_job_start_timestamp_seconds", "Start of the newest run.", "started_at"),
-    _gauge("remote_job_end_timestamp_seconds", "End of the newest run.", "ended_at"),
-    _gauge(
+    Metric(
+        "remote_job_queued_timestamp_seconds",
+        "Time at which the newest run was queued.",
+        "status.queued_at",
+    ),
+    Metric("remote_job_start_timestamp_seconds", "Start of the newest run.", "status.started_at"),
+    Metric("remote_job_end_timestamp_seconds", "End of the newest run.", "status.ended_at"),
+    Metric(
         "remote_job_last_report_timestamp_seconds",
         "Time at which the vendor last updated the status.",
-        "reported_at",
+        "status.reported_at",
     ),
-    _kept(
+    Metric(
         "remote_job_last_success_timestamp_seconds",
         "End of the newest run known to have succeeded, with or without errors.",
         "history.last_success",
+        kept=True,
     ),
-    _kept(
+    Metric(
         "remote_job_last_failure_timestamp_seconds",
         "End of the newest run known to have failed.",
         "history.last_failure",
+        kept=True,
     ),
     Metric(
         "remote_job_runs_finished_total",
         "Runs that this exporter saw end, by final state.",
-        lambda view: samples(view.history.finished.items()),
+        lambda view: (*zip(_RESULTS, view.history.finished.values(), strict=True),),
         labels=("result",),
         kept=True,
         type="counter",
@@ -271,8 +279,5 @@ JOB_METRICS: tuple[Metric[JobView], ...] = (
         "Duration of the newest run, once it has ended.",
         _of(_duration),
     ),
-    _gauge("remote_job_run_number", "The vendor's number of the newest run.", "run_number"),
+    Metric("remote_job_run_number", "The vendor's number of the newest run.", "status.run_number"),
 )
-
-OF_EACH_READ = tuple(index for index, metric in enumerate(JOB_METRICS) if metric.each_read)
-"""Where in `JOB_METRICS` the metrics are that have another value after each read."""

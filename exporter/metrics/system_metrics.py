@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.metrics.table import Metric, because, samples
+from exporter.metrics.table import Metric, Table, because, samples
 from exporter.model.failure import Reason
 from exporter.model.job import State
 
@@ -33,7 +33,7 @@ class SystemView:
         return self.reason or (INCOMPLETE if self.incomplete else "")
 
 
-SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
+SYSTEM_METRICS: Table[SystemView] = Table(
     Metric(
         "remote_job_system_up",
         "1 if the credentials work and the last listing, if there is one, succeeded. Jobs can still fail: "
@@ -57,23 +57,23 @@ SYSTEM_METRICS: tuple[Metric[SystemView], ...] = (
     Metric(
         "remote_job_system_jobs_dropped",
         "Discovered jobs over max_jobs, which are not watched.",
-        lambda view: view.jobs_dropped,
+        "jobs_dropped",
     ),
     Metric(
         "remote_job_system_entries_skipped",
         "Entries of the last listing that name no job: a key is missing or not valid.",
-        lambda view: view.entries_skipped,
+        "entries_skipped",
     ),
     Metric(
         "remote_job_system_rate_limit_remaining",
         "Calls that the vendor still allows in the current window, if it reports that.",
-        lambda view: view.rate_limit_remaining,
+        "rate_limit_remaining",
     ),
     Metric(
         "remote_job_system_credentials_expiry_timestamp_seconds",
         "Expiry of credentials that the exporter does not renew: a fixed JWT, a token whose expiry the "
         "vendor reports (GitHub), or the client certificate.",
-        lambda view: view.credentials_expiry,
+        "credentials_expiry",
     ),
 )
 
@@ -86,11 +86,11 @@ class ProbeView:
     seconds: float
 
 
-PROBE_METRICS: tuple[Metric[ProbeView], ...] = (
+PROBE_METRICS: Table[ProbeView] = Table(
     Metric(
         "probe_success",
         "1 if the probed job could be read, else 0; the same as its remote_job_up.",
         lambda view: int(view.success),
     ),
-    Metric("probe_duration_seconds", "Duration of the probe.", lambda view: view.seconds),
+    Metric("probe_duration_seconds", "Duration of the probe.", "seconds"),
 )

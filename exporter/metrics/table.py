@@ -1,7 +1,9 @@
-"""What a metric is."""
+"""What a metric is, and how the values of many are computed together."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Any, Generic, Literal, TypeVar
 
 Samples = tuple[tuple[tuple[str, ...], float | int], ...]
@@ -12,14 +14,15 @@ Type = Literal["gauge", "counter", "info", "stateset"]
 View = TypeVar("View")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Metric(Generic[View]):
     """One metric family.
 
     Args:
         name: of the family's samples, in both formats.
-        get: a value, or for a metric with labels of its own all its samples; ``None`` and no samples
-            are an absent series.
+        value: where in a view the value is, such as ``status.items.sent``; it is absent while ``status`` is
+            ``None``. Or a function that returns it. The value of a metric with labels of its own is all its
+            samples; ``None`` and no samples are an absent series.
         labels: besides the identity that every series carries.
         kept: shown also while reads fail, because it is history or configuration rather than state.
         each_read: has another value after each read, whatever the read has found.
@@ -27,12 +30,86 @@ class Metric(Generic[View]):
 
     name: str
     help: str
-    get: Callable[[View], Any]
+    value: str | Callable[[View], Any]
     type: Type = "gauge"
     labels: tuple[str, ...] = ()
     kept: bool = False
     each_read: bool = False
     stability: Literal["stable", "experimental"] = "stable"
+
+
+class Values(Generic[View]):
+    """Computes the values of some metrics of a table.
+
+    Attributes that belong to the same part of a view are read in one call: most metrics are such attributes.
+
+    Args:
+        metrics: by their place in the table.
+
+    Attributes:
+        places: of the metrics.
+    """
+
+    def __init__(self, metrics: Mapping[int, Metric[View]]) -> None:
+        self.places = (*metrics,)
+        attributes: dict[str, dict[int, str]] = {}
+        functions: dict[int, Callable[[View], Any]] = {}
+        for place, metric in metrics.items():
+            if callable(metric.value):
+                functions[place] = metric.value
+            else:
+                part, dot, attribute = metric.value.partition(".")
+                attributes.setdefault(part if dot else "", {})[place] = attribute or part
+        self._functions = (*functions.values(),)
+        self._parts = [
+            (part, _several(attrgetter, *each.values()), (None,) * len(each))
+            for part, each in attributes.items()
+        ]
+        order = [*chain(*attributes.values(), functions)]
+        self._sort = _several(itemgetter, *map(order.index, self.places))
+
+    def of(self, view: View) -> tuple[Any, ...]:
+        """The values, in the order of the places."""
+        values: list[Any] = []
+        for part, get, absent in self._parts:
+            owner = getattr(view, part) if part else view
+            values += absent if owner is None else get(owner)
+        values += [function(view) for function in self._functions]
+        return self._sort(values)
+
+
+def _several(
+    getter: Callable[..., Callable[[Any], Any]], *keys: str | int
+) -> Callable[[Any], tuple[Any, ...]]:
+    """The values of all keys as a tuple, which the getters of `operator` return only for two or more."""
+    if len(keys) > 1:
+        return getter(*keys)
+    gets = [getter(key) for key in keys]
+    return lambda owner: tuple([get(owner) for get in gets])
+
+
+class Table(Generic[View]):
+    """Metrics, in the order of a page.
+
+    Attributes:
+        all_values: computes all values.
+        read_values: computes those that are another after each read.
+    """
+
+    def __init__(self, *metrics: Metric[View]) -> None:
+        self._metrics = metrics
+        places = dict(enumerate(metrics))
+        self.all_values = Values(places)
+        self.read_values = Values({index: each for index, each in places.items() if each.each_read})
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+    def __iter__(self) -> Iterator[Metric[View]]:
+        return iter(self._metrics)
+
+    def __getitem__(self, index: int) -> Metric[View]:
+        return self._metrics[index]
 
 
 def samples(values: Iterable[tuple[str, float | None]]) -> Samples:

@@ -42,8 +42,7 @@ class Kind(StrEnum):
     RUN = "run"
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Struct, frozen=True, gc=False):
     """What the configuration expects of a job, in seconds; ``None`` is no expectation."""
 
     start_within: float | None = None

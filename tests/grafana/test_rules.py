@@ -3,7 +3,6 @@
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,7 @@ OF_A_SYSTEM = {
 WORDS = {
     "remote_job_state": {state.value for state in State},
     "reason": {reason.value for reason in Reason},
-    "expectation": {expectation.name for expectation in fields(Expect)},
+    "expectation": set(Expect.__struct_fields__),
     "job_kind": {kind.value for kind in Kind},
 }
 

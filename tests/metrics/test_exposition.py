@@ -90,7 +90,8 @@ class Reference(Collector):
 
     def collect(self) -> list[Family]:
         families = []
-        for metric in JOB_METRICS:
+        values = zip(*map(JOB_METRICS.all_values.of, self._views), strict=True)
+        for metric, column in zip(JOB_METRICS, values, strict=True):
             names = ["system", "job_id", "squad", *metric.labels]
             family = {
                 "gauge": GaugeMetricFamily,
@@ -98,9 +99,8 @@ class Reference(Collector):
                 "info": InfoMetricFamily,
                 "stateset": StateSetMetricFamily,
             }[metric.type](family_name(metric), metric.help, labels=names)
-            for number, one in enumerate(self._views):
+            for number, got in enumerate(column):
                 identity = ["docs", str(number), "docs"]
-                got = metric.get(one)
                 if got is None:
                     continue
                 for own, value in [((), got)] if not metric.labels else got:
@@ -184,8 +184,7 @@ def test_a_failed_read_shows_what_is_history_or_config_and_no_state() -> None:
 def test_a_metric_is_marked_as_kept_exactly_where_it_outlives_a_failed_read() -> None:
     failed = view(FULL, reason=Reason.TIMEOUT, expect=Expect(run_within=60.0))
     failed.history.observe(Status(State.IDLE, progress=0.0, succeeded_at=1.0, failed_at=1.0), 2.0)
-    for metric in JOB_METRICS:
-        got = metric.get(failed)
+    for metric, got in zip(JOB_METRICS, JOB_METRICS.all_values.of(failed), strict=True):
         shown = got is not None and (not metric.labels or bool(list(got)))
         assert shown is metric.kept, metric.name
 
@@ -193,20 +192,20 @@ def test_a_metric_is_marked_as_kept_exactly_where_it_outlives_a_failed_read() ->
 def test_a_metric_is_marked_as_of_each_read_exactly_where_the_same_result_changes_it() -> None:
     first = view(FULL)
     second = replace(first, read_at=first.read_at + 60, read_seconds=0.25)
-    for metric in JOB_METRICS:
-        assert (metric.get(first) != metric.get(second)) is metric.each_read, metric.name
+    values = [JOB_METRICS.all_values.of(each) for each in (first, second)]
+    for metric, one, other in zip(JOB_METRICS, *values, strict=True):
+        assert (one != other) is metric.each_read, metric.name
 
 
 def test_of_the_same_result_only_what_is_of_each_read_is_rendered() -> None:
     row = render_row(JOB_METRICS, "", view(FULL))
     later = replace(view(replace(FULL, progress=0.5)), read_at=1_700_000_090.0)
-    only = [index for index, metric in enumerate(JOB_METRICS) if metric.each_read]
-    lines = render_row(JOB_METRICS, "", later, before=row, only=only).lines
+    lines = render_row(JOB_METRICS, "", later, before=row, same=True).lines
     changed = [
         metric.name for metric, old, new in zip(JOB_METRICS, row.lines, lines, strict=True) if old != new
     ]
     assert changed == ["remote_job_read_timestamp_seconds"]
-    assert len([line for line in render_row(JOB_METRICS, "", later, only=only).lines if line]) > 20
+    assert len([line for line in render_row(JOB_METRICS, "", later, same=True).lines if line]) > 20
 
 
 def test_exactly_one_state_is_one_and_all_ten_are_there() -> None:

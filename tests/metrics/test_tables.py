@@ -294,7 +294,8 @@ def test_a_run_lasted_from_start_to_end_and_never_less_than_nothing(
 
 def test_a_system_is_up_unless_there_is_a_reason() -> None:
     def shown(view: SystemView) -> dict[str, object]:
-        return {metric.name: metric.get(view) for metric in SYSTEM_METRICS}
+        names = [metric.name for metric in SYSTEM_METRICS]
+        return dict(zip(names, SYSTEM_METRICS.all_values.of(view), strict=True))
 
     assert shown(SystemView())["remote_job_system_up"] == 1
     assert shown(SystemView())["remote_job_system_rate_limit_remaining"] is None
