@@ -37,7 +37,8 @@ demo: $(RUN) ## Exporter and simulator in one process, nothing to configure
 	@$(BIN)/python -m exporter demo $(ARGS)
 
 test: lint ## Linters and all tests; must pass before a commit
-	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not unmeasured" --cov --cov-report=term
+	@$(BIN)/python -m pytest -n $(WORKERS) -m unmeasured
 
 test-fast: $(DEV) ## Most tests, in under a minute: without processes, with few examples of each property
 	@$(BIN)/python -m pytest $(FAST) $(ARGS)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from exporter.runtime import calls
 from exporter.transport import reloading
@@ -38,6 +38,9 @@ def _install(function: Any) -> None:
 
 
 sys.settrace = _install
+
+UNMEASURED = {"browser", "chart", "endurance", "grafana", "image"}
+"""Folders of tests that run without coverage: of what is beside the exporter, or of what others cover too."""
 
 Program = Callable[[str, str], str]
 _guard = processes.Guard()
@@ -83,6 +86,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and processes.starts_one(item):
             item.add_marker("process")
+        if _is_unmeasured(item):
+            item.add_marker("unmeasured")
+
+
+def _is_unmeasured(item: pytest.Item) -> bool:
+    """Whether the time that coverage adds would be large, and what it finds small."""
+    folders = item.path.relative_to(item.config.rootpath).parts
+    many_examples = is_hypothesis_test(getattr(item, "obj", None))
+    return many_examples or bool(item.get_closest_marker("slow")) or not UNMEASURED.isdisjoint(folders)
 
 
 @pytest.hookimpl(wrapper=True)
