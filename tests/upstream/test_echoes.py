@@ -19,7 +19,7 @@ from tests.test_leaks import AUTHS, ENV, FILE, ISSUED, LOGIN, PLAIN, SESSION
 from tests.vendor import Asked, Told, exporter, vendor
 
 SYSTEM = """
-defaults: {{min_interval: 0s}}
+defaults: {{min_interval: 0s, timeout: 40s}}
 systems:
   docs:
     provider: json
