@@ -78,7 +78,9 @@ class Discovery(Source[Listed]):
             self._has_states, self._unserved = True, False
         self._listings = listings
 
-    def adopt(self, records: dict[str, JobRecord], found: Collection[str]) -> None:
+    def adopt(
+        self, records: dict[str, JobRecord], found: Collection[str], *, same_choice: bool = False
+    ) -> None:
         """Takes from ``records`` what this listing has found or may find, then applies the last listing.
 
         What other keys found stays until the first listing by these: an outage at that moment must not
@@ -87,10 +89,14 @@ class Discovery(Source[Listed]):
         Args:
             records: by ``job_id``, before a change of configuration.
             found: the ids of those that were watched because of a listing.
+            same_choice: the last listing would choose the same, so it need not be applied: to choose among
+                10,000 entries takes 5 ms, in one step with all that changes.
         """
         for job_id, record in list(records.items()):
             # Keys with slashes may make up the id of a configured job.
-            if record.job.keys.keys() != self._records.plan.key_names or job_id in self._records.configured:
+            if job_id in self._records.configured:
+                continue
+            if not same_choice and record.job.keys.keys() != self._records.plan.key_names:
                 continue
             del records[job_id]
             if job_id in found and self._records.keep(record):
@@ -99,7 +105,7 @@ class Discovery(Source[Listed]):
                 record.abandon_queued()
                 record.drop()
                 self.former[job_id] = record
-        if self._listed is not None:
+        if self._listed is not None and not same_choice:
             self._apply(self._listed, self._clock.time())
 
     def release(self) -> dict[str, JobRecord]:

@@ -143,9 +143,9 @@ class Records:
         Returns:
             Whether the provider accepts the job's keys.
         """
-        known = self._ahead.changed.get(record)
+        job, face = self._ahead.changed.get(record, (None, None))
         try:
-            self.reconfigure(record, known[0] if known is not None else _found(self.plan, record))
+            record.reconfigure(job or _found(self.plan, record), self.plan, face)
         except Exception:  # noqa: BLE001  one job must not stop a reload half-way
             fields = {"system": self.plan.name, "job_id": record.job.id}
             _log.exception("failed to keep a found job", extra=fields)

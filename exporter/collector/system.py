@@ -120,6 +120,7 @@ class System:
         same_origin = plan.origin == self.plan.origin
         gone: list[object] = [] if same_origin else self.drop()
         same_upstream = plan.upstream is self._readers.upstream
+        same_choice = same_origin and same_upstream and self._chooses_the_same(plan)
         if not same_upstream:
             # Reads under way end with their own upstream, and do not delay reads with the new one.
             if same_origin:
@@ -136,13 +137,23 @@ class System:
         self._apply_summary(plan)
         self._apply_discovery(plan, same_upstream=same_upstream)
         if self._discovery is not None:
-            self._discovery.adopt(records, found)
+            self._discovery.adopt(records, found, same_choice=same_choice)
         for record in records.values():
             record.abandon_queued()
             record.drop()
         self._readers.work()
         ahead = self._records.applied()
         return [*gone, *records.values(), *ahead.changed.values(), *ahead.new.values()]
+
+    def _chooses_the_same(self, plan: Plan) -> bool:
+        """Whether the last listing would choose the same jobs by another plan."""
+        before = self.plan
+        return (
+            (plan.discover, plan.max_jobs, plan.key_names)
+            == (before.discover, before.max_jobs, before.key_names)
+            and len(plan.jobs) == len(self._records.configured)
+            and all(job.id in self._records.configured for job in plan.jobs)
+        )
 
     def _configured(self, job: Job, records: dict[str, JobRecord]) -> JobRecord:
         if job.id not in records or records[job.id].job.keys != job.keys:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from exporter.collector import record
+from exporter.collector import choice, discovery, record
 from exporter.collector.collector import FEW, Collector
 from exporter.collector.plan import Plan
 from exporter.metrics import exposition
@@ -138,3 +138,34 @@ async def test_jobs_that_are_all_read_between_two_steps_are_rendered_step_by_ste
     await collector.scrape(60, Format.TEXT)
     rows = Rendered(monkeypatch).in_each_step(steps)
     assert (sum(rows), max(rows)) == (JOBS, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "choices"),
+    [({}, 0), ({"max_jobs": JOBS - 1}, 1), ({"jobs": [job({"id": "0"})]}, 1), ({"upstream": None}, 1)],
+    ids=["labels", "the number of jobs", "a configured job", "what is reached"],
+)
+async def test_a_reload_chooses_among_listed_jobs_only_if_it_can_choose_others(
+    collector: Collector,
+    upstream: FakeUpstream,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    choices: int,
+) -> None:
+    chosen: list[object] = []
+    real = choice.chosen
+
+    def counted(*arguments: Any, **named: Any) -> object:
+        chosen.append(arguments)
+        return real(*arguments, **named)
+
+    collector.replace([planned(upstream, "docs", found=True)])
+    await collector.scrape(60, Format.TEXT)
+    if "upstream" in changes:
+        changes = {"upstream": FakeUpstream(clock)}
+    monkeypatch.setattr(discovery, "chosen", counted)
+    collector.replace([replace(planned(upstream, "web", found=True), **changes)])
+    assert len(chosen) == choices
+    page = bytes(await collector.render(Format.TEXT))
+    assert page.count(b"\nremote_job_up{") == changes.get("max_jobs", JOBS)
