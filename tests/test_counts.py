@@ -33,7 +33,7 @@ class Counts:
         self._patch = monkeypatch
         self.count(PreparedRequests, "_head")
         self.count(exposition, "_lines")
-        self.count(Values, "of", lambda values, _: len(values.places))
+        self.count(Values, "of", lambda values, _: len(values.metrics))
         self.count(threading.Thread, "start")
         asyncio.get_running_loop().set_task_factory(self._task)
 

@@ -32,6 +32,8 @@ class Row(Struct, frozen=True, gc=False):
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})  # the older format does not escape quotes in help
+_UNKNOWN = object()
+"""No value is equal to it."""
 _encode = Encoder().encode
 _UNITS = ("seconds", "ratio")
 
@@ -77,17 +79,19 @@ def render_row(
         current_only: of a state set, only the series that is 1.
     """
     if before is None:
-        before, same = Row((None,) * len(table), (b"",) * len(table)), False
+        before, same = Row((_UNKNOWN,) * len(table), (b"",) * len(table)), False
     group = table.read_values if same else table.all_values
     values, lines = [*before.values], [*before.lines]
-    for place, value in zip(group.places, group.of(view), strict=True):
+    for (place, metric), value in zip(group.metrics, group.of(view), strict=True):
         if value != values[place]:
             values[place] = value
-            lines[place] = _lines(table[place], identity, value, current_only=current_only)
+            lines[place] = _lines(metric, identity, value, current_only=current_only)
     return Row(tuple(values), tuple(lines))
 
 
 def _lines(metric: Metric[View], identity: str, value: Any, *, current_only: bool) -> bytes:
+    if metric.show is not None:
+        value = metric.show(value)
     if value is None:
         return b""
     if metric.labels:

@@ -69,13 +69,12 @@ def _of(read: Callable[[Status], Any]) -> Callable[[JobView], Any]:
 def _by_category(name: str, help_: str, count: str) -> Metric[JobView]:
     """A gauge of one count of every category of the status."""
 
-    def get(status: Status) -> Samples:
-        if not status.categories:
+    def show(categories: Mapping[str, Category] | None) -> Samples:
+        if not categories:
             return ()
-        categories = bounded(status.categories)
-        return samples((label, getattr(category, count)) for label, category in categories)
+        return samples((label, getattr(each, count)) for label, each in bounded(categories))
 
-    return Metric(name, help_, _of(get), labels=("category",))
+    return Metric(name, help_, "status.categories", show=show, labels=("category",))
 
 
 def _info(view: JobView) -> Samples:
@@ -116,13 +115,15 @@ JOB_METRICS: Table[JobView] = Table(
     Metric(
         "remote_job_up",
         "1 if the last read of the job succeeded, else 0.",
-        lambda view: int(view.reason is None),
+        "reason",
+        show=lambda reason: int(reason is None),
         kept=True,
     ),
     Metric(
         "remote_job_read_error_info",
         "Reason why the last read of the job failed; absent while reads succeed.",
-        lambda view: because(view.reason),
+        "reason",
+        show=because,
         labels=("reason",),
         kept=True,
         type="info",
@@ -150,7 +151,8 @@ JOB_METRICS: Table[JobView] = Table(
     Metric(
         "remote_job_expected_seconds",
         "What the configuration expects of the job; the thresholds of alerts.",
-        lambda view: _expected(view.job.expect),
+        "job.expect",
+        show=_expected,
         labels=("expectation",),
         kept=True,
     ),
@@ -172,14 +174,16 @@ JOB_METRICS: Table[JobView] = Table(
     Metric(
         "remote_job_state",
         "State of the job in one vocabulary for all systems; exactly one is 1.",
-        _of(lambda status: _STATES[status.state]),
+        "status.state",
+        show=_STATES.get,
         labels=("remote_job_state",),
         type="stateset",
     ),
     Metric(
         "remote_job_state_code",
         f"State of the job as a number: {', '.join(f'{code} {state}' for state, code in _CODES.items())}.",
-        _of(lambda status: _CODES[status.state]),
+        "status.state",
+        show=_CODES.get,
     ),
     Metric(
         "remote_job_state_timestamp_seconds",

@@ -20,9 +20,11 @@ class Metric(Generic[View]):
 
     Args:
         name: of the family's samples, in both formats.
-        value: where in a view the value is, such as ``status.items.sent``; it is absent while ``status`` is
-            ``None``. Or a function that returns it. The value of a metric with labels of its own is all its
-            samples; ``None`` and no samples are an absent series.
+        value: where in a view the value is, such as ``status.items.sent``; it is ``None`` while ``status``
+            is. Or a function that returns it.
+        show: makes of a value what is shown, if that is not the value itself. It is called only when the
+            value has changed. A metric with labels of its own shows all its samples, others a number;
+            ``None`` and no samples are an absent series.
         labels: besides the identity that every series carries.
         kept: shown also while reads fail, because it is history or configuration rather than state.
         each_read: has another value after each read, whatever the read has found.
@@ -35,6 +37,7 @@ class Metric(Generic[View]):
     labels: tuple[str, ...] = ()
     kept: bool = False
     each_read: bool = False
+    show: Callable[[Any], Any] | None = None
     stability: Literal["stable", "experimental"] = "stable"
 
 
@@ -47,11 +50,11 @@ class Values(Generic[View]):
         metrics: by their place in the table.
 
     Attributes:
-        places: of the metrics.
+        metrics: with their places, in this order.
     """
 
     def __init__(self, metrics: Mapping[int, Metric[View]]) -> None:
-        self.places = (*metrics,)
+        self.metrics = (*metrics.items(),)
         attributes: dict[str, dict[int, str]] = {}
         functions: dict[int, Callable[[View], Any]] = {}
         for place, metric in metrics.items():
@@ -66,10 +69,10 @@ class Values(Generic[View]):
             for part, each in attributes.items()
         ]
         order = [*chain(*attributes.values(), functions)]
-        self._sort = _several(itemgetter, *map(order.index, self.places))
+        self._sort = _several(itemgetter, *map(order.index, metrics))
 
     def of(self, view: View) -> tuple[Any, ...]:
-        """The values, in the order of the places."""
+        """The values of the metrics, in their order."""
         values: list[Any] = []
         for part, get, absent in self._parts:
             owner = getattr(view, part) if part else view
@@ -97,19 +100,16 @@ class Table(Generic[View]):
     """
 
     def __init__(self, *metrics: Metric[View]) -> None:
-        self._metrics = metrics
         places = dict(enumerate(metrics))
         self.all_values = Values(places)
-        self.read_values = Values({index: each for index, each in places.items() if each.each_read})
+        self.read_values = Values({place: each for place, each in places.items() if each.each_read})
+        self._metrics = metrics
 
     def __len__(self) -> int:
         return len(self._metrics)
 
     def __iter__(self) -> Iterator[Metric[View]]:
         return iter(self._metrics)
-
-    def __getitem__(self, index: int) -> Metric[View]:
-        return self._metrics[index]
 
 
 def samples(values: Iterable[tuple[str, float | None]]) -> Samples:
