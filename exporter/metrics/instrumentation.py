@@ -1,15 +1,18 @@
 """What the exporter counts of itself: prometheus-client's metrics on a registry of its own."""
 
+import collections
+import itertools
 import platform
 import time
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client import generate_latest as generate_text
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
@@ -20,6 +23,7 @@ from exporter.runtime import logging
 
 # The first buckets separate kept connections from new ones; the last is the longest timeout allowed.
 _REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_BUCKET_NAMES = (*(str(float(seconds)) for seconds in _REQUEST_BUCKETS), "+Inf")
 _SCRAPE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 OTHER = "other"
 _CODES = frozenset(status.value for status in HTTPStatus)
@@ -64,23 +68,29 @@ class SystemInstrumentation:
     def __init__(self, instrumentation: "Instrumentation", system: str) -> None:
         self.system = system
         self._instrumentation = instrumentation
-        self._gone = False
-        self._answers: dict[int, Counter] = {}
+        # Counted here: metrics of prometheus-client need a lock and several calls for each request.
+        self._answers = collections.Counter[int]()
+        self._buckets = [0] * (len(_REQUEST_BUCKETS) + 1)
+        self._seconds = 0.0
         self._failures = {reason: instrumentation.failures.labels(system, reason.value) for reason in Reason}
         self._retries = instrumentation.retries.labels(system)
         self._skipped = {why: instrumentation.skipped.labels(system, why.value) for why in Why}
-        self._duration = instrumentation.durations.labels(system)
 
     def answered(self, status: int, seconds: float) -> None:
         """A request has a response with this HTTP status."""
-        counter = self._answers.get(status)
-        if counter is None:
-            if self._gone:
-                return  # a read that ends after its system was removed must not create its series again
-            counter = self._instrumentation.requests.labels(self.system, _code(status))
-            self._answers[status] = counter
-        counter.inc()
-        self._duration.observe(seconds)
+        self._answers[status] += 1
+        self._buckets[bisect_left(_REQUEST_BUCKETS, seconds)] += 1
+        self._seconds += seconds
+
+    def add_requests(self, numbers: CounterMetricFamily, durations: HistogramMetricFamily) -> None:
+        """Adds the series about its requests."""
+        codes = collections.Counter[str]()
+        for status, number in self._answers.items():
+            codes[_code(status)] += number
+        for code, number in codes.items():
+            numbers.add_metric((self.system, code), number)
+        buckets = zip(_BUCKET_NAMES, itertools.accumulate(self._buckets), strict=True)
+        durations.add_metric((self.system,), [*buckets], self._seconds)
 
     def failed(self, reason: Reason) -> None:
         """A request, a token request or its response failed."""
@@ -96,16 +106,13 @@ class SystemInstrumentation:
 
     def forget(self) -> None:
         """The system is no longer configured: it leaves no series, and what still ends is not counted."""
-        self._gone = True
         metrics = self._instrumentation
         # One by one: to look for them among the series of all systems takes as long as there are systems.
-        for status in self._answers:
-            metrics.requests.remove(self.system, _code(status))
         for reason in self._failures:
             metrics.failures.remove(self.system, reason.value)
         for why in self._skipped:
             metrics.skipped.remove(self.system, why.value)
-        for metric in (metrics.retries, metrics.durations, metrics.jobs):
+        for metric in (metrics.retries, metrics.jobs):
             metric.remove(self.system)
 
     def watching(self, jobs: int) -> None:
@@ -150,9 +157,7 @@ class Instrumentation:
         )
         for drop in Drop:
             self.dropped.labels(drop.value)  # starts at 0
-        self.requests = self._new(
-            Counter, "requests", "Requests with a response, by HTTP status.", "system", "code"
-        )
+        self.registry.register(_Requests(self._systems))
         self.failures = self._new(
             Counter, "request_failures", "Failed requests to a system, by reason.", "system", "reason"
         )
@@ -168,13 +173,6 @@ class Instrumentation:
             "Skipped reads: the last result was shown instead. why: fresh, final or pacing.",
             "system",
             "why",
-        )
-        self.durations = self._new(
-            Histogram,
-            "request_duration_seconds",
-            "Duration of requests with a response.",
-            "system",
-            buckets=_REQUEST_BUCKETS,
         )
         self.jobs = self._new(Gauge, "jobs", "Known jobs of a system.", "system")
         self.cut = self._new(
@@ -230,6 +228,26 @@ class Instrumentation:
         """A system that is no longer configured leaves no series."""
         if instrumentation := self._systems.pop(system, None):
             instrumentation.forget()
+
+
+class _Requests(Collector):
+    """The requests of all systems, which a read counts without prometheus-client."""
+
+    def __init__(self, systems: Mapping[str, SystemInstrumentation]) -> None:
+        self._systems = systems
+
+    def collect(self) -> Iterator[Metric]:
+        prefix = "remote_job_exporter_request"
+        numbers = CounterMetricFamily(
+            f"{prefix}s", "Requests with a response, by HTTP status.", labels=("system", "code")
+        )
+        durations = HistogramMetricFamily(
+            f"{prefix}_duration_seconds", "Duration of requests with a response.", labels=("system",)
+        )
+        for system in self._systems.values():
+            system.add_requests(numbers, durations)
+        yield numbers
+        yield durations
 
 
 class _DroppedLogMessages(Collector):
