@@ -89,7 +89,7 @@ class Fields:
 
     def instant(self, name: str) -> float | None:
         """As `values.instant`; a time that means "no time" gets no note."""
-        return values.plausible(self.read(name, moment, "a time"))
+        return values.plausible(self.read(name, moment, "a time")) if name in self.raw else None
 
     def nested(self, *names: str) -> "Fields":
         """The fields of the objects under these names together; those of the later ones take precedence."""
@@ -100,7 +100,7 @@ class Fields:
                 self.read(name, _nothing, "an object")
             else:
                 together = {**together, **found} if together else found
-        return self.inside(together, names[-1])
+        return Fields(together, f"{self._place}{names[-1]}.", self._notes)
 
     def inside(self, body: object, name: str) -> "Fields":
         """The fields of an object that is part of a field; its notes are added to those of this one."""
