@@ -156,7 +156,7 @@ class SecretSet:
     def read(self) -> tuple[int, tuple[str, ...]]:
         """The version, and its values in the order given."""
         with self._lock:
-            values = tuple(secret.reveal() for secret in self._secrets)
+            values = tuple([secret.reveal() for secret in self._secrets])
             if values != self._values:
                 # Their files are replaced together, so all are checked again: one read before may be old.
                 self.look_again()

@@ -1,7 +1,7 @@
 """What is known of a job, and the rows that show it."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -263,8 +263,8 @@ class JobRecord(Source[Reading]):
             self.detail = ""
             self._show(status, None, read_at, seconds, complete=self.in_listing)
 
-    async def _request(self, upstream: Upstream, trace: Trace | None) -> Reading:
-        return await upstream.read(self.job, self.status, trace)
+    def _request(self, upstream: Upstream, trace: Trace | None) -> Awaitable[Reading]:
+        return upstream.read(self.job, self.status, trace)
 
     async def apply(self, result: Reading, waiters: Collection[Waiter] = ()) -> None:
         """Remembers the result of a read."""

@@ -8,7 +8,7 @@ to be shown. A scrape, a probe and a request for service discovery wait for read
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -191,7 +191,7 @@ class Source(ABC, Generic[Result]):
         read.waiters.clear()
 
     @abstractmethod
-    async def _request(self, upstream: Upstream, trace: Trace | None) -> Result:
+    def _request(self, upstream: Upstream, trace: Trace | None) -> Awaitable[Result]:
         """Asks the system."""
 
     @abstractmethod

@@ -250,7 +250,9 @@ class Upstream:
         requests: set[Request] = set()
         try:
             while True:
-                item = await walk.next(received, deadline - self._clock.monotonic())
+                item = walk.next(received)
+                if item is None:
+                    item = await walk.next_later(received, deadline - self._clock.monotonic())
                 if isinstance(item, Returned):
                     return item.value
                 _count(item, requests, max_requests)

@@ -58,25 +58,40 @@ class Walk(Generic[T]):
         self._is_long = False
         self._in_thread = False
 
-    async def next(self, received: Response | Failure | None, seconds: float) -> Request | Returned[T]:
-        """Runs one step.
+    def next(self, received: Response | Failure | None) -> Request | Returned[T] | None:
+        """Runs one step, if that is short and this turn of the event loop has time for it.
 
         Args:
             received: what the last request brought; ``None`` for the first step.
-            seconds: limit for a step in the thread.
 
         Returns:
-            The next request, or the end.
+            The next request, or the end; ``None``: `next_later` has to run the step.
+
+        Raises:
+            Failure: of the provider.
+        """
+        if isinstance(received, Response) and len(received.body) > self._short_body:
+            self._is_long = True
+        if self._is_long or self._compute.turns.is_over:
+            return None
+        return self._next_here(received)
+
+    async def next_later(self, received: Response | Failure | None, seconds: float) -> Request | Returned[T]:
+        """Runs one step in another turn of the event loop, or in the thread.
+
+        Args:
+            received: as in `next`.
+            seconds: limit for a step in the thread.
 
         Raises:
             Failure: of the provider; ``timeout``, if the step does not end in time.
         """
-        if isinstance(received, Response) and len(received.body) > self._short_body:
-            self._is_long = True
         if self._is_long:
             return await self._next_in_thread(received, max(seconds, LEAST_SECONDS))
-        if self._compute.turns.is_over:
-            await self._compute.turns.pause()
+        await self._compute.turns.pause()
+        return self._next_here(received)
+
+    def _next_here(self, received: Response | Failure | None) -> Request | Returned[T]:
         item = self._resume(received)
         while isinstance(item, Found):
             self._collect(item)
