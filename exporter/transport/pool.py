@@ -5,6 +5,7 @@ callback, so handles are added and removed after it has returned.
 """
 
 import asyncio
+import math
 import threading
 
 import pycurl
@@ -12,10 +13,12 @@ import pycurl
 from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.runtime.compute import Turns
+from exporter.transport.completion import Completion
 from exporter.transport.handle import Handle
 from exporter.transport.pem import Pem
 from exporter.transport.prepared import Outgoing
 from exporter.transport.settings import DEFAULTS, ConnectionSettings
+from exporter.transport.slots import Slots
 from exporter.transport.sockets import Sockets
 
 
@@ -49,17 +52,18 @@ class ConnectionPool:
         self._turns = turns or Turns()
         self._settings = settings
         self.pem = pem or settings.tls.read()
-        self._slots = asyncio.Semaphore(max_connections)
+        self._slots = Slots(max_connections)
         self._handles: list[Handle] = []
-        self._waiting: dict[pycurl.Curl, asyncio.Future[int]] = {}
+        self._waiting: dict[pycurl.Curl, Completion] = {}
         self._running = 0
         self._closed = self._ended = False
         self.stalled = False
         self._idle: asyncio.Future[None] | None = None
         self._sockets = Sockets(self._on_events)
-        self._due: float | None = None
+        self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._timeout_scheduled = False
+        self._timer_at = math.inf
+        self._timeout_scheduled = self._is_due = self._acts = False
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.watch)
@@ -85,22 +89,17 @@ class ConnectionPool:
         Raises:
             Failure: there is no complete response; a `Dropped` if the request can be sent again.
         """
-        if self._slots.locked():
-            seconds = await self._wait_for_slot(timeout)
-        else:
-            seconds = timeout
-            await self._slots.acquire()
+        seconds = timeout if self._slots.take() else await self._wait_for_slot(timeout)
         try:
             return await self._transfer(request, seconds, max_bytes, fresh=fresh, phases=phases)
         finally:
-            self._slots.release()
+            self._slots.give_back()
 
     async def _wait_for_slot(self, seconds: float) -> float:
         """Waits for a slot and returns the remaining seconds."""
         end = self._loop.time() + seconds
         try:
-            async with asyncio.timeout_at(end):
-                await self._slots.acquire()
+            await self._slots.wait(end)
         except TimeoutError:
             raise Failure(Reason.TIMEOUT, f"no connection was free within {seconds:.1f} s") from None
         return end - self._loop.time()
@@ -143,7 +142,7 @@ class ConnectionPool:
         except pycurl.error as error:
             raise _libcurl_failure(error) from None
         self._running += 1
-        self._waiting[curl] = ended = self._loop.create_future()
+        self._waiting[curl] = ended = Completion(loop=self._loop)
         try:
             code = await ended
             # A timeout closes a connection of HTTP/1.1, but not one of HTTP/2, which may have other streams.
@@ -160,34 +159,49 @@ class ConnectionPool:
                 self._idle.set_result(None)
 
     def _set_timeout(self, milliseconds: int) -> None:
+        """A callback of libcurl: when it has to be called, instead of the time before; never if it is -1."""
         if milliseconds < 0:
-            self._due = None
-        else:
+            self._due = math.inf
+        elif milliseconds:
             self._due = self._loop.time() + milliseconds / 1000
-            self._schedule()
+            # The timer of an earlier time stays; when it fires, it is set again.
+            if self._due < self._timer_at and not self._ended:
+                self._set_timer()
+        else:
+            self._is_due = True
+            if not self._acts:
+                self._schedule_timeout()
 
-    def _schedule(self) -> None:
-        """Schedules the timeout of libcurl, unless it is due later than what is scheduled already."""
-        due = self._due
-        if due is None or self._timeout_scheduled or self._ended:
-            return
-        if due <= self._loop.time():
+    def _schedule_timeout(self) -> None:
+        if not self._timeout_scheduled and not self._ended:
             self._timeout_scheduled = True
             self._loop.call_soon(self._fire_timeout)
-        elif self._timer is None or due < self._timer.when():
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(due, self._timer_fired)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._due
+        self._timer = self._loop.call_at(self._due, self._timer_fired)
 
     def _on_events(self) -> None:
         for fd, events in self._sockets.events():
             # An event that is not handled is reported in the next turn again.
             if self._turns.is_over:
                 break
-            self._socket_action(fd, events)
+            self._act(fd, events)
+
+    def _act(self, fd: int, events: int) -> None:
+        """Lets libcurl handle events of a socket, or its timeout, and send what resumed readers request."""
+        self._acts = True
+        self._socket_action(fd, events)
+        while self._is_due and not self._turns.is_over:
+            self._is_due = False
+            self._socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._acts = False
+        if self._is_due:
+            self._schedule_timeout()
 
     def _socket_action(self, fd: int, events: int) -> None:
-        """Lets libcurl handle events of a socket, or its timeout."""
         if self._ended:
             return
         try:
@@ -217,13 +231,16 @@ class ConnectionPool:
             ended.set_result(code)
 
     def _fire_timeout(self) -> None:
-        self._timeout_scheduled = False
-        self._due = None
-        self._socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._timeout_scheduled = self._is_due = False
+        self._due = math.inf
+        self._act(pycurl.SOCKET_TIMEOUT, 0)
 
     def _timer_fired(self) -> None:
-        self._timer = None
-        self._schedule()
+        self._timer, self._timer_at = None, math.inf
+        if self._due <= self._loop.time():
+            self._fire_timeout()
+        elif self._due < math.inf:
+            self._set_timer()
 
 
 def _libcurl_failure(error: pycurl.error) -> Failure:

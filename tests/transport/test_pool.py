@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from exporter.model.failure import Failure, Reason
 from exporter.model.http import Response
 from exporter.runtime.compute import Turns
 from exporter.transport import ConnectionPool
+from exporter.transport.handle import Handle
 from exporter.transport.sockets import Sockets
 from tests.transport import servers
 from tests.transport.conftest import prepared
@@ -98,6 +100,33 @@ async def test_a_connection_that_the_server_closes_while_it_is_idle_is_one_event
         await asyncio.sleep(0)
     await pool.close()
     assert looks["all"] == before + 1
+
+
+async def test_of_responses_that_arrive_together_each_is_followed_by_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together, steps = asyncio.Barrier(3), list[str]()
+
+    def noted(name: str, step: str) -> None:
+        real: Any = getattr(Handle, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            steps.append(step)
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(Handle, name, call)
+
+    async def read_twice(url: str) -> None:
+        await get(pool, url)
+        await get(pool, url)
+
+    noted("load", "request")
+    noted("_on_body", "response")
+    pool = ConnectionPool()
+    async with listening(answering(answer(b"1"), after=together.wait)) as server:
+        await asyncio.gather(*(read_twice(server.url()) for _ in range(3)))
+        await pool.close()
+    assert steps == ["request"] * 3 + ["response", "request"] * 3 + ["response"] * 3
 
 
 async def test_a_connection_is_not_kept_beyond_its_lifetime(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,6 +343,7 @@ import asyncio, os, sys
 from requests import Request
 from exporter.model.failure import Failure
 from exporter.transport import ConnectionPool
+from exporter.transport.handle import Handle
 from exporter.transport.sockets import Sockets
 from tests.waiting import never, seen
 
