@@ -28,7 +28,8 @@ IDENTITY = ("system", "job_id")
 """The first labels of every series of a job."""
 
 LABELS: frozenset[str] = frozenset(
-    [*IDENTITY, "state", "code", "why", "shard", "shards", "version", "revision", "python_version"]
+    [*IDENTITY, "state", "code", "why", "shard", "shards"]
+    + ["version", "revision", "python_version", "python_tls", "libcurl_version", "libcurl_tls"]
     + [label for metric in JOB_METRICS for label in metric.labels]
     + [label for metric in SYSTEM_METRICS for label in metric.labels]
 )

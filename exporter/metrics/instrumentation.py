@@ -3,6 +3,7 @@
 import collections
 import itertools
 import platform
+import ssl
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+import pycurl
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client import generate_latest as generate_text
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -133,8 +135,13 @@ class Instrumentation:
         self.registry = CollectorRegistry()
         self._systems: dict[str, SystemInstrumentation] = {}
         ProcessCollector(registry=self.registry)
-        build = self._new(Info, "build", "Version of the exporter and of the Python it runs on.")
-        build.info({"version": version, "revision": revision, "python_version": platform.python_version()})
+        build = self._new(
+            Info,
+            "build",
+            "Versions of the exporter, of Python, of libcurl, and of their libraries for TLS: that of Python "
+            "serves HTTPS, that of libcurl sends requests.",
+        )
+        build.info({"version": version, "revision": revision, **_libraries()})
         shard = shard or Shard()
         shards = self._new(Info, "shard", "Index of this shard, and number of shards.")
         shards.info({"shard": str(shard.index), "shards": str(shard.count)})
@@ -248,6 +255,16 @@ class _Requests(Collector):
             system.add_requests(numbers, durations)
         yield numbers
         yield durations
+
+
+def _libraries() -> dict[str, str]:
+    libcurl = pycurl.version_info()
+    return {
+        "python_version": platform.python_version(),
+        "python_tls": "/".join(ssl.OPENSSL_VERSION.split()[:2]),
+        "libcurl_version": libcurl[1],
+        "libcurl_tls": libcurl[5],
+    }
 
 
 class _DroppedLogMessages(Collector):

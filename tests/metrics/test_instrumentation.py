@@ -1,7 +1,9 @@
 """What the exporter counts of itself."""
 
 import re
+import ssl
 
+import pycurl
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
@@ -11,7 +13,9 @@ from exporter.model.pacing import Why
 from tests.vendor import Samples, read_samples
 
 PROMISED = {
-    "remote_job_exporter_build_info": {"version", "revision", "python_version"},
+    "remote_job_exporter_build_info": {
+        *("version", "revision", "python_version", "python_tls", "libcurl_version", "libcurl_tls"),
+    },
     "remote_job_exporter_requests_total": {"system", "code"},
     "remote_job_exporter_request_failures_total": {"system", "reason"},
     "remote_job_exporter_request_retries_total": {"system"},
@@ -44,6 +48,8 @@ def test_the_build_is_told(instrumentation: Instrumentation) -> None:
     ((labels, value),) = shown(instrumentation).all("remote_job_exporter_build_info")
     assert (labels["version"], labels["revision"], value) == ("1.2.3", "abc", 1)
     assert re.fullmatch(r"3\.\d+\.\d+\S*", labels["python_version"])
+    assert ssl.OPENSSL_VERSION.startswith(labels["python_tls"].replace("/", " ") + " ")
+    assert f"libcurl/{labels['libcurl_version']} {labels['libcurl_tls']} " in pycurl.version
 
 
 def test_every_reason_and_every_why_begins_at_nothing(instrumentation: Instrumentation) -> None:
