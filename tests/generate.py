@@ -1,4 +1,5 @@
-"""Writes what is made from the code: the reference pages, the JSON Schema, and tables inside other pages.
+"""Writes what is made from the code: the reference pages, the JSON Schema, tables inside other pages, and the
+version in the Dockerfile.
 
 ``python -m tests.generate``; a test fails while any of it is stale.
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from exporter import config
+from exporter import __version__, config
 from exporter.cli import reference
 from exporter.cli.main import commands
 from exporter.config.markdown import table
@@ -41,6 +42,7 @@ def pages() -> dict[Path, str]:
         ValueError: a page has lost the marks around its table.
     """
     return {
+        ROOT / "Dockerfile": _versioned((ROOT / "Dockerfile").read_text(encoding="utf-8")),
         REFERENCE / "metrics.md": reference.metrics(),
         REFERENCE / "config.md": config.reference(),
         REFERENCE / "limits.md": bounds.page(),
@@ -53,6 +55,10 @@ def pages() -> dict[Path, str]:
         GUIDES / "discovery.md": _between_marks(GUIDES / "discovery.md", "systems", listings(PROVIDERS)),
         GUIDES / "probe.md": _between_marks(GUIDES / "probe.md", "systems", probes(PROVIDERS)),
     }
+
+
+def _versioned(dockerfile: str) -> str:
+    return re.sub(r"^(ARG VERSION=).*$", rf"\g<1>{__version__}", dockerfile, flags=re.MULTILINE)
 
 
 def systems(providers: Providers, folder: Path) -> str:

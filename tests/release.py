@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHART = "helm/remote-job-exporter"
 
 _VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
+_ARGUMENT = re.compile(r"^ARG VERSION=(.+)$", re.MULTILINE)
 _HEADING = re.compile(r"^## \[(.+?)\] - (.+)$", re.MULTILINE)
 _UPGRADE = re.compile(r"^### To (.+)$", re.MULTILINE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -43,6 +44,7 @@ def named(root: Path) -> Iterator[Named]:
     # An empty tag is the chart's appVersion.
     if tag := yaml.safe_load(_text(root / CHART / "values.yaml"))["image"]["tag"]:
         yield Named(f"{CHART}/values.yaml: image.tag", str(tag))
+    yield Named("Dockerfile: ARG VERSION", _first(_ARGUMENT, root / "Dockerfile"))
     yield Named("CHANGELOG.md: newest heading", _first(_HEADING, root / "CHANGELOG.md"))
     yield Named(
         "docs/guides/upgrading.md: newest heading", _first(_UPGRADE, root / "docs/guides/upgrading.md")

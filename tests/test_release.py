@@ -25,7 +25,7 @@ Edit = Callable[[str, str, str], None]
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The files that a release is checked by, ready to be released."""
-    for name in ("README.md", "CHANGELOG.md", "exporter/__init__.py"):
+    for name in ("README.md", "CHANGELOG.md", "Dockerfile", "exporter/__init__.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     for name in ("docs", "examples", CHART):
@@ -71,6 +71,7 @@ def test_what_is_ready_can_be_released(copy: Path) -> None:
         ),
         (f"{CHART}/Chart.yaml", f"exporter:{__version__}", "exporter:9.9.9", "Chart.yaml: image is 9.9.9"),
         (f"{CHART}/values.yaml", '\n  tag: ""', "\n  tag: 9.9.9", "values.yaml: image.tag is 9.9.9"),
+        ("Dockerfile", f"VERSION={__version__}", "VERSION=9.9.9", "Dockerfile: ARG VERSION is 9.9.9"),
         ("CHANGELOG.md", f"## [{__version__}]", "## [9.9.9]", "CHANGELOG.md: newest heading is 9.9.9"),
         (
             "docs/guides/upgrading.md",

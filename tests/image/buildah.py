@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -86,7 +86,7 @@ def _once(name: str) -> Iterator[Path]:
 def base() -> Path:
     """A tar file of this machine's own release with Python in it, unpacked but not configured."""
     release = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
-    with _once(f"base-{release}-{platform.machine()}.tar") as tar:
+    with _once(f"python-{release}-{platform.machine()}.tar") as tar:
         if not tar.exists():
             with TemporaryDirectory(dir=CACHE) as folder:
                 or_skip(lambda: _unpack(release, Path(folder)), f"the packages of {release}")
@@ -97,11 +97,15 @@ def base() -> Path:
 def _unpack(release: str, folder: Path) -> None:
     tree = folder / "tree"
     # Configuring every package takes most of debootstrap's time, and Python runs without.
-    include = "--include=python3,python3-venv"
+    include = "--include=python3,python3-pip-whl"
     run("debootstrap", "--foreign", "--variant=minbase", include, release, tree)
     for package in tree.glob("var/cache/apt/archives/*.deb"):
         run("dpkg-deb", "--extract", package, tree)
-    leave = ("./debootstrap", "./proc/*", "./var/cache/apt/*", "./usr/share/doc/*", "./usr/share/locale/*")
+    (pip,) = tree.glob("usr/share/python-wheels/pip-*.whl")
+    shutil.unpack_archive(pip, tree / "usr" / "lib" / "python3" / "dist-packages", "zip")
+    run("chroot", tree, "python3", "-m", "compileall", "-q", "/usr/lib/python3/dist-packages/pip")
+    unread = (f"./usr/share/{name}/*" for name in ("doc", "info", "locale", "man"))
+    leave = ("./debootstrap", "./proc/*", "./var/cache/apt/*", "./var/lib/apt/*", *unread)
     run("tar", "-C", tree, *(f"--exclude={path}" for path in leave), "-cf", folder / "base.tar", ".")
 
 
@@ -133,7 +137,6 @@ class Image:
 
     root: Path
     config: dict[str, Any]
-    layers: tuple[str, ...]
 
     def command(self, config: Path, *command: str) -> tuple[str, ...]:
         """What runs this in the image: its user, its variables, this folder as its configuration."""
@@ -167,6 +170,26 @@ class Buildah:
         self("config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", container)
         self("commit", "--quiet", "--rm", container, name)
 
+    def load_python_of(self, name: str, reduced: str, libraries: Iterable[str]) -> None:
+        """The same for its Python, what that is linked with, and these libraries: no shell, no other files.
+
+        As in the images of the distroless project, but without their time zones, certificates and users.
+        """
+        root, container = self.unpacked(name).root, self("from", "scratch")
+        (python,) = (file for file in root.glob("usr/bin/python3.*") if file.suffix[1:].isdigit())
+        linked = [python, *root.glob(f"usr/lib/{python.name}/lib-dynload/*.so")]
+        listed = run("chroot", root, "ldd", *(f"/{file.relative_to(root)}" for file in linked))
+        kept = {*re.findall(r"/\S+(?= \(0x)", listed), "/usr/bin/python3", f"/usr/lib/{python.name}"}
+        kept |= {f"/{file.relative_to(root)}" for one in libraries for file in root.glob(f"lib/*/{one}")}
+        tar = self._folder / "python.tar"
+        # A library that is a link becomes the file that the link leads to.
+        run("tar", "-C", root, "--dereference", "-cf", tar, *(path[1:] for path in kept))
+        target = Path(self("mount", container))
+        run("tar", "-C", target, "-xf", tar)
+        for folder in ("etc", "proc"):
+            (target / folder).mkdir(exist_ok=True)
+        self("commit", "--quiet", "--rm", container, reduced)
+
     def build(self, context: Path, tag: str, *options: str | Path) -> None:
         """Builds anew, with nothing taken of earlier builds."""
         self(
@@ -179,7 +202,7 @@ class Buildah:
         """The image as a container would see it."""
         told = json.loads(self("inspect", "--type", "image", tag))["Docker"]
         root = Path(self("mount", self("from", "--pull-never", tag)))
-        return Image(root, told["config"], tuple(told["rootfs"]["diff_ids"]))
+        return Image(root, told["config"])
 
     def end(self) -> None:
         """Takes everything away, mounts first."""

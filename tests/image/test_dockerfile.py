@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.vendor import caps_config
 from tests.web.secured import TLS, VERIFY, Place, users
 
 LABELS = {
-    *("created", "description", "documentation", "licenses", "revision"),
+    *("base.name", "created", "description", "documentation", "licenses", "revision"),
     *("source", "title", "url", "vendor", "version"),
 }
 
@@ -65,13 +66,13 @@ def test_the_user_is_a_number_that_kubernetes_can_check() -> None:
 
 
 def test_every_label_of_the_oci_is_there() -> None:
-    assert set(re.findall(r"org\.opencontainers\.image\.(\w+)=", only("LABEL"))) == LABELS
+    assert set(re.findall(r"org\.opencontainers\.image\.([\w.]+)=", only("LABEL"))) == LABELS
 
 
 def test_base_images_can_be_replaced_and_none_is_whatever_is_newest() -> None:
     given = dict(step.text.split("=", 1) for step in steps() if step.word == "ARG" and "IMAGE=" in step.text)
     used = [step.text.split()[0] for step in steps() if step.word == "FROM"]
-    assert used == [f"${{{name}}}" for name in given]
+    assert [name for name in used if name != "dependencies"] == [f"${{{name}}}" for name in given]
     assert all(re.fullmatch(r"[\w./-]+:(?!latest$)[\w.-]+", image) for image in given.values())
 
 
@@ -79,10 +80,22 @@ def test_nothing_is_fetched_but_what_has_a_hash() -> None:
     assert not [step for step in steps() if step.word == "ADD" or "http://" in step.text]
     runs = [part for step in steps() if step.word == "RUN" for part in step.text.split("&&")]
     installs = [part for part in runs if re.search(r"\binstall\b", part)]
-    assert len(installs) == 3
+    assert len(installs) == 3, "dependencies, what builds, and the wheel"
     assert [part for part in installs if "--require-hashes" not in part] == [
         part for part in installs if "--no-deps" in part
     ]
+
+
+def test_what_is_installed_is_a_layer_that_only_its_own_pins_change() -> None:
+    """A pin of a tool must not make every node fetch the dependencies again."""
+    stage = steps()
+    while stage.pop(0).text != "${BUILD_IMAGE} AS dependencies":
+        pass
+    stage = list(takewhile(lambda step: step.word != "FROM", stage))
+    assert [step.word for step in stage] == ["ENV", "ENV", "WORKDIR", "COPY", "RUN"]
+    assert stage[3].text.split() == ["requirements/runtime.txt", "requirements/"]
+    copies = [step.text.split()[0] for step in final_stage() if step.word == "COPY"]
+    assert copies == ["--from=dependencies", "--from=build"]
 
 
 def test_the_final_stage_runs_nothing_so_it_needs_no_shell() -> None:
@@ -98,7 +111,7 @@ def test_the_build_is_sent_nothing_but_what_is_named() -> None:
     named = [rule[1:].removesuffix("/**") for rule in rules if rule.startswith("!")]
     assert all((ROOT / name).exists() for name in named)
     copied = {path for step in steps() if step.word == "COPY" for path in step.text.split()[:-1]}
-    assert {name.split("/")[0] for name in named} == {path for path in copied if (ROOT / path).exists()}
+    assert {*named} == {path for path in copied if (ROOT / path).exists()}
 
 
 def health(port: int) -> int:
