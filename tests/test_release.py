@@ -1,5 +1,6 @@
 """What is checked before a release, and the workflows that make one."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -137,9 +138,11 @@ def _workflow(name: str) -> Any:
 
 def test_no_workflow_has_a_right_that_a_job_did_not_ask_for() -> None:
     assert _workflow("ci.yaml")["permissions"] == {"contents": "read"}
-    made = _workflow("release.yaml")
-    assert made["permissions"] == {}
-    rights = {name: job["permissions"] for name, job in made["jobs"].items()}
+    rights: dict[str, dict[str, str]] = {}
+    for name in ("release.yaml", "rebuild.yaml", "image.yaml"):
+        made = _workflow(name)
+        assert made["permissions"] == {}
+        rights |= {job: settings["permissions"] for job, settings in made["jobs"].items()}
     assert {name for name, right in rights.items() if right.get("contents") == "write"} == {"publish", "site"}
     assert {name for name, right in rights.items() if right.get("packages") == "write"} == {"image", "chart"}
 
@@ -153,9 +156,9 @@ def test_every_action_is_of_a_certain_version() -> None:
 
 def test_the_release_builds_what_the_dockerfile_says_from_pinned_images() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
-    job = _workflow("release.yaml")["jobs"]["image"]
+    job = _workflow("image.yaml")["jobs"]["image"]
     (given,) = [step["with"]["build-args"] for step in job["steps"] if "build-args" in step.get("with", {})]
-    names = {line.split("=")[0] for line in given.split() if "=" in line}
+    names = {line.split("=")[0] for line in given.splitlines()}
     assert names == {
         line.split()[1].split("=")[0] for line in dockerfile.splitlines() if line.startswith("ARG ")
     }
@@ -163,6 +166,33 @@ def test_the_release_builds_what_the_dockerfile_says_from_pinned_images() -> Non
     assert f"ARG RUNTIME_IMAGE={slim['runtime']}\n" in dockerfile
     assert distroless["runtime"] == "${{ vars.DISTROLESS_IMAGE }}"
     assert all(image["python"] in dockerfile for image in (slim, distroless))
+
+
+def test_a_release_and_a_rebuild_every_week_build_the_image_of_a_release_in_one_way() -> None:
+    image = "./.github/workflows/image.yaml"
+    assert _workflow("release.yaml")["jobs"]["image"]["uses"] == image
+    rebuild = _workflow("rebuild.yaml")
+    assert [len(one["cron"].split()) for one in rebuild[True]["schedule"]] == [5]  # YAML 1.1 reads on as true
+    (newest,) = [step["run"] for step in rebuild["jobs"]["newest"]["steps"] if "run" in step]
+    assert rebuild["jobs"]["image"]["uses"] == image
+    script = f"git() {{ printf '%s\\n' v0.10.0 v0.9.1; }}; GITHUB_OUTPUT=/dev/stdout; {newest}"
+    found = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=True)
+    assert found.stdout == "tag=v0.10.0\n"
+
+
+def test_an_image_gets_the_name_of_its_version_only_after_it_has_started_and_is_signed() -> None:
+    steps = _workflow("image.yaml")["jobs"]["image"]["steps"]
+    texts = [json.dumps(step) for step in steps]
+
+    def place(words: str) -> int:
+        (found,) = [number for number, text in enumerate(texts) if words in text]
+        return found
+
+    name = "imagetools create --tag"
+    assert place("push=true") < place("--pull always") < place("cosign sign") == place(name)
+    assert steps[place("push=true")]["with"]["tags"].endswith("-${{ steps.version.outputs.day }}")
+    assert texts[place(name)].index("cosign attest") < texts[place(name)].index(name)
+    assert place("make --silent sbom") < place(name)
 
 
 def test_the_chart_that_is_released_takes_the_image_from_where_it_was_pushed(tmp_path: Path) -> None:
