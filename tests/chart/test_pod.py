@@ -293,10 +293,12 @@ def helm_test(
     (pod,) = [
         one for one in render(values).all("Pod") if one["metadata"]["annotations"]["helm.sh/hook"] == "test"
     ]
+    kept = pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
+    assert kept, "Helm 3 reads the log after it has deleted a pod that succeeded"
     (box,) = pod["spec"]["containers"]
     python, flag = box["command"]
     script, target, expected = box["args"]
-    assert (python, flag) == ("python", "-c")
+    assert (python, flag) == ("python3", "-c")
     told = target.replace(f"{target.partition('//')[0]}//demo-remote-job-exporter.mon.svc:10072", url)
     assert told.startswith(f"{url}/"), target
     command = [sys.executable, flag, script, path or told, expected]
