@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,24 @@ def test_the_first_values_can_be_upgraded_to_each_of_the_ci_files(lacking: set[s
                         namespace.helm("upgrade", "demo", str(CHART), values=values, folder=tmp_path)
         finally:
             namespace.helm("uninstall", "demo", "--ignore-not-found")
+
+
+def test_an_upgrade_that_changes_the_configuration_or_removes_the_users_makes_new_pods(
+    tmp_path: Path,
+) -> None:
+    """So that ``--wait`` is about a pod that has read it."""
+    config = values_of(CHART / "ci/02-config-values.yaml")["config"]
+    tls = {"tls": {"secretName": "tls"}}
+    secured = {
+        "config": config,
+        "webConfig": {**tls, "config": {"basic_auth_users": {"prometheus": "$2y$10$abc"}}},
+    }
+    changed = {**secured, "config": {**config, "defaults": {}}}
+    with fresh() as namespace:
+        for number, values in enumerate((secured, changed, {**changed, "webConfig": tls}), start=1):
+            namespace.helm("upgrade", "--install", "demo", str(CHART), values=values, folder=tmp_path)
+            until(partial(has_made, namespace, number), "new pods", 60)
+
+
+def has_made(namespace: Namespace, replicasets: int) -> bool:
+    return len(namespace.get("replicasets")) == replicasets
