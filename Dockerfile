@@ -15,7 +15,7 @@ COPY requirements/runtime.txt requirements/
 RUN python3 -m venv --without-pip "$APP" \
     && python3 -m pip --python "$APP/bin/python3" install --require-hashes --only-binary=:all: --no-compile \
         -r requirements/runtime.txt \
-    && rm -r "$APP"/lib/python3*/site-packages/tests \
+    && rm -rf "$APP"/lib/python3*/site-packages/tests \
     && "$APP/bin/python3" -m compileall -q --invalidation-mode unchecked-hash "$APP/lib"
 
 FROM dependencies AS build

@@ -94,7 +94,7 @@ def test_a_command_that_edits_a_file_works_with_the_sed_of_macos_too(page: str) 
 
 
 def test_a_changed_configuration_is_applied_to_a_new_container() -> None:
-    """A restart keeps the old one, with the old mounts, and so does `up` while only a mounted file has changed."""
+    """A restart, and `up` while only a mounted file has changed, keep the old one with the old mounts."""
     commands = re.findall(r"^docker compose .*", (FOLDER / "README.md").read_text(), re.MULTILINE)
     assert not [command for command in commands if " restart" in command]
     assert "docker compose up -d --force-recreate exporter" in commands
