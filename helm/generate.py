@@ -1,8 +1,8 @@
 """Writes what the chart has from elsewhere.
 
 ``python -m helm.generate``; a test fails while any of it is stale. ``values.schema.json`` and the README's
-table come from the comments of ``values.yaml``, the schema of ``config`` from the exporter, and the version
-in ``Chart.yaml`` from the package.
+table come from the comments of ``values.yaml``, the schema and keys of ``config`` from the exporter, and the
+version in ``Chart.yaml`` from the package.
 """
 
 import json
@@ -14,12 +14,19 @@ from typing import Any
 
 import yaml
 
-from exporter import __version__, config
+from exporter import __version__
 from exporter.config.markdown import table
+from helm import exporter
 
 HERE = Path(__file__).resolve().parent
 CHART = HERE / "remote-job-exporter"
 
+_LISTS = """\
+{{{{/* Keys of the exporter's configuration, from its models: python -m helm.generate */}}}}
+{{{{- define "remote-job-exporter.lists" -}}}}
+{}
+{{{{- end }}}}
+"""
 _BEGIN, _END = "<!-- values -->", "<!-- /values -->"
 _COMMENT = re.compile(r"^ *# ?(.*)$")
 _KEY = re.compile(r"^( *)(\w+):")
@@ -96,37 +103,17 @@ def schema(values: list[Value]) -> Schema:
     # A parent chart may hand down its globals, and switches this one with `enabled`.
     root["properties"]["global"]["additionalProperties"] = True
     root["properties"]["enabled"] = {"type": "boolean", "description": "For the condition of a parent chart"}
-    ours = yaml.safe_load((HERE / "definitions.yaml").read_text(encoding="utf-8"))
+    definitions = yaml.safe_load((HERE / "definitions.yaml").read_text(encoding="utf-8"))
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **root,
-        "allOf": ours["rules"],
-        "definitions": {**ours["definitions"], **_exporter()},
+        "allOf": [exporter.closed()],
+        "definitions": {**definitions, **exporter.definitions()},
     }
 
 
 def _closed() -> Schema:
     return {"type": "object", "additionalProperties": False, "properties": {}}
-
-
-def _exporter() -> Schema:
-    """The exporter's own schema of its file, so that Helm refuses what the exporter would."""
-    text = json.dumps(config.json_schema()).replace("#/$defs/", "#/definitions/")
-    # Go's regular expressions do not look ahead: an empty duration is left to the exporter.
-    own = _open(json.loads(text.replace("(?=.)", "")))
-    whole = {key: own[key] for key in ("type", "properties", "additionalProperties")}
-    return {**own["$defs"], "config": whole}
-
-
-def _open(schema: Any) -> Any:
-    """Every choice by a word without the list of words, since plug-ins may add some."""
-    if isinstance(schema, list):
-        return [_open(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        key: _open(value) for key, value in schema.items() if key != "properties" or "allOf" not in schema
-    }
 
 
 def reference(values: list[Value]) -> str:
@@ -160,6 +147,7 @@ def pages() -> dict[Path, str]:
     return {
         CHART / "values.schema.json": json.dumps(schema(values), indent=1, ensure_ascii=False) + "\n",
         CHART / "README.md": f"{before}{begin}\n\n{reference(values)}\n\n{end}{after}",
+        CHART / "templates/_exporter.tpl": _LISTS.format(json.dumps(exporter.lists(), indent=1)),
         CHART / "Chart.yaml": _versioned((CHART / "Chart.yaml").read_text(encoding="utf-8")),
     }
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from exporter.config import ConfigError
 from exporter.config.errors import bounded
@@ -45,6 +45,11 @@ def _http2(value: object) -> object:
     return value
 
 
+_USER_NAME = Annotated[str, AfterValidator(_user)]
+_HASH_SCHEMA = {"type": "string", "format": "password", "pattern": f"^{_BCRYPT.pattern}$"}
+_HASH = Annotated[str, AfterValidator(_hash), WithJsonSchema(_HASH_SCHEMA)]
+
+
 class ResponseHeaders(Keys):
     """The keys of ``http_server_config: {headers: …}``; a header with an empty value is not sent."""
 
@@ -62,7 +67,9 @@ class ResponseHeaders(Keys):
 class Http(Keys):
     """The keys of ``http_server_config:``."""
 
-    http2: Annotated[bool, BeforeValidator(_http2)] = Field(default=False, description="must be false")
+    http2: Annotated[bool, BeforeValidator(_http2), WithJsonSchema({"const": False})] = Field(
+        default=False, description="must be false"
+    )
     headers: ResponseHeaders = Field(default_factory=ResponseHeaders, description="headers of every response")
 
 
@@ -78,10 +85,8 @@ class WebConfig(Keys):
 
     tls_server_config: ServerTls | None = Field(None, description="enables HTTPS")
     http_server_config: Http = Field(default_factory=Http, description="options of HTTP")
-    basic_auth_users: dict[Annotated[str, AfterValidator(_user)], Annotated[str, AfterValidator(_hash)]] = (
-        Field(
-            default_factory=dict, min_length=1, repr=False, description="bcrypt hashes of passwords by user"
-        )
+    basic_auth_users: dict[_USER_NAME, _HASH] = Field(
+        default_factory=dict, min_length=1, repr=False, description="bcrypt hashes of passwords by user"
     )
     rate_limit: RateLimit = Field(default_factory=RateLimit, description="requests beyond it get status 429")
 

@@ -10,11 +10,25 @@ from tests.chart.chart import render
 ON = {"enabled": True}
 CONFIGURED = {"existingConfigMap": {"name": "jobs"}}
 WATCHED = {**CONFIGURED, "serviceMonitor": ON, "operatorLabels": {"release": "prometheus"}}
-USERS = {"config": {"basic_auth_users": {"prometheus": "$2y$10$abc"}}}
+HASH = "$2y$10$.SeNfShJSsv2ZXnDYmx2Ie4ooOda.RZN/OXF.bYP6eCQaAVDztAKq"
+USERS = {"config": {"basic_auth_users": {"prometheus": HASH}}}
 USER = {"username": {"name": "scraper", "key": "user"}, "password": {"name": "scraper", "key": "password"}}
 TLS = {"tls": {"secretName": "tls"}}
 HOSTS = {**ON, "hosts": [{"host": "jobs.example.com", "paths": [{"path": "/"}]}]}
 GATEWAY = {**ON, "parentRefs": [{"name": "gateway"}]}
+IN_ENVIRONMENT = {
+    "config": {
+        "systems": {
+            "docs": {
+                "provider": "caps",
+                "base_url": "https://caps.example.com",
+                "labels": {"env": "north"},
+                "auth": {"type": "bearer", "token": {"env": "CAPS_TOKEN"}},
+                "jobs": [{"project_id": "p", "build_job_id": "b", "locale": "en"}],
+            }
+        }
+    }
+}
 TARGETS = {**ON, "targets": [{"name": "live", "system": "docs", "keys": {"id": "1"}}]}
 
 
@@ -37,6 +51,7 @@ PLAIN = notes(WATCHED).strip()
             {**WATCHED, "webConfig": USERS, "probe": {**TARGETS, "basicAuth": USER}},
             "(401)\nby: serviceMonitor.",
         ),
+        ({**IN_ENVIRONMENT, "serviceMonitor": ON}, "does not start: CAPS_TOKEN. Set them with extraEnv"),
         ({**WATCHED, "ingress": HOSTS}, "The Ingress can be used without a password"),
         ({**WATCHED, "route": {"main": GATEWAY}, "webConfig": TLS}, "The HTTPRoute can be"),
         ({**WATCHED, "ingress": HOSTS, "service": {"type": "NodePort"}}, "The Ingress and the NodePort can"),
@@ -56,6 +71,7 @@ def test_what_is_missing_is_told(values: dict[str, Any], told: str) -> None:
         {"webConfig": USERS, "serviceMonitor": {**ON, "basicAuth": USER}},
         {"webConfig": USERS, "monitors": {"authorization": {"type": "Bearer"}}, "ingress": HOSTS},
         {"webConfig": {"existingSecret": {"name": "web"}}, "route": {"main": GATEWAY}},
+        {**IN_ENVIRONMENT, "extraEnv": [{"name": "CAPS_TOKEN", "value": "t"}], "existingConfigMap": {}},
         {"prometheusRule": ON},
         {"prometheusRule": ON, "serviceMonitor": {}, "podMonitor": ON},
     ],

@@ -162,7 +162,7 @@ def doubled_keys(rendered: Rendered) -> list[str]:
         {"podAnnotations": {"kubectl.kubernetes.io/default-container": "sidecar"}},
         {
             "config": {
-                "systems": {"a": {"provider": "sitecore", "base_url": "https://a.example", "jobs": []}}
+                "systems": {"a": {"provider": "sitecore", "base_url": "https://a.example", "discover": {}}}
             },
             "podAnnotations": {"checksum/config": "mine"},
         },

@@ -1,10 +1,14 @@
 {{/* Addresses that the exporter requests, as JSON: a list of {host, port}. */}}
 {{- define "remote-job-exporter.addresses" -}}
+{{- $lists := include "remote-job-exporter.lists" . | fromJson }}
 {{- $urls := list .Values.proxy.http .Values.proxy.https }}
 {{- range $system := get (.Values.config | default dict) "systems" | default dict }}
-{{- $login := get $system "auth" | default dict }}
-{{- $urls = concat $urls (list (get $system "base_url") (get $system "proxy_url")) }}
-{{- $urls = concat $urls (list (get $login "token_url") (get $login "url")) }}
+{{- range $key := $lists.addresses }}
+{{- $urls = append $urls (get $system $key) }}
+{{- end }}
+{{- range $key := $lists.loginAddresses }}
+{{- $urls = append $urls (get (get $system "auth" | default dict) $key) }}
+{{- end }}
 {{- end }}
 {{- $addresses := list }}
 {{- range compact $urls }}
