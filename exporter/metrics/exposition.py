@@ -14,6 +14,7 @@ from typing import Any, Generic
 
 from msgspec import Struct
 from msgspec.json import Encoder
+from msgspec.structs import astuple
 
 from exporter.metrics import Metric, Samples, Table, View
 
@@ -22,12 +23,12 @@ class Row(Struct, frozen=True, gc=False):
     """The lines of one job or system.
 
     Args:
-        values: the value of each metric of the table.
-        lines: its lines, ``b""`` for an absent series.
+        values: cells of the table with the value of each metric of the table.
+        lines: cells with its lines, ``b""`` for an absent series.
     """
 
-    values: tuple[object, ...]
-    lines: tuple[bytes, ...]
+    values: Struct
+    lines: Struct
 
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
@@ -79,14 +80,15 @@ def render_row(
         current_only: of a state set, only the series that is 1.
     """
     if before is None:
-        before, same = Row((_UNKNOWN,) * len(table), (b"",) * len(table)), False
-    group = table.read_values if same else table.all_values
-    values, lines = [*before.values], [*before.lines]
+        group, values, lines = table.all_values, [_UNKNOWN] * len(table), [b""] * len(table)
+    else:
+        group = table.read_values if same else table.all_values
+        values, lines = [*astuple(before.values)], [*astuple(before.lines)]
     for (place, metric), value in zip(group.metrics, group.of(view), strict=True):
         if value != values[place]:
             values[place] = value
             lines[place] = _lines(metric, identity, value, current_only=current_only)
-    return Row(tuple(values), tuple(lines))
+    return Row(table.cells(*values), table.cells(*lines))
 
 
 def _lines(metric: Metric[View], identity: str, value: Any, *, current_only: bool) -> bytes:
@@ -154,7 +156,7 @@ class Page(Generic[View]):
             only: the key of the one row that is wanted, if not all are.
         """
         rows = self._rows.values() if only is None else filter(None, [self._rows.get(only)])
-        columns = zip(*[row.lines for row in rows], strict=True)
+        columns = zip(*[astuple(row.lines) for row in rows], strict=True)
         for head, column in zip(self._heads[format_], columns, strict=False):
             if any(column):
                 yield b"".join((head, *column))

@@ -24,7 +24,7 @@ _STATES: Mapping[State, Samples] = {
 _CODES: Mapping[State, int] = {state: code for code, state in enumerate(State)}
 
 
-class JobView(Struct, frozen=True):
+class JobView(Struct, frozen=True, gc=False):
     """All that is known of one job at one moment.
 
     Args:

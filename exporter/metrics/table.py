@@ -6,6 +6,8 @@ from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, Literal, TypeVar
 
+from msgspec import defstruct
+
 Samples = tuple[tuple[tuple[str, ...], float | int], ...]
 """Of each sample the values of the metric's own labels, and the number."""
 
@@ -97,12 +99,15 @@ class Table(Generic[View]):
     Attributes:
         all_values: computes all values.
         read_values: computes those that are another after each read.
+        cells: a struct with one field for each metric. Garbage collection does not scan it. Tuples in its
+            place, of all jobs that are read in a tenth of a second, would take 10 ms.
     """
 
     def __init__(self, *metrics: Metric[View]) -> None:
         places = dict(enumerate(metrics))
         self.all_values = Values(places)
         self.read_values = Values({place: each for place, each in places.items() if each.each_read})
+        self.cells = defstruct("Cells", [f"cell_{place}" for place in places], frozen=True, gc=False)
         self._metrics = metrics
 
     def __len__(self) -> int:

@@ -1,12 +1,13 @@
 """Our bytes, judged by prometheus-client's parsers and compared with its renderers."""
 
+import gc
 import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -205,12 +206,18 @@ def test_a_metric_is_marked_as_of_each_read_exactly_where_the_same_result_change
 def test_of_the_same_result_only_what_is_of_each_read_is_rendered() -> None:
     row = render_row(JOB_METRICS, "", view(FULL))
     later = replace(view(replace(FULL, progress=0.5)), read_at=1_700_000_090.0)
-    lines = render_row(JOB_METRICS, "", later, before=row, same=True).lines
-    changed = [
-        metric.name for metric, old, new in zip(JOB_METRICS, row.lines, lines, strict=True) if old != new
-    ]
+    before, after = (
+        astuple(each.lines) for each in (row, render_row(JOB_METRICS, "", later, before=row, same=True))
+    )
+    changed = [metric.name for metric, old, new in zip(JOB_METRICS, before, after, strict=True) if old != new]
     assert changed == ["remote_job_read_timestamp_seconds"]
-    assert len([line for line in render_row(JOB_METRICS, "", later, same=True).lines if line]) > 20
+    assert len([line for line in astuple(render_row(JOB_METRICS, "", later, same=True).lines) if line]) > 20
+
+
+def test_garbage_collection_scans_no_row_and_no_view() -> None:
+    one = view(FULL)
+    row = render_row(JOB_METRICS, "", one)
+    assert not any(map(gc.is_tracked, (one, row, row.values, row.lines)))
 
 
 def test_exactly_one_state_is_one_and_all_ten_are_there() -> None:
