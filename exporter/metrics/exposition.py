@@ -36,6 +36,8 @@ _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})  # the older format do
 _UNKNOWN = object()
 """No value is equal to it."""
 _encode = Encoder().encode
+_ROWS_OF_A_PART = 500
+"""Rows that are joined at a time: what malloc has given a thread once, such as 10 MB, it keeps for it."""
 _UNITS = ("seconds", "ratio")
 
 
@@ -150,7 +152,7 @@ class Page(Generic[View]):
         self._rows.pop(key, None)
 
     def families(self, format_: Format, *, only: Hashable = None) -> Iterator[bytes]:
-        """Each family that has samples, without the end mark of OpenMetrics.
+        """The parts of each family that has samples, without the end mark of OpenMetrics.
 
         Args:
             only: the key of the one row that is wanted, if not all are.
@@ -159,7 +161,9 @@ class Page(Generic[View]):
         columns = zip(*[astuple(row.lines) for row in rows], strict=True)
         for head, column in zip(self._heads[format_], columns, strict=False):
             if any(column):
-                yield b"".join((head, *column))
+                yield head
+                for start in range(0, len(column), _ROWS_OF_A_PART):
+                    yield b"".join(column[start : start + _ROWS_OF_A_PART])
 
     def render(self, format_: Format, *, only: Hashable = None) -> bytes:
         """All `families` together."""
