@@ -56,25 +56,31 @@ class Fields:
         if value is None:
             return None
         result = convert(value)
-        if result is None and not (isinstance(value, str) and not value.strip()):
-            self.note(name, f"the value is not {allowed}")
+        if result is None:
+            self._leave_out(name, value, allowed)
         return result
 
-    # The methods below look at the usual value first: most fields of most responses have it.
+    def _leave_out(self, name: str, value: object, allowed: str) -> None:
+        if not (isinstance(value, str) and not value.strip()):
+            self.note(name, f"the value is not {allowed}")
+
+    # The methods below do not call `read` for the values that most fields have.
 
     def text(self, name: str, limit: int = MAX_TEXT) -> str:
         """As `values.text`."""
         value = self.raw.get(name)
         if value is None or isinstance(value, str):
             return values.text(value, limit)
-        return self.read(name, _nothing, "text") or ""
+        self._leave_out(name, value, "text")
+        return ""
 
     def flag(self, name: str) -> bool | None:
         """As `values.flag`."""
         value = self.raw.get(name)
         if value is None or isinstance(value, bool):
             return value
-        return self.read(name, _nothing, "true or false")
+        self._leave_out(name, value, "true or false")
+        return None
 
     def count(self, name: str) -> int | None:
         """As `values.count`."""
@@ -89,23 +95,25 @@ class Fields:
 
     def instant(self, name: str) -> float | None:
         """As `values.instant`; a time that means "no time" gets no note."""
-        return values.plausible(self.read(name, moment, "a time")) if name in self.raw else None
+        value = self.raw.get(name)
+        if value is None:
+            return None
+        at = moment(value)
+        if at is None:
+            self._leave_out(name, value, "a time")
+        return values.plausible(at)
 
     def nested(self, *names: str) -> "Fields":
         """The fields of the objects under these names together; those of the later ones take precedence."""
         together: Mapping[str, Any] = {}
         for name in names:
             found = self.raw.get(name)
-            if not isinstance(found, dict):
-                self.read(name, _nothing, "an object")
-            else:
+            if isinstance(found, dict):
                 together = {**together, **found} if together else found
+            elif found is not None:
+                self._leave_out(name, found, "an object")
         return Fields(together, f"{self._place}{names[-1]}.", self._notes)
 
     def inside(self, body: object, name: str) -> "Fields":
         """The fields of an object that is part of a field; its notes are added to those of this one."""
         return Fields(body, f"{self._place}{name}.", self._notes)
-
-
-def _nothing(_: object) -> None:
-    """Converts no value: the field has one of a wrong type."""

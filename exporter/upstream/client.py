@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from exporter import __version__
@@ -112,9 +111,7 @@ class Client:
         self._stored = StoredResponses(clock) if stores else None
         self.rate_limit_remaining: int | None = None
         self._rate_limit = rate_limit
-        self._observed = tuple(
-            word.encode() for word in ("limit", EXPIRY_HEADER, rate_limit.remaining) if word
-        )
+        self._observed = tuple(filter(None, ("limit", EXPIRY_HEADER, rate_limit.remaining)))
         self._renews = type(credential).renew is not Credential.renew
         self._header_expiry: tuple[object, float | None] = None, None
         self._expiry_error_logged = False
@@ -194,7 +191,7 @@ class Client:
         if stored is not None and (why := stored.contradiction(response)):
             self._end_conditions(why)
             return await self._send_once(request, version, deadline, max_bytes, trace)
-        confirmed = stored if response.status == HTTPStatus.NOT_MODIFIED else None
+        confirmed = stored if response.status == 304 else None
         if trace is not None and confirmed is not None:
             trace.confirmed(len(confirmed.body))
         succeeded = 200 <= response.status < 300 and not is_sign_in_page(request, response)
@@ -210,7 +207,7 @@ class Client:
     def _changes_session(self, request: Request, response: Response, version: object) -> bool:
         """Whether an error has cookies of this session: later ones may be for an anonymous one."""
         first = self._credential.is_unconfirmed(version)
-        return first and response.status != HTTPStatus.UNAUTHORIZED and not asks_to_sign_in(request, response)
+        return first and response.status != 401 and not asks_to_sign_in(request, response)
 
     async def _exchange(
         self, sent: PreparedRequest, seconds: float, max_bytes: int, trace: Trace | None

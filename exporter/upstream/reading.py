@@ -223,7 +223,7 @@ class Upstream:
         jobs: _Jobs | None = None,
     ) -> Outcome[T | None]:
         read_at, began = self._clock.time(), self._clock.monotonic()
-        holds: list[float] = []
+        holds = [-inf]
         deadline = began + limits.seconds
         send = partial(self._send, deadline=deadline, max_bytes=limits.max_bytes, trace=trace, holds=holds)
         value, failure = None, None
@@ -241,7 +241,7 @@ class Upstream:
             failure = Failure(Reason.INTERNAL, type(error).__name__)
             failure.__cause__ = error
         seconds = self._clock.monotonic() - began
-        return Outcome(value, failure, read_at, seconds, not_before=max(holds, default=-inf))
+        return Outcome(value, failure, read_at, seconds, not_before=max(holds))
 
     async def _drive(self, walk: Walk[T], send: Send, max_requests: int, deadline: float) -> T:
         """Sends what a provider requests until it returns."""
@@ -296,7 +296,7 @@ class Upstream:
             response.status in request.expect and not self._is_about_the_client(response)
         ):
             self._rejection_logged = False
-            if response.headers.mention(b"retry-after"):  # Azure DevOps, when it begins to delay responses
+            if response.headers.mention("retry-after"):  # Azure DevOps, when it begins to delay responses
                 wait = self._rate_limit.wait(response.status, response.headers, self._clock.time())
                 holds.append(self._clock.monotonic() + bounded(wait or 0.0))
             return response

@@ -5,7 +5,6 @@ GitHub and others do not count a request that they answer with 304 (Not Modified
 
 import re
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from exporter.model.clock import Clock
 from exporter.model.dates import http_date
@@ -55,9 +54,9 @@ class Stored:
 
     def contradiction(self, response: Response) -> str:
         """How a response shows that the server does not understand the condition; empty if it does not."""
-        if response.status == HTTPStatus.PRECONDITION_FAILED:
+        if response.status == 412:
             return f"HTTP status {response.status}"
-        if response.status != HTTPStatus.NOT_MODIFIED:
+        if response.status != 304:
             return ""
         condition, value = self.condition
         name = "ETag" if condition == "If-None-Match" else "Last-Modified"
@@ -113,9 +112,9 @@ class StoredResponses:
         """
         if self._by_request:
             self.forget(request)
-        if request.method != "GET" or response.status != HTTPStatus.OK or len(response.body) > MAX_BODY:
+        if request.method != "GET" or response.status != 200 or len(response.body) > MAX_BODY:
             return
-        if not response.headers.mention(b"etag", b"last-modified"):
+        if not response.headers.mention("etag", "last-modified"):
             return
         condition = self._condition(response.headers)
         if condition is None or any(name in prepared.headers for name in _OWN):

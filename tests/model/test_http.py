@@ -50,11 +50,11 @@ def test_neither_cookies_nor_bodies_show_in_a_repr() -> None:
     assert "set-cookie" in shown
 
 
-@given(RAW, st.sampled_from([b"a: b", b"http/", b"c", b"xyz"]))
-def test_a_word_is_found_without_parsing_and_after_it(raw: bytes, word: bytes) -> None:
+@given(RAW, st.sampled_from(["a: b", "http/", "c", "xyz"]))
+def test_a_word_is_found_without_parsing_and_after_it(raw: bytes, word: str) -> None:
     headers = Headers(raw)
-    found = headers.mention(b"no such word", word)
-    assert found == (word in raw.lower())
+    found = headers.mention("no such word", word)
+    assert found == (word.encode() in raw.lower())
     assert list(headers) == list(Headers(raw))
     assert headers.mention(word) == found
 
