@@ -16,19 +16,26 @@ USER = {"username": {"name": "scraper", "key": "user"}, "password": {"name": "sc
 TLS = {"tls": {"secretName": "tls"}}
 HOSTS = {**ON, "hosts": [{"host": "jobs.example.com", "paths": [{"path": "/"}]}]}
 GATEWAY = {**ON, "parentRefs": [{"name": "gateway"}]}
-IN_ENVIRONMENT = {
-    "config": {
-        "systems": {
-            "docs": {
-                "provider": "caps",
-                "base_url": "https://caps.example.com",
-                "labels": {"env": "north"},
-                "auth": {"type": "bearer", "token": {"env": "CAPS_TOKEN"}},
-                "jobs": [{"project_id": "p", "build_job_id": "b", "locale": "en"}],
-            }
-        }
+OTHER = {"name": "mine", "mountPath": "/run/other"}
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def with_token(token: dict[str, str]) -> dict[str, Any]:
+    system = {
+        "provider": "caps",
+        "base_url": "https://caps.example.com",
+        "labels": {"env": "north"},
+        "auth": {"type": "bearer", "token": token},
+        "jobs": [{"project_id": "p", "build_job_id": "b", "locale": "en"}],
     }
-}
+    return {"config": {"systems": {"docs": system}}, "existingConfigMap": {}}
+
+
+def from_file(path: str) -> dict[str, Any]:
+    return with_token({"file": path})
+
+
+IN_ENVIRONMENT = with_token({"env": "CAPS_TOKEN"})
 TARGETS = {**ON, "targets": [{"name": "live", "system": "docs", "keys": {"id": "1"}}]}
 
 
@@ -51,7 +58,9 @@ PLAIN = notes(WATCHED).strip()
             {**WATCHED, "webConfig": USERS, "probe": {**TARGETS, "basicAuth": USER}},
             "(401)\nby: serviceMonitor.",
         ),
-        ({**IN_ENVIRONMENT, "serviceMonitor": ON}, "does not start: CAPS_TOKEN. Set them with extraEnv"),
+        ({**IN_ENVIRONMENT, "serviceMonitor": ON}, "does not start: CAPS_TOKEN.\n"),
+        ({**from_file("/run/secrets/a"), "extraVolumeMounts": [OTHER]}, "does not start: /run/secrets/a."),
+        (from_file(f"{ACCOUNT}/token"), f"does not start: {ACCOUNT}/token."),
         ({**WATCHED, "ingress": HOSTS}, "The Ingress can be used without a password"),
         ({**WATCHED, "route": {"main": GATEWAY}, "webConfig": TLS}, "The HTTPRoute can be"),
         ({**WATCHED, "ingress": HOSTS, "service": {"type": "NodePort"}}, "The Ingress and the NodePort can"),
@@ -71,7 +80,9 @@ def test_what_is_missing_is_told(values: dict[str, Any], told: str) -> None:
         {"webConfig": USERS, "serviceMonitor": {**ON, "basicAuth": USER}},
         {"webConfig": USERS, "monitors": {"authorization": {"type": "Bearer"}}, "ingress": HOSTS},
         {"webConfig": {"existingSecret": {"name": "web"}}, "route": {"main": GATEWAY}},
-        {**IN_ENVIRONMENT, "extraEnv": [{"name": "CAPS_TOKEN", "value": "t"}], "existingConfigMap": {}},
+        {**from_file("/run/secrets/a"), "extraVolumeMounts": [{**OTHER, "mountPath": "/run/secrets"}]},
+        {**from_file(f"{ACCOUNT}/token"), "automountServiceAccountToken": True},
+        {**IN_ENVIRONMENT, "extraEnv": [{"name": "CAPS_TOKEN", "value": "t"}]},
         {"prometheusRule": ON},
         {"prometheusRule": ON, "serviceMonitor": {}, "podMonitor": ON},
     ],

@@ -12,6 +12,7 @@ from exporter import config
 from exporter.config import ConfigError
 from exporter.web import config as web_config
 from tests.chart.chart import render
+from tests.command import ROOT
 
 ON = {"enabled": True}
 SYSTEM: dict[str, Any] = {
@@ -117,6 +118,7 @@ OAUTH = {"type": "oauth2", "client_id": "a", "client_secret": "b"}
         ({"base_url": "caps.example.com"}, "docs.base_url: the scheme must be http or https"),
         ({"base_url": "https://"}, "docs.base_url is not an address"),
         ({"base_url": "https://caps.example.com?a=b"}, "docs.base_url is not an address"),
+        ({"base_url": "https://caps.example.com/a/../b"}, "docs.base_url must not contain the path segments"),
         ({"timeout": ""}, "/config/systems/docs/timeout"),
         ({"expect": {"run_within": ""}}, "/config/systems/docs/expect/run_within"),
         ({"auth": TOKEN}, "docs names the file credentials/token: neither credentials"),
@@ -152,6 +154,18 @@ def test_a_file_that_the_pod_has_can_be_a_credential() -> None:
         assert refusal(values) == ""
     whole = docs({"auth": {**TOKEN, "token": {"file": "mine"}}})
     assert "names the file mine" in refusal(whole)
+
+
+def test_the_configurations_of_the_examples_are_taken() -> None:
+    """All of them as one, as each rendering takes time."""
+    systems = {}
+    for file in [*(ROOT / "examples/recipes").glob("*.yaml"), ROOT / "tests/config/good/all.yaml"]:
+        for name, system in yaml.safe_load(file.read_text(encoding="utf-8"))["systems"].items():
+            systems[f"{file.stem}-{name}"] = system
+    systems["all-docs"]["auth"]["headers"]["Authorization"] = {"file": "credentials/caps"}
+    values = {"config": {"systems": systems}, "credentials": [{"secretName": "caps", "key": "caps"}]}
+    assert len(systems) > 20
+    assert refusal(values) == ""
 
 
 def test_plugins_open_the_lists_of_providers_and_logins() -> None:

@@ -33,11 +33,14 @@
 {{ $place }} must not contain a user name or password; {{ index . 2 }}
 {{- else if not (regexMatch "^https?://([^][:/?#\\s]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?(/[^?#\\s]*)?$" $address) }}
 {{ $place }} is not an address; allowed is http://HOST[:PORT][/PATH] or https://…
+{{- else if regexMatch "/[.]{1,2}(/|$)" $address }}
+{{ $place }} must not contain the path segments . or ..
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Paths of the files that a system names, as JSON: list of the root and the system. */}}
+{{/* Paths of the files that a system names, in the folder of the configuration or absolute, as JSON: list of the root
+and the system. */}}
 {{- define "remote-job-exporter.configFiles" -}}
 {{- $lists := include "remote-job-exporter.lists" (index . 0) | fromJson }}
 {{- $system := index . 1 }}
@@ -48,7 +51,34 @@
 {{- range include "remote-job-exporter.secrets" (list (index . 0) $system "file") | fromJsonArray }}
 {{- $paths = append $paths . }}
 {{- end }}
-{{- compact $paths | uniq | toJson }}
+{{- $cleaned := list }}
+{{- range compact $paths }}
+{{- $cleaned = append $cleaned (clean . | trimPrefix "/etc/remote-job-exporter/config/") }}
+{{- end }}
+{{- uniq $cleaned | toJson }}
+{{- end }}
+
+{{/* What config uses and this chart cannot know, as JSON: environment variables, and files that others mount. */}}
+{{- define "remote-job-exporter.unknown" -}}
+{{- $mounts := .Values.automountServiceAccountToken | ternary (list "/var/run/secrets/kubernetes.io/serviceaccount") list }}
+{{- range .Values.extraVolumeMounts }}
+{{- $mounts = append $mounts (get . "mountPath") }}
+{{- end }}
+{{- $unknown := list }}
+{{- range $system := get (.Values.config | default dict) "systems" | default dict }}
+{{- $unknown = concat $unknown (include "remote-job-exporter.secrets" (list $ $system "env") | fromJsonArray) }}
+{{- range $path := include "remote-job-exporter.configFiles" (list $ $system) | fromJsonArray }}
+{{- $mounted := not (isAbs $path) }}
+{{- range $mounts }}
+{{- $mounted = or $mounted (hasPrefix (printf "%s/" (clean .)) $path) (eq (clean .) $path) }}
+{{- end }}
+{{- $unknown = $mounted | ternary $unknown (append $unknown $path) }}
+{{- end }}
+{{- end }}
+{{- range .Values.extraEnv }}
+{{- $unknown = without $unknown (get . "name") }}
+{{- end }}
+{{- uniq $unknown | toJson }}
 {{- end }}
 
 {{/* What secrets `{file: …}` or `{env: …}` of a system name, as JSON: list of the root, the system and the word. */}}
@@ -67,19 +97,14 @@
 {{/* List of the root, the place of a system and a path that it names. */}}
 {{- define "remote-job-exporter.fileErrors" -}}
 {{- $root := index . 0 }}
-{{- $path := index . 2 | clean | trimPrefix "/etc/remote-job-exporter/config/" }}
+{{- $path := index . 2 }}
 {{- $files := include "remote-job-exporter.credentialFiles" $root | fromJsonArray }}
 {{- $name := trimPrefix "credentials/" $path }}
-{{- /* Whole ConfigMaps and Secrets have files that this chart does not know. */}}
-{{- $whole := false }}
-{{- range $from := list $root.Values.existingConfigMap $root.Values.existingSecret }}
-{{- $whole = or $whole (and $from.name (not $from.key)) }}
-{{- end }}
 {{- if hasPrefix "credentials/" $path }}
 {{- if not (has $name $files) }}
 {{ index . 1 }} names the file {{ $path }}: neither credentials nor externalSecret.data has {{ $name }}
 {{- end }}
-{{- else if not (or $whole (isAbs $path)) }}
+{{- else if not (isAbs $path) }}
 {{ index . 1 }} names the file {{ $path }}, which the pod does not have: use credentials/NAME, and add it to credentials
 {{- end }}
 {{- end }}
