@@ -328,8 +328,7 @@ class System:
         """Why the system as a whole cannot be read: its listing or its credential fails."""
         if (failure := self.listing_failure) is not None:
             return failure.reason
-        reasons = {view.reason for view in self.views()}
-        return next((reason for reason in (Reason.AUTH, Reason.UNAUTHORIZED) if reason in reasons), None)
+        return next((each for each in (Reason.AUTH, Reason.UNAUTHORIZED) if self._outages.has(each)), None)
 
     def overview(self) -> Overview:
         """How many of its jobs can be read."""
