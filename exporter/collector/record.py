@@ -15,7 +15,7 @@ from exporter.metrics.exposition import Format, Page, Row, label_text, render_ro
 from exporter.model.clock import Clock
 from exporter.model.failure import Reason
 from exporter.model.history import History
-from exporter.model.job import Job, State, Status
+from exporter.model.job import EMPTY, Job, State, Status
 from exporter.upstream.reading import Reading, Upstream
 from exporter.upstream.trace import Trace
 
@@ -87,15 +87,12 @@ class JobRecord(Source[Reading]):
         self._history = History(watched_since=self._now())
         self._page = page
         self._outages = outages
-        self._dropped = False
         self._reason: Reason | None = None
-        self._vendor_labels: Mapping[str, str] = {}
-        self._listed_labels: Mapping[str, str] = {}
+        self._vendor_labels = self._listed_labels = EMPTY
         self._listed_state: State | None = None
-        self._has_labels = False
+        self._has_labels = self._dropped = False
         self._upstream = plan.upstream
         self._row: Row | None = None
-        self._fields = {"system": job.system, "job_id": job.id}
         self._current_only = plan.current_only
         self._identify()
 
@@ -131,7 +128,7 @@ class JobRecord(Source[Reading]):
             face = self.face(job, plan)
         if plan.upstream is not self._upstream:
             # The next response sets the labels; those that are no longer configured go now.
-            self._upstream, self._has_labels, self._listed_labels = plan.upstream, False, {}
+            self._upstream, self._has_labels, self._listed_labels = plan.upstream, False, EMPTY
         self._pace.rules = plan.rules
         if face is not None:
             self.job, self._current_only = face.job, face.current_only
@@ -208,6 +205,10 @@ class JobRecord(Source[Reading]):
         if labels != self._vendor_labels:
             self._vendor_labels = labels
             self._identify()
+
+    @property
+    def _fields(self) -> Mapping[str, str]:
+        return {"system": self.job.system, "job_id": self.job.id}
 
     @property
     def labels(self) -> Mapping[str, str]:

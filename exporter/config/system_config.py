@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import isinf
 from typing import Any
 
@@ -162,7 +163,11 @@ def _job(
     kept = {key: seconds for key, seconds in expect.items() if not isinf(seconds)}
     if kind is Kind.RUN:
         kept.pop("success_within", None)
-    return Job(system, job_id, kind, provider.name, keys, name, labels, Expect(**kept), address(link, keys))
+    return Job(system, job_id, kind, provider.name, keys, name, labels, _expect(**kept), address(link, keys))
+
+
+# Most jobs have the same expectations, and share them.
+_expect = lru_cache(maxsize=100)(Expect)
 
 
 def _merged(outer: Mapping[str, float], own: Expectations) -> dict[str, float]:

@@ -273,7 +273,8 @@ JOB_METRICS: Table[JobView] = Table(
     Metric(
         "remote_job_runs_finished_total",
         "Runs that this exporter saw end, by final state.",
-        lambda view: (*zip(_RESULTS, view.history.finished.values(), strict=True),),
+        "history.finished",
+        show=lambda finished: (*zip(_RESULTS, finished.values(), strict=True),),
         labels=("result",),
         kept=True,
         type="counter",

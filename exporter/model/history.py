@@ -9,11 +9,14 @@ provider to conclude it from two reads (``unseen_end``). A change from one activ
 count or of an identifier is never an end by itself: a run whose end was not seen is not counted.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from exporter.model.job import ACTIVE, RESULTS, Items, State, Status
 
 _GOOD = frozenset({State.SUCCEEDED, State.SUCCEEDED_WITH_ERRORS})
+_NO_RUNS: Mapping[State, int] = MappingProxyType(dict.fromkeys(RESULTS, 0))
 _NO_PROGRESS = ("", None, Items())
 _WHOLE_MINUTE = 60.0
 """How much too early a time can be: some vendors write whole minutes."""
@@ -63,7 +66,7 @@ class History:
     status: Status | None = None
     state_since: float = 0.0
     progress_changed: float | None = None
-    finished: dict[State, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
+    finished: Mapping[State, int] = field(default_factory=lambda: _NO_RUNS)
     _success: _Newest = field(default_factory=_Newest)
     _failure: _Newest = field(default_factory=_Newest)
     _seen: float = 0.0
@@ -160,7 +163,7 @@ class History:
             return
         # The first status of a job is no event: the run may have ended days before the exporter started.
         if before is not None and not same_run and not self._ended_unwatched(before, status):
-            self.finished[status.state] += 1
+            self._count(status.state)
         if ended is not None and ended.state is not status.state:
             same_run = False  # corrected by the vendor, or another run: the end is new for this result
         at, other = status.result_at, self._success if status.state is State.FAILED else self._failure
@@ -191,7 +194,8 @@ class History:
         for state, at in ((State.SUCCEEDED, status.succeeded_at), (State.FAILED, status.failed_at)):
             newest = self._newest(state)
             if at is not None and newest is not shown and newest.is_before(at, now):
-                self.finished[state] += before is not None
+                if before is not None:
+                    self._count(state)
                 newest.ended(at, now, same_run=False)
 
     def _note_unseen(self, status: Status, now: float, *, since_seen: float) -> None:
@@ -199,8 +203,12 @@ class History:
         result, within = status.unseen_end, status.unseen_within
         # A clock that was set back makes the time between two reads unknown.
         if result is not None and (within is None or 0 <= since_seen <= within):
-            self.finished[result] += 1
+            self._count(result)
             self._newest(result).ended(None, now, same_run=False)
+
+    def _count(self, state: State) -> None:
+        # Another object for each value: jobs without an end share one.
+        self.finished = {**self.finished, state: self.finished[state] + 1}
 
     def _newest(self, state: State) -> _Newest:
         if state in _GOOD:

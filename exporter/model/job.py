@@ -7,9 +7,13 @@ seconds, ratios 0 to 1. ``None``: the vendor does not report it. It becomes an a
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
 
-import msgspec
 from msgspec import Struct
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+"""No labels, no categories: one object for all jobs that have none."""
 
 
 class State(StrEnum):
@@ -131,7 +135,7 @@ class Status(Struct, frozen=True):
     run_number: int | None = None
     progress: float | None = None
     items: Items = Items()
-    categories: Mapping[str, Category] = msgspec.field(default_factory=dict)
+    categories: Mapping[str, Category] = EMPTY
     cancelable: bool | None = None
     enabled: bool | None = None
     sending_complete: bool | None = None
@@ -148,7 +152,7 @@ class Status(Struct, frozen=True):
     name: str = ""
     type: str = ""
     level: str = ""
-    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    labels: Mapping[str, str] = EMPTY
     notes: tuple[str, ...] = ()
 
     @property

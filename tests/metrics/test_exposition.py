@@ -21,7 +21,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
 
-from exporter.metrics import JOB_METRICS, JobView, Metric
+from exporter.metrics import JOB_METRICS, JobView, Metric, exposition
 from exporter.metrics.exposition import (
     Format,
     Page,
@@ -243,6 +243,14 @@ def test_categories_over_fifty_are_summed_as_other() -> None:
     assert sum(totals.values()) == 80
     assert totals["other"] == 31
     assert "category_items_failed" not in text
+
+
+def test_a_page_of_several_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = page(*[view(FULL), view(Status(State.IDLE))] * 3)
+    whole = many.render(Format.OPENMETRICS)
+    monkeypatch.setattr(exposition, "_ROWS_OF_A_PART", 4)
+    assert many.render(Format.OPENMETRICS) == whole
+    assert whole.count(b"\nremote_job_up{") == 6
 
 
 def test_a_dropped_job_leaves_the_page_and_its_families_with_it() -> None:
