@@ -221,6 +221,7 @@ def test_helm_refuses_a_web_configuration_that_the_exporter_would_refuse(
         ({"image": {"registry": "https://r.example.com"}}, "image.registry contains a scheme"),
         ({"extraEnv": [{"name": "A", "value": 1}]}, "the value of A is a number"),
         ({"extraEnv": [{"name": "A", "value": False}]}, "the value of A is a boolean"),
+        ({"monitors": {"proxyUrl": f"{AS_USER}proxy:1"}}, "monitors.proxyUrl: the scheme must be"),
         ({"proxy": {"https": f"http://{AS_USER}proxy:1"}}, "proxy.https must not contain a user name"),
     ],
 )

@@ -105,6 +105,9 @@ monitors.authorization excludes webConfig.basicAuth and the basicAuth of monitor
 {{- end }}
 
 {{- define "remote-job-exporter.monitorsErrors" -}}
+{{- if not (regexMatch "^((https?|socks5)://.+)?$" .Values.monitors.proxyUrl) }}
+monitors.proxyUrl: the scheme must be http, https or socks5
+{{- end }}
 {{- $known := list "action" "sourceLabels" "separator" "regex" "modulus" "targetLabel" "replacement" }}
 {{- range $monitor := list "serviceMonitor" "podMonitor" "probe" "scrapeConfig" }}
 {{- $own := get $.Values $monitor }}
