@@ -30,7 +30,7 @@ class Discovery(Source[Listed]):
 
     Args:
         listings: the system's ``discover:``.
-        on_applied: called after a listing with its waiters, so that they can wait for reads of jobs too.
+        on_applied: makes those who wait for a listing wait for reads of its jobs too, in steps.
 
     Attributes:
         jobs: what is watched because of a listing, by ``job_id``.
@@ -44,7 +44,7 @@ class Discovery(Source[Listed]):
         listings: Sequence[DiscoverKeys],
         records: Records,
         clock: Clock,
-        on_applied: Callable[[Collection[Waiter]], None],
+        on_applied: Callable[[Collection[Waiter]], Iterator[None]],
     ) -> None:
         super().__init__(records.plan.rules, clock)
         self.jobs: dict[str, JobRecord] = {}
@@ -166,7 +166,8 @@ class Discovery(Source[Listed]):
                 self._has_states = any(each.status is not None or each.failure is not None for each in found)
             self._log_end(result.end)
             await self._watch(result)
-        self._on_applied(waiters)
+        for _ in self._on_applied(waiters):
+            await self._compute.turns.pause()
 
     async def missed_deadline(self, seconds: float) -> None:
         """The jobs that only the listing reports show the reason ``deadline``."""

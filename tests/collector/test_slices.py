@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from exporter.collector.choice import chosen
 from exporter.collector.collector import Collector
 from exporter.collector.discovery import MANY
+from exporter.collector.system import JOBS_PER_STEP
 from exporter.metrics.exposition import Format
 from exporter.metrics.instrumentation import Instrumentation
 from exporter.model.failure import Failure, Reason
@@ -118,6 +119,59 @@ async def test_a_listing_that_misses_the_deadline_shows_it_in_many_turns(
     assert (await late).count(b'reason="deadline"} 1') >= 50
     upstream.listed.set()
     await shown(collector)
+
+
+class Joining:
+    """A scrape that waits for a listing whose jobs are read by themselves, and has joined some of them."""
+
+    def __init__(self, collector: Collector, clock: FakeClock) -> None:
+        self.jobs = 5 * JOBS_PER_STEP
+        self.upstream = Slow(clock)
+        self.upstream.answer.clear()
+        self.upstream.listing = {each: Found({"id": each}) for each in numbered(self.jobs)}
+        self.collector = collector
+
+    async def begin(self) -> "asyncio.Task[Counter[str]]":
+        self.collector.replace([plan(self.upstream, discover=DISCOVER, max_jobs=self.jobs)])
+        scrape = asyncio.create_task(shown(self.collector))
+        await turns_until(lambda: self.reads() > 0)
+        return scrape
+
+    def reads(self) -> int:
+        return sum(record.is_being_read for record in self.collector.records())
+
+
+async def test_scrapes_join_the_jobs_of_a_listing_in_steps_and_so_do_those_that_come_meanwhile(
+    collector: Collector, clock: FakeClock
+) -> None:
+    joining = Joining(collector, clock)
+    first = await joining.begin()
+    second = asyncio.create_task(shown(collector))
+    before, most = joining.reads(), 0
+    while before < joining.jobs:
+        await asyncio.sleep(0)
+        before, most = joining.reads(), max(most, joining.reads() - before)
+    assert most == JOBS_PER_STEP
+    # Until the second one has joined them as well, which begins no read.
+    for _ in range(100):
+        await asyncio.sleep(0)
+    joining.upstream.answer.set()
+    assert [len(page) for page in await asyncio.gather(first, second)] == [joining.jobs] * 2
+
+
+async def test_for_a_scrape_that_leaves_between_two_steps_no_further_job_is_read(
+    collector: Collector, clock: FakeClock
+) -> None:
+    joining = Joining(collector, clock)
+    scrape = await joining.begin()
+    scrape.cancel()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    under_way = 2
+    assert joining.reads() <= under_way
+    joining.upstream.answer.set()
+    await turns_until(lambda: joining.reads() == 0)
+    assert len(joining.upstream.asked) <= 1 + under_way
 
 
 async def test_of_many_jobs_those_to_watch_are_chosen_in_a_thread(
