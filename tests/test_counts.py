@@ -118,5 +118,7 @@ async def test_a_page_is_made_of_lines_that_are_rendered(
         assert len(system.asked) == JOBS
         calls = counts.reset()
         # Of the system's own row, of which nothing is kept.
-        assert calls["exposition._lines"] <= 4 * 10
+        assert calls["Values.of"] == calls["exposition._lines"] == 4 * len(SYSTEM_METRICS)
+        # That which looks for jobs that are due.
+        assert calls["tasks"] <= 4
         assert calls["PreparedRequest.prepare"] == 0
