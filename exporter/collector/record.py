@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass
 
 from msgspec import Struct
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from exporter.collector.outages import Example, Outages
 from exporter.collector.plan import Plan
@@ -156,7 +156,7 @@ class JobRecord(Source[Reading]):
     @property
     def size(self) -> int:
         """Of its rendered lines, in bytes."""
-        return sum(map(len, astuple(self._row.lines))) if self._row is not None else 0
+        return self._row.size if self._row is not None else 0
 
     @property
     def dropped(self) -> bool:

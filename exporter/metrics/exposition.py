@@ -23,12 +23,21 @@ class Row(Struct, frozen=True, gc=False):
     """The lines of one job or system.
 
     Args:
+        identity: the first labels of every line.
         values: cells of the table with the value of each metric of the table.
-        lines: cells with its lines, ``b""`` for an absent series.
+        lines: cells with its lines, ``b""`` for an absent series. For a metric that is shared, what is
+            around the identity in them: one tuple for all jobs with the same samples.
     """
 
+    identity: bytes
     values: Struct
     lines: Struct
+
+    @property
+    def size(self) -> int:
+        """Of the lines, in bytes."""
+        cells: Any = astuple(self.lines)
+        return sum(len(self.identity.join(cell) if type(cell) is tuple else cell) for cell in cells)
 
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
@@ -82,18 +91,20 @@ def render_row(
         current_only: of a state set, only the series that is 1.
     """
     if before is None:
-        group, values, lines = table.all_values, [_UNKNOWN] * len(table), [b""] * len(table)
+        key, group = identity.encode(), table.all_values
+        values, lines = [_UNKNOWN] * len(table), [b""] * len(table)
     else:
+        key = before.identity
         group = table.read_values if same else table.all_values
         values, lines = [*astuple(before.values)], [*astuple(before.lines)]
     for (place, metric), value in zip(group.metrics, group.of(view), strict=True):
         if value != values[place]:
             values[place] = value
             lines[place] = _lines(metric, identity, value, current_only=current_only)
-    return Row(table.cells(*values), table.cells(*lines))
+    return Row(key, table.cells(*values), table.cells(*lines))
 
 
-def _lines(metric: Metric[View], identity: str, value: Any, *, current_only: bool) -> bytes:
+def _lines(metric: Metric[View], identity: str, value: Any, *, current_only: bool) -> Any:
     if metric.show is not None:
         value = metric.show(value)
     if value is None:
@@ -102,7 +113,9 @@ def _lines(metric: Metric[View], identity: str, value: Any, *, current_only: boo
         samples: Samples = value
         if current_only and metric.type == "stateset":
             samples = tuple(sample for sample in samples if sample[1])
-        return identity.join(_around(metric, samples)).encode() if samples else b""
+        if not samples:
+            return b""
+        return _shared(metric, samples) if metric.shared else identity.join(_around(metric, samples)).encode()
     if not identity:
         return f"{metric.name} {number_text(value)}\n".encode()
     return f"{metric.name}{{{identity}}} {number_text(value)}\n".encode()
@@ -122,6 +135,11 @@ def _around(metric: Metric[Any], samples: Samples) -> tuple[str, ...]:
         )
         ends.append(f",{own}}} {number_text(value)}\n")
     return (start, *[end + start for end in ends[:-1]], ends[-1])
+
+
+@functools.lru_cache(maxsize=500)
+def _shared(metric: Metric[Any], samples: Samples) -> tuple[bytes, ...]:
+    return tuple([part.encode() for part in _around(metric, samples)])
 
 
 class Page(Generic[View]):
@@ -157,13 +175,18 @@ class Page(Generic[View]):
         Args:
             only: the key of the one row that is wanted, if not all are.
         """
-        rows = self._rows.values() if only is None else filter(None, [self._rows.get(only)])
+        rows = [*self._rows.values()] if only is None else [*filter(None, [self._rows.get(only)])]
         columns = zip(*[astuple(row.lines) for row in rows], strict=True)
-        for head, column in zip(self._heads[format_], columns, strict=False):
+        for metric, head, column in zip(self._table, self._heads[format_], columns, strict=False):
             if any(column):
                 yield head
                 for start in range(0, len(column), _ROWS_OF_A_PART):
-                    yield b"".join(column[start : start + _ROWS_OF_A_PART])
+                    some = slice(start, start + _ROWS_OF_A_PART)
+                    part = column[some]
+                    if metric.shared:
+                        pairs = zip(rows[some], part, strict=True)
+                        part = tuple([row.identity.join(around) for row, around in pairs])
+                    yield b"".join(part)
 
     def render(self, format_: Format, *, only: Hashable = None) -> bytes:
         """All `families` together."""

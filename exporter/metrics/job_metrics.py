@@ -77,10 +77,15 @@ def _by_category(name: str, help_: str, count: str) -> Metric[JobView]:
     return Metric(name, help_, "status.categories", show=show, labels=("category",))
 
 
-def _info(view: JobView) -> Samples:
+def _info(view: JobView) -> tuple[str, ...]:
     job, known = view.job, view.history.status
     words = (known.type, known.level) if known else ("", "")
-    return (((job.provider, job.kind, view.name, *words), 1),)
+    return job.provider, job.kind, view.name, *words
+
+
+def _one(labels: tuple[str, ...]) -> Samples:
+    """The sample of an info metric."""
+    return ((labels, 1),)
 
 
 @functools.lru_cache(maxsize=100)
@@ -154,12 +159,14 @@ JOB_METRICS: Table[JobView] = Table(
         "job.expect",
         show=_expected,
         labels=("expectation",),
+        shared=True,
         kept=True,
     ),
     Metric(
         "remote_job_info",
         "Identity of the job. job_kind: slot (one identity, run after run) or run (ends once).",
         _info,
+        show=_one,
         labels=("provider", "job_kind", "job_name", "job_type", "job_level"),
         kept=True,
         type="info",
@@ -167,7 +174,8 @@ JOB_METRICS: Table[JobView] = Table(
     Metric(
         "remote_job_status_info",
         "The vendor's own words for the status and the step of the job.",
-        _of(lambda status: (((status.raw, status.step), 1),)),
+        _of(lambda status: (status.raw, status.step)),
+        show=lambda words: _one(words) if words else (),
         labels=("status", "step"),
         type="info",
     ),
@@ -177,6 +185,7 @@ JOB_METRICS: Table[JobView] = Table(
         "status.state",
         show=_STATES.get,
         labels=("remote_job_state",),
+        shared=True,
         type="stateset",
     ),
     Metric(

@@ -29,6 +29,7 @@ class Metric(Generic[View]):
             ``None`` and no samples are an absent series.
         labels: besides the identity that every series carries.
         kept: shown also while reads fail, because it is history or configuration rather than state.
+        shared: has few different samples, so that jobs share what is in their lines beside the identity.
         each_read: has another value after each read, whatever the read has found.
     """
 
@@ -39,6 +40,7 @@ class Metric(Generic[View]):
     labels: tuple[str, ...] = ()
     kept: bool = False
     each_read: bool = False
+    shared: bool = False
     show: Callable[[Any], Any] | None = None
     stability: Literal["stable", "experimental"] = "stable"
 
