@@ -25,7 +25,7 @@ MAX_CHANGES = 50
 """Of a job, for people; the newest stay."""
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """A read that found another state than the one before it, or another reason for a failure.
 
     Args:

@@ -45,7 +45,7 @@ _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})  # the older format do
 _UNKNOWN = object()
 """No value is equal to it."""
 _encode = Encoder().encode
-_ROWS_OF_A_PART = 500
+_ROWS_OF_A_PART = 100
 """Rows that are joined at a time: what malloc has given a thread once, such as 10 MB, it keeps for it."""
 _UNITS = ("seconds", "ratio")
 
