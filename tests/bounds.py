@@ -229,7 +229,6 @@ NOT_LISTED = {
     "guides.shape:MAX_ENTRIES",
     "guides.shape:MAX_LEVELS",
     "expressions.evaluation:MAX_BITS",
-    "providers.base:MAX_CACHED_PATH",
     "providers.caps:MAX_CATEGORIES",
     "providers.crafter.publishing:MAX_STAGES",
     "providers.json.keys:MAX_ALSO",
