@@ -10,7 +10,7 @@ class Completion(asyncio.Future[int]):
     """libcurl's number for how a transfer has ended, for the one task that awaits it.
 
     The result must be set while no task runs. It resumes the task immediately, so the response is read and
-    the next request is sent before another response is received. An exception or a cancellation resumes the
+    the next request is added before another response is received. An exception or a cancellation resumes the
     task in the next turn of the event loop, as that of any future does.
     """
 

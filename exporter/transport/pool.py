@@ -184,16 +184,16 @@ class ConnectionPool:
         self._timer = self._loop.call_at(self._due, self._timer_fired)
 
     def _on_events(self) -> None:
+        self._acts = True
         for fd, events in self._sockets.events():
             # An event that is not handled is reported in the next turn again.
             if self._turns.is_over:
                 break
-            self._act(fd, events)
+            self._socket_action(fd, events)
+        self._send_requests()
 
-    def _act(self, fd: int, events: int) -> None:
-        """Lets libcurl handle events of a socket, or its timeout, and send what resumed readers request."""
-        self._acts = True
-        self._socket_action(fd, events)
+    def _send_requests(self) -> None:
+        """Sends what resumed readers have requested, in the same turn of the event loop."""
         while self._is_due and not self._turns.is_over:
             self._is_due = False
             self._socket_action(pycurl.SOCKET_TIMEOUT, 0)
@@ -202,6 +202,7 @@ class ConnectionPool:
             self._schedule_timeout()
 
     def _socket_action(self, fd: int, events: int) -> None:
+        """Lets libcurl handle events of a socket, or its timeout."""
         if self._ended:
             return
         try:
@@ -233,7 +234,9 @@ class ConnectionPool:
     def _fire_timeout(self) -> None:
         self._timeout_scheduled = self._is_due = False
         self._due = math.inf
-        self._act(pycurl.SOCKET_TIMEOUT, 0)
+        self._acts = True
+        self._socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._send_requests()
 
     def _timer_fired(self) -> None:
         self._timer, self._timer_at = None, math.inf

@@ -102,7 +102,7 @@ async def test_a_connection_that_the_server_closes_while_it_is_idle_is_one_event
     assert looks["all"] == before + 1
 
 
-async def test_of_responses_that_arrive_together_each_is_followed_by_the_next_request(
+async def test_of_responses_that_arrive_together_each_is_read_before_the_next_is_received(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     together, steps = asyncio.Barrier(3), list[str]()
