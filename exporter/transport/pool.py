@@ -185,12 +185,14 @@ class ConnectionPool:
 
     def _on_events(self) -> None:
         self._acts = True
-        for fd, events in self._sockets.events():
-            # An event that is not handled is reported in the next turn again.
-            if self._turns.is_over:
-                break
-            self._socket_action(fd, events)
-        self._send_requests()
+        try:
+            for fd, events in self._sockets.events():
+                # An event that is not handled is reported in the next turn again.
+                if self._turns.is_over:
+                    break
+                self._socket_action(fd, events)
+        finally:
+            self._send_requests()
 
     def _send_requests(self) -> None:
         """Sends what resumed readers have requested, in the same turn of the event loop."""
