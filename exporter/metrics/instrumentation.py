@@ -85,9 +85,9 @@ class SystemInstrumentation:
         self._seconds += seconds
 
     def add_requests(self, numbers: CounterMetricFamily, durations: HistogramMetricFamily) -> None:
-        """Adds the series about its requests."""
+        """Adds the series about its requests. Other threads can count more of them meanwhile."""
         codes = collections.Counter[str]()
-        for status, number in self._answers.items():
+        for status, number in [*self._answers.items()]:
             codes[_code(status)] += number
         for code, number in codes.items():
             numbers.add_metric((self.system, code), number)
@@ -251,7 +251,8 @@ class _Requests(Collector):
         durations = HistogramMetricFamily(
             f"{prefix}_duration_seconds", "Duration of requests with a response.", labels=("system",)
         )
-        for system in self._systems.values():
+        # A copy: this runs in the thread of a scrape, and a reload can add systems meanwhile.
+        for system in [*self._systems.values()]:
             system.add_requests(numbers, durations)
         yield numbers
         yield durations

@@ -60,6 +60,22 @@ def test_every_reason_and_every_why_begins_at_nothing(instrumentation: Instrumen
     assert {labels["why"]: value for labels, value in skipped} == dict.fromkeys(map(str, Why), 0)
 
 
+def test_requests_and_systems_that_are_new_while_a_page_is_rendered_do_not_stop_it(
+    instrumentation: Instrumentation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = instrumentation.of("docs")
+    docs.answered(200, 0.1)
+
+    def code_while_more_is_counted(status: int) -> str:
+        docs.answered(status + 1, 0.1)
+        instrumentation.of("new").answered(200, 0.1)
+        return str(status)
+
+    monkeypatch.setattr("exporter.metrics.instrumentation._code", code_while_more_is_counted)
+    requests = shown(instrumentation).all("remote_job_exporter_requests_total", system="docs")
+    assert {labels["code"]: value for labels, value in requests} == {"200": 1}
+
+
 def test_what_happens_is_counted_for_its_system_alone(instrumentation: Instrumentation) -> None:
     docs, twins = instrumentation.of("docs"), instrumentation.of("twins")
     for _ in range(3):
