@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from exporter.collector.gathering import ROWS_PER_TURN, Gatherings
@@ -87,7 +87,8 @@ class Collector:
         }
         self._unlisted = frozenset[str]()
         self._set_back = SetBack(clock)
-        self._bytes = 0  # of the last page: the next one will have about as many
+        # Of the last page by how many parts it has, with jobs or without: the next one has about as many.
+        self._bytes: dict[int, int] = {}
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -375,9 +376,9 @@ class Collector:
         # In a thread: a large page would block the loop. The copies are of one moment, and change no more.
         return await asyncio.to_thread(self._joined, pages, format_)
 
-    def _joined(self, pages: Iterable[Page[Any]], format_: Format) -> memoryview:
-        body = joined(self._parts(pages, format_), self._bytes)
-        self._bytes = len(body)
+    def _joined(self, pages: Sequence[Page[Any]], format_: Format) -> memoryview:
+        body = joined(self._parts(pages, format_), self._bytes.get(len(pages), 0))
+        self._bytes[len(pages)] = len(body)
         return body
 
     def _parts(self, pages: Iterable[Page[Any]], format_: Format) -> Iterator[bytes]:
