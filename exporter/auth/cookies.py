@@ -9,7 +9,7 @@ from exporter.auth.set_cookie import SetCookie, parse
 from exporter.auth.token import TokenCredential
 from exporter.model.http import TOKEN
 from exporter.runtime.secret import Secret
-from exporter.transport import Outgoing
+from exporter.transport import Outgoing, prepared_base
 
 if TYPE_CHECKING:
     from requests import Response
@@ -108,8 +108,8 @@ class CookieCredential(TokenCredential):
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port of a URL."""
-    parts = urlsplit(url)
+    """Scheme, host and port of a URL. The host is as it is sent, in ASCII: that of a request is already."""
+    parts = urlsplit(prepared_base(url))
     return parts.scheme, parts.hostname, parts.port
 
 

@@ -28,11 +28,11 @@ def studio(url: str = "http://127.0.0.1", **keys: Any) -> CrafterSession:
     return credential
 
 
-def logged_in(*cookies: str) -> CrafterSession:
-    credential = studio()
+def logged_in(*cookies: str, url: str = "http://127.0.0.1") -> CrafterSession:
+    credential = studio(url)
     with responses.RequestsMock() as mock, Session() as session:
         headers = [("Set-Cookie", cookie) for cookie in (cookies or [SESSION])]
-        mock.add(responses.Response("POST", f"http://127.0.0.1{LOGIN}", body="{}", headers=headers))  # type: ignore[arg-type]
+        mock.add(responses.Response("POST", f"{url}{LOGIN}", body="{}", headers=headers))  # type: ignore[arg-type]
         credential.renew(session, 0.0)
     return credential
 
@@ -81,6 +81,13 @@ def test_cookies_beside_the_session_are_kept_too() -> None:
 def test_cookies_go_to_the_studio_alone(url: str) -> None:
     request = logged_in()(Request("GET", url).prepare())
     assert "Cookie" not in request.headers
+
+
+def test_cookies_go_to_a_studio_whose_host_name_has_other_letters_than_ascii() -> None:
+    request = logged_in(url="https://bücher.example")(
+        Request("GET", "https://bücher.example/studio/x").prepare()
+    )
+    assert request.headers["Cookie"] == "JSESSIONID=s1"
 
 
 @pytest.mark.parametrize(
