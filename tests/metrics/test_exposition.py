@@ -253,6 +253,21 @@ def test_a_page_of_several_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) ->
     assert whole.count(b"\nremote_job_up{") == 6
 
 
+def test_jobs_in_the_same_state_share_what_their_lines_have_beside_the_labels() -> None:
+    rows = [render_row(JOB_METRICS, f'job_id="{name}"', view(FULL)) for name in "ab"]
+    names = [metric.name for metric in JOB_METRICS]
+    for name in ("remote_job_state", "remote_job_expected_seconds"):
+        first, second = (astuple(row.lines)[names.index(name)] for row in rows)
+        assert first is second
+
+
+def test_the_size_of_a_row_is_that_of_its_lines() -> None:
+    for one in (view(FULL), view(None, reason=Reason.TIMEOUT)):
+        row = render_row(JOB_METRICS, 'job_id="a"', one)
+        lines = Page(JOB_METRICS, {"": row}).render(Format.TEXT).splitlines(keepends=True)
+        assert row.size == sum(len(line) for line in lines if not line.startswith(b"#"))
+
+
 def test_a_dropped_job_leaves_the_page_and_its_families_with_it() -> None:
     both = page(view(FULL), view(Status(State.IDLE)))
     both.drop(0)
