@@ -45,6 +45,8 @@ _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})  # the older format do
 _UNKNOWN = object()
 """No value is equal to it."""
 _encode = Encoder().encode
+_FEW = 10
+"""More samples, such as of categories, differ from job to job: a cache of them would only need memory."""
 _ROWS_OF_A_PART = 100
 """Rows that are joined at a time: what malloc has given a thread once, such as 10 MB, it keeps for it."""
 _UNITS = ("seconds", "ratio")
@@ -115,7 +117,10 @@ def _lines(metric: Metric[View], identity: str, value: Any, *, current_only: boo
             samples = tuple(sample for sample in samples if sample[1])
         if not samples:
             return b""
-        return _shared(metric, samples) if metric.shared else identity.join(_around(metric, samples)).encode()
+        if metric.shared:
+            return _shared(metric, samples)
+        around = _around if len(samples) <= _FEW else _around.__wrapped__
+        return identity.join(around(metric, samples)).encode()
     if not identity:
         return f"{metric.name} {number_text(value)}\n".encode()
     return f"{metric.name}{{{identity}}} {number_text(value)}\n".encode()

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -243,6 +244,22 @@ def test_categories_over_fifty_are_summed_as_other() -> None:
     assert sum(totals.values()) == 80
     assert totals["other"] == 31
     assert "category_items_failed" not in text
+
+
+def test_of_many_categories_nothing_is_kept_beside_the_rows() -> None:
+    def render(number: int) -> None:
+        categories = {f"c{place}": Category(1000 * number + place) for place in range(50)}
+        page(view(Status(State.RUNNING, categories=categories)))
+
+    render(0)
+    tracemalloc.start()
+    try:
+        for number in range(1, 50):
+            render(number)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 50_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_page_of_several_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
