@@ -75,7 +75,7 @@ def command(
         errors += error.errors
     try:
         if web_config_file:
-            web_config.load(web_config_file)
+            warnings += web_config.expired(web_config_file, web_config.load(web_config_file))
     except ConfigError as error:
         errors += error.errors
     jobs = sum(len(system.jobs) for system in systems)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from exporter.config import ConfigError
+from exporter.config import ConfigError, Finding
 from exporter.config.errors import bounded
 from exporter.config.read import read
 from exporter.config_types import Duration, HeaderText, Keys
@@ -96,6 +96,15 @@ class WebConfig(Keys):
         if not self.model_fields_set:
             raise ValueError(f"is empty; allowed: {', '.join(type(self).model_fields)}")
         return self
+
+
+def expired(path: Path, config: WebConfig) -> list[Finding]:
+    """What is wrong with the time of the certificate, which clients that do not verify it accept."""
+    tls = config.tls_server_config
+    if tls is None or not tls.expired:
+        return []
+    text = f"the certificate expired on {tls.expired}; clients that verify it cannot connect"
+    return [Finding(path, 1, "tls_server_config", text)]
 
 
 def load(path: Path, stamps: dict[Path, files.Stamp] | None = None) -> WebConfig:

@@ -16,7 +16,7 @@ from exporter.metrics.instrumentation import Reloads
 from exporter.model.clock import SYSTEM_CLOCK, Clock
 from exporter.runtime import files
 from exporter.runtime.calls import Repeated
-from exporter.web.config import RateLimit, WebConfig, load
+from exporter.web.config import RateLimit, WebConfig, expired, load
 from exporter.web.passwords import BusyError, Passwords
 
 _log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ class Security:
         self._clock = clock
         self._stamps: dict[Path, files.Stamp] = {}
         config = load(path, self._stamps)
+        for finding in expired(path, config):
+            _log.warning("web configuration has an expired certificate", extra={"error": str(finding)})
         self._look_at = clock.monotonic() + LOOK_AGAIN_SECONDS
         self._lost = False
         self._unchanged = Repeated(
@@ -121,7 +123,7 @@ class Security:
         self._stamps = {}
         try:
             config = load(self._path, self._stamps)
-            self._check_restart(config)
+            self._check_change(config)
         except ConfigError as error:
             fields = {"error": str(error.errors[0]), "more_errors": len(error.errors) - 1}
             _log.error("failed to load web configuration; keeping the previous one", extra=fields)
@@ -138,7 +140,7 @@ class Security:
         self._passwords.replace(config.basic_auth_users)
         self._reloads.ended(worked=True)
 
-    def _check_restart(self, now: WebConfig) -> None:
+    def _check_change(self, now: WebConfig) -> None:
         was = self._config
         needed = {
             "tls_server_config": bool(was.tls_server_config) != bool(now.tls_server_config),
@@ -146,6 +148,8 @@ class Security:
         }
         text = "cannot be added or removed at a reload; restart the exporter"
         errors = [Finding(self._path, 1, key, text) for key, changed in needed.items() if changed]
+        # At a start there is nothing better to serve with; here there is the previous one.
+        errors += expired(self._path, now)
         if errors:
             raise ConfigError(errors)
 

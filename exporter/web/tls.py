@@ -119,11 +119,17 @@ class ServerTls(Keys):
         default=True, description="the order of cipher_suites decides, not the client's"
     )
     _context: ssl.SSLContext
+    _expired: str = ""
 
     @property
     def context(self) -> ssl.SSLContext:
         """The context for new connections."""
         return self._context
+
+    @property
+    def expired(self) -> str:
+        """When the certificate expired, if it had when the configuration was loaded; else empty."""
+        return self._expired
 
     @field_validator("cert", "cert_file", "key", "key_file", "client_ca", "client_ca_file")
     @classmethod
@@ -182,6 +188,7 @@ class ServerTls(Keys):
         if not key:
             raise ValueError("key_file (or key) is missing")
         self._context = self._make(certificate, key)
+        self._expired = _expired(self._context, certificate)
         return self
 
     def _make(self, certificate: Pem, key: Pem) -> ssl.SSLContext:
@@ -197,7 +204,6 @@ class ServerTls(Keys):
             context.set_ecdh_curve(_CURVES[curve])
         context.set_alpn_protocols(["http/1.1"])
         _identify(context, certificate, key)
-        _check_time(context, certificate)
         # Not every cipher suite and curve works with every certificate.
         tried = _VERSIONS.items() if self.cipher_suites or self.curve_preferences else ()
         for name, version in tried:
@@ -244,8 +250,8 @@ def _identify(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:
         raise ValueError("certificate or key cannot be read") from None
 
 
-def _check_time(server: ssl.SSLContext, certificate: Pem) -> None:
-    """Raises `ValueError` if the certificate of the server has expired: no client would accept it."""
+def _expired(server: ssl.SSLContext, certificate: Pem) -> str:
+    """When the certificate of the server expired, as OpenSSL writes it; empty if it is valid."""
     client = _client()
     client.verify_mode = ssl.CERT_REQUIRED
     # Verified by itself, since only a verified certificate is decoded.
@@ -253,8 +259,8 @@ def _check_time(server: ssl.SSLContext, certificate: Pem) -> None:
     _trust(client, certificate)
     connection = _connected(client, server)
     decoded: Any = connection and connection.getpeercert()
-    if decoded and ssl.cert_time_to_seconds(decoded["notAfter"]) < time.time():
-        raise ValueError(f"the certificate expired on {decoded['notAfter']}; allowed is one that is valid")
+    end: str = decoded["notAfter"] if decoded else ""
+    return end if end and ssl.cert_time_to_seconds(end) < time.time() else ""
 
 
 def _can_connect(server: ssl.SSLContext, version: ssl.TLSVersion) -> bool:

@@ -1,5 +1,6 @@
 """The command ``check`` in process: what it leaves out and what it warns of."""
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from exporter.cli.main import cli
 from tests.config.conftest import BAD, GOOD
+from tests.web.secured import TLS, Place
 
 HIDDEN = "hunter2"
 
@@ -58,6 +60,15 @@ def test_an_error_in_the_web_config_hides_no_warning(tmp_path: Path) -> None:
     first, *lines = done.output.splitlines()
     assert (done.exit_code, first) == (1, f"{web}:1: rate_limit.burst: must be at least 1")
     assert lines == check(ODD).output.splitlines()[:-1]
+
+
+def test_an_expired_certificate_of_the_exporter_is_a_warning(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.rotate(dt.datetime(2026, 1, 5, 9, 30))  # noqa: DTZ001  trustme takes it for UTC
+    done = check(GOOD, "--web.config.file", str(place.write(TLS)))
+    said = "the certificate expired on Jan  5 09:30:00 2026 GMT; clients that verify it cannot connect"
+    assert f"warning: {place.file}:1: tls_server_config: {said}\n" in done.output
+    assert done.exit_code == 0
 
 
 # Every credential, with its secrets left to the host.

@@ -359,6 +359,20 @@ async def test_a_rotation_to_an_expired_certificate_keeps_the_one_that_is_valid(
     assert secured.applied()
 
 
+async def test_an_exporter_starts_with_an_expired_certificate_and_warns(
+    secure_with: Secure, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Some clients do not verify it, and to stop would end the monitoring."""
+    place.rotate(dt.datetime(2026, 1, 5, 9, 30))  # noqa: DTZ001  trustme takes it for UTC
+    secured = await secure_with(TLS)
+    assert secured.applied()
+    unverified = place.client()
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    assert (await secured.get(tls=unverified)).status == 200
+    (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warning.getMessage() == "web configuration has an expired certificate"
+
+
 async def test_files_named_by_a_broken_state_are_looked_at_too(secure_with: Secure, place: Place) -> None:
     secured = await secure_with(TLS)
     other = trustme.CA()
