@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from requests import Request, Session
+from urllib3 import HTTPHeaderDict
 
 from exporter.auth.crafter_session import CrafterSession, CrafterSessionKeys
 from tests.auth.conftest import SECRET, Server, renewal_failure, sent
@@ -31,8 +32,8 @@ def studio(url: str = "http://127.0.0.1", **keys: Any) -> CrafterSession:
 def logged_in(*cookies: str, url: str = "http://127.0.0.1") -> CrafterSession:
     credential = studio(url)
     with responses.RequestsMock() as mock, Session() as session:
-        headers = [("Set-Cookie", cookie) for cookie in (cookies or [SESSION])]
-        mock.add(responses.Response("POST", f"{url}{LOGIN}", body="{}", headers=headers))  # type: ignore[arg-type]
+        headers = HTTPHeaderDict([("Set-Cookie", cookie) for cookie in (cookies or [SESSION])])
+        mock.add(responses.Response("POST", f"{url}{LOGIN}", body="{}", headers=headers))
         credential.renew(session, 0.0)
     return credential
 

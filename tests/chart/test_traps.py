@@ -79,7 +79,7 @@ def test_what_is_on_can_be_switched_off(kind: str) -> None:
 def test_zero_is_a_number_like_others(path: str, more: dict[str, Any], kind: str, there: str) -> None:
     told = values(path, 0)
     top = path.partition(".")[0]
-    if top in {"podDisruptionBudget", "keda", "serviceMonitor", "podMonitor", "scrapeConfig"}:
+    if top in {"podDisruptionBudget", "serviceMonitor", "podMonitor", "scrapeConfig"}:
         told[top] = {**told[top], **more.get(top, {}), **ON}
     assert at(render(told).one(kind), there) == 0
 
